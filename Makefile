@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# make turns every failure into its own exit status 2; call .venv/bin/pytest for pytest's own.
+
+.PHONY: help setup conformance check clean
+
+help:
+	@echo 'make setup                   install what is missing, build the C parts'
+	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
+	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable'
+	@echo 'make clean                   remove what was built, the Python environment too'
+
+setup:
+	@tools/setup.sh
+
+conformance: setup
+	.venv/bin/pytest $(ARGS)
+
+check: setup
+	.venv/bin/ruff check
+	.venv/bin/mypy --strict helpers
+	.venv/bin/pytest tests -n 2
+	.venv/bin/pytest
+
+clean:
+	rm -rf .venv .build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find helpers suites tests -name __pycache__ -type d -exec rm -rf {} +

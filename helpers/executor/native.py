@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The executor in this process, through cffi in API mode."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from cffi import FFI
+
+from helpers.errors import HarnessError
+
+HERE = Path(__file__).parent
+MODULE = "_khx_native"
+
+
+def build(directory: Path) -> Path:
+    """Compiles the extension into ``directory``; returns the shared object's path."""
+    ffi = FFI()
+    ffi.cdef(
+        "int executor_run(const uint8_t *, size_t, uint8_t **, size_t *);"
+        "void executor_free(uint8_t *);"
+    )
+    ffi.set_source(
+        MODULE,
+        '#include "executor.h"',
+        sources=[str(HERE / "executor.c")],
+        include_dirs=[str(HERE)],
+        extra_compile_args=["-O2"],
+        libraries=["pthread"],
+    )
+    return Path(ffi.compile(tmpdir=str(directory)))
+
+
+class Native:
+    """Runs request bodies with the executor linked into this process."""
+
+    def __init__(self, shared_object: Path) -> None:
+        self._module = _load(shared_object)
+
+    def run(self, request: bytes) -> bytes:
+        """The answer body for a request body. Raises HarnessError when there is no memory for one."""
+        ffi, lib = self._module.ffi, self._module.lib
+        answer, length = ffi.new("uint8_t **"), ffi.new("size_t *")
+        if lib.executor_run(request, len(request), answer, length):
+            raise HarnessError("The executor could not answer", why="no memory")
+        try:
+            return bytes(ffi.buffer(answer[0], length[0]))
+        finally:
+            lib.executor_free(answer[0])
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise HarnessError("The executor is not built", why=f"{path} is missing", cure="Run make setup")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs of system calls, and what the executor answers to them."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+DEFAULT_DEADLINE_MS = 10_000
+
+
+class Code(IntEnum):
+    """Operations of the executor; executor.h says what each takes."""
+
+    OPEN = 1
+    CLOSE = 2
+    IOCTL = 3
+    MMAP = 4
+    MUNMAP = 5
+    PEEK = 6
+    POKE = 7
+    READ = 8
+    WRITE = 9
+
+
+class ArgType(IntEnum):
+    """Where an argument's value comes from."""
+
+    VALUE = 0
+    RESULT = 1
+    SCRATCH = 2
+
+
+class Arg(NamedTuple):
+    """One argument; ``value`` is added to the result or the scratch address."""
+
+    type: ArgType
+    index: int
+    value: int
+
+    def __add__(self, offset: object) -> Arg:  # type: ignore[override]
+        if not isinstance(offset, int):
+            return NotImplemented
+        return self._replace(value=self.value + offset)
+
+
+class Op(NamedTuple):
+    """One operation of a program."""
+
+    code: Code
+    args: tuple[Arg, ...]
+    data: bytes
+
+
+@dataclass
+class Thread:
+    """A list of operations, run ``repeat`` times."""
+
+    repeat: int = 1
+    ops: list[tuple[int, Op]] = field(default_factory=list)
+
+
+class Result(NamedTuple):
+    """What one operation gave: the return value, errno, whether it ran, and the bytes it read."""
+
+    ret: int
+    errno: int
+    ran: bool
+    data: bytes
+
+    @property
+    def error(self) -> str:
+        """The errno's name, or "0"."""
+        return errno.errorcode.get(self.errno, str(self.errno)) if self.errno else "0"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The results of a program: one tuple per operation, holding one result per repetition."""
+
+    results: tuple[tuple[Result, ...], ...]
+    expired: bool
+
+    def __getitem__(self, ref: Arg) -> Result:
+        """The last (mostly the only) result of the operation that ``ref`` stands for."""
+        return self.results[ref.index][-1]
+
+
+class Program:
+    """Builds one program. Each method appends an operation and returns the argument that stands for its result."""
+
+    def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
+        self.deadline_ms = deadline_ms
+        self.stages: list[list[Thread]] = [[Thread()]]
+        self.scratch_size = 0
+        self.op_count = 0
+        self._current = self.stages[0][0]
+
+    def _append(self, code: Code, *args: int | Arg, data: bytes = b"") -> Arg:
+        full = tuple(a if isinstance(a, Arg) else Arg(ArgType.VALUE, 0, a) for a in args)
+        self._current.ops.append((self.op_count, Op(code, full, data)))
+        self.op_count += 1
+        return Arg(ArgType.RESULT, self.op_count - 1, 0)
+
+    def scratch(self, size: int) -> Arg:
+        """The address of ``size`` zeroed bytes, aligned to 16, that live as long as the program."""
+        at = self.scratch_size
+        self.scratch_size += (size + 15) & ~15
+        return Arg(ArgType.SCRATCH, 0, at)
+
+    def scratch_bytes(self, data: bytes) -> Arg:
+        """The address of scratch memory that a POKE fills with ``data``."""
+        at = self.scratch(len(data))
+        self.poke(at, data)
+        return at
+
+    def open(self, path: str, flags: int, mode: int = 0) -> Arg:
+        """open(2)."""
+        return self._append(Code.OPEN, flags, mode, data=path.encode() + b"\0")
+
+    def close(self, fd: int | Arg) -> Arg:
+        """close(2)."""
+        return self._append(Code.CLOSE, fd)
+
+    def ioctl(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
+        """ioctl(2)."""
+        return self._append(Code.IOCTL, fd, request, argument)
+
+    def mmap(self, length: int | Arg, prot: int, flags: int, fd: int | Arg = -1, *, addr: int = 0) -> Arg:
+        """mmap(2) at offset 0."""
+        return self._append(Code.MMAP, addr, length, prot, flags, fd, 0)
+
+    def munmap(self, addr: int | Arg, length: int) -> Arg:
+        """munmap(2)."""
+        return self._append(Code.MUNMAP, addr, length)
+
+    def peek(self, addr: int | Arg, length: int) -> Arg:
+        """Answers ``length`` bytes at ``addr``; EFAULT where there are none."""
+        return self._append(Code.PEEK, addr, length)
+
+    def poke(self, addr: int | Arg, data: bytes) -> Arg:
+        """Writes ``data`` at ``addr``; EFAULT where there is no memory."""
+        return self._append(Code.POKE, addr, data=data)
+
+    def read(self, fd: int | Arg, length: int) -> Arg:
+        """read(2)."""
+        return self._append(Code.READ, fd, length)
+
+    def write(self, fd: int | Arg, data: bytes) -> Arg:
+        """write(2)."""
+        return self._append(Code.WRITE, fd, data=data)
+
+    @contextmanager
+    def concurrently(self) -> Iterator[Concurrent]:
+        """A stage of threads behind a start barrier; what is appended after it runs when all have ended."""
+        stage: list[Thread] = []
+        yield Concurrent(self, stage)
+        if stage:
+            self.stages.append(stage)
+        self._current = Thread()
+        self.stages.append([self._current])
+
+
+@dataclass(frozen=True)
+class Concurrent:
+    """A concurrent stage being built."""
+
+    program: Program
+    stage: list[Thread]
+
+    @contextmanager
+    def thread(self, repeat: int = 1) -> Iterator[Program]:
+        """What is appended inside the block is one thread's list, run ``repeat`` times."""
+        before = self.program._current
+        self.program._current = Thread(repeat)
+        self.stage.append(self.program._current)
+        try:
+            yield self.program
+        finally:
+            self.program._current = before

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The Python end of the executor's wire format; executor.h describes it."""
+
+from __future__ import annotations
+
+import struct
+
+from helpers.errors import HarnessError
+from helpers.executor.program import Answer, Op, Program, Result
+
+MAGIC = 0x3158484B
+VERSION = 1
+MAX_FRAME = 64 << 20
+"""Bytes. The executor's own limits keep an answer below this."""
+
+_U64 = (1 << 64) - 1
+_HEAD = struct.Struct("<IHHII")
+_RESULT = struct.Struct("<qIIII")
+
+
+def _pad(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 8)
+
+
+def _encode_op(op: Op) -> bytes:
+    out = [struct.pack("<HHI", op.code, len(op.args), len(op.data))]
+    out += [struct.pack("<IIQ", a.type, a.index, a.value & _U64) for a in op.args]
+    out.append(_pad(op.data))
+    return b"".join(out)
+
+
+def encode(program: Program) -> bytes:
+    """The request body for ``program``."""
+    stages = [s for s in program.stages if any(t.ops for t in s)]
+    out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, program.deadline_ms, program.scratch_size, len(stages), 0)]
+    for stage in stages:
+        out.append(struct.pack("<II", len(stage), 0))
+        for thread in stage:
+            out.append(struct.pack("<II", thread.repeat, len(thread.ops)))
+            out += [_encode_op(op) for _, op in thread.ops]
+    return b"".join(out)
+
+
+class _Reader:
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.at = 0
+
+    def take(self, n: int) -> bytes:
+        if len(self.body) - self.at < n:
+            raise _garbage(f"it ends at byte {len(self.body)} before its contents do")
+        self.at += n
+        return self.body[self.at - n : self.at]
+
+
+def _garbage(why: str) -> HarnessError:
+    return HarnessError(
+        "The executor's answer cannot be read", why=why, cure="Rebuild the executor (make clean setup) and run again"
+    )
+
+
+def _result(reader: _Reader) -> Result:
+    ret, err, state, length, zero = _RESULT.unpack(reader.take(_RESULT.size))
+    if state > 1 or zero:
+        raise _garbage(f"a result with state {state} at byte {reader.at}")
+    data = reader.take(length)
+    reader.take(-length % 8)
+    return Result(ret, err, state == 1, data)
+
+
+def decode(program: Program, body: bytes) -> Answer:
+    """The answer to ``program`` in an answer body.
+
+    Raises HarnessError for a body that does not follow the format, and for a request that the executor refused.
+    """
+    reader = _Reader(body)
+    magic, version, status, first, second = _HEAD.unpack(reader.take(_HEAD.size))
+    if magic != MAGIC or version != VERSION or status > 1:
+        raise _garbage(f"magic {magic:#x}, version {version}, status {status}")
+    if status == 1:
+        text = reader.take(second).decode("utf-8", "replace")
+        raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
+    results: list[list[Result]] = [[] for _ in range(program.op_count)]
+    expected = sum(t.repeat * len(t.ops) for s in program.stages for t in s)
+    if second != expected:
+        raise _garbage(f"it holds {second} results, the program has {expected}")
+    for thread in (t for s in program.stages for t in s):
+        for _ in range(thread.repeat):
+            for index, _op in thread.ops:
+                results[index].append(_result(reader))
+    if reader.at != len(body):
+        raise _garbage(f"{len(body) - reader.at} bytes after its end")
+    return Answer(tuple(map(tuple, results)), first != 0)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tell what a kernel file is, and unpack it to the raw arm64 Image that QEMU boots.
+
+Layouts: Documentation/arch/arm64/booting.rst (Image), drivers/firmware/efi/libstub/zboot-header.S (EFI
+zboot), Documentation/arch/x86/boot.rst (bzImage).
+"""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import lzma
+import os
+import struct
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+from helpers.errors import HarnessError, UsageError
+
+ARM64_MAGIC = b"ARM\x64"
+ARM64_MAGIC_AT = 56
+_ARM64_FLAGS_AT = 24
+_BIG_ENDIAN = 1
+_GZIP_MAGIC = b"\x1f\x8b"
+_HEAD = 0x240
+"""Bytes that hold every magic number looked for."""
+_DEEPEST = 3
+"""An Image in a zboot file in a gzip file is three layers; more is not a kernel's doing."""
+_DAY = 86400
+_GIVE_IMAGE = "Give arch/arm64/boot/Image of the kernel's build folder"
+_GIVE_KERNEL = "Give an arm64 Image, a gzip of one, an EFI zboot file (vmlinuz.efi) or debian:SUITE"
+
+
+class _Unpacker(Protocol):
+    """What the decompressors of zlib, lzma, bz2 and zstandard have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def bootable_image(path: Path, *, cache: Path) -> Path:
+    """Return a file that QEMU's ``-kernel`` boots: PATH itself or its content unpacked into CACHE.
+
+    Raises UsageError when PATH is not an arm64 kernel.
+    """
+    head = _read_head(path)
+    if is_raw_image(head):
+        refuse_big_endian(head, path)
+        return path
+    if not _is_packed(head):
+        raise _not_a_kernel(head, path)
+    stored = _store_name(path, cache)
+    if not stored.exists():
+        _store(unpack_image(path.read_bytes(), path), stored)
+    return stored
+
+
+def unpack_image(data: bytes, path: Path) -> bytes:
+    """Return the raw Image inside DATA, which was read from PATH (named in errors)."""
+    for _ in range(_DEEPEST):
+        if is_raw_image(data):
+            refuse_big_endian(data, path)
+            return data
+        if data.startswith(_GZIP_MAGIC):
+            data = _inflate("gzip", data, path)
+        elif _is_zboot(data):
+            data = _zboot_payload(data, path)
+        else:
+            break
+    raise _not_a_kernel(data, path)
+
+
+def is_raw_image(data: bytes) -> bool:
+    """Whether DATA begins an arm64 Image."""
+    return data[ARM64_MAGIC_AT : ARM64_MAGIC_AT + 4] == ARM64_MAGIC
+
+
+def refuse_big_endian(data: bytes, path: Path) -> None:
+    """Raise UsageError for a big-endian kernel: the executor is a little-endian program."""
+    (flags,) = struct.unpack_from("<Q", data, _ARM64_FLAGS_AT)
+    if flags & _BIG_ENDIAN:
+        raise UsageError(
+            f"The kernel {path} is big-endian",
+            why="the suite's programs are little-endian",
+            cure="Build the kernel with CONFIG_CPU_LITTLE_ENDIAN=y",
+        )
+
+
+def decompress(name: str, data: bytes) -> bytes:
+    """Decompress DATA by the method NAME (gzip, xz, lzma, bzip2, zstd; the kernel's spellings too).
+
+    Raises KeyError for another method, ValueError when DATA is damaged or cut off. What follows the end of
+    the stream is ignored: the kernel's build appends the unpacked size.
+    """
+    unpacker = _unpacker(name)
+    try:
+        content = unpacker.decompress(data)
+    except Exception as error:  # each library has its own class, zstandard's without the library's import
+        raise ValueError(str(error)) from error
+    if not unpacker.eof:
+        raise ValueError("the compressed data ends too early")
+    return content
+
+
+def _unpacker(name: str) -> _Unpacker:
+    if name == "gzip":
+        return zlib.decompressobj(wbits=31)
+    if name in ("xz", "xzkern", "lzma"):
+        return lzma.LZMADecompressor()
+    if name == "bzip2":
+        return bz2.BZ2Decompressor()
+    if name in ("zstd", "zstd22"):
+        # Imported here: only zstd files need it, and a warm cache none.
+        import zstandard
+
+        return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+    raise KeyError(name)
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        cure = f"{_GIVE_KERNEL} (such as debian:stable)"
+        raise UsageError(f"There is no kernel file {path}", cure=cure) from None
+    except IsADirectoryError:
+        cure = _GIVE_IMAGE if (path / "Kconfig").exists() or (path / ".config").exists() else _GIVE_KERNEL
+        raise UsageError(f"The kernel {path} is a directory, not a file", cure=cure) from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        cure = "Make the file readable for this user, or copy it"
+        raise UsageError(f"The kernel {path} cannot be read", why=why, cure=cure) from None
+    if not head:
+        cure = f"Build or copy the kernel again. {_GIVE_KERNEL}"
+        raise UsageError(f"The kernel file {path} is empty", cure=cure)
+    return head
+
+
+def _is_zboot(data: bytes) -> bool:
+    return data[:2] == b"MZ" and data[4:8] == b"zimg"
+
+
+def _is_packed(head: bytes) -> bool:
+    return head.startswith(_GZIP_MAGIC) or _is_zboot(head)
+
+
+def _zboot_payload(data: bytes, path: Path) -> bytes:
+    if len(data) < 56:
+        raise _cut_off(path, "its EFI zboot header is incomplete")
+    offset, size = struct.unpack_from("<II", data, 8)
+    if offset + size > len(data):
+        raise _cut_off(path, f"its zboot header tells {offset + size} bytes, the file has {len(data)}")
+    name = data[24:56].split(b"\0")[0].decode("ascii", "replace")
+    # Not cut at offset + size: the decompressor finds the end of its stream by itself.
+    return _inflate(name, data[offset:], path)
+
+
+def _inflate(name: str, data: bytes, path: Path) -> bytes:
+    try:
+        return decompress(name, data)
+    except KeyError:
+        what = f"The kernel {path} is an EFI zboot file packed with {name!r}, which the suite cannot unpack"
+        raise UsageError(what, cure=_GIVE_IMAGE) from None
+    except ImportError:
+        what = f"The kernel {path} is packed with zstd and the Python package zstandard is missing"
+        raise HarnessError(what, cure="Run make setup") from None
+    except ValueError as error:
+        raise _cut_off(path, f"its {name} data cannot be unpacked: {error}") from None
+
+
+def _cut_off(path: Path, why: str) -> UsageError:
+    what = f"The kernel file {path} is damaged or was cut off"
+    return UsageError(what, why=why, cure="Build or copy the kernel again")
+
+
+def _not_a_kernel(data: bytes, path: Path) -> UsageError:
+    if data[:4] == b"\x7fELF":
+        what = f"The kernel {path} is an ELF file (vmlinux), which QEMU does not boot on arm64"
+        return UsageError(what, cure=_GIVE_IMAGE)
+    kind = _other_architecture(data)
+    if kind:
+        return UsageError(f"The kernel {path} is {kind}, not an arm64 one", cure=_GIVE_KERNEL)
+    return UsageError(f"The file {path} is not an arm64 kernel", cure=_GIVE_KERNEL)
+
+
+def _other_architecture(data: bytes) -> str:
+    if data[0x202:0x206] == b"HdrS":
+        return "an x86 kernel"
+    if data[0x24:0x28] == b"\x18\x28\x6f\x01":
+        return "a 32-bit Arm kernel"
+    if data[56:60] == b"RSC\x05":
+        return "a RISC-V kernel"
+    return ""
+
+
+def _store_name(path: Path, cache: Path) -> Path:
+    """A name that changes when the file does, without reading it: a warm start must cost next to nothing."""
+    status = path.stat()
+    folder = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    return cache / "images" / folder / f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}.Image"
+
+
+def _store(image: bytes, target: Path) -> None:
+    """Write atomically, so that sessions sharing the cache see a whole file or none."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _forget_older(target.parent)
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            file.write(image)
+        os.replace(file.name, target)
+    except OSError as error:
+        what = f"The unpacked kernel cannot be written to the cache {target.parent}"
+        cure = "Make room there or name another cache folder"
+        raise HarnessError(what, why=error.strerror or str(error), cure=cure) from None
+
+
+def _forget_older(folder: Path) -> None:
+    """Drop earlier builds of the same file, except those that a running session may still boot."""
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > _DAY:
+            old.unlink(missing_ok=True)

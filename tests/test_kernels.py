@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What --kernel accepts and how it refuses; Debian's suites without a mirror, and one real fetch."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from helpers.errors import HarnessError, UsageError
+from helpers.subjects import apt, debian, images
+from helpers.subjects.kernels import Kernel, resolve_kernel
+
+NOWHERE = "file:///nonexistent/debian"
+
+
+def arm64_image(*, flags: int = 0, size: int = 5000) -> bytes:
+    header = bytearray(64)
+    header[:2] = b"MZ"
+    struct.pack_into("<Q", header, 24, flags)
+    header[56:60] = b"ARM\x64"
+    return bytes(header) + bytes(n * n % 251 for n in range(size))
+
+
+def zboot(name: str, payload: bytes, *, told: int | None = None) -> bytes:
+    """An EFI zboot file; as in the kernel's build, all but gzip have the unpacked size after the stream."""
+    payload += b"" if name == "gzip" else struct.pack("<I", 5064)
+    size = len(payload) if told is None else told
+    head = b"MZ\0\0zimg" + struct.pack("<IIII", 128, size, 0, 0) + name.encode().ljust(32, b"\0")
+    return head.ljust(128, b"\0") + payload + bytes(16)
+
+
+def resolve(what: str, cache: Path, mirror: str | None = None) -> tuple[Kernel, list[str]]:
+    lines: list[str] = []
+    return resolve_kernel(what, cache=cache, mirror=mirror, progress=lines.append), lines
+
+
+def given(tmp_path: Path, data: bytes) -> Kernel:
+    file = tmp_path / "kernel"
+    file.write_bytes(data)
+    return resolve(str(file), tmp_path / "cache")[0]
+
+
+def test_a_raw_image_is_taken_as_it_is(tmp_path: Path) -> None:
+    kernel = given(tmp_path, arm64_image())
+    assert kernel == Kernel(str(tmp_path / "kernel"), tmp_path / "kernel", (), str(tmp_path / "kernel"))
+
+
+PACKED = {
+    "gzip": gzip.compress(arm64_image()),
+    "zboot-gzip": zboot("gzip", gzip.compress(arm64_image())),
+    "zboot-zstd22": zboot("zstd22", zstandard.compress(arm64_image(), 22)),
+    "zboot-zstd": zboot("zstd", zstandard.compress(arm64_image())),
+    "zboot-lzma": zboot("lzma", lzma.compress(arm64_image(), format=lzma.FORMAT_ALONE)),
+    "zboot-xzkern": zboot("xzkern", lzma.compress(arm64_image(), check=lzma.CHECK_CRC32)),
+    "zboot-bzip2": zboot("bzip2", bz2.compress(arm64_image())),
+    "gzip-of-zboot": gzip.compress(zboot("gzip", gzip.compress(arm64_image()))),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_kernels_are_unpacked_once(name: str, tmp_path: Path) -> None:
+    image = given(tmp_path, PACKED[name]).image
+    assert image.read_bytes() == arm64_image()
+    made = image.stat().st_mtime_ns
+    assert resolve(str(tmp_path / "kernel"), tmp_path / "cache")[0].image.stat().st_mtime_ns == made
+
+
+def test_a_rebuilt_kernel_is_unpacked_again(tmp_path: Path) -> None:
+    first = given(tmp_path, gzip.compress(arm64_image())).image
+    second = given(tmp_path, gzip.compress(arm64_image(size=6000))).image
+    assert second != first
+    assert second.read_bytes() == arm64_image(size=6000)
+
+
+REFUSED = {
+    "empty": (b"", "is empty"),
+    "x86": (b"MZ".ljust(0x202, b"\0") + b"HdrS" + bytes(200), "an x86 kernel"),
+    "arm32": (bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(600), "a 32-bit Arm kernel"),
+    "riscv": (bytes(56) + b"RSC\x05" + bytes(600), "a RISC-V kernel"),
+    "vmlinux": (b"\x7fELF" + bytes(900), "arch/arm64/boot/Image"),
+    "text": (b"hello\n", "is not an arm64 kernel"),
+    "big-endian": (arm64_image(flags=1), "big-endian"),
+    "gzip-of-text": (gzip.compress(b"hello\n"), "is not an arm64 kernel"),
+    "gzip-of-vmlinux": (gzip.compress(b"\x7fELF" + bytes(900)), "arch/arm64/boot/Image"),
+    "cut-gzip": (gzip.compress(arm64_image())[:-40], "damaged or was cut off"),
+    "cut-gzip-trailer": (gzip.compress(arm64_image())[:-3], "damaged or was cut off"),
+    "broken-gzip": (b"\x1f\x8b" + bytes(90), "damaged or was cut off"),
+    "cut-zboot": (zboot("gzip", gzip.compress(arm64_image()), told=1 << 20), "damaged or was cut off"),
+    "cut-zboot-header": (b"MZ\0\0zimg" + bytes(20), "header is incomplete"),
+    "broken-zstd": (zboot("zstd22", bytes(400)), "damaged or was cut off"),
+    "lz4": (zboot("lz4", bytes(400)), "'lz4', which the suite cannot unpack"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_arm64_kernel_is_refused_with_a_cure(name: str, tmp_path: Path) -> None:
+    data, message = REFUSED[name]
+    with pytest.raises(UsageError, match=message) as caught:
+        given(tmp_path, data)
+    assert caught.value.cure
+    assert not list(tmp_path.glob("cache/images/*/*"))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no kernel file"):
+        resolve(str(tmp_path / "none"), tmp_path)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "Kconfig").touch()
+    with pytest.raises(UsageError, match=r"is a directory.*arch/arm64/boot/Image"):
+        resolve(str(tmp_path), tmp_path)
+
+
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Not by chmod: root reads everything.
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UsageError, match="cannot be read: Permission denied"):
+        resolve(str(tmp_path / "kernel"), tmp_path)
+
+
+def test_an_unwritable_cache(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file in the way")
+    with pytest.raises(HarnessError, match="cache"):
+        given(tmp_path, gzip.compress(arm64_image()))
+    with pytest.raises(HarnessError, match="cache"):
+        resolve("debian:stable", tmp_path / "cache", NOWHERE)
+
+
+@pytest.mark.parametrize("suite", ["", "../etc", "a b", "stable]", "Stable"])
+def test_what_is_no_suite_name(suite: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not the name of a Debian suite"):
+        resolve(f"debian:{suite}", tmp_path)
+
+
+def test_what_is_no_mirror(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not an address"):
+        resolve("debian:stable", tmp_path, "http://a b [trusted=yes]")
+
+
+def test_a_suite_that_the_mirror_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no suite 'nosuch'"):
+        resolve("debian:nosuch", tmp_path, NOWHERE)
+
+
+def test_no_network(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="cannot be reached") as caught:
+        resolve("debian:stable", tmp_path, "http://127.0.0.1:9/debian")
+    assert not isinstance(caught.value, UsageError)
+
+
+def test_an_unsigned_mirror_is_refused(tmp_path: Path) -> None:
+    release = tmp_path / "mirror/dists/stable/Release"
+    release.parent.mkdir(parents=True)
+    release.write_text("Origin: Debian\nSuite: stable\nDate: Sat, 01 Jan 2022 00:00:00 UTC\n")
+    with pytest.raises(HarnessError, match="cannot be verified"):
+        resolve("debian:stable", tmp_path / "cache", f"file://{tmp_path}/mirror")
+
+
+def test_no_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "KEYRING", tmp_path / "none")
+    with pytest.raises(HarnessError, match="apt install debian-archive-keyring"):
+        resolve("debian:stable", tmp_path, NOWHERE)
+
+
+def test_no_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HarnessError, match="no program apt-get"):
+        resolve("debian:stable", tmp_path, NOWHERE)
+
+
+def kept(cache: Path, *, age: float) -> Callable[[], tuple[Kernel, list[str]]]:
+    """Put a kernel into CACHE that was fetched AGE seconds ago; return what resolves it."""
+    home = cache / "debian/stable" / debian.mirror_key(NOWHERE)
+    folder = home / "linux-image-1"
+    (folder / "modules").mkdir(parents=True)
+    (folder / "Image").write_bytes(arm64_image())
+    (folder / "modules/virtio.ko").touch()
+    (folder / "order").write_text("virtio\n")
+    state = {"folder": folder.name, "origin": "linux-image-1 1-1", "checked": time.time() - age}
+    (home / "current.json").write_text(json.dumps(state))
+    return lambda: resolve("debian:stable", cache, NOWHERE)
+
+
+def test_a_fresh_kernel_costs_no_network_and_no_time(tmp_path: Path) -> None:
+    again = kept(tmp_path, age=3600)
+    start = time.perf_counter()
+    kernel, lines = again()
+    assert time.perf_counter() - start < 0.05
+    assert kernel.origin == "linux-image-1 1-1"
+    assert [module.name for module in kernel.modules] == ["virtio.ko"]
+    assert not lines
+
+
+@pytest.mark.parametrize("age", [90000, -90000], ids=["old", "from-the-future"])
+def test_an_old_kernel_serves_when_the_mirror_does_not(age: float, tmp_path: Path) -> None:
+    again = kept(tmp_path, age=age)
+    kernel, lines = again()
+    assert kernel.origin == "linux-image-1 1-1"
+    assert "using the kept kernel of debian:stable" in lines[-1]
+    # The mirror is left alone for a while, and the person is told again.
+    lines = again()[1]
+    assert len(lines) == 1
+    assert "using the kept kernel of debian:stable" in lines[0]
+
+
+def test_a_damaged_cache_is_not_used(tmp_path: Path) -> None:
+    again = kept(tmp_path, age=60)
+    (tmp_path / "debian/stable" / debian.mirror_key(NOWHERE) / "linux-image-1/Image").unlink()
+    with pytest.raises(UsageError, match="has no suite"):
+        again()
+
+
+def test_depends_of_a_module() -> None:
+    module = b"\0license=GPL\0depends=virtio-ring,virtio\0name=virtio_pci\0"
+    assert debian.module_depends(module) == ["virtio_ring", "virtio"]
+    assert debian.module_depends(b"\0depends=\0") == []
+
+
+SIGNED = "/k/debian-archive-keyring.gpg"
+SOURCES = {
+    "one-line": ("sources.list", "# x\ndeb-src http://m/debian s main\ndeb http://m/debian s main\n"),
+    "options": ("sources.list.d/a.list", f"deb [signed-by={SIGNED}] http://m/debian s main\n"),
+    "deb822": (
+        "sources.list.d/a.sources",
+        "Types: deb\nURIs: http://x/debian\nSuites: s\nEnabled: no\n\n"
+        f"Types: deb\nURIs: http://x/debian-security\nSuites: s-security\nSigned-By: {SIGNED}\n\n"
+        "Types: deb deb-src\nURIs: http://m/debian\nSuites: s s-updates\nComponents: main\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_mirror_in_source_files(name: str, tmp_path: Path) -> None:
+    file, text = SOURCES[name]
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / file).write_text(text)
+    assert apt.mirror_of_sources(tmp_path) == "http://m/debian"
+
+
+def test_no_mirror_in_source_files(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text("deb http://m/ubuntu s main\ndeb cdrom:[Debian]/ s main\n")
+    assert apt.mirror_of_sources(tmp_path) == ""
+
+
+def test_no_mirror_at_all_names_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "mirror_of_sources", lambda _: "")
+    monkeypatch.setattr(apt, "_mirror_of_lists", lambda: "")
+    with pytest.raises(HarnessError, match=r"--debian-mirror or in KVM_HVC_DEBIAN_MIRROR"):
+        apt.choose_mirror(None)
+
+
+def test_debian_stable_is_fetched_and_kept(tmp_path: Path) -> None:
+    kernel, lines = resolve("debian:stable", tmp_path)
+    assert kernel.label == "debian:stable"
+    assert kernel.origin.startswith("linux-image-")
+    assert images.is_raw_image(kernel.image.read_bytes()[:64])
+    assert any(line.startswith("fetching linux-image-") for line in lines)
+    again, lines = resolve("debian:stable", tmp_path)
+    assert again == kernel
+    assert not lines
