@@ -20,6 +20,7 @@ probe() {
     python3-dev) "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' ;;
     python3-venv) "$python" -c 'import ensurepip, venv' ;;
     debian-archive-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
+    *) false ;;
     esac >/dev/null 2>&1
 }
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Debian's arm64 kernel of any suite: fetched, verified, unpacked, kept.
 
-CACHE/debian/SUITE/MIRROR/ holds the private apt root, one folder per kernel, and ``current.json``, which names
-the one to use and when the mirror was last asked.
+CACHE/debian/SUITE/MIRROR/ holds the private apt root, one folder per kernel, and ``current.json``, which
+names the one to use and when the mirror was last asked.
 """
 
 from __future__ import annotations

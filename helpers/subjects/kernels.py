@@ -16,9 +16,9 @@ DEBIAN = "debian:"
 class Kernel:
     """A kernel under test.
 
-    ``label`` is what the person asked for, ``image`` what QEMU's ``-kernel`` boots, ``modules`` the unpacked .ko
-    files for virtio over PCI and its console, in load order (empty: built in), ``origin`` where the kernel came
-    from: a Debian package with its version, or a file.
+    ``label`` is what the person asked for, ``image`` what QEMU's ``-kernel`` boots, ``modules`` the unpacked
+    .ko files for virtio over PCI and its console, in load order (empty: built in), ``origin`` where it
+    came from: a Debian package with its version, or a file.
     """
 
     label: str

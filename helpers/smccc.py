@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""SMC Calling Convention (Arm DEN0028): return codes, calls and what they hand back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+U64 = (1 << 64) - 1
+NOT_SUPPORTED = U64
+"""x0 of a call that is not there: -1 in all 64 bits."""
+
+
+def signed(value: int) -> int:
+    """``value`` (64 bits) as SMCCC's signed return code."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+class Conduit(IntEnum):
+    """The instruction that makes the call; the values are those of the guest's mailbox."""
+
+    HVC = 0
+    SMC = 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: function id in x0, arguments in x1..x7 (64 bits each)."""
+
+    function: int
+    args: tuple[int, ...] = ()
+    conduit: Conduit = Conduit.HVC
+
+    @property
+    def registers(self) -> tuple[int, ...]:
+        """x0..x7 on entry."""
+        return (self.function, *self.args, *([0] * (7 - len(self.args))))
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """x0..x17 after a call, and the guest's counters (ticks) around it."""
+
+    x: tuple[int, ...]
+    cntvct: tuple[int, int]
+    cntpct: tuple[int, int]
+
+    @property
+    def x0_3(self) -> tuple[int, int, int, int]:
+        """The result registers of SMCCC 1.0."""
+        return self.x[0], self.x[1], self.x[2], self.x[3]
+
+
+def show(values: tuple[int, ...]) -> str:
+    """x0..xn for a message."""
+    return " ".join(f"x{i}={v:#x}" for i, v in enumerate(values))

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What arm64's <linux/kvm.h> and <asm/kvm.h> say: structures, constants, ioctl numbers; nothing else.
+
+The structures are declared here and not taken from the build machine's headers, because that is
+often an x86 machine, whose kvm.h differs. tests/test_uapi.py compares all of it with arm64's headers.
+"""
+
+from __future__ import annotations
+
+from cffi import FFI
+
+from helpers.uapi.ioctl import io, ior, iow, iowr
+
+ffi = FFI()
+ffi.cdef(
+    """
+    struct kvm_userspace_memory_region {
+        uint32_t slot;
+        uint32_t flags;
+        uint64_t guest_phys_addr;
+        uint64_t memory_size;
+        uint64_t userspace_addr;
+    };
+    struct kvm_one_reg { uint64_t id; uint64_t addr; };
+    struct kvm_vcpu_init { uint32_t target; uint32_t features[7]; };
+    struct kvm_device_attr { uint32_t flags; uint32_t group; uint64_t attr; uint64_t addr; };
+    struct kvm_reg_list_head { uint64_t n; };
+    struct kvm_run_mmio {   /* struct kvm_run up to the end of its mmio member */
+        uint8_t request_interrupt_window;
+        uint8_t immediate_exit;
+        uint8_t padding1[6];
+        uint32_t exit_reason;
+        uint8_t ready_for_interrupt_injection;
+        uint8_t if_flag;
+        uint16_t flags;
+        uint64_t cr8;
+        uint64_t apic_base;
+        uint64_t phys_addr;
+        uint8_t data[8];
+        uint32_t len;
+        uint8_t is_write;
+    };
+    """
+)
+
+KVMIO = 0xAE
+
+KVM_GET_API_VERSION = io(KVMIO, 0x00)
+KVM_CREATE_VM = io(KVMIO, 0x01)
+KVM_CHECK_EXTENSION = io(KVMIO, 0x03)
+KVM_GET_VCPU_MMAP_SIZE = io(KVMIO, 0x04)
+KVM_CREATE_VCPU = io(KVMIO, 0x41)
+KVM_SET_USER_MEMORY_REGION = iow(KVMIO, 0x46, ffi.sizeof("struct kvm_userspace_memory_region"))
+KVM_RUN = io(KVMIO, 0x80)
+KVM_GET_ONE_REG = iow(KVMIO, 0xAB, ffi.sizeof("struct kvm_one_reg"))
+KVM_SET_ONE_REG = iow(KVMIO, 0xAC, ffi.sizeof("struct kvm_one_reg"))
+KVM_ARM_VCPU_INIT = iow(KVMIO, 0xAE, ffi.sizeof("struct kvm_vcpu_init"))
+KVM_ARM_PREFERRED_TARGET = ior(KVMIO, 0xAF, ffi.sizeof("struct kvm_vcpu_init"))
+KVM_GET_REG_LIST = iowr(KVMIO, 0xB0, ffi.sizeof("struct kvm_reg_list_head"))
+KVM_SET_DEVICE_ATTR = iow(KVMIO, 0xE1, ffi.sizeof("struct kvm_device_attr"))
+KVM_HAS_DEVICE_ATTR = iow(KVMIO, 0xE3, ffi.sizeof("struct kvm_device_attr"))
+
+KVM_API_VERSION = 12
+KVM_CAP_ARM_HVC_FW_REG_BMAP = 207
+"""The number in the RFC; mainline gave it to KVM_CAP_VM_GPA_BITS, which no arm64 kernel answers."""
+
+KVM_EXIT_MMIO = 6
+KVM_EXIT_HYPERCALL = 3
+
+KVM_ARM_VCPU_POWER_OFF = 0
+KVM_ARM_VCPU_PSCI_0_2 = 2
+
+KVM_ARM_VCPU_PVTIME_CTRL = 2
+KVM_ARM_VCPU_PVTIME_IPA = 0
+
+KVM_REG_ARM64 = 0x6000000000000000
+KVM_REG_SIZE_U64 = 0x0030000000000000
+KVM_REG_ARM_CORE = 0x0010 << 16
+KVM_REG_ARM_FW = 0x0014 << 16
+KVM_REG_ARM_FW_FEAT_BMAP = 0x0016 << 16
+
+KVM_REG_ARM_CORE_PC = KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | 0x40
+"""KVM_REG_ARM_CORE_REG(regs.pc): offsetof in 32-bit units."""
+
+
+def fw_reg(index: int) -> int:
+    """KVM_REG_ARM_FW_REG"""
+    return KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_FW | index
+
+
+def fw_feat_bmap_reg(index: int) -> int:
+    """KVM_REG_ARM_FW_FEAT_BMAP_REG"""
+    return KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_FW_FEAT_BMAP | index
+
+
+def pack(struct: str, **fields: object) -> bytes:
+    """The bytes of ``struct NAME`` with ``fields`` set and the rest zero."""
+    return bytes(ffi.buffer(ffi.new(f"struct {struct} *", fields)))
+
+
+def offset(struct: str, field: str) -> int:
+    """offsetof, in bytes."""
+    return int(ffi.offsetof(f"struct {struct}", field))
