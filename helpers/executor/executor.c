@@ -86,6 +86,7 @@ static const struct {
 	[KHX_OPEN] = { 2, 1 },	 [KHX_CLOSE] = { 1, 0 }, [KHX_IOCTL] = { 3, 0 },
 	[KHX_MMAP] = { 6, 0 },	 [KHX_MUNMAP] = { 2, 0 }, [KHX_PEEK] = { 2, 0 },
 	[KHX_POKE] = { 1, 1 },	 [KHX_READ] = { 2, 0 },  [KHX_WRITE] = { 1, 1 },
+	[KHX_POKE_VALUE] = { 2, 0 },
 };
 
 /* --- reading the request --------------------------------------------------- */
@@ -372,6 +373,8 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 		return munmap((void *)(uintptr_t)a[0], a[1]);
 	case KHX_POKE:
 		return copy((void *)(uintptr_t)a[0], op->data, op->data_len);
+	case KHX_POKE_VALUE:
+		return copy((void *)(uintptr_t)a[0], &a[1], sizeof(a[1]));
 	case KHX_WRITE:
 		return write(a[0], op->data, op->data_len);
 	default:

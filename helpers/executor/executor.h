@@ -60,6 +60,7 @@ enum khx_code {
 	KHX_POKE,	/* addr; data = the bytes */
 	KHX_READ,	/* fd, length; answers the bytes */
 	KHX_WRITE,	/* fd; data = the bytes */
+	KHX_POKE_VALUE,	/* addr, value; writes the value's 8 bytes */
 	KHX_CODE_END
 };
 

@@ -25,6 +25,7 @@ class Code(IntEnum):
     POKE = 7
     READ = 8
     WRITE = 9
+    POKE_VALUE = 10
 
 
 class ArgType(IntEnum):
@@ -35,17 +36,16 @@ class ArgType(IntEnum):
     SCRATCH = 2
 
 
-class Arg(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Arg:
     """One argument; ``value`` is added to the result or the scratch address."""
 
     type: ArgType
     index: int
     value: int
 
-    def __add__(self, offset: object) -> Arg:  # type: ignore[override]
-        if not isinstance(offset, int):
-            return NotImplemented
-        return self._replace(value=self.value + offset)
+    def __add__(self, offset: int) -> Arg:
+        return Arg(self.type, self.index, self.value + offset)
 
 
 class Op(NamedTuple):
@@ -145,6 +145,10 @@ class Program:
     def poke(self, addr: int | Arg, data: bytes) -> Arg:
         """Writes ``data`` at ``addr``; EFAULT where there is no memory."""
         return self._append(Code.POKE, addr, data=data)
+
+    def poke_address(self, addr: int | Arg, value: Arg) -> Arg:
+        """Writes the 8 bytes of an address or result at ``addr``."""
+        return self._append(Code.POKE_VALUE, addr, value)
 
     def read(self, fd: int | Arg, length: int) -> Arg:
         """read(2)."""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Makes SMCCC calls in a guest and returns what they handed back. guest_asm/smccc_calls.S is the other end."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.errors import HarnessError
+from helpers.executor.program import Program
+from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, Vcpu
+from helpers.smccc import Call, CallResult
+from helpers.uapi import kvm as uapi
+
+MAILBOX = 0x2000
+_HEAD, _RECORD = 32, 256
+PV_TIME_IPA = MEMORY_IPA + 0xF000
+"""Guest memory that the mailbox never reaches, for a stolen-time area."""
+MAX_CALLS = (PV_TIME_IPA - MEMORY_IPA - MAILBOX - _HEAD) // _RECORD
+_ALL_MADE, _EXCEPTION = 1, 2
+
+
+def load_image(path: Path) -> bytes:
+    """The assembled guest. Raises HarnessError when it is not built."""
+    if not path.exists():
+        raise HarnessError("The guest is not assembled", why=f"{path} is missing", cure="Run make setup")
+    image = path.read_bytes()
+    if len(image) > MAILBOX:
+        raise HarnessError(f"The guest in {path} reaches into its mailbox", cure="Run make clean setup")
+    return image
+
+
+def call(vcpu: Vcpu, one: Call) -> CallResult:
+    """One call on ``vcpu``. Raises KvmError when the guest does not come back as it should."""
+    return calls(vcpu, [one])[0]
+
+
+def calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
+    """Makes the calls in order, one KVM_RUN for every MAX_CALLS of them. Raises KvmError."""
+    results: list[CallResult] = []
+    for at in range(0, len(wanted), MAX_CALLS):
+        results += _some_calls(vcpu, wanted[at : at + MAX_CALLS])
+    return results
+
+
+def _some_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
+    mailbox = vcpu.vm.memory + MAILBOX
+    size = _HEAD + _RECORD * len(wanted)
+    assert MAILBOX + size <= MEMORY_SIZE
+    program = Program()
+    program.poke(mailbox, struct.pack("<4Q", len(wanted), 0, 0, 0) + b"".join(map(_record, wanted)))
+    ran = program.ioctl(vcpu.fd, uapi.KVM_RUN)
+    exit_record = program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
+    memory = program.peek(mailbox, size)
+    answer = vcpu.vm.kvm.subject.run(program)
+    if answer.expired:
+        raise KvmError(f"The guest did not come back from {_names(wanted)} before the deadline")
+    if answer[ran].errno:
+        raise KvmError(f"KVM_RUN failed with {answer[ran].error} while the guest made {_names(wanted)}")
+    _check_exit(answer[exit_record].data, answer[memory].data, wanted)
+    return [_result(answer[memory].data, i) for i in range(len(wanted))]
+
+
+def _record(one: Call) -> bytes:
+    return struct.pack("<9Q", one.conduit, *one.registers).ljust(_RECORD, b"\0")
+
+
+def _result(memory: bytes, index: int) -> CallResult:
+    values = struct.unpack_from("<22Q", memory, _HEAD + _RECORD * index + 72)
+    return CallResult(values[:18], (values[18], values[19]), (values[20], values[21]))
+
+
+def _check_exit(record: bytes, memory: bytes, wanted: Sequence[Call]) -> None:
+    run = uapi.ffi.from_buffer("struct kvm_run_mmio *", record)
+    if run.exit_reason != uapi.KVM_EXIT_MMIO:
+        raise KvmError(f"The guest left with exit reason {run.exit_reason} while it made {_names(wanted)}")
+    if run.data[0] == _EXCEPTION:
+        _, esr, elr, _ = struct.unpack_from("<4Q", memory)
+        raise KvmError(f"The guest took an exception (ESR_EL1 {esr:#x} at {elr:#x}) while it made {_names(wanted)}")
+    if run.data[0] != _ALL_MADE:
+        raise KvmError(f"The guest stored {run.data[0]} to {run.phys_addr:#x} while it made {_names(wanted)}")
+
+
+def _names(wanted: Sequence[Call]) -> str:
+    return ", ".join(f"{c.conduit.name} {c.function:#x}" for c in wanted[:3]) + (", …" if len(wanted) > 3 else "")
