@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import HarnessError
@@ -31,6 +33,14 @@ def load_image(path: Path) -> bytes:
     return image
 
 
+@dataclass(frozen=True)
+class Timed:
+    """Calls of one KVM_RUN, and the host's CLOCK_REALTIME (ns) just before and after it."""
+
+    results: list[CallResult]
+    realtime: tuple[int, int]
+
+
 def call(vcpu: Vcpu, one: Call) -> CallResult:
     """One call on ``vcpu``. Raises KvmError when the guest does not come back as it should."""
     return calls(vcpu, [one])[0]
@@ -40,17 +50,20 @@ def calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
     """Makes the calls in order, one KVM_RUN for every MAX_CALLS of them. Raises KvmError."""
     results: list[CallResult] = []
     for at in range(0, len(wanted), MAX_CALLS):
-        results += _some_calls(vcpu, wanted[at : at + MAX_CALLS])
+        results += timed_calls(vcpu, wanted[at : at + MAX_CALLS]).results
     return results
 
 
-def _some_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
+def timed_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> Timed:
+    """Makes up to MAX_CALLS calls in one KVM_RUN. Raises KvmError."""
     mailbox = vcpu.vm.memory + MAILBOX
     size = _HEAD + _RECORD * len(wanted)
     assert MAILBOX + size <= MEMORY_SIZE
     program = Program()
     program.poke(mailbox, struct.pack("<4Q", len(wanted), 0, 0, 0) + b"".join(map(_record, wanted)))
+    before = program.clock(time.CLOCK_REALTIME)
     ran = program.ioctl(vcpu.fd, uapi.KVM_RUN)
+    after = program.clock(time.CLOCK_REALTIME)
     exit_record = program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
     memory = program.peek(mailbox, size)
     answer = vcpu.vm.kvm.subject.run(program)
@@ -59,7 +72,8 @@ def _some_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
     if answer[ran].errno:
         raise KvmError(f"KVM_RUN failed with {answer[ran].error} while the guest made {_names(wanted)}")
     _check_exit(answer[exit_record].data, answer[memory].data, wanted)
-    return [_result(answer[memory].data, i) for i in range(len(wanted))]
+    results = [_result(answer[memory].data, i) for i in range(len(wanted))]
+    return Timed(results, (answer[before].ret, answer[after].ret))
 
 
 def _record(one: Call) -> bytes:

@@ -230,7 +230,9 @@ class Vm:
         return self.kvm.check_extension(capability, fd=self.fd)
 
     def close(self) -> None:
-        """Closes every fd and unmaps the memory."""
+        """Closes every fd and unmaps the memory; nothing when the kernel died and took them with it."""
+        if not self.kvm.alive:
+            return
         program = Program()
         for vcpu in self.vcpus:
             program.munmap(vcpu.run_address, self.run_size)
@@ -248,6 +250,8 @@ class Kvm:
         """Opens /dev/kvm; ``image`` is what guests are loaded with. Raises HarnessError when there is no KVM."""
         self.subject = subject
         self.image = image
+        subject.start()
+        self._generation = subject.generation
         program = Program()
         fd = program.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
         version = program.ioctl(fd, uapi.KVM_GET_API_VERSION)
@@ -263,6 +267,11 @@ class Kvm:
             raise HarnessError(f"{subject.label} speaks KVM API version {answer[version].ret}, not 12")
         self.fd = answer[fd].ret
         self.run_size = _ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the kernel that this was opened on still runs."""
+        return self.subject.alive and self.subject.generation == self._generation
 
     def check_extension(self, capability: int, *, fd: int | None = None) -> int:
         """KVM_CHECK_EXTENSION on /dev/kvm, or on ``fd``. Raises KvmError."""

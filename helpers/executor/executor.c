@@ -86,7 +86,7 @@ static const struct {
 	[KHX_OPEN] = { 2, 1 },	 [KHX_CLOSE] = { 1, 0 }, [KHX_IOCTL] = { 3, 0 },
 	[KHX_MMAP] = { 6, 0 },	 [KHX_MUNMAP] = { 2, 0 }, [KHX_PEEK] = { 2, 0 },
 	[KHX_POKE] = { 1, 1 },	 [KHX_READ] = { 2, 0 },  [KHX_WRITE] = { 1, 1 },
-	[KHX_POKE_VALUE] = { 2, 0 },
+	[KHX_POKE_VALUE] = { 2, 0 }, [KHX_CLOCK] = { 1, 0 },
 };
 
 /* --- reading the request --------------------------------------------------- */
@@ -358,6 +358,15 @@ static int64_t get_bytes(struct program *p, struct result *res, uint16_t code, c
 	return ret;
 }
 
+static int64_t clock_ns(uint64_t id)
+{
+	struct timespec now;
+
+	if (clock_gettime((clockid_t)id, &now))
+		return -1;
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static int64_t call(struct program *p, const struct op *op, struct result *res, const uint64_t *a)
 {
 	switch (op->code) {
@@ -373,6 +382,8 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 		return munmap((void *)(uintptr_t)a[0], a[1]);
 	case KHX_POKE:
 		return copy((void *)(uintptr_t)a[0], op->data, op->data_len);
+	case KHX_CLOCK:
+		return clock_ns(a[0]);
 	case KHX_POKE_VALUE:
 		return copy((void *)(uintptr_t)a[0], &a[1], sizeof(a[1]));
 	case KHX_WRITE:

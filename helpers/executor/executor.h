@@ -61,6 +61,7 @@ enum khx_code {
 	KHX_READ,	/* fd, length; answers the bytes */
 	KHX_WRITE,	/* fd; data = the bytes */
 	KHX_POKE_VALUE,	/* addr, value; writes the value's 8 bytes */
+	KHX_CLOCK,	/* clock id; answers clock_gettime in ns */
 	KHX_CODE_END
 };
 

@@ -26,6 +26,7 @@ class Code(IntEnum):
     READ = 8
     WRITE = 9
     POKE_VALUE = 10
+    CLOCK = 11
 
 
 class ArgType(IntEnum):
@@ -149,6 +150,10 @@ class Program:
     def poke_address(self, addr: int | Arg, value: Arg) -> Arg:
         """Writes the 8 bytes of an address or result at ``addr``."""
         return self._append(Code.POKE_VALUE, addr, value)
+
+    def clock(self, clock_id: int) -> Arg:
+        """clock_gettime(2), in ns."""
+        return self._append(Code.CLOCK, clock_id)
 
     def read(self, fd: int | Arg, length: int) -> Arg:
         """read(2)."""

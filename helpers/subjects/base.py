@@ -13,12 +13,18 @@ class Subject(Protocol):
     """Something that runs programs on the kernel under test."""
 
     label: str
+    generation: int
+    """Counts starts: what a program opened is gone when this has changed."""
 
     def start(self) -> None:
         """Makes the subject answer. Raises HarnessError when it cannot be made to."""
 
     def run(self, program: Program) -> Answer:
         """Runs one program. Raises KernelDied, or HarnessError when the way to it broke."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is started."""
 
     def describe(self) -> dict[str, str]:
         """What is known of the subject without asking its kernel."""

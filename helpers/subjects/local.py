@@ -25,11 +25,14 @@ class Local:
 
     def __init__(self, shared_object: Path) -> None:
         self.label = "local"
+        self.generation = 1
         self._shared_object = shared_object
         self._native: Native | None = None
 
     def start(self) -> None:
         """Raises HarnessError when /dev/kvm is missing or may not be opened."""
+        if self._native is not None:
+            return
         if not DEVICE.exists():
             raise HarnessError(
                 f"{DEVICE} does not exist",
@@ -50,6 +53,11 @@ class Local:
             self.start()
         assert self._native is not None
         return wire.decode(program, self._native.run(wire.encode(program)))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is started."""
+        return self._native is not None
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""

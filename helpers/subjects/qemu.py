@@ -54,6 +54,7 @@ class Qemu:
     def __init__(self, kernel: Kernel, init: Path) -> None:
         self.label = kernel.label
         self.kernel = kernel
+        self.generation = 0
         self.boot_seconds = 0.0
         self._init = init
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,6 +68,7 @@ class Qemu:
         if self._process is not None:
             return
         began = time.monotonic()
+        self.generation += 1
         self._spawn()
         try:
             self._wait_for_executor()
@@ -213,6 +215,11 @@ class Qemu:
             return self._died(text)
         self.close()
         return HarnessError(f"QEMU, which ran {self.label}, was ended from outside", why=text, cure="Run again")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is started."""
+        return self._process is not None
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""

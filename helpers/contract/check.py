@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compares many answers and reports every one that is wrong, each with what was acceptable."""
+
+from __future__ import annotations
+
+import errno
+
+from helpers.kvm import error_name
+from helpers.smccc import show
+
+
+class Comparison:
+    """Collects differences; ``done()`` raises AssertionError with all of them, or when nothing was compared."""
+
+    def __init__(self) -> None:
+        self._wrong: list[str] = []
+        self._compared = 0
+
+    def that(self, holds: bool, what: str, expected: str, actual: str) -> None:
+        """One comparison, in words."""
+        self._compared += 1
+        if not holds:
+            self._wrong.append(f"{what}\n    expected: {expected}\n    actual:   {actual}")
+
+    def error(self, what: str, expected: int, actual: int | None) -> None:
+        """The errno of a call; 0 is success."""
+        got = "no answer" if actual is None else error_name(actual)
+        self.that(actual == expected, what, error_name(expected), got)
+
+    def value(self, what: str, expected: int, actual: int | None) -> None:
+        """A register's value; None where reading failed."""
+        got = "a read that fails" if actual is None else f"{actual:#x}"
+        self.that(actual == expected, what, f"{expected:#x}", got)
+
+    def x(self, what: str, expected: tuple[int, ...], actual: tuple[int, ...]) -> None:
+        """Result registers from x0 on."""
+        self.that(actual == expected, what, show(expected), show(actual))
+
+    def done(self) -> None:
+        """The assertion."""
+        assert self._compared, "nothing was compared"
+        shown = self._wrong[:20]
+        more = len(self._wrong) - len(shown)
+        text = "\n".join(shown) + (f"\n… and {more} more" if more else "")
+        assert not self._wrong, f"{len(self._wrong)} of {self._compared} comparisons are wrong:\n{text}"
+
+
+EBUSY, EINVAL = errno.EBUSY, errno.EINVAL

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Finds out which dialect a kernel speaks, and what else the checks depend on, by asking; never by its version."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from helpers.contract.registers import MAINLINE, NONE, RFC_V3, Dialect, Register
+from helpers.executor.program import Program
+from helpers.kvm import Kvm, Vm
+from helpers.uapi import kvm as uapi
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a kernel answered. ``present`` are the dialect's registers that it has, ``listed`` its bitmap ids."""
+
+    dialect: Dialect
+    present: tuple[Register, ...]
+    listed: tuple[int, ...]
+    capability: tuple[int, int]
+    """KVM_CHECK_EXTENSION(207) on /dev/kvm and on a VM's fd."""
+    arch_counter: bool
+    """Whether the host's clock source is the architected counter, without which there is no PTP."""
+    pv_time: bool
+    """Whether a vCPU takes a stolen-time area (KVM_ARM_VCPU_PVTIME_CTRL)."""
+    release: str
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """The registers that this kernel must have: the dialect's, less the optional ones that it lacks."""
+        return tuple(r for r in self.dialect.registers if not r.optional or r in self.present)
+
+
+def probe(kvm: Kvm) -> Probe:
+    """Asks the kernel. Raises KvmError or HarnessError when not even a VM can be made."""
+    with kvm.create_vm() as vm:
+        ids = vm.vcpu.reg_list()
+        capability = (kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP), 0)
+        capability = (capability[0], vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
+        dialect = _dialect(vm, ids, capability)
+        present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
+        pv_time = _takes_pv_time(vm)
+    return Probe(
+        dialect=dialect,
+        present=present,
+        listed=tuple(i for i in ids if is_bitmap_id(dialect, i)),
+        capability=capability,
+        arch_counter="arch_sys_counter" in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        pv_time=pv_time,
+        release=_file(kvm, "/proc/sys/kernel/osrelease"),
+    )
+
+
+def is_bitmap_id(dialect: Dialect, register_id: int) -> bool:
+    """Whether an id belongs to the dialect's range of bitmap registers, known ones or not."""
+    if dialect is RFC_V3:
+        return register_id & ~0xFFFF == uapi.fw_reg(0) and register_id & 0xFFFF >= 3
+    return register_id & ~0xFFFF == uapi.fw_feat_bmap_reg(0)
+
+
+def _answers(vm: Vm, register: Register) -> bool:
+    value, _ = vm.vcpu.try_get_reg(register)
+    return value is not None
+
+
+def _dialect(vm: Vm, ids: list[int], capability: tuple[int, int]) -> Dialect:
+    """Mainline's registers have a range of their own, so one of them is proof enough.
+
+    The RFC's ids mean other things in mainline (FW_REG(3) is WORKAROUND_3): FW_REG(5) was never given
+    away, and a kernel that answers 207 claims to speak the RFC and is held to that.
+    """
+    if any(is_bitmap_id(MAINLINE, i) for i in ids) or any(_answers(vm, r) for r in MAINLINE.registers):
+        return MAINLINE
+    if any(capability) or RFC_V3.registers[-1].id in ids or any(_answers(vm, r) for r in RFC_V3.registers[1:]):
+        return RFC_V3
+    return NONE
+
+
+def _takes_pv_time(vm: Vm) -> bool:
+    program = Program()
+    attr = uapi.pack("kvm_device_attr", group=uapi.KVM_ARM_VCPU_PVTIME_CTRL, attr=uapi.KVM_ARM_VCPU_PVTIME_IPA)
+    done = program.ioctl(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, program.scratch_bytes(attr))
+    return vm.kvm.subject.run(program)[done].errno == 0
+
+
+def _file(kvm: Kvm, path: str) -> str:
+    program = Program()
+    fd = program.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    # Text of the kernel under test: bounded, and nothing in it that a terminal would obey.
+    raw = kvm.subject.run(program)[text].data.decode("utf-8", "replace").strip()
+    return "".join(c for c in raw if c.isprintable())[:200]

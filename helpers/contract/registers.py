@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The hypercall bitmap registers, their bits, and the dialects that kernels speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from helpers.uapi.kvm import fw_feat_bmap_reg, fw_reg
+
+
+@dataclass(frozen=True)
+class Register:
+    """One bitmap register of one dialect. ``bits`` maps a bit's number to its name."""
+
+    name: str
+    id: int
+    bits: tuple[tuple[int, str], ...]
+    reset: int
+    optional: bool = False
+    """Whether a kernel of this dialect may lack it."""
+
+    @property
+    def mask(self) -> int:
+        """Every supported bit."""
+        return sum(1 << number for number, _ in self.bits)
+
+    def bit(self, name: str) -> int | None:
+        """The value of the bit called ``name``; None where the register has no such bit."""
+        return next((1 << number for number, bit in self.bits if bit == name), None)
+
+    def subsets(self) -> tuple[int, ...]:
+        """Every bitmap that the register accepts, ascending."""
+        values = [1 << number for number, _ in self.bits]
+        return tuple(sorted(sum(c) for n in range(len(values) + 1) for c in combinations(values, n)))
+
+
+STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2 = "STD", "STD_HYP", "VENDOR_HYP", "VENDOR_HYP_2"
+REGISTER_NAMES = (STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2)
+"""The services' owners, one register each (VENDOR_HYP_2 continues VENDOR_HYP); the ids of tests."""
+
+TRNG, PV_TIME, FUNC_FEAT, PTP = "TRNG_V1_0", "PV_TIME", "FUNC_FEAT", "PTP"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The registers as one version of the interface has them. ``capability`` promises a count under 207."""
+
+    name: str
+    registers: tuple[Register, ...]
+    capability: bool
+
+    def register(self, name: str) -> Register | None:
+        """The register called ``name``, None where the dialect has none."""
+        return next((r for r in self.registers if r.name == name), None)
+
+
+MAINLINE = Dialect(
+    "mainline",
+    (
+        Register(STD, fw_feat_bmap_reg(0), ((0, TRNG),), 0x1),
+        Register(STD_HYP, fw_feat_bmap_reg(1), ((0, PV_TIME),), 0x1),
+        Register(VENDOR_HYP, fw_feat_bmap_reg(2), ((0, FUNC_FEAT), (1, PTP)), 0x3),
+        Register(
+            VENDOR_HYP_2,
+            fw_feat_bmap_reg(3),
+            ((0, "DISCOVER_IMPL_VER"), (1, "DISCOVER_IMPL_CPUS")),
+            0x0,
+            optional=True,
+        ),
+    ),
+    capability=False,
+)
+"""Linux 5.19 on: Documentation/virt/kvm/arm/fw-pseudo-registers.rst, hypercalls.c."""
+
+RFC_V3 = Dialect(
+    "rfc-v3",
+    (
+        Register(STD, fw_reg(3), ((0, TRNG),), 0x1),
+        Register(STD_HYP, fw_reg(4), ((0, PV_TIME),), 0x1),
+        Register(VENDOR_HYP, fw_reg(5), ((0, PTP),), 0x1),
+    ),
+    capability=True,
+)
+"""The RFC series of January 2022, version 3. Its FW_REG(3) became mainline's WORKAROUND_3."""
+
+NONE = Dialect("none", (), capability=False)
+"""A kernel without the interface: before 5.19."""

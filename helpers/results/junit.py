@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The results log as JUnit XML: a suite for each subject, the clauses as properties of each case."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from helpers.errors import HarnessError
+from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
+from helpers.results.verdict import Verdict, results_for, verdicts
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped"}
+
+
+def write_junit(log: Log, path: Path) -> None:
+    """Write the log as JUnit XML to the path."""
+    root = ET.Element("testsuites", name="hypercall bitmap registers")
+    for verdict in verdicts(log):
+        root.append(_suite(log, verdict))
+    ET.indent(root)
+    try:
+        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise HarnessError(f"{path} cannot be written", why=error.strerror or str(error)) from error
+
+
+def legal(text: str) -> str:
+    """Text with the characters that XML cannot hold spelled out, such as \\x1b."""
+    return _ILLEGAL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
+def _suite(log: Log, verdict: Verdict) -> ET.Element:
+    results = results_for(log, verdict.subject)
+    lost = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
+    suite = ET.Element(
+        "testsuite",
+        name=legal(verdict.subject),
+        tests=str(len(results) + len(lost)),
+        failures=str(verdict.counts[FAILED]),
+        errors=str(verdict.counts[ERROR] + len(lost)),
+        skipped=str(verdict.counts[NOT_APPLICABLE]),
+        time=f"{sum(result.duration for result in results):.3f}",
+    )
+    values = [("verdict", verdict.line), ("dialect", verdict.info.dialect), *verdict.info.environment.items()]
+    _properties(suite, dict(values))
+    for result in (*results, *lost):
+        suite.append(_case(result))
+    return suite
+
+
+def _case(result: Result) -> ET.Element:
+    folder, _, name = result.nodeid.partition("::")
+    case = ET.Element(
+        "testcase",
+        classname=legal(folder.removesuffix(".py").replace("/", ".")),
+        name=legal(name or folder),
+        time=f"{result.duration:.3f}",
+    )
+    values = {
+        "clauses": ", ".join(result.clauses),
+        "requirement": result.requirement,
+        "source": result.source,
+    }
+    _properties(case, values)
+    if result.outcome in _ELEMENTS:
+        first = result.message.strip().partition("\n")[0]
+        finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=legal(first))
+        finding.text = legal(result.message)
+    return case
+
+
+def _properties(parent: ET.Element, values: dict[str, str]) -> None:
+    known = {name: value for name, value in values.items() if value}
+    if not known:
+        return
+    properties = ET.SubElement(parent, "properties")
+    for name, value in known.items():
+        ET.SubElement(properties, "property", name=legal(name), value=legal(value))

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From pytest's reports (setup, call, teardown) to one result for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    Result,
+    SubjectInfo,
+    merged,
+    subject_of,
+)
+
+_LONGEST_MESSAGE = 20_000
+
+
+def outcome_of(report: pytest.TestReport) -> str:
+    """The outcome of one phase. Only a call can fail; an expected failure is a failure all the same."""
+    if "harness_error" in properties(report):
+        return ERROR
+    if hasattr(report, "wasxfail"):
+        return FAILED if report.skipped else PASSED
+    if report.passed:
+        return PASSED
+    if report.skipped:
+        return NOT_APPLICABLE
+    return FAILED if report.when == "call" else ERROR
+
+
+def properties(report: pytest.TestReport) -> dict[str, Any]:
+    """The report's user properties; the last of a name counts."""
+    return {name: value for name, value in report.user_properties if isinstance(name, str)}
+
+
+def result_of(reports: list[pytest.TestReport], subjects: tuple[str, ...]) -> Result | None:
+    """The result of a test from its phases; None if it never came to its call (as with --setup-only)."""
+    last = reports[-1]
+    # "???" is what xdist reports for the test that killed a worker.
+    if all(report.when in ("setup", "teardown") and report.passed for report in reports):
+        return None
+    found = {name: value for report in reports for name, value in properties(report).items()}
+    subject = _text(found.get("subject")) or subject_of(last.nodeid, subjects)
+    single = [
+        Result(
+            nodeid=report.nodeid,
+            subject=subject,
+            outcome=outcome_of(report),
+            clauses=tuple(str(clause) for clause in found.get("clauses") or ()),
+            requirement=_text(found.get("requirement")),
+            source=_text(found.get("source")),
+            message=message_of(report),
+            duration=report.duration,
+        )
+        for report in reports
+    ]
+    return merged(single)[0]
+
+
+def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
+    """What the report tells of its subject, if it carries that."""
+    found = properties(report)
+    subject = _text(found.get("subject"))
+    environment = found.get("environment")
+    if not subject or "dialect" not in found:
+        return None
+    pairs = environment.items() if isinstance(environment, Mapping) else ()
+    texts = {str(name): str(value) for name, value in pairs}
+    return SubjectInfo(subject, _text(found["dialect"]), texts)
+
+
+def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """What a person must read first: the assertion's words, or why the test is not applicable."""
+    harness_error = dict(getattr(report, "user_properties", ())).get("harness_error")
+    if harness_error:
+        return str(harness_error)[:_LONGEST_MESSAGE]
+    longrepr: Any = report.longrepr
+    if longrepr is None:
+        return str(getattr(report, "wasxfail", ""))
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    text = str(crash.message) if crash is not None else str(longrepr)
+    return text[:_LONGEST_MESSAGE]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The values that a results log holds, as frozen tables; no input and output here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+VERSION = 1
+
+PASSED = "passed"
+FAILED = "failed"
+ERROR = "error"
+NOT_APPLICABLE = "not-applicable"
+
+# From best to worst. A failure is a fact about the kernel and outranks an error, which is none.
+OUTCOMES = (PASSED, NOT_APPLICABLE, ERROR, FAILED)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What was started: with which arguments, for which subjects, when (seconds since 1970)."""
+
+    version: int
+    argv: tuple[str, ...]
+    subjects: tuple[str, ...]
+    time: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test as it was collected or started; subject is None where the node id does not tell."""
+
+    nodeid: str
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one test on one subject; duration in seconds over all phases."""
+
+    nodeid: str
+    subject: str | None
+    outcome: str
+    clauses: tuple[str, ...] = ()
+    requirement: str = ""
+    source: str = ""
+    message: str = ""
+    duration: float = 0.0
+
+
+@dataclass(frozen=True)
+class SubjectInfo:
+    """What the harness found out about a subject."""
+
+    subject: str
+    dialect: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A results log as read: one result for each test and subject."""
+
+    session: Session
+    collected: tuple[Case, ...] = ()
+    started: tuple[Case, ...] = ()
+    results: tuple[Result, ...] = ()
+    subjects: tuple[SubjectInfo, ...] = ()
+    selection: str | None = None
+    status: int | None = None
+    truncated: bool = False
+
+
+def worst(outcomes: Iterable[str]) -> str:
+    """The worst of some outcomes (at least one)."""
+    return max(outcomes, key=OUTCOMES.index)
+
+
+def merged(results: Iterable[Result]) -> tuple[Result, ...]:
+    """One result for each (node id, subject): the worst, the first of equals; durations add up."""
+    best: dict[tuple[str, str | None], Result] = {}
+    for result in results:
+        key = (result.nodeid, result.subject)
+        old = best.get(key)
+        if old is None:
+            best[key] = result
+            continue
+        chosen = max((old, result), key=lambda each: OUTCOMES.index(each.outcome))
+        best[key] = replace(chosen, duration=old.duration + result.duration)
+    return tuple(best.values())
+
+
+def subject_of(nodeid: str, subjects: tuple[str, ...]) -> str | None:
+    """The subject that a node id names, or the only one there is; None if it cannot be told.
+
+    A worker that died sends no properties, and xdist sends only ids after collection.
+    """
+    if len(subjects) == 1:
+        return subjects[0]
+    _, bracket, parameters = nodeid.partition("[")
+    words = f"-{parameters.removesuffix(']')}-"
+    named = [subject for subject in subjects if bracket and f"-{subject}-" in words]
+    # A label may be a part of a longer one (debian, debian-sid): the longest is meant.
+    return max(named, key=len) if named else None

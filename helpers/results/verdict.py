@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The verdict on each subject: a pure function of the results log, so that no two reports can disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    Log,
+    Result,
+    SubjectInfo,
+    subject_of,
+)
+
+UNKNOWN_SUBJECT = "unknown subject"
+
+
+class Kind(Enum):
+    """What can be said of a subject; the value is the word for it."""
+
+    CONFORMANT = "CONFORMANT"
+    NON_CONFORMANT = "NON-CONFORMANT"
+    NOT_IMPLEMENTED = "NOT-IMPLEMENTED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def status(self) -> int:
+        """The exit status of a run with this verdict."""
+        return _STATUS[self]
+
+
+_STATUS = {Kind.CONFORMANT: 0, Kind.NON_CONFORMANT: 1, Kind.INCONCLUSIVE: 3, Kind.NOT_IMPLEMENTED: 5}
+_WORST_FIRST = (1, 3, 5, 0)
+_SELECTION_WORDS = {Kind.CONFORMANT: "PASSED", Kind.NON_CONFORMANT: "FAILED"}
+_STATUS_REASONS = {
+    2: "the run was interrupted",
+    3: "pytest stopped with an internal error",
+    4: "pytest was called wrongly",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a log says of one subject, with everything that a report shows above its rows."""
+
+    subject: str
+    kind: Kind
+    info: SubjectInfo
+    counts: Mapping[str, int]
+    errors: tuple[Result, ...] = ()
+    not_run: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    selection: str | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status that this verdict alone would give."""
+        return self.kind.status
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word or two. Only a complete run may speak of conformance."""
+        if self.selection is None:
+            return self.kind.value
+        return f"SELECTION {_SELECTION_WORDS.get(self.kind, self.kind.value)}"
+
+    @property
+    def title(self) -> str:
+        """The word, what was selected if not everything, and the subject with what is known of it."""
+        subject = f"{self.subject}{description(self.info)}"
+        if self.selection is None:
+            return one_line(f"{self.word} {subject}")
+        return _modest(one_line(f"{self.word}: {self.selection} on {subject}"))
+
+    @property
+    def summary(self) -> str:
+        """The counts, the broken clauses, and why nothing can be concluded."""
+        text = ", ".join(f"{self.counts[each]} {name}" for each, name in COUNT_NAMES.items())
+        if self.broken:
+            text += f"; broken clauses: {', '.join(self.broken)}"
+        if self.kind is Kind.INCONCLUSIVE:
+            text += f"; because {'; '.join(self.reasons)}"
+        text = one_line(text)
+        return text if self.selection is None else _modest(text)
+
+    @property
+    def line(self) -> str:
+        """The verdict as one line, as the terminal shows it."""
+        return f"{self.title}: {self.summary}"
+
+
+COUNT_NAMES = {
+    FAILED: "failed",
+    PASSED: "passed",
+    NOT_APPLICABLE: "not applicable",
+    ERROR: "errors",
+    "not-run": "not run",
+}
+
+
+def verdicts(log: Log) -> tuple[Verdict, ...]:
+    """One verdict for each subject that was asked for or has a result, in that order."""
+    seen = [result.subject for result in log.results if result.subject]
+    names = dict.fromkeys([*log.session.subjects, *(info.subject for info in log.subjects), *seen])
+    labels = tuple(names) or (UNKNOWN_SUBJECT,)
+    return tuple(_verdict(log, label, labels) for label in labels)
+
+
+def exit_status(all_verdicts: Iterable[Verdict]) -> int:
+    """The worst verdict's status; no verdict at all is inconclusive."""
+    found = {verdict.status for verdict in all_verdicts}
+    return next((status for status in _WORST_FIRST if status in found), Kind.INCONCLUSIVE.status)
+
+
+def unfinished(log: Log, subject: str, subjects: tuple[str, ...]) -> tuple[str, ...]:
+    """Tests of this subject that were collected or started and have no outcome.
+
+    One whose subject cannot be told is missing from every subject: none of them may go green over it.
+    """
+    done = {result.nodeid for result in log.results}
+    missing: dict[str, None] = {}
+    for test in (*log.collected, *log.started):
+        owner = test.subject or subject_of(test.nodeid, subjects)
+        if test.nodeid not in done and owner in (None, subject):
+            missing[test.nodeid] = None
+    return tuple(missing)
+
+
+def results_for(log: Log, subject: str) -> tuple[Result, ...]:
+    """The results of a subject, with those that belong to no subject (a file that cannot be imported)."""
+    return tuple(result for result in log.results if result.subject in (None, subject))
+
+
+def description(info: SubjectInfo) -> str:
+    """What is known of a subject, in brackets, such as " (Linux 6.12.107, mainline, 3 registers)"."""
+    kernel = info.environment.get("kernel", "")
+    registers = info.environment.get("registers", "")
+    parts = [
+        f"Linux {kernel.removeprefix('Linux ')}" if kernel else "",
+        {"none": "no registers"}.get(info.dialect, info.dialect),
+        f"{registers} register{'' if registers == '1' else 's'}" if registers.isdecimal() else registers,
+    ]
+    known = [part for part in parts if part]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def one_line(text: str) -> str:
+    """Text made harmless for a terminal: one line, control characters and half characters spelled out."""
+    joined = " ".join(text.split())
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in joined)
+
+
+def _modest(text: str) -> str:
+    """A selection's line never holds the word for a whole run's verdict, not even in a quoted argument."""
+    return text.replace("CONFORMANT", "conformant")
+
+
+def _verdict(log: Log, subject: str, subjects: tuple[str, ...]) -> Verdict:
+    results = results_for(log, subject)
+    not_run = unfinished(log, subject, subjects)
+    info = next((each for each in log.subjects if each.subject == subject), SubjectInfo(subject))
+    counts = {name: sum(result.outcome == name for result in results) for name in COUNT_NAMES}
+    counts["not-run"] = len(not_run)
+    reasons = _reasons(log, results, not_run)
+    failed = [result for result in results if result.outcome == FAILED]
+    return Verdict(
+        subject=subject,
+        kind=_kind(bool(failed), bool(reasons), info),
+        info=info,
+        counts=counts,
+        errors=tuple(result for result in results if result.outcome == ERROR),
+        not_run=not_run,
+        broken=tuple(sorted({clause for result in failed for clause in result.clauses})),
+        reasons=reasons,
+        selection=log.selection,
+    )
+
+
+def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> Kind:
+    if failed:
+        return Kind.NON_CONFORMANT
+    if doubtful:
+        return Kind.INCONCLUSIVE
+    return Kind.NOT_IMPLEMENTED if info.dialect == "none" else Kind.CONFORMANT
+
+
+def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:
+    """Everything that keeps this log from saying anything good."""
+    reasons = []
+    errors = [result for result in results if result.outcome == ERROR]
+    if errors:
+        message = _shortened(errors[0].message)
+        reasons.append(f"{_many(len(errors), 'error')}, first {errors[0].nodeid}: {message}")
+    started = {test.nodeid for test in log.started}
+    in_flight = [nodeid for nodeid in not_run if nodeid in started]
+    if in_flight:
+        reasons.append(f"in flight when the run ended: {_some(in_flight)}")
+    waiting = [nodeid for nodeid in not_run if nodeid not in started]
+    if waiting:
+        reasons.append(f"{_many(len(waiting), 'collected test')} not run, first {waiting[0]}")
+    if log.truncated or log.status is None:
+        reasons.append("the results log breaks off")
+    if log.status in _STATUS_REASONS:
+        reasons.append(_STATUS_REASONS[log.status])
+    if not results and not not_run:
+        reasons.append("no test was run")
+    elif not any(result.outcome == PASSED for result in results):
+        reasons.append("no test passed")
+    return tuple(reasons)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + rest
+
+
+def _shortened(message: str, limit: int = 200) -> str:
+    first = message.strip().partition("\n")[0]
+    return first if len(first) <= limit else first[:limit] + "..."

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The capability, the register list, and discovery as a user-space VMM does it."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.contract.check import Comparison
+from helpers.contract.probe import Probe, is_bitmap_id
+from helpers.contract.registers import Register
+from helpers.kvm import Kvm, Vm
+from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
+
+
+def _promised(contract: Probe) -> int:
+    """The RFC's capability is a count of registers; every other kernel leaves 207 unanswered."""
+    return len(contract.dialect.registers) if contract.dialect.capability else 0
+
+
+@pytest.mark.clause("CAP-1")
+@pytest.mark.parametrize("on", ["dev_kvm", "vm_fd"])
+def test_check_extension(on: str, kvm: Kvm, make_vm: MakeVm, contract: Probe) -> None:
+    """KVM_CHECK_EXTENSION(207) is what the dialect promises, before and after other VMs exist."""
+    vm = make_vm()
+    asked = kvm.check_extension if on == "dev_kvm" else vm.check_extension
+    comparison = Comparison()
+    for _ in range(2):
+        number = asked(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP)
+        comparison.value(f"KVM_CHECK_EXTENSION(207) on {on} ({contract.dialect.name})", _promised(contract), number)
+    comparison.done()
+
+
+@pytest.mark.clause("CAP-2")
+@pytest.mark.parametrize("vcpu", [0, 1])
+def test_register_list(vcpu: int, make_vm: MakeVm, contract: Probe) -> None:
+    """KVM_GET_REG_LIST shows every bitmap register of the dialect once, and none besides, on each vCPU."""
+    listed = [i for i in make_vm(2).vcpus[vcpu].reg_list() if is_bitmap_id(contract.dialect, i)]
+    expected = [r.id for r in contract.registers]
+    assert sorted(listed) == sorted(expected), (
+        f"KVM_GET_REG_LIST on vCPU {vcpu}: expected {[f'{i:#x}' for i in expected]}, "
+        f"actual {[f'{i:#x}' for i in listed]}"
+    )
+
+
+@pytest.mark.clause("CAP-1", "CAP-2")
+def test_count_agrees_with_list(make_vm: MakeVm, kvm: Kvm, contract: Probe) -> None:
+    """What 207 counts is what the list holds."""
+    listed = [i for i in make_vm().vcpu.reg_list() if is_bitmap_id(contract.dialect, i)]
+    count = kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP)
+    expected = len(listed) if contract.dialect.capability else 0
+    assert count == expected, f"207 answers {count}, KVM_GET_REG_LIST shows {len(listed)} bitmap registers"
+
+
+def _listed(vm: Vm, registers: tuple[Register, ...]) -> list[Register]:
+    ids = vm.vcpu.reg_list()
+    return [r for r in registers if r.id in ids]
+
+
+@pytest.mark.clause("CAP-3")
+def test_vmm_discovery(make_vm: MakeVm, registers: tuple[Register, ...]) -> None:
+    """A VMM lists, reads each register, writes back what it read, and finds it unchanged."""
+    vm = make_vm()
+    found = _listed(vm, registers)
+    assert [r.name for r in found] == [r.name for r in registers], (
+        f"listed: {[r.name for r in found]}, of {[r.name for r in registers]}"
+    )
+    before = vm.vcpu.get_regs(found)
+    vm.vcpu.set_regs(list(zip(found, before, strict=True)))
+    assert vm.vcpu.get_regs(found) == before, "writing back what was read changed a register"

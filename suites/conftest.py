@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What every chapter uses: a fresh VM, and the registers as the subject's dialect has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from helpers.contract.probe import Probe
+from helpers.contract.registers import REGISTER_NAMES, Register
+from helpers.kvm import Kvm, Vm
+
+MakeVm = Callable[..., Vm]
+
+
+@pytest.fixture
+def make_vm(kvm: Kvm) -> Iterator[MakeVm]:
+    """Makes VMs that are closed at the test's end."""
+    made: list[Vm] = []
+
+    def make(vcpus: int = 1) -> Vm:
+        made.append(kvm.create_vm(vcpus))
+        return made[-1]
+
+    yield make
+    for vm in made:
+        vm.close()
+
+
+@pytest.fixture
+def registers(contract: Probe) -> tuple[Register, ...]:
+    """Every bitmap register that the subject must have."""
+    if not contract.registers:
+        pytest.skip("not applicable, because this kernel has no hypercall bitmap registers (probed by list and by read)")
+    return contract.registers
+
+
+@pytest.fixture(params=REGISTER_NAMES)
+def register(request: pytest.FixtureRequest, registers: tuple[Register, ...], contract: Probe) -> Register:
+    """One of them; the test is not applicable where the dialect, or this kernel, has no such register."""
+    found = next((r for r in registers if r.name == request.param), None)
+    if found is None:
+        pytest.skip(
+            f"not applicable, because {request.param} is not among this kernel's {contract.dialect.name} registers "
+            f"({', '.join(r.name for r in registers)})"
+        )
+    return found

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the registers hold before user space has written anything, and whose they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.contract.check import Comparison
+from helpers.contract.registers import Register
+from helpers.smccc import Call
+from helpers import guests
+from suites.conftest import MakeVm
+
+
+@pytest.mark.clause("DEFAULT-1")
+def test_reset_value(register: Register, make_vm: MakeVm) -> None:
+    """A fresh VM's register holds its reset value."""
+    comparison = Comparison()
+    for number in (1, 2):
+        value, _ = make_vm().vcpu.try_get_reg(register)
+        comparison.value(f"{register.name} of fresh VM {number}", register.reset, value)
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-1")
+def test_reset_value_after_run(register: Register, make_vm: MakeVm) -> None:
+    """Running an untouched VM leaves the default in place."""
+    vm = make_vm()
+    guests.call(vm.vcpu, Call(0x80000000))
+    value, _ = vm.vcpu.try_get_reg(register)
+    comparison = Comparison()
+    comparison.value(f"{register.name} after KVM_RUN", register.reset, value)
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-2")
+def test_vms_do_not_share(register: Register, make_vm: MakeVm) -> None:
+    """A write in one VM shows neither in one made before nor in one made after, and theirs not in it."""
+    before, written = make_vm(), make_vm()
+    comparison = Comparison()
+    for value in register.subsets():
+        written.vcpu.set_reg(register, value)
+        after = make_vm()
+        for name, vm, expected in (
+            ("the VM made before", before, register.reset),
+            ("the VM made after", after, register.reset),
+            ("the VM written", written, value),
+        ):
+            got, _ = vm.vcpu.try_get_reg(register)
+            comparison.value(f"{register.name} of {name}, {value:#x} being written", expected, got)
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-2", "LOCK-1")
+def test_run_of_one_vm_locks_no_other(register: Register, make_vm: MakeVm) -> None:
+    """A VM that has run locks its own registers only."""
+    ran, other = make_vm(), make_vm()
+    guests.call(ran.vcpu, Call(0x80000000))
+    comparison = Comparison()
+    for value in register.subsets():
+        comparison.error(f"{register.name} = {value:#x} in a VM that has not run", 0, other.vcpu.try_set_reg(register, value))
+        got, _ = other.vcpu.try_get_reg(register)
+        comparison.value(f"{register.name} there", value, got)
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-3")
+def test_every_vcpu_sees_the_same(register: Register, make_vm: MakeVm) -> None:
+    """What is written through one vCPU reads back through each."""
+    vm = make_vm(3)
+    comparison = Comparison()
+    batch = vm.batch()
+    reads = []
+    for writer in vm.vcpus:
+        for value in register.subsets():
+            batch.set(writer, register, value)
+            reads += [(writer, value, reader, batch.get(reader, register)) for reader in vm.vcpus]
+    batch.run()
+    for writer, value, reader, read in reads:
+        what = f"{register.name} read through vCPU {reader.index} after {value:#x} through vCPU {writer.index}"
+        comparison.value(what, value, read.value)
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-3")
+def test_every_vcpu_sees_the_default(register: Register, make_vm: MakeVm) -> None:
+    """Each vCPU shows the reset value."""
+    comparison = Comparison()
+    for vcpu in make_vm(3).vcpus:
+        value, _ = vcpu.try_get_reg(register)
+        comparison.value(f"{register.name} through vCPU {vcpu.index}", register.reset, value)
+    comparison.done()

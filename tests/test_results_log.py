@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The results log and the verdict: what was written is what is read, and nothing doubtful goes green."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.errors import HarnessError
+from helpers.results.junit import legal, write_junit
+from helpers.results.log import LogWriter, read_log
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    NOT_APPLICABLE,
+    OUTCOMES,
+    PASSED,
+    VERSION,
+    Case,
+    Log,
+    Result,
+    Session,
+    SubjectInfo,
+    merged,
+    subject_of,
+)
+from helpers.results.verdict import Kind, Verdict, exit_status, one_line, verdicts
+
+SUBJECT = "debian:stable"
+INFO = SubjectInfo(SUBJECT, "mainline", {"kernel": "6.12.107", "registers": "3"})
+ONE = "suites/test_a.py::test_one"
+TWO = "suites/test_a.py::test_two"
+
+
+def log(*results: Result, subjects: tuple[str, ...] = (SUBJECT,), **values: object) -> Log:
+    """A complete log with these results."""
+    cases = tuple(Case(result.nodeid, result.subject) for result in results)
+    session = Session(VERSION, ("-q",), subjects, 0.0)
+    defaults = {"collected": cases, "started": cases, "subjects": (INFO,), "status": 0}
+    return Log(session, results=results, **{**defaults, **values})  # type: ignore[arg-type]
+
+
+def result(outcome: str, nodeid: str = ONE, subject: str | None = SUBJECT, clause: str = "LOCK-1") -> Result:
+    return Result(nodeid, subject, outcome, (clause,), "The bitmap is locked.", "hypercalls.rst", "why", 0.5)
+
+
+def only(a_log: Log) -> Verdict:
+    (verdict,) = verdicts(a_log)
+    return verdict
+
+
+def write(path: Path) -> Log:
+    """Every record once; the log that must be read back."""
+    session = Session(VERSION, ("-k", "x"), (SUBJECT,), 1.5)
+    writer = LogWriter(path)
+    writer.session(session)
+    writer.selection(None)
+    writer.collected([Case(ONE, SUBJECT), Case(TWO, None)])
+    writer.subject(INFO)
+    writer.start(Case(ONE, SUBJECT))
+    writer.result(result(FAILED))
+    writer.selection("-k x")
+    writer.end(1)
+    writer.close()
+    return Log(
+        session,
+        (Case(ONE, SUBJECT), Case(TWO, None)),
+        (Case(ONE, SUBJECT),),
+        (result(FAILED),),
+        (INFO,),
+        "-k x",
+        1,
+    )
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "results.jsonl"
+    assert write(path) == read_log(path)
+
+
+def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    write(path)
+    whole = path.read_bytes().replace(b'"failed"', b'"passed"')
+    first = whole.index(b"\n") + 1
+    for size in range(first, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        cut = read_log(path)
+        assert cut.status is None or size == len(whole) - 1
+        assert only(cut).kind is Kind.INCONCLUSIVE
+    path.write_bytes(whole[:-5])
+    assert read_log(path).truncated
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage",
+        b"[]",
+        b'{"record": "dance"}',
+        b'{"record": "end"}',
+        b'{"record": "end", "status": "0"}',
+        b'{"record": "start", "nodeid": 1, "subject": null}',
+        b'{"record": "collected", "tests": [["a"]]}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_garbage_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "results.jsonl"
+    write(path)
+    lines = path.read_bytes().split(b"\n")
+    lines.insert(2, line)
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(HarnessError, match=r"results\.jsonl, line 3"):
+        read_log(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"record": "end", "status": 0}\n'])
+def test_something_else_is_no_log(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(text)
+    with pytest.raises(HarnessError):
+        read_log(path)
+    with pytest.raises(HarnessError, match="cannot be read"):
+        read_log(tmp_path / "missing")
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    record = {"record": "session", "version": VERSION + 1, "argv": [], "subjects": [], "time": 0}
+    path.write_text(json.dumps(record) + "\n")
+    with pytest.raises(HarnessError, match="version"):
+        read_log(path)
+
+
+def test_a_full_disk_is_a_harness_error(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.symlink_to("/dev/full")
+    writer = LogWriter(path)
+    with pytest.raises(HarnessError, match="No space left"):
+        writer.end(0)
+    writer.close()
+
+
+@given(st.lists(st.sampled_from(OUTCOMES), min_size=1))
+def test_the_worst_result_stays(outcomes: list[str]) -> None:
+    (single,) = merged([result(outcome) for outcome in outcomes])
+    assert single.outcome == max(outcomes, key=OUTCOMES.index)
+    assert single.duration == pytest.approx(0.5 * len(outcomes))
+
+
+def test_conformant() -> None:
+    verdict = only(log(result(PASSED), result(NOT_APPLICABLE, TWO)))
+    assert verdict.status == 0
+    assert verdict.line == (
+        "CONFORMANT debian:stable (Linux 6.12.107, mainline, 3 registers): "
+        "0 failed, 1 passed, 1 not applicable, 0 errors, 0 not run"
+    )
+
+
+def test_non_conformant_wins_over_everything() -> None:
+    verdict = only(
+        log(result(FAILED), result(FAILED, TWO, clause="GATE-2"), result(ERROR, "suites/b.py::c"), status=2)
+    )
+    assert verdict.status == 1
+    assert verdict.line.startswith("NON-CONFORMANT debian:stable (")
+    assert verdict.line.endswith("2 failed, 0 passed, 0 not applicable, 1 errors, 0 not run; "
+                                 "broken clauses: GATE-2, LOCK-1")
+
+
+def test_not_implemented() -> None:
+    none = SubjectInfo(SUBJECT, "none", {"kernel": "5.10"})
+    verdict = only(log(result(PASSED), subjects=(SUBJECT,)) if False else _with_info(none, result(PASSED)))
+    assert verdict.status == 5
+    assert "NOT-IMPLEMENTED debian:stable (Linux 5.10, no registers)" in verdict.line
+
+
+def _with_info(info: SubjectInfo, *results: Result) -> Log:
+    plain = log(*results)
+    return Log(plain.session, plain.collected, plain.started, results, (info,), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "reason"),
+    [
+        (log(result(PASSED), result(ERROR, TWO)), "1 error, first"),
+        (log(result(PASSED), collected=(Case(ONE), Case(TWO))), "1 collected test not run"),
+        (log(result(PASSED), started=(Case(ONE), Case(TWO))), f"in flight when the run ended: {TWO}"),
+        (log(result(PASSED), truncated=True), "breaks off"),
+        (log(result(PASSED), status=None), "breaks off"),
+        (log(result(PASSED), status=2), "interrupted"),
+        (log(result(PASSED), status=3), "internal error"),
+        (log(result(NOT_APPLICABLE)), "no test passed"),
+        (log(), "no test was run"),
+        (log(result(PASSED), result(ERROR, "suites/b.py", None)), "1 error"),
+    ],
+)
+def test_inconclusive(doubtful: Log, reason: str) -> None:
+    verdict = only(doubtful)
+    assert (verdict.kind, verdict.status) == (Kind.INCONCLUSIVE, 3)
+    assert reason in verdict.line
+
+
+def test_a_subject_without_results_is_inconclusive() -> None:
+    good, silent = verdicts(log(result(PASSED), subjects=(SUBJECT, "board:a")))
+    assert good.kind is Kind.CONFORMANT
+    assert silent.kind is Kind.INCONCLUSIVE
+    assert exit_status((good, silent)) == 3
+
+
+def test_a_lost_test_of_an_unknown_subject_spoils_all() -> None:
+    both = (SUBJECT, "board:a")
+    results = (result(PASSED), result(PASSED, TWO, "board:a"))
+    lost = log(*results, subjects=both, collected=(Case(ONE), Case(TWO), Case("suites/c.py::d")))
+    assert [verdict.kind for verdict in verdicts(lost)] == [Kind.INCONCLUSIVE] * 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word", "status"),
+    [(PASSED, "PASSED", 0), (FAILED, "FAILED", 1), (ERROR, "INCONCLUSIVE", 3)],
+)
+def test_a_selection_never_speaks_of_conformance(outcome: str, word: str, status: int) -> None:
+    verdict = only(log(result(outcome), selection="-k CONFORMANT"))
+    assert verdict.line.startswith(f"SELECTION {word}: -k conformant on debian:stable (")
+    assert "CONFORMANT" not in verdict.line
+    assert verdict.status == status
+
+
+def test_the_worst_status_wins() -> None:
+    conformant, failed, doubtful = only(log(result(PASSED))), only(log(result(FAILED))), only(log())
+    none = only(_with_info(SubjectInfo(SUBJECT, "none"), result(PASSED)))
+    assert exit_status([conformant, none, doubtful, failed]) == 1
+    assert exit_status([conformant, none, doubtful]) == 3
+    assert exit_status([conformant, none]) == 5
+    assert exit_status([conformant]) == 0
+    assert exit_status([]) == 3
+
+
+def test_subject_of_a_node_id() -> None:
+    both = ("debian", "debian-sid")
+    assert subject_of("suites/a.py::b[x]", ("one",)) == "one"
+    assert subject_of("suites/a.py::b[debian-sid-PTP]", both) == "debian-sid"
+    assert subject_of("suites/a.py::b[PTP-debian]", both) == "debian"
+    assert subject_of("suites/a.py::b[PTP]", both) is None
+    assert subject_of("suites/debian.py::b", both) is None
+
+
+@given(st.text(alphabet=st.characters()))
+def test_lines_are_lines(text: str) -> None:
+    assert one_line(text).isprintable()
+
+
+@given(st.text(alphabet=st.characters()))
+def test_junit_is_always_xml(text: str) -> None:
+    element = ET.Element("a", value=legal(text))
+    assert ET.fromstring(ET.tostring(element, encoding="utf-8")).tag == "a"
+
+
+def test_junit(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    bad = Result(ONE, SUBJECT, FAILED, ("LOCK-1",), "<b>", "src", "x0 = \x1b[1m\x00 & more", 1.0)
+    write_junit(log(bad, result(NOT_APPLICABLE, TWO), collected=(Case(ONE), Case("suites/c.py::d"))), path)
+    suite = ET.parse(path).getroot()[0]
+    counts = {name: suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")}
+    assert counts == {"name": SUBJECT, "tests": "3", "failures": "1", "errors": "1", "skipped": "1"}
+    failure = suite.find("testcase/failure")
+    assert failure is not None and failure.get("message") == r"x0 = \x1b[1m\x00 & more"
+    values = {each.get("name"): each.get("value") for each in suite.findall("testcase[1]//property")}
+    assert values == {"clauses": "LOCK-1", "requirement": "<b>", "source": "src"}
+    with pytest.raises(HarnessError):
+        write_junit(log(bad), tmp_path / "missing" / "junit.xml")

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The recorder in real pytest runs of small throw-away projects: status, last line, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.results.log import read_log
+from helpers.results.verdict import Kind, verdicts
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = "reports"
+
+CONFTEST = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+import pytest
+from helpers.errors import HarnessError
+from helpers.results.html import prepare_html
+from helpers.results.plugin import Recorder
+
+SUBJECTS = {subjects!r}
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        reports = config.rootpath / "reports"
+        prepare_html(config, reports)
+        config.pluginmanager.register(Recorder(config, reports, SUBJECTS), "recorder")
+
+def pytest_runtest_setup(item):
+    params = getattr(item, "callspec", None)
+    subject = params.params.get("subject", SUBJECTS[0]) if params else SUBJECTS[0]
+    item.user_properties += [
+        ("subject", subject), ("clauses", ["LOCK-1"]), ("requirement", "Locked <b>after</b> the first run."),
+        ("source", "hypercalls.rst"), ("dialect", {dialect!r}),
+        ("environment", {{"kernel": "6.12.107", "registers": "3"}}),
+    ]
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
+        item.user_properties.append(("harness_error", str(call.excinfo.value)))
+    return (yield)
+"""
+
+GOOD = """
+import pytest
+def test_good(): pass
+def test_other(): pass
+def test_na(): pytest.skip("not applicable, because PTP is missing")
+"""
+BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
+
+
+class Project:
+    """A throw-away project with suites/, tests/ and the recorder."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.reports = pytester.path / REPORTS
+        pytester.makeini("[pytest]\ntestpaths = suites\n")
+        self.conftest()
+
+    def conftest(self, dialect: str = "mainline", subjects: tuple[str, ...] = ("debian:stable",)) -> None:
+        text = CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=subjects)
+        self.pytester.makeconftest(text)
+
+    def file(self, path: str, text: str) -> None:
+        target = self.pytester.path / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text)
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """The exit status and the last line on the terminal."""
+        # In a process of its own: the outer run's xdist and results are none of its business.
+        result = self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+        return int(result.ret), ([line for line in result.outlines if line.strip()] or [""])[-1]
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)
+
+
+MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)
+
+
+@MODES
+def test_conformant(project: Project, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD)
+    assert project.run(*mode) == (
+        0,
+        "CONFORMANT debian:stable (Linux 6.12.107, mainline, 3 registers): "
+        "0 failed, 2 passed, 1 not applicable, 0 errors, 0 not run",
+    )
+    assert sorted(path.name for path in project.reports.iterdir()) == [
+        "junit.xml",
+        "report.html",
+        "results.jsonl",
+    ]
+
+
+@MODES
+def test_non_conformant(project: Project, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD + BAD)
+    status, line = project.run(*mode)
+    assert status == 1
+    assert line.startswith("NON-CONFORMANT debian:stable")
+    assert line.endswith("1 failed, 2 passed, 1 not applicable, 0 errors, 0 not run; broken clauses: LOCK-1")
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_not_implemented(project: Project, mode: tuple[str, ...]) -> None:
+    project.conftest(dialect="none")
+    project.file("suites/test_a.py", GOOD)
+    status, line = project.run(*mode)
+    assert (status, line.split()[0]) == (5, "NOT-IMPLEMENTED")
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n",
+        "import pytest\n@pytest.fixture\ndef broken(): raise OSError\ndef test_s(broken): pass\n",
+        "import pytest\n@pytest.fixture\ndef broken():\n    yield\n    raise OSError\ndef test_t(broken): pass\n",
+        "import nothing_of_that_name\n",
+        "import pytest\ndef test_x(): pytest.exit('enough', returncode=0)\n",
+    ],
+    ids=["harness error", "setup", "teardown", "import", "exit"],
+)
+def test_inconclusive(project: Project, text: str, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("suites/test_b.py", text)
+    status, line = project.run(*mode)
+    assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
+
+
+def test_a_harness_error_is_no_failure_in_the_html(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD + "from helpers.errors import HarnessError\n"
+                 "def test_h(): raise HarnessError('the VM is gone')\n")
+    assert project.run()[0] == 3
+    text = (project.reports / "report.html").read_text()
+    assert '"error">1 Errors' in text and '"failed">0 Failed' in text
+
+
+def test_a_dead_worker(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD + "import os\ndef test_dies(): os._exit(1)\n")
+    status, line = project.run("-n", "2")
+    assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
+    assert "crashed while running" in line
+    text = (project.reports / "report.html").read_text()
+    assert "crashed while running" in text
+
+
+def test_a_dead_run_leaves_a_log_that_is_not_green(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD + "import os\ndef test_dies(): os._exit(0)\n")
+    project.run()
+    (verdict,) = verdicts(read_log(project.reports / "results.jsonl"))
+    assert verdict.kind is Kind.INCONCLUSIVE
+    assert "in flight when the run ended: suites/test_a.py::test_dies" in verdict.line
+
+
+@pytest.mark.parametrize("mode", [("-x",), ("-x", "-n", "2")], ids=" ".join)
+def test_stopping_early(project: Project, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", BAD + GOOD * 1)
+    status, line = project.run(*mode)
+    assert (status, line.split()[0]) == (1, "NON-CONFORMANT")
+
+
+def test_stopping_early_at_an_error(project: Project) -> None:
+    project.file("suites/test_a.py", "def test_e(missing_fixture): pass\n" + GOOD)
+    status, line = project.run("-x")
+    assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
+    assert "3 not run" in line
+
+
+@pytest.mark.parametrize("outcome", ["passed", "failed"])
+def test_interrupted(project: Project, outcome: str) -> None:
+    before = BAD if outcome == "failed" else ""
+    project.file("suites/test_a.py", before + "def test_i(): raise KeyboardInterrupt\n" + GOOD)
+    status, line = project.run()
+    assert status == (1 if before else 3)
+    assert line.split()[0] == ("NON-CONFORMANT" if before else "INCONCLUSIVE")
+    assert read_log(project.reports / "results.jsonl").status == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("-k", "good or other"), "-k 'good or other'"),
+        (("-m", "not slow"), "-m 'not slow'"),
+        (("suites/test_a.py",), "suites/test_a.py"),
+        (("suites/test_a.py::test_good",), "suites/test_a.py::test_good"),
+        (("--deselect", "suites/test_a.py::test_good"), "--deselect suites/test_a.py::test_good"),
+        (("--ignore", "suites/test_b.py"), "--ignore suites/test_b.py"),
+        (("suites/test_a.py", "-n", "2"), "suites/test_a.py"),
+        (("-k", "good", "-n", "2"), "-k good"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_selection(project: Project, args: tuple[str, ...], text: str) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("suites/test_b.py", GOOD)
+    status, line = project.run(*args)
+    assert status == 0
+    assert line.startswith(f"SELECTION PASSED: {text} on debian:stable")
+    assert "CONFORMANT" not in line
+    assert "CONFORMANT" not in (project.reports / "report.html").read_text()
+
+
+@pytest.mark.parametrize("args", [("suites",), (".",), ("suites", "tests"), ("--ff",), ("suites/",)], ids=" ".join)
+def test_all_of_it_is_no_selection(project: Project, args: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("tests/test_own.py", GOOD)
+    # --ff is the cache plugin's.
+    status, line = project.run("-p", "cacheprovider", *args)
+    assert (status, line.split()[0]) == (0, "CONFORMANT")
+
+
+def test_a_failing_test_of_the_harness_is_not_green(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("tests/test_own.py", BAD)
+    status, line = project.run("suites", "tests")
+    assert (status, line.split()[0]) == (1, "CONFORMANT")
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_last_failed_is_a_selection(project: Project, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD + BAD)
+    assert project.run("-p", "cacheprovider")[0] == 1
+    status, line = project.run("-p", "cacheprovider", "--lf", *mode)
+    assert status == 1
+    assert line.startswith("SELECTION FAILED: --lf on debian:stable")
+
+
+def test_deselected_by_a_plugin_is_a_selection(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("suites/conftest.py", "def pytest_collection_modifyitems(config, items):\n"
+                 "    config.hook.pytest_deselected(items=[items.pop()])\n")
+    assert project.run()[1].startswith("SELECTION PASSED: 1 deselected on")
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_an_empty_selection_is_inconclusive(project: Project, mode: tuple[str, ...]) -> None:
+    project.conftest(dialect="none")
+    project.file("suites/test_a.py", GOOD)
+    status, line = project.run("-k", "nothing", *mode)
+    assert status == 3
+    assert line.startswith("SELECTION INCONCLUSIVE: -k nothing on debian:stable")
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (("tests",), 0),
+        (("tests", "-n", "2"), 0),
+        (("tests", "-k", "nothing"), 5),
+        ((".", "-k", "own"), 0),
+        (("--collect-only",), 0),
+        (("--collect-only", "-n", "2"), 0),
+        (("--fixtures",), 0),
+        (("--setup-plan",), 0),
+        (("suites/missing.py",), 4),
+        (("--no-such-option",), 4),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_no_run_of_the_suites_leaves_nothing(
+    project: Project, args: tuple[str, ...], status: int
+) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("tests/test_own.py", "def test_own(): pass\n")
+    got, line = project.run(*args)
+    assert got == status
+    assert "CONFORMANT" not in line and "INCONCLUSIVE" not in line
+    assert not list(project.reports.glob("*.*")) if project.reports.exists() else True
+
+
+def test_several_subjects(project: Project) -> None:
+    project.conftest(subjects=("debian:stable", "board:a", "board:silent"))
+    head = "import pytest\n@pytest.mark.parametrize('subject', ['debian:stable', 'board:a'])\n"
+    project.file("suites/test_a.py", head + "def test_p(subject): assert subject != 'board:a'\n")
+    result = project.pytester.runpytest_subprocess("-n", "2")
+    assert result.ret == 1
+    assert [line.split()[:2] for line in result.outlines[-3:]] == [
+        ["CONFORMANT", "debian:stable"],
+        ["NON-CONFORMANT", "board:a"],
+        ["INCONCLUSIVE", "board:silent:"],
+    ]
+
+
+def test_expected_failures_are_failures(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD + "@pytest.mark.xfail\n" + BAD)
+    assert project.run()[0] == 1
+
+
+def test_each_test_has_one_result(project: Project) -> None:
+    text = "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    raise OSError\n"
+    project.file("suites/test_a.py", text + "def test_both(bad): assert False\n")
+    project.run("--dist", "each", "--tx", "2*popen")
+    log = read_log(project.reports / "results.jsonl")
+    assert [result.outcome for result in log.results] == ["failed"]
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_reports_that_cannot_be_written(project: Project, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.reports.write_text("a file in the way")
+    status, line = project.run(*mode)
+    assert status == 3
+    assert line.startswith("INCONCLUSIVE: The results log") and "cannot be written" in line
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "report.html", "junit.xml"])
+def test_a_full_disk(project: Project, name: str) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.reports.mkdir()
+    (project.reports / name).symlink_to("/dev/full")
+    result = project.pytester.runpytest_subprocess()
+    assert result.ret == 3
+    assert result.outlines[-1].startswith("INCONCLUSIVE: ") and "No space left" in result.outlines[-1]
+    assert "Traceback" not in str(result.stderr) + str(result.stdout)
+
+
+def test_html(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD + BAD.replace("<0>", "<script>alert(1)</script>"))
+    project.run()
+    text = (project.reports / "report.html").read_text()
+    for part in (
+        "NON-CONFORMANT debian:stable (Linux 6.12.107, mainline, 3 registers)",
+        "1 failed, 2 passed, 1 not applicable, 0 errors, 0 not run",
+        "Broken clauses: LOCK-1",
+        "Not applicable",
+        "PTP is missing",
+        "hypercalls.rst",
+        "Requirement",
+    ):
+        assert part in text
+    assert "<script>alert" not in text
+    assert "Links</th>" not in text
+
+
+def test_html_of_ones_own_wins(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD)
+    assert project.run("--html=mine.html")[0] == 0
+    assert (project.pytester.path / "mine.html").exists()
+    assert not (project.reports / "report.html").exists()
+
+
+def test_without_pytest_html(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD)
+    assert project.run("-p", "no:html")[0] == 0
