@@ -33,7 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="WHAT",
         help="boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE; repeatable",
     )
-    group.addoption(MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)")
+    group.addoption(
+        MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
+    )
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
 
 
@@ -178,5 +180,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is under test."""
     return [f"subjects: {', '.join(_labels(config))}"] if touches_suites(config) else []
-
-

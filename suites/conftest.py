@@ -32,7 +32,9 @@ def make_vm(kvm: Kvm) -> Iterator[MakeVm]:
 def registers(contract: Probe) -> tuple[Register, ...]:
     """Every bitmap register that the subject must have."""
     if not contract.registers:
-        pytest.skip("not applicable, because this kernel has no hypercall bitmap registers (probed by list and by read)")
+        pytest.skip(
+            "not applicable, because this kernel has no hypercall bitmap registers (probed by list and by read)"
+        )
     return contract.registers
 
 

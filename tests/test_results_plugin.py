@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -131,7 +134,7 @@ def test_not_implemented(project: Project, mode: tuple[str, ...]) -> None:
     [
         "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n",
         "import pytest\n@pytest.fixture\ndef broken(): raise OSError\ndef test_s(broken): pass\n",
-        "import pytest\n@pytest.fixture\ndef broken():\n    yield\n    raise OSError\ndef test_t(broken): pass\n",
+        "import pytest\n@pytest.fixture\ndef late():\n    yield\n    raise OSError\ndef test_t(late): pass\n",
         "import nothing_of_that_name\n",
         "import pytest\ndef test_x(): pytest.exit('enough', returncode=0)\n",
     ],
@@ -145,8 +148,11 @@ def test_inconclusive(project: Project, text: str, mode: tuple[str, ...]) -> Non
 
 
 def test_a_harness_error_is_no_failure_in_the_html(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + "from helpers.errors import HarnessError\n"
-                 "def test_h(): raise HarnessError('the VM is gone')\n")
+    project.file(
+        "suites/test_a.py",
+        GOOD + "from helpers.errors import HarnessError\n"
+        "def test_h(): raise HarnessError('the VM is gone')\n",
+    )
     assert project.run()[0] == 3
     text = (project.reports / "report.html").read_text()
     assert '"error">1 Errors' in text and '"failed">0 Failed' in text
@@ -217,7 +223,9 @@ def test_a_selection(project: Project, args: tuple[str, ...], text: str) -> None
     assert "CONFORMANT" not in (project.reports / "report.html").read_text()
 
 
-@pytest.mark.parametrize("args", [("suites",), (".",), ("suites", "tests"), ("--ff",), ("suites/",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "args", [("suites",), (".",), ("suites", "tests"), ("--ff",), ("suites/",)], ids=" ".join
+)
 def test_all_of_it_is_no_selection(project: Project, args: tuple[str, ...]) -> None:
     project.file("suites/test_a.py", GOOD)
     project.file("tests/test_own.py", GOOD)
@@ -244,8 +252,11 @@ def test_last_failed_is_a_selection(project: Project, mode: tuple[str, ...]) -> 
 
 def test_deselected_by_a_plugin_is_a_selection(project: Project) -> None:
     project.file("suites/test_a.py", GOOD)
-    project.file("suites/conftest.py", "def pytest_collection_modifyitems(config, items):\n"
-                 "    config.hook.pytest_deselected(items=[items.pop()])\n")
+    project.file(
+        "suites/conftest.py",
+        "def pytest_collection_modifyitems(config, items):\n"
+        "    config.hook.pytest_deselected(items=[items.pop()])\n",
+    )
     assert project.run()[1].startswith("SELECTION PASSED: 1 deselected on")
 
 
@@ -347,6 +358,17 @@ def test_html(project: Project) -> None:
         assert part in text
     assert "<script>alert" not in text
     assert "Links</th>" not in text
+
+
+def test_html_shows_failures_first(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD + "def test_error(missing_fixture): pass\n" + BAD)
+    project.run()
+    text = (project.reports / "report.html").read_text()
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', text)
+    data = json.loads(unescape(blob))
+    words = [row["result"] for rows in data["tests"].values() for row in rows]
+    assert words == ["Failed", "Error", "Skipped", "Passed", "Passed"]
+    assert data["initialSort"] == "original"
 
 
 def test_html_of_ones_own_wins(project: Project) -> None:

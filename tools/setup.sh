@@ -65,6 +65,8 @@ make_environment() {
     env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV -u PYTHONPATH -u PYTHONHOME \
         .venv/bin/python -m pip install -q --no-input --disable-pip-version-check -r requirements.txt ||
         die "pip could not install requirements.txt; its message is above"
+    # helpers/command_line.py says why pytest's arguments need a look before pytest's own.
+    printf '%s\nimport helpers.command_line\n' "$PWD" >"$(.venv/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/kvm_hvc.pth"
     printf '%s\n' "$1" >.venv/setup-stamp
 }
 

@@ -6,7 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from helpers.contract.registers import FUNC_FEAT, PTP, PV_TIME, RFC_V3, STD, STD_HYP, TRNG, VENDOR_HYP, VENDOR_HYP_2, Dialect
+from helpers.contract.registers import (
+    FUNC_FEAT,
+    PTP,
+    PV_TIME,
+    RFC_V3,
+    STD,
+    STD_HYP,
+    TRNG,
+    VENDOR_HYP,
+    VENDOR_HYP_2,
+    Dialect,
+)
 from helpers.smccc import NOT_SUPPORTED
 
 CLOSED = (NOT_SUPPORTED, 0, 0, 0)
@@ -114,7 +125,9 @@ def _trng() -> list[Function]:
 def _table() -> tuple[Function, ...]:
     return (
         *_trng(),
-        Function("PV_TIME_FEATURES.PV_TIME_FEATURES", PV_TIME_FEATURES_ID, (PV_TIME_FEATURES_ID,), _PV, _pv_time_features),
+        Function(
+            "PV_TIME_FEATURES.PV_TIME_FEATURES", PV_TIME_FEATURES_ID, (PV_TIME_FEATURES_ID,), _PV, _pv_time_features
+        ),
         Function("PV_TIME_FEATURES.PV_TIME_ST", PV_TIME_FEATURES_ID, (PV_TIME_ST_ID,), _PV, _pv_time_features),
         Function("PV_TIME_ST", PV_TIME_ST_ID, (), _PV, _pv_time_st),
         Function("ARCH_FEATURES.PV_TIME_FEATURES", ARCH_FEATURES, (PV_TIME_FEATURES_ID,), _PV, _fixed(0)),

@@ -47,7 +47,8 @@ def probe(kvm: Kvm) -> Probe:
         present=present,
         listed=tuple(i for i in ids if is_bitmap_id(dialect, i)),
         capability=capability,
-        arch_counter="arch_sys_counter" in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        arch_counter="arch_sys_counter"
+        in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         pv_time=pv_time,
         release=_file(kvm, "/proc/sys/kernel/osrelease"),
     )

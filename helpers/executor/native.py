@@ -18,10 +18,7 @@ MODULE = "_khx_native"
 def build(directory: Path) -> Path:
     """Compiles the extension into ``directory``; returns the shared object's path."""
     ffi = FFI()
-    ffi.cdef(
-        "int executor_run(const uint8_t *, size_t, uint8_t **, size_t *);"
-        "void executor_free(uint8_t *);"
-    )
+    ffi.cdef("int executor_run(const uint8_t *, size_t, uint8_t **, size_t *);void executor_free(uint8_t *);")
     ffi.set_source(
         MODULE,
         '#include "executor.h"',

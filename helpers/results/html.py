@@ -19,6 +19,7 @@ from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, PASSED
 from helpers.results.selection import only_shows, touches_suites
 from helpers.results.verdict import COUNT_NAMES, Kind, Verdict, one_line
 
+_ORDER = ("Failed", "Error", "Skipped", "Passed")
 _OURS = pytest.StashKey[bool]()
 _TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 _COLOURS = {
@@ -103,20 +104,24 @@ def row_word(report: Any) -> str:
     return words[outcome_of(report)]
 
 
-def correct_counts(config: pytest.Config) -> None:
-    """Make pytest-html's filters count what the rows say (a harness error in a call is no failure)."""
-    report = _plugin(config)
-    data = getattr(report, "_report", None)
+def arrange(config: pytest.Config) -> None:
+    """Failures first, and filters that count what the rows say (a harness error in a call is no failure)."""
+    data = getattr(_plugin(config), "_report", None)
     if data is None:
         return
-    counts: dict[str, int] = {}
-    for rows in data.data["tests"].values():
-        for row in rows:
-            word = str(row.get("result", "")).lower()
-            counts[word] = counts.get(word, 0) + 1
+    tests = data.data["tests"]
+    words = [row.get("result") for rows in tests.values() for row in rows]
     for name, values in data.outcomes.items():
-        values["value"] = counts.get(name, 0)
+        values["value"] = words.count(name.capitalize())
     data.outcomes["skipped"]["label"] = "Not applicable"
+    # pytest-html's own order begins with errors, which say nothing about the kernel.
+    data.data["tests"] = dict(sorted(tests.items(), key=lambda pair: _rank(pair[1])))
+    data.data["initialSort"] = "original"
+
+
+def _rank(rows: list[dict[str, Any]]) -> int:
+    known = [_ORDER.index(row["result"]) for row in rows if row.get("result") in _ORDER]
+    return min(known, default=len(_ORDER))
 
 
 def banner(verdicts: Iterable[Verdict]) -> list[str]:

@@ -157,7 +157,7 @@ class Recorder:
     def pytest_html_results_summary(self, prefix: list[str], session: pytest.Session) -> None:
         """The verdicts above everything else."""
         self._conclude(session.exitstatus)
-        html.correct_counts(self._config)
+        html.arrange(self._config)
         prefix.extend(html.banner(self._verdicts))
 
     # Helpers
@@ -166,7 +166,8 @@ class Recorder:
         ids = list(nodeids)
         mine = [nodeid for nodeid in ids if is_suite(nodeid)]
         self._foreign |= len(mine) < len(ids)
-        if self._foreign and not mine and self._writer is None:
+        # Nothing found and nothing deselected is a path that does not exist: pytest says so itself.
+        if not mine and self._writer is None and (self._foreign or not self._deselected):
             html.discard(self._config)
         new = [nodeid for nodeid in dict.fromkeys(mine) if nodeid not in self._collected]
         self._collected.update(new)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from helpers import guests
 from helpers.contract.check import Comparison
 from helpers.contract.registers import Register
 from helpers.smccc import Call
-from helpers import guests
 from suites.conftest import MakeVm
 
 
@@ -58,7 +58,9 @@ def test_run_of_one_vm_locks_no_other(register: Register, make_vm: MakeVm) -> No
     guests.call(ran.vcpu, Call(0x80000000))
     comparison = Comparison()
     for value in register.subsets():
-        comparison.error(f"{register.name} = {value:#x} in a VM that has not run", 0, other.vcpu.try_set_reg(register, value))
+        comparison.error(
+            f"{register.name} = {value:#x} in a VM that has not run", 0, other.vcpu.try_set_reg(register, value)
+        )
         got, _ = other.vcpu.try_get_reg(register)
         comparison.value(f"{register.name} there", value, got)
     comparison.done()

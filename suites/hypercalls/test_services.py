@@ -41,7 +41,9 @@ def test_entropy(width: int, bits: int, registers: tuple[Register, ...], make_vm
     comparison.value(f"the bits that came up in {DRAWS} draws of {bits}", (1 << bits) - 1, union)
     if bits > 31:
         distinct = len({_value(r, width) for r in drawn})
-        comparison.that(distinct > DRAWS // 2, f"{DRAWS} draws of {bits} bits", "different values", f"{distinct} values")
+        comparison.that(
+            distinct > DRAWS // 2, f"{DRAWS} draws of {bits} bits", "different values", f"{distinct} values"
+        )
     comparison.done()
 
 
@@ -62,8 +64,12 @@ def test_ptp_advances(counter: int, registers: tuple[Register, ...], make_vm: Ma
     first, last = timed.realtime
     for time, tick, result in zip(ns, ticks, timed.results, strict=True):
         low, high = result.cntvct if counter == 0 else result.cntpct
-        comparison.that(low <= tick <= high, "the counter", f"{low} to {high}, which the guest read around it", f"{tick}")
-        comparison.that(first <= time <= last, "the wall clock", f"{first} to {last} ns, the host's around it", f"{time}")
+        comparison.that(
+            low <= tick <= high, "the counter", f"{low} to {high}, which the guest read around it", f"{tick}"
+        )
+        comparison.that(
+            first <= time <= last, "the wall clock", f"{first} to {last} ns, the host's around it", f"{time}"
+        )
     comparison.done()
 
 

@@ -30,7 +30,9 @@ def _ptp(c: Comparison, what: str, result: CallResult, seen: Observed, counter: 
     c.that(all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show(result.x0_3))
     first, last = seen.realtime
     c.that(first <= ns <= last, f"{what}: wall clock", f"between the host's {first} and {last} ns", f"{ns} ns")
-    c.that(counter[0] <= ticks <= counter[1], f"{what}: counter", f"the guest's {counter[0]} to {counter[1]}", str(ticks))
+    c.that(
+        counter[0] <= ticks <= counter[1], f"{what}: counter", f"the guest's {counter[0]} to {counter[1]}", str(ticks)
+    )
 
 
 def _compare(c: Comparison, function: Function, situation: Situation, seen: Observed, first: Observed) -> None:
@@ -109,5 +111,3 @@ def test_features_follow_bitmaps(situations: Situations, observe: Observe) -> No
             actual = observe(situation).results[features.name].x0_3
             comparison.x(f"KVM_FEATURES with {situation.values}", expected, actual)
     comparison.done()
-
-

@@ -15,7 +15,9 @@ from suites.conftest import MakeVm
 U64 = (1 << 64) - 1
 
 
-def _write_and_compare(vm: Vm, register: Register, others: Iterable[Register], start: int, value: int, c: Comparison) -> None:
+def _write_and_compare(
+    vm: Vm, register: Register, others: Iterable[Register], start: int, value: int, c: Comparison
+) -> None:
     """From ``start``, writes ``value``: the errno, what this register holds then, and that the others stay."""
     others = [r for r in others if r is not register]
     supported = not value & ~register.mask
@@ -78,7 +80,12 @@ def test_mixed_with_supported(register: Register, registers: tuple[Register, ...
 @pytest.mark.parametrize("name", ["all_ones", "all_unsupported", "upper_half", "lower_half"])
 def test_many_bits(name: str, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """Wide bitmaps with unsupported bits."""
-    value = {"all_ones": U64, "all_unsupported": U64 & ~register.mask, "upper_half": U64 << 32 & U64, "lower_half": U64 >> 32}
+    value = {
+        "all_ones": U64,
+        "all_unsupported": U64 & ~register.mask,
+        "upper_half": U64 << 32 & U64,
+        "lower_half": U64 >> 32,
+    }
     vm, comparison = make_vm(), Comparison()
     for start in register.subsets():
         _write_and_compare(vm, register, registers, start, value[name], comparison)

@@ -80,7 +80,9 @@ def test_unsupported_bit(ran: int, through: int, register: Register, make_vm: Ma
     comparison = Comparison()
     for bit in (b for b in range(64) if not register.mask >> b & 1):
         for value in (1 << bit, register.mask | 1 << bit):
-            error, after = _write(vcpu, register, value) if bit in (2, 63) else (vcpu.try_set_reg(register, value), None)
+            error, after = (
+                _write(vcpu, register, value) if bit in (2, 63) else (vcpu.try_set_reg(register, value), None)
+            )
             comparison.error(f"{register.name} = {value:#x} after KVM_RUN", EINVAL, error)
             if bit in (2, 63):
                 comparison.value(f"{register.name} after that write", register.mask, after)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The executor and its wire format, with programs of ordinary system calls on the build machine."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import build
+from helpers.errors import HarnessError
+from helpers.executor import wire
+from helpers.executor.native import Native
+from helpers.executor.program import Answer, Program
+
+RW, PRIVATE = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+
+
+@pytest.fixture(scope="module")
+def native() -> Native:
+    build.build_all()
+    return Native(build.native_path())
+
+
+def run(native: Native, program: Program) -> Answer:
+    return wire.decode(program, native.run(wire.encode(program)))
+
+
+def test_results_are_arguments(native: Native, tmp_path: Path) -> None:
+    program = Program()
+    fd = program.open(str(tmp_path / "f"), os.O_CREAT | os.O_RDWR, 0o600)
+    wrote = program.write(fd, b"hello")
+    again = program.open(str(tmp_path / "f"), os.O_RDONLY)
+    read = program.read(again, 100)
+    closed = [program.close(fd), program.close(again)]
+    answer = run(native, program)
+    assert answer[wrote].ret == 5
+    assert answer[read].data == b"hello"
+    assert [answer[c].ret for c in closed] == [0, 0]
+
+
+def test_errno(native: Native) -> None:
+    program = Program()
+    missing, bad = program.open("/nowhere/at/all", os.O_RDONLY), program.ioctl(-1, 0x1234)
+    answer = run(native, program)
+    assert (answer[missing].ret, answer[missing].error) == (-1, "ENOENT")
+    assert answer[bad].error == "EBADF"
+
+
+def test_memory(native: Native) -> None:
+    program = Program()
+    memory = program.mmap(8192, RW, PRIVATE)
+    program.poke(memory + 4090, b"across pages")
+    program.poke_address(memory, memory + 1)
+    seen, address = program.peek(memory + 4090, 12), program.peek(memory, 8)
+    unmapped = program.munmap(memory, 8192)
+    gone, written = program.peek(memory, 1), program.poke(memory, b"x")
+    answer = run(native, program)
+    assert answer[seen].data == b"across pages"
+    assert struct.unpack("<Q", answer[address].data)[0] == answer[memory].ret + 1
+    assert answer[unmapped].ret == 0
+    assert (answer[gone].errno, answer[gone].data, answer[written].errno) == (errno.EFAULT, b"", errno.EFAULT)
+
+
+def test_scratch_is_zero_each_time(native: Native) -> None:
+    for _ in range(2):
+        program = Program()
+        at = program.scratch(64)
+        before = program.peek(at, 64)
+        program.poke(at, b"\xff" * 64)
+        assert run(native, program)[before].data == bytes(64)
+
+
+def test_threads_start_together_and_repeat(native: Native, tmp_path: Path) -> None:
+    program = Program()
+    fd = program.open(str(tmp_path / "f"), os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+    refs = []
+    with program.concurrently() as stage:
+        for letter in (b"a", b"b", b"c"):
+            with stage.thread(repeat=50):
+                refs.append(program.write(fd, letter))
+    program.close(fd)
+    answer = run(native, program)
+    assert [len(answer.results[r.index]) for r in refs] == [50, 50, 50]
+    assert sorted((tmp_path / "f").read_bytes()) == sorted(b"abc" * 50)
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_deadline_interrupts_a_blocked_call(concurrent: bool, native: Native) -> None:
+    ours, theirs = os.pipe()
+    program = Program(deadline_ms=200)
+    if concurrent:
+        with program.concurrently() as stage:
+            for _ in range(2):
+                with stage.thread():
+                    blocked = program.read(ours, 1)
+    else:
+        blocked = program.read(ours, 1)
+    after = program.clock(time.CLOCK_REALTIME)
+    answer = run(native, program)
+    os.close(ours)
+    os.close(theirs)
+    assert answer.expired
+    assert answer[blocked].error == "EINTR"
+    assert not answer[after].ran
+
+
+def test_malformed_request_is_refused_in_words(native: Native) -> None:
+    program = Program()
+    program.close(-1)
+    good = wire.encode(program)
+    for bad, word in (
+        (b"", "ends before"), (b"XXXX" + good[4:], "magic"), (good[:4] + b"\x09\0" + good[6:], "version"),
+        (good + b"\0", "after the program"), (good[:-1], "ends before"),
+    ):  # fmt: skip
+        with pytest.raises(HarnessError, match=word):
+            wire.decode(program, native.run(bad))
+
+
+def test_reference_to_a_concurrent_thread_is_refused(native: Native) -> None:
+    program = Program()
+    with program.concurrently() as stage:
+        with stage.thread():
+            first = program.close(-1)
+        with stage.thread():
+            program.close(first)
+    with pytest.raises(HarnessError, match="same time"):
+        run(native, program)
+
+
+HEAD = struct.pack("<IHHIIII", wire.MAGIC, wire.VERSION, 1, 100, 64, 1, 0)
+# Operations that do no harm to the process that runs them: closing what is not open, clocks, peeks.
+harmless = st.builds(
+    lambda code, args, data: struct.pack("<HHI", code, len(args), len(data)) + b"".join(args) + data,
+    st.sampled_from([6, 11, 12, 0, 999]),
+    st.lists(
+        st.builds(lambda *a: struct.pack("<IIQ", *a), st.integers(0, 4), st.integers(0, 9), st.integers(0, 2**64 - 1)),
+        max_size=7,
+    ),
+    st.binary(max_size=24),
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.lists(harmless, max_size=4), st.integers(0, 3), st.integers(0, 5), st.integers(0, 2**32 - 1))
+def test_any_request_gets_an_answer(ops: list[bytes], threads: int, repeat: int, count: int) -> None:
+    native = Native(build.native_path())
+    claimed = len(ops) if count % 2 else count
+    body = HEAD + struct.pack("<II", threads, 0) + struct.pack("<II", repeat, claimed) + b"".join(ops)
+    answer = native.run(body)
+    magic, version, status = struct.unpack_from("<IHH", answer)
+    assert (magic, version) == (wire.MAGIC, wire.VERSION)
+    assert status in (0, 1)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.binary(max_size=200))
+def test_any_bytes_get_an_answer(body: bytes) -> None:
+    answer = Native(build.native_path()).run(body)
+    assert struct.unpack_from("<IHH", answer) == (wire.MAGIC, wire.VERSION, 1)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.binary(max_size=120))
+def test_garbage_answers_are_named(body: bytes) -> None:
+    program = Program()
+    program.close(-1)
+    with pytest.raises(HarnessError):
+        wire.decode(program, body)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rules that the project keeps about itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.command_line import joined
+from helpers.contract.clauses import CLAUSES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Who may know whom (docs of the design): a room may import only from these.
+ALLOWED = {
+    "uapi": set(),
+    "executor": {"errors"},
+    "smccc": set(),
+    "subjects": {"errors", "executor", "build"},
+    "kvm": {"errors", "executor", "subjects", "uapi"},
+    "guests": {"errors", "executor", "kvm", "smccc", "uapi"},
+    "contract": {"errors", "executor", "kvm", "smccc", "uapi"},
+    "results": {"errors"},
+    "errors": set(),
+    "build": {"errors", "executor"},
+    "command_line": set(),
+}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] if node.module != "helpers" else [f"helpers.{a.name}" for a in node.names]
+        found |= {name for name in names if name.startswith("helpers.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "helpers").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_form_a_tree(path: Path) -> None:
+    room = path.relative_to(ROOT / "helpers").parts[0].removesuffix(".py")
+    if room == "__init__":
+        assert not _imports(path)
+        return
+    beyond = {_room(m) for m in _imports(path)} - ALLOWED[room] - {room}
+    assert not beyond, f"{path.name} may not import {beyond}"
+
+
+@pytest.mark.parametrize("room", ["uapi", "executor", "kvm", "smccc", "guests"])
+def test_these_know_nothing_of_pytest(room: str) -> None:
+    folder = ROOT / "helpers" / room
+    for path in folder.glob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]:
+        assert "pytest" not in path.read_text(), path
+
+
+def _named_clauses() -> set[str]:
+    found = set()
+    for path in (ROOT / "suites").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.clause":
+                found |= {ast.literal_eval(arg) for arg in node.args}
+    return found
+
+
+def test_every_clause_has_a_test_and_every_test_a_clause() -> None:
+    assert _named_clauses() == set(CLAUSES)
+
+
+def test_every_source_has_its_licence_line() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    sources = [ROOT / name for name in listed if name.endswith((".py", ".c", ".h", ".S", ".sh", ".ini", ".toml"))]
+    without = [p for p in sources if p.exists() and "SPDX-License-Identifier: GPL-2.0-only" not in p.read_text()[:300]]
+    assert sources and not without
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--kernel", "/a", "-k", "x"], ["--kernel=/a", "-k", "x"]),
+        (["--kernel=/a", "suites"], ["--kernel=/a", "suites"]),
+        (["--reports", "d", "--kernel"], ["--reports=d", "--kernel"]),
+    ],
+)
+def test_options_with_paths_are_joined(given: list[str], expected: list[str]) -> None:
+    assert joined(given) == expected
+
+
+def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
+    done = _pytest(f"--kernel={tmp_path / 'none'}", f"--reports={tmp_path}")
+    assert done.returncode == 4
+    assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+def test_collecting_boots_nothing(tmp_path: Path) -> None:
+    image = tmp_path / "Image"
+    image.write_bytes(b"no kernel")
+    done = _pytest("--collect-only", "-q", f"--kernel={image}", f"--reports={tmp_path / 'r'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "suites/lock/test_lock.py::test_same_value" in done.stdout
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What helpers/uapi says is what the kernel's arm64 headers say."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from helpers.build import _tool
+from helpers.uapi import kvm as uapi
+
+NAMES = [
+    "KVM_GET_API_VERSION", "KVM_CREATE_VM", "KVM_CHECK_EXTENSION", "KVM_GET_VCPU_MMAP_SIZE", "KVM_CREATE_VCPU",
+    "KVM_SET_USER_MEMORY_REGION", "KVM_RUN", "KVM_GET_ONE_REG", "KVM_SET_ONE_REG", "KVM_ARM_VCPU_INIT",
+    "KVM_ARM_PREFERRED_TARGET", "KVM_GET_REG_LIST", "KVM_SET_DEVICE_ATTR", "KVM_HAS_DEVICE_ATTR", "KVM_API_VERSION",
+    "KVM_EXIT_MMIO", "KVM_EXIT_HYPERCALL", "KVM_ARM_VCPU_POWER_OFF", "KVM_ARM_VCPU_PSCI_0_2",
+    "KVM_ARM_VCPU_PVTIME_CTRL", "KVM_ARM_VCPU_PVTIME_IPA", "KVM_REG_ARM64", "KVM_REG_SIZE_U64", "KVM_REG_ARM_CORE",
+    "KVM_REG_ARM_FW",
+]  # fmt: skip
+PROGRAM = """
+#include <stddef.h>
+#include <linux/kvm.h>
+void f(void)
+{
+%s
+}
+"""
+EXPRESSIONS = {
+    "KVM_REG_ARM_CORE_PC": "(KVM_REG_ARM64|KVM_REG_SIZE_U64|KVM_REG_ARM_CORE|KVM_REG_ARM_CORE_REG(regs.pc))",
+    "fw_reg(3)": "KVM_REG_ARM_FW_REG(3)",
+    "sizeof_one_reg": "sizeof(struct kvm_one_reg)",
+    "sizeof_init": "sizeof(struct kvm_vcpu_init)",
+    "sizeof_region": "sizeof(struct kvm_userspace_memory_region)",
+    "sizeof_attr": "sizeof(struct kvm_device_attr)",
+    "exit_reason": "offsetof(struct kvm_run, exit_reason)",
+    "immediate_exit": "offsetof(struct kvm_run, immediate_exit)",
+    "mmio.phys_addr": "offsetof(struct kvm_run, mmio.phys_addr)",
+    "mmio.data": "offsetof(struct kvm_run, mmio.data)",
+}
+
+
+def _header_values(tmp_path: Path) -> dict[str, int]:
+    """The compiler puts each value into its assembly output, so nothing has to run on arm64."""
+    wanted = {name: name for name in NAMES} | EXPRESSIONS
+    lines = [f'asm volatile("\\n->{key} %0" : : "i" ((unsigned long)({text})));' for key, text in wanted.items()]
+    source = tmp_path / "values.c"
+    source.write_text(PROGRAM % "\n".join(lines))
+    command = [_tool("gcc"), "-S", "-o", "-", str(source)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    pairs = (line[2:].split() for line in output.splitlines() if line.startswith("->"))
+    return {key: int(value.lstrip("#")) & (1 << 64) - 1 for key, value in pairs}
+
+
+def test_headers_agree(tmp_path: Path) -> None:
+    ours = {name: getattr(uapi, name) for name in NAMES} | {
+        "KVM_REG_ARM_CORE_PC": uapi.KVM_REG_ARM_CORE_PC,
+        "fw_reg(3)": uapi.fw_reg(3),
+        "sizeof_one_reg": uapi.ffi.sizeof("struct kvm_one_reg"),
+        "sizeof_init": uapi.ffi.sizeof("struct kvm_vcpu_init"),
+        "sizeof_region": uapi.ffi.sizeof("struct kvm_userspace_memory_region"),
+        "sizeof_attr": uapi.ffi.sizeof("struct kvm_device_attr"),
+        "exit_reason": uapi.offset("kvm_run_mmio", "exit_reason"),
+        "immediate_exit": uapi.offset("kvm_run_mmio", "immediate_exit"),
+        "mmio.phys_addr": uapi.offset("kvm_run_mmio", "phys_addr"),
+        "mmio.data": uapi.offset("kvm_run_mmio", "data"),
+    }
+    assert _header_values(tmp_path) == ours
