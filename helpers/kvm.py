@@ -280,7 +280,7 @@ class Kvm:
         return _ok(self.subject.run(program)[done], f"KVM_CHECK_EXTENSION({capability})")
 
     def create_vm(self, vcpus: int = 1) -> Vm:
-        """A VM with guest memory, the guest loaded, and initialised vCPUs with PSCI 0.2 at its entry. Raises KvmError."""
+        """A VM with guest memory, the guest loaded, and vCPUs with PSCI 0.2 at its entry. Raises KvmError."""
         program = Program()
         memory = _map_memory(program, self.image)
         vm = program.ioctl(self.fd, uapi.KVM_CREATE_VM)
