@@ -30,7 +30,9 @@ _COLOURS = {
 }
 # pytest-html sorts and filters by its own words; another word for "Skipped" is only shown, never stored.
 _STYLE = """<style>
-body { color: #222; }
+body { color: #222; display: flex; flex-direction: column; }
+#environment-header, #environment { order: 1; align-self: flex-start; margin-top: 16px; }
+.filters input[disabled], .filters input[disabled] + span { display: none; }
 .verdict { color: white; padding: 12px 18px; margin: 8px 0; border-radius: 6px; }
 .verdict h2 { color: white; font-size: 26px; margin: 0 0 6px 0; overflow-wrap: anywhere; }
 .verdict p, .verdict li { color: white; font-size: 14px; margin: 4px 0; overflow-wrap: anywhere; }
