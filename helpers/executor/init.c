@@ -116,7 +116,7 @@ static int transfer(int fd, uint8_t *bytes, size_t n, int out)
 static int serve_one(int fd)
 {
 	uint32_t length, answered;
-	uint8_t *request, *answer;
+	uint8_t *request, *answer, *frame;
 	size_t n;
 
 	if (transfer(fd, (uint8_t *)&length, sizeof(length), 0))
@@ -129,10 +129,17 @@ static int serve_one(int fd)
 	if (!request || transfer(fd, request, length, 0) || executor_run(request, length, &answer, &n))
 		return -1;
 	free(request);
-	answered = n;
-	if (transfer(fd, (uint8_t *)&answered, sizeof(answered), 1) || transfer(fd, answer, n, 1))
+	/* One write: each costs an exit of the virtual machine. */
+	frame = malloc(sizeof(answered) + n);
+	if (!frame)
 		return -1;
+	answered = n;
+	memcpy(frame, &answered, sizeof(answered));
+	memcpy(frame + sizeof(answered), answer, n);
 	executor_free(answer);
+	if (transfer(fd, frame, sizeof(answered) + n, 1))
+		return -1;
+	free(frame);
 	return 0;
 }
 
