@@ -3,122 +3,29 @@
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol
 
+from helpers.batch import Batch, KvmError, Pending, RegisterId, RegisterLike, error_name, ok
 from helpers.errors import HarnessError
-from helpers.executor.program import Answer, Arg, Program, Result
+from helpers.executor.program import Arg, Program
 from helpers.subjects.base import Subject
 from helpers.uapi import kvm as uapi
+
+__all__ = ["Kvm", "KvmError", "RegisterId", "RegisterLike", "Vcpu", "Vm", "error_name"]
 
 MEMORY_SIZE = 0x10000
 """Bytes of guest memory: one page even where pages are 64 KiB."""
 MEMORY_IPA = 0x10000
+PSCI_0_2 = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
+"""The features that a vCPU is initialised with unless the test wants others."""
 
+_PC = RegisterId(f"pc = {MEMORY_IPA:#x}", uapi.KVM_REG_ARM_CORE_PC)
 _REG_LIST_ROOM = 2048
-
-
-class RegisterLike(Protocol):
-    """What ONE_REG calls need to know of a register."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def id(self) -> int: ...
-
-
-class KvmError(Exception):
-    """A KVM call that had to succeed failed."""
-
-
-def error_name(number: int) -> str:
-    """An errno's name; "success" for 0."""
-    return errno.errorcode.get(number, f"errno {number}") if number else "success"
-
-
-def _ok(result: Result, what: str) -> int:
-    if not result.ran:
-        raise KvmError(f"{what} was not reached before the deadline")
-    if result.errno:
-        raise KvmError(f"{what} failed: {result.error} ({os.strerror(result.errno)})")
-    return result.ret
-
-
-@dataclass
-class Pending:
-    """An access in a batch; ``errno`` and ``value`` are there once the batch has run."""
-
-    what: str
-    ref: Arg
-    value_ref: Arg | None
-    errno: int = -1
-    value: int | None = None
-
-    def settle(self, answer: Answer) -> None:
-        """Takes this access's part of the answer."""
-        result = answer[self.ref]
-        if not result.ran:
-            raise KvmError(f"{self.what} was not reached before the deadline")
-        self.errno = result.errno
-        if self.value_ref is not None and not result.errno:
-            (self.value,) = struct.unpack("<Q", answer[self.value_ref].data)
-
-    def ok(self) -> Pending:
-        """Raises KvmError unless the call succeeded."""
-        if self.errno:
-            raise KvmError(f"{self.what} failed: {error_name(self.errno)} ({os.strerror(self.errno)})")
-        return self
-
-
-class Batch:
-    """Many ONE_REG accesses and runs in one round trip, in order."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self._program = Program()
-        self._pending: list[Pending] = []
-
-    def _one_reg(self, vcpu: Vcpu, request: int, register: RegisterLike, value: int) -> tuple[Arg, Arg]:
-        # Guard value: a GET that fails must leave the memory alone, one that succeeds must write it.
-        at = self._program.scratch_bytes(struct.pack("<Q", value))
-        arg = self._program.scratch(16)
-        self._program.poke(arg, struct.pack("<Q", register.id))
-        self._program.poke_address(arg + 8, at)
-        return self._program.ioctl(vcpu.fd, request, arg), at
-
-    def get(self, vcpu: Vcpu, register: RegisterLike) -> Pending:
-        """KVM_GET_ONE_REG."""
-        ref, at = self._one_reg(vcpu, uapi.KVM_GET_ONE_REG, register, 0)
-        return self._add(f"KVM_GET_ONE_REG {register.name}", ref, self._program.peek(at, 8))
-
-    def set(self, vcpu: Vcpu, register: RegisterLike, value: int) -> Pending:
-        """KVM_SET_ONE_REG."""
-        ref, _ = self._one_reg(vcpu, uapi.KVM_SET_ONE_REG, register, value)
-        return self._add(f"KVM_SET_ONE_REG {register.name} = {show_bits(value)}", ref, None)
-
-    def _add(self, what: str, ref: Arg, value: Arg | None) -> Pending:
-        self._pending.append(Pending(what, ref, value))
-        return self._pending[-1]
-
-    def run(self) -> None:
-        """Makes all the calls."""
-        answer = self._subject.run(self._program)
-        for pending in self._pending:
-            pending.settle(answer)
-
-
-def show_bits(value: int) -> str:
-    """``value`` in hexadecimal, and its set bits."""
-    bits = [str(b) for b in range(64) if value >> b & 1]
-    if len(bits) > 8:
-        return f"{value:#x}"
-    return f"{value:#x} (bits {', '.join(bits)})" if bits else "0x0 (no bit)"
 
 
 @dataclass
@@ -175,29 +82,38 @@ class Vcpu:
         done = program.ioctl(self.fd, uapi.KVM_GET_REG_LIST, at)
         got = program.peek(at, 8 + 8 * _REG_LIST_ROOM)
         answer = self.vm.kvm.subject.run(program)
-        _ok(answer[done], "KVM_GET_REG_LIST")
+        ok(answer[done], "KVM_GET_REG_LIST")
         (count,) = struct.unpack_from("<Q", answer[got].data)
         if count > _REG_LIST_ROOM:
             raise KvmError(f"KVM_GET_REG_LIST succeeded with n = {count} where there was room for {_REG_LIST_ROOM}")
         return list(struct.unpack_from(f"<{count}Q", answer[got].data, 8))
 
+    def try_init(self, features: Iterable[int] = PSCI_0_2) -> int:
+        """KVM_ARM_VCPU_INIT, also of a vCPU that is initialised: the errno. The guest begins anew at its entry."""
+        batch = self.vm.batch()
+        target, done = batch.vcpu_init(self.vm.fd, self.fd, features)
+        batch.set(self, _PC, MEMORY_IPA)
+        batch.run()
+        target.ok()
+        return done.errno
+
+    def try_run(self) -> int:
+        """KVM_RUN of a guest that has no call to make: the errno."""
+        return self._try_run(immediate_exit=False)
+
     def immediate_exit(self) -> int:
         """KVM_RUN with immediate_exit set: no guest instruction runs. The errno (EINTR is the promised one)."""
-        program = Program()
-        flag = self.run_address + uapi.offset("kvm_run_mmio", "immediate_exit")
-        program.poke(flag, b"\1")
-        done = program.ioctl(self.fd, uapi.KVM_RUN)
-        program.poke(flag, b"\0")
-        return self.vm.kvm.subject.run(program)[done].errno
+        return self._try_run(immediate_exit=True)
+
+    def _try_run(self, *, immediate_exit: bool) -> int:
+        batch = self.vm.batch()
+        done = batch.run_vcpu(self, immediate_exit=immediate_exit)
+        batch.run()
+        return done.errno
 
     def try_set_attr(self, group: int, attr: int, value: int) -> int:
         """KVM_SET_DEVICE_ATTR with a u64: the errno."""
-        program = Program()
-        at = program.scratch_bytes(struct.pack("<Q", value))
-        arg = program.scratch_bytes(uapi.pack("kvm_device_attr", group=group, attr=attr))
-        program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), at)
-        done = program.ioctl(self.fd, uapi.KVM_SET_DEVICE_ATTR, arg)
-        return self.vm.kvm.subject.run(program)[done].errno
+        return self.vm.try_device_attr(self.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, struct.pack("<Q", value))
 
 
 @dataclass
@@ -207,7 +123,6 @@ class Vm:
     kvm: Kvm
     fd: int
     memory: int
-    run_size: int
     vcpus: list[Vcpu] = field(default_factory=list)
 
     def __enter__(self) -> Vm:
@@ -229,13 +144,41 @@ class Vm:
         """KVM_CHECK_EXTENSION on the VM's fd."""
         return self.kvm.check_extension(capability, fd=self.fd)
 
+    def try_device_attr(self, fd: int, request: int, group: int, attr: int, data: bytes) -> int:
+        """KVM_{SET,GET,HAS}_DEVICE_ATTR on the VM's fd or a vCPU's, with a pointer to ``data``: the errno."""
+        batch = self.batch()
+        done = batch.device_attr(f"device attribute {group}.{attr}", fd, request, group, attr, data)
+        batch.run()
+        return done.errno
+
+    def try_create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> tuple[Vcpu | None, int]:
+        """KVM_CREATE_VCPU with the next index, initialised unless ``features`` is None.
+
+        The vCPU, or None and KVM_CREATE_VCPU's errno. Raises KvmError when what follows that call fails.
+        """
+        index = len(self.vcpus)
+        batch = self.batch()
+        made = _VcpuCalls(batch, self.fd, index, self.kvm.run_size, features)
+        batch.run()
+        if made.create.errno:
+            return None, made.create.errno
+        self.vcpus.append(made.vcpu(self, index))
+        return self.vcpus[-1], 0
+
+    def create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> Vcpu:
+        """KVM_CREATE_VCPU with the next index. Raises KvmError."""
+        vcpu, error = self.try_create_vcpu(features)
+        if vcpu is None:
+            raise KvmError(f"KVM_CREATE_VCPU {len(self.vcpus)} failed: {error_name(error)}")
+        return vcpu
+
     def close(self) -> None:
         """Closes every fd and unmaps the memory; nothing when the kernel died and took them with it."""
         if not self.kvm.alive:
             return
         program = Program()
         for vcpu in self.vcpus:
-            program.munmap(vcpu.run_address, self.run_size)
+            program.munmap(vcpu.run_address, self.kvm.run_size)
             program.close(vcpu.fd)
         program.close(self.fd)
         program.munmap(self.memory, MEMORY_SIZE)
@@ -266,7 +209,7 @@ class Kvm:
         if answer[version].ret != uapi.KVM_API_VERSION:
             raise HarnessError(f"{subject.label} speaks KVM API version {answer[version].ret}, not 12")
         self.fd = answer[fd].ret
-        self.run_size = _ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
+        self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
 
     @property
     def alive(self) -> bool:
@@ -277,56 +220,50 @@ class Kvm:
         """KVM_CHECK_EXTENSION on /dev/kvm, or on ``fd``. Raises KvmError."""
         program = Program()
         done = program.ioctl(self.fd if fd is None else fd, uapi.KVM_CHECK_EXTENSION, capability)
-        return _ok(self.subject.run(program)[done], f"KVM_CHECK_EXTENSION({capability})")
+        return ok(self.subject.run(program)[done], f"KVM_CHECK_EXTENSION({capability})")
 
-    def create_vm(self, vcpus: int = 1) -> Vm:
-        """A VM with guest memory, the guest loaded, and vCPUs with PSCI 0.2 at its entry. Raises KvmError."""
-        program = Program()
-        memory = _map_memory(program, self.image)
-        vm = program.ioctl(self.fd, uapi.KVM_CREATE_VM)
-        calls = [("mmap of guest memory", memory), ("KVM_CREATE_VM", vm)]
-        calls.append(("KVM_SET_USER_MEMORY_REGION", _add_memory(program, vm, memory)))
-        made = []
-        for i in range(vcpus):
-            fd = program.ioctl(vm, uapi.KVM_CREATE_VCPU, i)
-            calls += [(f"KVM_CREATE_VCPU {i}", fd), *_init_vcpu(program, vm, fd)]
-            shared = program.mmap(self.run_size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd)
-            calls.append(("mmap of struct kvm_run", shared))
-            made.append((fd, shared))
-        answer = self.subject.run(program)
-        for what, ref in calls:
-            _ok(answer[ref], what)
-        result = Vm(self, answer[vm].ret, answer[memory].ret, self.run_size)
-        result.vcpus = [Vcpu(result, i, answer[f].ret, answer[s].ret) for i, (f, s) in enumerate(made)]
+    def create_vm(self, vcpus: int = 1, *, features: Iterable[int] | None = PSCI_0_2) -> Vm:
+        """A VM with guest memory, the guest loaded, and vCPUs at its entry. Raises KvmError.
+
+        ``features`` are those of KVM_ARM_VCPU_INIT (bit numbers); None leaves the vCPUs uninitialised.
+        """
+        batch = Batch(self.subject)
+        memory = batch.mmap("mmap of guest memory", MEMORY_SIZE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1)
+        batch.program.poke(memory.ref, self.image)
+        vm = batch.ioctl("KVM_CREATE_VM", self.fd, uapi.KVM_CREATE_VM)
+        region = _add_memory(batch, vm.ref, memory.ref)
+        made = [_VcpuCalls(batch, vm.ref, i, self.run_size, features) for i in range(vcpus)]
+        batch.run()
+        for call in (memory, vm, region):
+            call.ok()
+        result = Vm(self, vm.ret, memory.ret)
+        result.vcpus = [each.vcpu(result, i) for i, each in enumerate(made)]
         return result
 
 
-def _map_memory(program: Program, image: bytes) -> Arg:
-    anonymous = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
-    memory = program.mmap(MEMORY_SIZE, mmap.PROT_READ | mmap.PROT_WRITE, anonymous)
-    program.poke(memory, image)
-    return memory
+class _VcpuCalls:
+    """The calls that make one vCPU, in a batch."""
+
+    def __init__(self, batch: Batch, vm: int | Arg, index: int, run_size: int, features: Iterable[int] | None) -> None:
+        self.create = batch.ioctl(f"KVM_CREATE_VCPU {index}", vm, uapi.KVM_CREATE_VCPU, index)
+        self._after: list[Pending] = []
+        if features is not None:
+            self._after += batch.vcpu_init(vm, self.create.ref, features)
+            self._after.append(batch.set_on(self.create.ref, _PC, MEMORY_IPA))
+        self._shared = batch.mmap("mmap of struct kvm_run", run_size, mmap.MAP_SHARED, self.create.ref)
+        self._after.append(self._shared)
+
+    def vcpu(self, vm: Vm, index: int) -> Vcpu:
+        """The vCPU, once the batch has run. Raises KvmError."""
+        self.create.ok()
+        for each in self._after:
+            each.ok()
+        return Vcpu(vm, index, self.create.ret, self._shared.ret)
 
 
-def _add_memory(program: Program, vm: Arg, memory: Arg) -> Arg:
-    region = program.scratch_bytes(
+def _add_memory(batch: Batch, vm: Arg, memory: Arg) -> Pending:
+    region = batch.program.scratch_bytes(
         uapi.pack("kvm_userspace_memory_region", guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE)
     )
-    program.poke_address(region + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), memory)
-    return program.ioctl(vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
-
-
-def _init_vcpu(program: Program, vm: Arg, fd: Arg) -> list[tuple[str, Arg]]:
-    init = program.scratch(uapi.ffi.sizeof("struct kvm_vcpu_init"))
-    target = program.ioctl(vm, uapi.KVM_ARM_PREFERRED_TARGET, init)
-    program.poke(init + 4, struct.pack("<I", 1 << uapi.KVM_ARM_VCPU_PSCI_0_2))
-    done = program.ioctl(fd, uapi.KVM_ARM_VCPU_INIT, init)
-    pc = program.scratch_bytes(struct.pack("<Q", MEMORY_IPA))
-    one = program.scratch_bytes(struct.pack("<Q", uapi.KVM_REG_ARM_CORE_PC) + bytes(8))
-    program.poke_address(one + 8, pc)
-    entry = program.ioctl(fd, uapi.KVM_SET_ONE_REG, one)
-    return [
-        ("KVM_ARM_PREFERRED_TARGET", target),
-        ("KVM_ARM_VCPU_INIT", done),
-        (f"KVM_SET_ONE_REG pc = {MEMORY_IPA:#x}", entry),
-    ]
+    batch.program.poke_address(region + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), memory)
+    return batch.ioctl("KVM_SET_USER_MEMORY_REGION", vm, uapi.KVM_SET_USER_MEMORY_REGION, region)

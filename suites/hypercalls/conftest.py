@@ -12,7 +12,7 @@ from helpers import guests
 from helpers.contract.functions import FUNCTIONS, Function, Situation
 from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import Kvm, KvmError, Vm
+from helpers.kvm import Kvm, KvmError, RegisterId, Vm
 from helpers.smccc import Call, CallResult
 from helpers.uapi import kvm as uapi
 
@@ -30,10 +30,7 @@ class Observed:
     psci_version: int
 
 
-@dataclass(frozen=True)
-class _PsciVersion:
-    name: str = "PSCI_VERSION"
-    id: int = uapi.fw_reg(0)
+_PSCI_VERSION = RegisterId("PSCI_VERSION", uapi.fw_reg(0))
 
 
 def call_of(function: Function) -> Call:
@@ -75,7 +72,7 @@ def _observe(kvm: Kvm, registers: tuple[Register, ...], situation: Situation) ->
         vm.vcpu.set_regs([(r, situation.values[r.name]) for r in registers])
         if situation.pv_time_ipa is not None:
             set_pv_time(vm, situation.pv_time_ipa)
-        psci = vm.vcpu.get_reg(_PsciVersion())
+        psci = vm.vcpu.get_reg(_PSCI_VERSION)
         timed = guests.timed_calls(vm.vcpu, [call_of(f) for f in FUNCTIONS])
     return Observed({f.name: r for f, r in zip(FUNCTIONS, timed.results, strict=True)}, timed.realtime, psci)
 

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The contract's sentences, each with an id, its source and its standing. Every test names those that it checks."""
+
+from __future__ import annotations
+
+from helpers.contract.clauses import calls, capability, defaults, limits, lock
+from helpers.contract.clauses.base import Clause, Standing
+
+__all__ = ["CHAPTERS", "CLAUSES", "Clause", "Standing"]
+
+CHAPTERS = {
+    "capability": capability.CLAUSES,
+    "defaults": defaults.CLAUSES,
+    "limits": limits.CLAUSES,
+    "lock": lock.CLAUSES,
+    "hypercalls": calls.CLAUSES,
+}
+"""By the folder of suites/ that checks them."""
+
+CLAUSES: dict[str, Clause] = {clause.id: clause for chapter in CHAPTERS.values() for clause in chapter}
