@@ -38,8 +38,10 @@ def _run(*command: str | Path) -> None:
 
 
 def _init(target: Path) -> None:
-    sources = [EXECUTOR / "executor.c", EXECUTOR / "init.c"]
-    _run(_tool("gcc"), "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-s", "-o", target, *sources)
+    from helpers.executor.native import SOURCES
+
+    flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-s"]
+    _run(_tool("gcc"), *flags, "-o", target, *SOURCES, EXECUTOR / "init.c")
 
 
 def _guest(target: Path) -> None:

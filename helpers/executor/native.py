@@ -13,6 +13,8 @@ from helpers.errors import HarnessError
 
 HERE = Path(__file__).parent
 MODULE = "_khx_native"
+SOURCES = tuple(HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_op", "answer"))
+"""The executor without a way to be reached; init.c is one."""
 
 
 def build(directory: Path) -> Path:
@@ -22,7 +24,7 @@ def build(directory: Path) -> Path:
     ffi.set_source(
         MODULE,
         '#include "executor.h"',
-        sources=[str(HERE / "executor.c")],
+        sources=[str(source) for source in SOURCES],
         include_dirs=[str(HERE)],
         extra_compile_args=["-O2"],
         libraries=["pthread"],

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A program as the executor holds it, from the request to the answer; executor.h describes the wire format. */
+#ifndef PROGRAM_H
+#define PROGRAM_H
+
+#include "executor.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define MAX_ARGS 6
+
+enum arg_type { ARG_VALUE, ARG_RESULT, ARG_SCRATCH };
+
+struct arg {
+	uint32_t type, index;
+	uint64_t value;
+};
+
+struct op {
+	uint16_t code, arg_count;
+	uint32_t data_len;
+	struct arg args[MAX_ARGS];
+	const uint8_t *data;
+	int64_t last;
+};
+
+struct result {
+	int64_t ret;
+	uint32_t err, state, data_len;
+	uint8_t *data;
+};
+
+struct program;
+
+struct thread {
+	struct program *program;
+	uint32_t repeat, first_op, op_count;
+	struct result *results;
+	pthread_t id;
+};
+
+struct stage {
+	uint32_t first_thread, thread_count;
+};
+
+struct program {
+	uint32_t deadline_ms, scratch_size, stage_count;
+	uint32_t op_count, thread_count;
+	uint64_t result_count;
+	struct op *ops;
+	struct thread *threads;
+	struct stage *stages;
+	struct result *results;
+	uint8_t *scratch;
+	atomic_int gate;
+	atomic_uint arrived;
+	atomic_size_t data_total;
+	int expired;
+};
+
+/* read_program.c: where a malformed request is at fault, and why; fault is NULL for a good one. */
+struct malformed {
+	const char *fault;
+	size_t at;
+};
+
+struct malformed read_program(struct program *p, const uint8_t *request, size_t length);
+
+/* run_program.c: runs the stages; returns NULL, or what the machine lacks for running them. */
+const char *run_program(struct program *p);
+
+/* run_op.c: one operation, with its result put in *res. */
+void run_op(struct program *p, struct op *op, struct result *res);
+void on_memory_fault(int signal);
+
+/* answer.c: -1 when there is no memory for an answer. */
+int answer_fault(struct malformed bad, uint8_t **answer, size_t *length);
+int answer_results(const struct program *p, uint8_t **answer, size_t *length);
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Reads and checks a request. */
+#include "program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct reader {
+	const uint8_t *base;
+	size_t length, at;
+	struct malformed bad;
+};
+
+static const struct {
+	uint8_t arg_count, takes_data;
+} shapes[KHX_CODE_END] = {
+	[KHX_OPEN] = { 2, 1 },	 [KHX_CLOSE] = { 1, 0 }, [KHX_IOCTL] = { 3, 0 },
+	[KHX_MMAP] = { 6, 0 },	 [KHX_MUNMAP] = { 2, 0 }, [KHX_PEEK] = { 2, 0 },
+	[KHX_POKE] = { 1, 1 },	 [KHX_READ] = { 2, 0 },  [KHX_WRITE] = { 1, 1 },
+	[KHX_POKE_VALUE] = { 2, 0 }, [KHX_CLOCK] = { 1, 0 },
+};
+
+static int fault(struct reader *r, const char *text)
+{
+	if (!r->bad.fault)
+		r->bad = (struct malformed){ text, r->at };
+	return -1;
+}
+
+static int take(struct reader *r, void *to, size_t n)
+{
+	if (r->bad.fault)
+		return -1;
+	if (r->length - r->at < n)
+		return fault(r, "the request ends before its contents do");
+	memcpy(to, r->base + r->at, n);
+	r->at += n;
+	return 0;
+}
+
+static uint32_t take_u32(struct reader *r)
+{
+	uint32_t v = 0;
+
+	take(r, &v, sizeof(v));
+	return v;
+}
+
+static uint16_t take_u16(struct reader *r)
+{
+	uint16_t v = 0;
+
+	take(r, &v, sizeof(v));
+	return v;
+}
+
+/* The arrays grow by doubling; `count` elements are in use. */
+static void *grow(void *array, uint32_t count, size_t size)
+{
+	if (count & (count - 1))
+		return array;
+	return realloc(array, (count ? count * 2 : 1) * size);
+}
+
+static void take_arg(struct reader *r, struct arg *arg, uint32_t stage_start,
+		     uint32_t thread_start, uint32_t op_index)
+{
+	arg->type = take_u32(r);
+	arg->index = take_u32(r);
+	take(r, &arg->value, sizeof(arg->value));
+	if (r->bad.fault)
+		return;
+	if (arg->type > ARG_SCRATCH)
+		fault(r, "an argument of unknown type");
+	else if (arg->type == ARG_RESULT && arg->index >= op_index)
+		fault(r, "an argument refers to an operation that is not earlier");
+	else if (arg->type == ARG_RESULT && arg->index >= stage_start && arg->index < thread_start)
+		fault(r, "an argument refers to a thread that runs at the same time");
+}
+
+static void take_data(struct reader *r, struct op *op)
+{
+	size_t padded = ((size_t)op->data_len + 7) & ~(size_t)7;
+
+	if (r->bad.fault)
+		return;
+	if (r->length - r->at < padded) {
+		fault(r, "the request ends before its contents do");
+		return;
+	}
+	op->data = r->base + r->at;
+	if (op->code == KHX_OPEN && (!op->data_len || op->data[op->data_len - 1]))
+		fault(r, "a path without its terminating NUL");
+	r->at += padded;
+}
+
+static void take_op(struct reader *r, struct program *p, uint32_t stage_start, uint32_t thread_start)
+{
+	struct op op = { 0 }, *ops;
+
+	op.code = take_u16(r);
+	op.arg_count = take_u16(r);
+	op.data_len = take_u32(r);
+	if (r->bad.fault)
+		return;
+	if (!op.code || op.code >= KHX_CODE_END) {
+		fault(r, "an operation of unknown code");
+		return;
+	}
+	if (op.arg_count != shapes[op.code].arg_count || (op.data_len && !shapes[op.code].takes_data)) {
+		fault(r, "an operation with the wrong number of arguments or with data it does not take");
+		return;
+	}
+	for (int i = 0; i < op.arg_count; i++)
+		take_arg(r, &op.args[i], stage_start, thread_start, p->op_count);
+	take_data(r, &op);
+	if (r->bad.fault)
+		return;
+	ops = grow(p->ops, p->op_count, sizeof(op));
+	if (!ops) {
+		fault(r, "no memory for the program");
+		return;
+	}
+	p->ops = ops;
+	p->ops[p->op_count++] = op;
+}
+
+static void take_thread(struct reader *r, struct program *p, uint32_t stage_start)
+{
+	struct thread t = { .program = p, .first_op = p->op_count }, *threads;
+
+	t.repeat = take_u32(r);
+	t.op_count = take_u32(r);
+	if (r->bad.fault)
+		return;
+	if ((uint64_t)t.repeat * t.op_count > KHX_MAX_RESULTS - p->result_count) {
+		fault(r, "more results than an answer may hold");
+		return;
+	}
+	p->result_count += (uint64_t)t.repeat * t.op_count;
+	for (uint32_t i = 0; i < t.op_count && !r->bad.fault; i++)
+		take_op(r, p, stage_start, t.first_op);
+	threads = grow(p->threads, p->thread_count, sizeof(t));
+	if (!threads) {
+		fault(r, "no memory for the program");
+		return;
+	}
+	p->threads = threads;
+	p->threads[p->thread_count++] = t;
+}
+
+static void take_stage(struct reader *r, struct program *p)
+{
+	struct stage s = { .first_thread = p->thread_count }, *stages;
+	uint32_t stage_start = p->op_count;
+
+	s.thread_count = take_u32(r);
+	if (take_u32(r))
+		fault(r, "a field that must be zero is not");
+	if (r->bad.fault)
+		return;
+	if (!s.thread_count || s.thread_count > KHX_MAX_THREADS) {
+		fault(r, "a stage with no thread or with too many");
+		return;
+	}
+	for (uint32_t i = 0; i < s.thread_count && !r->bad.fault; i++)
+		take_thread(r, p, stage_start);
+	stages = grow(p->stages, p->stage_count, sizeof(s));
+	if (!stages) {
+		fault(r, "no memory for the program");
+		return;
+	}
+	p->stages = stages;
+	p->stages[p->stage_count++] = s;
+}
+
+static void take_program(struct reader *r, struct program *p)
+{
+	uint32_t stages;
+
+	if (r->length > KHX_MAX_REQUEST)
+		fault(r, "the request is too long");
+	if (take_u32(r) != KHX_MAGIC)
+		fault(r, "the request does not begin with the magic KHX1");
+	if (take_u16(r) != KHX_VERSION)
+		fault(r, "another version of the wire format");
+	if (take_u16(r) != 1)
+		fault(r, "a request of unknown kind");
+	p->deadline_ms = take_u32(r);
+	p->scratch_size = take_u32(r);
+	stages = take_u32(r);
+	if (take_u32(r))
+		fault(r, "a field that must be zero is not");
+	if (p->scratch_size > KHX_MAX_SCRATCH)
+		fault(r, "more scratch memory than allowed");
+	if (!p->deadline_ms)
+		fault(r, "a deadline of zero");
+	for (uint32_t i = 0; i < stages && !r->bad.fault; i++)
+		take_stage(r, p);
+	if (!r->bad.fault && r->at != r->length)
+		fault(r, "bytes after the program's end");
+}
+
+struct malformed read_program(struct program *p, const uint8_t *request, size_t length)
+{
+	struct reader r = { .base = request, .length = length };
+
+	take_program(&r, p);
+	return r.bad;
+}
