@@ -174,3 +174,25 @@ def test_garbage_answers_are_named(body: bytes) -> None:
     program.close(-1)
     with pytest.raises(HarnessError):
         wire.decode(program, body)
+
+
+def test_the_answer_to_another_request_is_refused(native: Native) -> None:
+    program = Program()
+    program.close(-1)
+    answer = native.run(wire.encode(program, serial=7))
+    assert wire.decode(program, answer, serial=7)
+    with pytest.raises(HarnessError, match="it answers request 7, not 8"):
+        wire.decode(program, answer, serial=8)
+
+
+def test_a_deadline_can_be_shortened_but_not_lengthened(native: Native) -> None:
+    ours, theirs = os.pipe()
+    program = Program(deadline_ms=60_000)
+    program.read(ours, 1)
+    before = time.monotonic()
+    assert wire.decode(program, native.run(wire.encode(program, deadline_ms=100))).expired
+    assert time.monotonic() - before < 5
+    os.close(ours)
+    os.close(theirs)
+    short = Program(deadline_ms=50)
+    assert wire.encode(short, deadline_ms=100) == wire.encode(short)

@@ -48,7 +48,7 @@ int executor_run(const uint8_t *request, size_t length, uint8_t **answer, size_t
 
 	if (!bad.fault)
 		bad.fault = prepare(&p) ? "no memory for the program" : run_program(&p);
-	ret = bad.fault ? answer_fault(bad, answer, answer_length) : answer_results(&p, answer, answer_length);
+	ret = bad.fault ? answer_fault(p.serial, bad, answer, answer_length) : answer_results(&p, answer, answer_length);
 	drop(&p);
 	return ret;
 }

@@ -3,13 +3,13 @@
  * The executor: receives a program of system calls, runs it, returns every
  * result and errno.  It knows nothing of KVM and decides nothing.
  *
- * THE WIRE FORMAT, version 1.  This is its one description; wire.py is the
+ * THE WIRE FORMAT, version 2.  This is its one description; wire.py is the
  * other end.  Everything is little-endian.  On a stream each body travels as
  * a frame: u32 length, then that many bytes.
  *
  * Request body:
  *	u32 magic "KHX1"   u16 version   u16 kind (1 = run a program)
- *	u32 deadline_ms    u32 scratch_size   u32 stage_count   u32 zero
+ *	u32 deadline_ms    u32 scratch_size   u32 stage_count   u32 serial
  *	per stage:   u32 thread_count   u32 zero
  *	per thread:  u32 repeat         u32 op_count
  *	per op:      u16 code   u16 arg_count   u32 data_len
@@ -27,6 +27,7 @@
  *
  * Answer body:
  *	u32 magic   u16 version   u16 status (0 = ran, 1 = malformed request)
+ *	u32 serial, the request's: a late or second answer is never taken for the next one's
  *	status 0: u32 flags (1 = the deadline passed)   u32 result_count
  *		  per result, in the order of stage, thread, repetition, op:
  *		  i64 ret   u32 errno   u32 state (0 = not run, 1 = run)
@@ -43,7 +44,7 @@
 #include <stdint.h>
 
 #define KHX_MAGIC 0x3158484bu
-#define KHX_VERSION 1
+#define KHX_VERSION 2
 #define KHX_MAX_REQUEST (4u << 20)
 #define KHX_MAX_RESULTS (1u << 20)
 #define KHX_MAX_DATA (16u << 20)

@@ -45,7 +45,7 @@ struct stage {
 };
 
 struct program {
-	uint32_t deadline_ms, scratch_size, stage_count;
+	uint32_t deadline_ms, scratch_size, stage_count, serial;
 	uint32_t op_count, thread_count;
 	uint64_t result_count;
 	struct op *ops;
@@ -75,7 +75,7 @@ void run_op(struct program *p, struct op *op, struct result *res);
 void on_memory_fault(int signal);
 
 /* answer.c: -1 when there is no memory for an answer. */
-int answer_fault(struct malformed bad, uint8_t **answer, size_t *length);
+int answer_fault(uint32_t serial, struct malformed bad, uint8_t **answer, size_t *length);
 int answer_results(const struct program *p, uint8_t **answer, size_t *length);
 
 #endif

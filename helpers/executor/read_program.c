@@ -189,8 +189,7 @@ static void take_program(struct reader *r, struct program *p)
 	p->deadline_ms = take_u32(r);
 	p->scratch_size = take_u32(r);
 	stages = take_u32(r);
-	if (take_u32(r))
-		fault(r, "a field that must be zero is not");
+	p->serial = take_u32(r);
 	if (p->scratch_size > KHX_MAX_SCRATCH)
 		fault(r, "more scratch memory than allowed");
 	if (!p->deadline_ms)

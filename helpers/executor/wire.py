@@ -9,12 +9,12 @@ from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Op, Program, Result
 
 MAGIC = 0x3158484B
-VERSION = 1
+VERSION = 2
 MAX_FRAME = 64 << 20
 """Bytes. The executor's own limits keep an answer below this."""
 
 _U64 = (1 << 64) - 1
-_HEAD = struct.Struct("<IHHII")
+_HEAD = struct.Struct("<IHHIII")
 _RESULT = struct.Struct("<qIIII")
 
 
@@ -29,10 +29,11 @@ def _encode_op(op: Op) -> bytes:
     return b"".join(out)
 
 
-def encode(program: Program) -> bytes:
-    """The request body for ``program``."""
+def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None) -> bytes:
+    """The request body for ``program``; ``deadline_ms`` in place of the program's own where that is too long."""
+    deadline = program.deadline_ms if deadline_ms is None else min(program.deadline_ms, deadline_ms)
     stages = [s for s in program.stages if any(t.ops for t in s)]
-    out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, program.deadline_ms, program.scratch_size, len(stages), 0)]
+    out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, deadline, program.scratch_size, len(stages), serial)]
     for stage in stages:
         out.append(struct.pack("<II", len(stage), 0))
         for thread in stage:
@@ -68,15 +69,17 @@ def _result(reader: _Reader) -> Result:
     return Result(ret, err, state == 1, data)
 
 
-def decode(program: Program, body: bytes) -> Answer:
-    """The answer to ``program`` in an answer body.
+def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
+    """The answer to ``program``, sent with ``serial``, in an answer body.
 
     Raises HarnessError for a body that does not follow the format, and for a request that the executor refused.
     """
     reader = _Reader(body)
-    magic, version, status, first, second = _HEAD.unpack(reader.take(_HEAD.size))
+    magic, version, status, answered, first, second = _HEAD.unpack(reader.take(_HEAD.size))
     if magic != MAGIC or version != VERSION or status > 1:
         raise _garbage(f"magic {magic:#x}, version {version}, status {status}")
+    if answered != serial:
+        raise _garbage(f"it answers request {answered}, not {serial}")
     if status == 1:
         text = reader.take(second).decode("utf-8", "replace")
         raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
