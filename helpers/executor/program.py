@@ -131,7 +131,7 @@ class Program:
         """ioctl(2)."""
         return self._append(Code.IOCTL, fd, request, argument)
 
-    def mmap(self, length: int | Arg, prot: int, flags: int, fd: int | Arg = -1, *, addr: int = 0) -> Arg:
+    def mmap(self, length: int | Arg, prot: int, flags: int, fd: int | Arg = -1, *, addr: int | Arg = 0) -> Arg:
         """mmap(2) at offset 0."""
         return self._append(Code.MMAP, addr, length, prot, flags, fd, 0)
 

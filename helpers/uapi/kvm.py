@@ -25,6 +25,7 @@ ffi.cdef(
     struct kvm_vcpu_init { uint32_t target; uint32_t features[7]; };
     struct kvm_device_attr { uint32_t flags; uint32_t group; uint64_t attr; uint64_t addr; };
     struct kvm_reg_list_head { uint64_t n; };
+    struct kvm_enable_cap { uint32_t cap; uint32_t flags; uint64_t args[4]; uint8_t pad[64]; };
     struct kvm_run_mmio {   /* struct kvm_run up to the end of its mmio member */
         uint8_t request_interrupt_window;
         uint8_t immediate_exit;
@@ -52,6 +53,7 @@ KVM_GET_VCPU_MMAP_SIZE = io(KVMIO, 0x04)
 KVM_CREATE_VCPU = io(KVMIO, 0x41)
 KVM_SET_USER_MEMORY_REGION = iow(KVMIO, 0x46, ffi.sizeof("struct kvm_userspace_memory_region"))
 KVM_RUN = io(KVMIO, 0x80)
+KVM_ENABLE_CAP = iow(KVMIO, 0xA3, ffi.sizeof("struct kvm_enable_cap"))
 KVM_GET_ONE_REG = iow(KVMIO, 0xAB, ffi.sizeof("struct kvm_one_reg"))
 KVM_SET_ONE_REG = iow(KVMIO, 0xAC, ffi.sizeof("struct kvm_one_reg"))
 KVM_ARM_VCPU_INIT = iow(KVMIO, 0xAE, ffi.sizeof("struct kvm_vcpu_init"))
@@ -74,6 +76,8 @@ KVM_ARM_VCPU_PVTIME_CTRL = 2
 KVM_ARM_VCPU_PVTIME_IPA = 0
 
 KVM_REG_ARM64 = 0x6000000000000000
+KVM_REG_SIZE_SHIFT = 52
+KVM_REG_SIZE_MASK = 0x00F0000000000000
 KVM_REG_SIZE_U64 = 0x0030000000000000
 KVM_REG_ARM_CORE = 0x0010 << 16
 KVM_REG_ARM_FW = 0x0014 << 16

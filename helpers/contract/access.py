@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can be wrong with a ONE_REG access, and which error wins when several things are."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from enum import Enum
+
+from helpers.contract.registers import RFC_V3, Dialect, Register
+from helpers.uapi import kvm as uapi
+
+
+class Direction(Enum):
+    """Which way the value goes."""
+
+    GET = "GET"
+    SET = "SET"
+
+
+class Kind(Enum):
+    """The part of an access that is wrong; two faults of one kind cannot be combined."""
+
+    FD = "fd"
+    VM_FD = "vm_fd"
+    VCPU = "vcpu"
+    STRUCT = "struct"
+    ID_HIGH = "id_high"
+    ID_SIZE = "id_size"
+    ID_LOW = "id_low"
+    POINTER = "pointer"
+    VALUE = "value"
+    LOCK = "lock"
+
+
+class Place(Enum):
+    """Where a pointer points."""
+
+    NULL = "NULL"
+    NO_ACCESS = "a page that may not be accessed"
+    STRADDLING = "the end of a page whose neighbour may not be accessed"
+    READ_ONLY = "a page that may not be written"
+    KERNEL = "the kernel's half of the address space"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong. Of the id, ``mask`` is replaced by ``bits``; ``fd`` is the fd that is used instead."""
+
+    name: str
+    kind: Kind
+    mask: int = 0
+    bits: int = 0
+    place: Place | None = None
+    fd: str = ""
+
+
+_HIGH = uapi.KVM_REG_ARM64 | 0x9F0F_FFFF_0000_0000
+"""Bits 63:32 of an id but for its size."""
+_ARCHITECTURES = (("NONE", 0x0), ("X86", 0x2), ("ARM", 0x4), ("S390", 0x5), ("MIPS", 0x7), ("RISCV", 0x8))
+_SIZES = (("U8", 0), ("U16", 1), ("U32", 2), ("U128", 4), ("U256", 5), ("U2048", 8), ("RESERVED", 15))
+
+
+def _pointers(kind: Kind, *places: Place) -> list[Fault]:
+    return [Fault(f"{kind.value} at {place.value}", kind, place=place) for place in places]
+
+
+def _faults() -> tuple[Fault, ...]:
+    anywhere = (Place.NULL, Place.NO_ACCESS, Place.STRADDLING, Place.KERNEL)
+    return (
+        Fault("/dev/kvm", Kind.FD, fd="kvm"),
+        Fault("the VM's fd", Kind.VM_FD, fd="vm"),
+        Fault("a vCPU that is not initialised", Kind.VCPU, fd="blank"),
+        *_pointers(Kind.STRUCT, *anywhere),
+        *(Fault(f"id of KVM_REG_{name}", Kind.ID_HIGH, 0xF << 60, arch << 60) for name, arch in _ARCHITECTURES),
+        *(Fault(f"id with bit {bit}", Kind.ID_HIGH, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
+        *(
+            Fault(f"id of size {name}", Kind.ID_SIZE, uapi.KVM_REG_SIZE_MASK, size << uapi.KVM_REG_SIZE_SHIFT)
+            for name, size in _SIZES
+        ),
+        *(Fault(f"id with index {index:#x}", Kind.ID_LOW, 0xFFFF, index) for index in (0x7, 0x100, 0x8000, 0xFFFF)),
+        *(Fault(f"id with bit {bit}", Kind.ID_LOW, 1 << bit, 1 << bit) for bit in (28, 31)),
+        *_pointers(Kind.POINTER, *anywhere),
+    )
+
+
+_GET_FAULTS = (*_faults(), *_pointers(Kind.POINTER, Place.READ_ONLY))
+_SET_FAULTS = (
+    *_faults(),
+    Fault("an unsupported bit", Kind.VALUE),
+    Fault("a change after KVM_RUN", Kind.LOCK),
+)
+
+ORDER = {
+    Direction.GET: {
+        Kind.FD: errno.EINVAL,
+        Kind.VCPU: errno.ENOEXEC,
+        Kind.STRUCT: errno.EFAULT,
+        Kind.VM_FD: errno.ENODEV,
+        Kind.ID_HIGH: errno.EINVAL,
+        Kind.ID_SIZE: errno.ENOENT,
+        Kind.ID_LOW: errno.ENOENT,
+        Kind.POINTER: errno.EFAULT,
+    },
+    Direction.SET: {
+        Kind.FD: errno.EINVAL,
+        Kind.VM_FD: errno.EINVAL,
+        Kind.VCPU: errno.ENOEXEC,
+        Kind.STRUCT: errno.EFAULT,
+        Kind.ID_HIGH: errno.EINVAL,
+        Kind.ID_SIZE: errno.ENOENT,
+        Kind.POINTER: errno.EFAULT,
+        Kind.ID_LOW: errno.ENOENT,
+        Kind.VALUE: errno.EINVAL,
+        Kind.LOCK: errno.EBUSY,
+    },
+}
+"""The first that applies wins: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
+
+On a VM's fd the number of KVM_GET_ONE_REG is that of KVM_ARM_SET_DEVICE_ADDR, whose struct kvm_arm_device_addr
+is as long, and whose device these ids never name: ENODEV, once the structure was read.
+"""
+_ONE_FD = (Kind.FD, Kind.VM_FD, Kind.VCPU)
+
+
+def faults(direction: Direction, dialect: Dialect) -> tuple[Fault, ...]:
+    """All single faults.
+
+    The kernel that the RFC was based on (5.16) copies as many bytes as the id says into eight of its
+    stack: a SET of a larger size is that kernel's own bug and not for this suite to set off.
+    """
+    if direction is Direction.GET:
+        return _GET_FAULTS
+    small = [f for f in _SET_FAULTS if f.kind is not Kind.ID_SIZE or f.bits < uapi.KVM_REG_SIZE_U64]
+    return tuple(small) if dialect is RFC_V3 else _SET_FAULTS
+
+
+def combinations(kind: Kind, direction: Direction, dialect: Dialect) -> list[tuple[Fault, ...]]:
+    """Each fault of ``kind``, alone and with one of every other kind, in turn until each had its turn."""
+    of_kind: dict[Kind, list[Fault]] = {}
+    for fault in faults(direction, dialect):
+        of_kind.setdefault(fault.kind, []).append(fault)
+    own = of_kind.pop(kind)
+    others = [found for other, found in of_kind.items() if _combine(kind, other, direction, dialect)]
+    made: list[tuple[Fault, ...]] = [(fault,) for fault in own]
+    for turn in range(max(len(own), *map(len, others))):
+        made += [(own[turn % len(own)], found[turn % len(found)]) for found in others]
+    return list(dict.fromkeys(made))
+
+
+def _combine(kind: Kind, other: Kind, direction: Direction, dialect: Dialect) -> bool:
+    """Whether an access can have both faults, and something says which is found first."""
+    if kind in _ONE_FD and other in _ONE_FD:
+        return False
+    # The RFC's kernel reads a value before it looks at its size, later ones after.
+    unordered = {kind, other} == {Kind.ID_SIZE, Kind.POINTER}
+    return not (unordered and dialect is RFC_V3 and direction is Direction.SET)
+
+
+def expected(direction: Direction, wrong: tuple[Fault, ...]) -> int:
+    """The errno of an access with these faults; 0 without any."""
+    kinds = {fault.kind for fault in wrong}
+    return next((error for kind, error in ORDER[direction].items() if kind in kinds), 0)
+
+
+def faulty_id(register: Register, wrong: tuple[Fault, ...]) -> int:
+    """The register's id with the faults in it."""
+    number = register.id
+    for fault in wrong:
+        number = number & ~fault.mask | fault.bits
+    return number

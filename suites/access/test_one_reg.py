@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each thing that can be wrong with a ONE_REG access, alone and beside each other: the error, and nothing done."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from helpers.batch import RegisterId
+from helpers.contract.access import Direction, Kind, combinations
+from helpers.contract.check import Comparison
+from helpers.contract.probe import Probe
+from helpers.contract.registers import RFC_V3, Register
+from helpers.kvm import Vm
+from helpers.uapi import kvm as uapi
+from suites.access.conftest import Accesses, MakeMixed, Mixed
+
+KINDS = [
+    pytest.param(Kind.FD, marks=pytest.mark.clause("ACCESS-1"), id="dev_kvm"),
+    pytest.param(Kind.VM_FD, marks=pytest.mark.clause("ACCESS-1"), id="vm_fd"),
+    pytest.param(Kind.VCPU, marks=pytest.mark.clause("ACCESS-2"), id="vcpu_not_initialised"),
+    pytest.param(Kind.STRUCT, marks=pytest.mark.clause("ACCESS-3"), id="struct_pointer"),
+    pytest.param(Kind.ID_HIGH, marks=pytest.mark.clause("ACCESS-4"), id="id_upper_half"),
+    pytest.param(Kind.ID_SIZE, marks=pytest.mark.clause("ACCESS-5"), id="id_size"),
+    pytest.param(Kind.ID_LOW, marks=pytest.mark.clause("ACCESS-6"), id="id_lower_half"),
+    pytest.param(Kind.POINTER, marks=pytest.mark.clause("ACCESS-7"), id="value_pointer"),
+]
+SET_KINDS = [
+    *KINDS,
+    pytest.param(Kind.VALUE, marks=pytest.mark.clause("ACCESS-8"), id="unsupported_bit"),
+    pytest.param(Kind.LOCK, marks=pytest.mark.clause("ACCESS-8"), id="change_after_run"),
+]
+
+
+def _try_all(
+    direction: Direction, kind: Kind, holds: int, register: Register, contract: Probe, mixed: Mixed
+) -> Comparison:
+    """Every fault of the kind, alone and beside the others; those that need a run (and every GET again) after one."""
+    mixed.vm.vcpu.set_reg(register, holds)
+    before, after = (Accesses(mixed.vm, mixed.blank, register, holds) for _ in range(2))
+    for wrong in combinations(kind, direction, contract.dialect):
+        locked = any(fault.kind is Kind.LOCK for fault in wrong)
+        if not locked:
+            before.add(direction, wrong)
+        if locked or direction is Direction.GET:
+            after.add(direction, wrong)
+    comparison = Comparison()
+    before.run(comparison)
+    comparison.error("KVM_RUN with immediate_exit", errno.EINTR, mixed.vm.vcpu.immediate_exit())
+    after.run(comparison)
+    return comparison
+
+
+@pytest.mark.clause("ACCESS-9")
+@pytest.mark.parametrize("kind", KINDS)
+def test_refused_get(kind: Kind, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
+    """The error of the first check that fails; the pointer's memory stays as it was."""
+    _try_all(Direction.GET, kind, register.mask, register, contract, make_mixed()).done()
+
+
+@pytest.mark.clause("ACCESS-9")
+@pytest.mark.parametrize("held", ["empty", "full"])
+@pytest.mark.parametrize("kind", SET_KINDS)
+def test_refused_set(kind: Kind, held: str, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
+    """The error of the first check that fails; the register stays as it was."""
+    holds = register.mask if held == "full" else 0
+    _try_all(Direction.SET, kind, holds, register, contract, make_mixed()).done()
+
+
+def _unknown(contract: Probe, indices: range) -> list[RegisterId]:
+    """Ids beside the dialect's own; the RFC's share their range with the firmware registers before them."""
+    base, first = (uapi.fw_reg(0), 6) if contract.dialect is RFC_V3 else (uapi.fw_feat_bmap_reg(0), 0)
+    known = {r.id for r in contract.registers}
+    return [RegisterId(f"index {i:#x}", base | i) for i in indices if i >= first and base | i not in known]
+
+
+def _compare_unknown(vm: Vm, unknown: list[RegisterId], comparison: Comparison) -> None:
+    batch = vm.batch()
+    made = [(batch.get(vm.vcpu, r, memory=0xA5A5), batch.set(vm.vcpu, r, 0)) for r in unknown]
+    batch.run()
+    for register, (get, put) in zip(unknown, made, strict=True):
+        comparison.error(f"KVM_GET_ONE_REG of {register.name} ({register.id:#x})", errno.ENOENT, get.errno)
+        comparison.value(f"the memory given to it for {register.name}", 0xA5A5, get.memory)
+        comparison.error(f"KVM_SET_ONE_REG of {register.name} ({register.id:#x})", errno.ENOENT, put.errno)
+
+
+@pytest.mark.clause("ACCESS-6")
+@pytest.mark.parametrize(
+    "indices", [range(256), range(0x1000, 0x1100), range(0xFF00, 0x10000)], ids=["first", "middle", "last"]
+)
+def test_unknown_index(indices: range, contract: Probe, registers: tuple[Register, ...], make_mixed: MakeMixed) -> None:
+    """There is nothing beside the dialect's registers, before and after a run; theirs are not disturbed."""
+    vm = make_mixed().vm
+    unknown, held = _unknown(contract, indices), vm.vcpu.get_regs(registers)
+    comparison = Comparison()
+    _compare_unknown(vm, unknown, comparison)
+    comparison.error("KVM_RUN with immediate_exit", errno.EINTR, vm.vcpu.immediate_exit())
+    _compare_unknown(vm, unknown, comparison)
+    for register, was, now in zip(registers, held, vm.vcpu.get_regs(registers), strict=True):
+        comparison.value(f"{register.name} after all this", was, now)
+    comparison.done()

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KVM_GET_REG_LIST: exactly the registers that there are, and its errors."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import dataclass
+
+import pytest
+
+from helpers.batch import RegisterId
+from helpers.contract.access import Place
+from helpers.contract.check import Comparison
+from helpers.contract.probe import Probe, is_bitmap_id
+from helpers.contract.registers import RFC_V3, Register
+from helpers.kvm import Vm
+from helpers.uapi import kvm as uapi
+from suites.access.conftest import Area, MakeMixed
+from suites.conftest import MakeVm
+
+_MARK = 0xA5A5_A5A5_A5A5_A5A5
+_ROOM = 4096
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one call left: its errno, n, and the memory behind n."""
+
+    errno: int
+    n: int
+    ids: tuple[int, ...]
+
+
+def _list(vm: Vm, fd: int, n: int) -> Listing:
+    """KVM_GET_REG_LIST with ``n`` announced and marked memory for _ROOM ids."""
+    batch = vm.batch()
+    at = batch.program.scratch_bytes(struct.pack("<Q", n) + struct.pack("<Q", _MARK) * _ROOM)
+    done = batch.ioctl(f"KVM_GET_REG_LIST with n = {n}", fd, uapi.KVM_GET_REG_LIST, at)
+    memory = batch.program.peek(at, 8 + 8 * _ROOM)
+    answer = batch.run()
+    written, *ids = struct.unpack(f"<{1 + _ROOM}Q", answer[memory].data)
+    return Listing(done.errno, written, tuple(ids))
+
+
+@pytest.mark.clause("LIST-1", "LIST-2")
+@pytest.mark.parametrize("when", ["before_run", "after_run"])
+def test_room(when: str, make_vm: MakeVm) -> None:
+    """With too little room E2BIG and the number; with enough the whole list and not a byte more."""
+    vm = make_vm()
+    if when == "after_run":
+        vm.vcpu.immediate_exit()
+    count, comparison = len(vm.vcpu.reg_list()), Comparison()
+    for n in (0, 1, count - 1, count, count + 1):
+        found = _list(vm, vm.vcpu.fd, n)
+        what, written = f"KVM_GET_REG_LIST with n = {n} of {count}", count if n >= count else 0
+        comparison.error(what, 0 if written else errno.E2BIG, found.errno)
+        comparison.value(f"n after {what}", count, found.n)
+        marks = found.ids.count(_MARK)
+        comparison.that(
+            set(found.ids[written:]) == {_MARK} and marks == _ROOM - written,
+            f"the list after {what}",
+            f"{written} ids",
+            f"{_ROOM - marks} ids",
+        )
+    comparison.done()
+
+
+@pytest.mark.clause("LIST-1")
+def test_no_register_twice(make_vm: MakeVm) -> None:
+    """Each id once, each can be read, the same before and after a run and on every vCPU."""
+    vm = make_vm(2)
+    first, comparison = vm.vcpu.reg_list(), Comparison()
+    twice = sorted({i for i in first if first.count(i) > 1})
+    comparison.that(not twice, "KVM_GET_REG_LIST", "no id twice", ", ".join(f"{i:#x}" for i in twice))
+    vm.vcpu.immediate_exit()
+    for vcpu in vm.vcpus:
+        changed = sorted(set(first) ^ set(vcpu.reg_list()))
+        comparison.that(
+            not changed,
+            f"KVM_GET_REG_LIST on vCPU {vcpu.index} after a run of vCPU 0",
+            "the same ids as before on vCPU 0",
+            "differs in " + ", ".join(f"{i:#x}" for i in changed),
+        )
+    comparison.done()
+
+
+@pytest.mark.clause("LIST-1")
+@pytest.mark.parametrize("vcpu", [0, 1])
+def test_listed_is_readable(vcpu: int, make_vm: MakeVm, contract: Probe, registers: tuple[Register, ...]) -> None:
+    """Of the first 1024 indices of the dialect's range, those that are listed can be read, and no others."""
+    vm = make_vm(2)
+    base = uapi.fw_reg(0) if contract.dialect is RFC_V3 else uapi.fw_feat_bmap_reg(0)
+    ids = [i for i in range(base, base + 0x400) if is_bitmap_id(contract.dialect, i)]
+    listed, batch = vm.vcpus[vcpu].reg_list(), vm.batch()
+    reads = [batch.get(vm.vcpus[vcpu], RegisterId(f"{i:#x}", i)) for i in ids]
+    batch.run()
+    comparison = Comparison()
+    for number, read in zip(ids, reads, strict=True):
+        comparison.error(f"KVM_GET_ONE_REG of {number:#x}", 0 if number in listed else errno.ENOENT, read.errno)
+    comparison.done()
+
+
+@pytest.mark.clause("LIST-3")
+@pytest.mark.parametrize("place", Place, ids=lambda p: p.name.lower())
+def test_unreachable_number(place: Place, make_vm: MakeVm) -> None:
+    """n itself cannot be read, or not be written: EFAULT, room or not."""
+    vm, comparison = make_vm(), Comparison()
+    batch = vm.batch()
+    area = Area(batch)
+    done = batch.ioctl("", vm.vcpu.fd, uapi.KVM_GET_REG_LIST, area.at(place, inside=4))
+    area.free()
+    batch.run()
+    comparison.error(f"KVM_GET_REG_LIST with n at {place.value}", errno.EFAULT, done.errno)
+    comparison.done()
+
+
+@pytest.mark.clause("LIST-3", "LIST-2")
+@pytest.mark.parametrize("room", ["announced", "not_announced"])
+def test_unreachable_list(room: str, make_vm: MakeVm) -> None:
+    """n can be reached and the list cannot: EFAULT if n announces room, else E2BIG; n is written in both."""
+    vm = make_vm()
+    count, batch = len(vm.vcpu.reg_list()), vm.batch()
+    area = Area(batch)
+    at = area.at(Place.STRADDLING, inside=8)
+    batch.program.poke(at, struct.pack("<Q", count if room == "announced" else 0))
+    done = batch.ioctl("", vm.vcpu.fd, uapi.KVM_GET_REG_LIST, at)
+    written = batch.program.peek(at, 8)
+    area.free()
+    answer, comparison = batch.run(), Comparison()
+    wanted = errno.EFAULT if room == "announced" else errno.E2BIG
+    comparison.error("KVM_GET_REG_LIST with a list that cannot be written", wanted, done.errno)
+    comparison.value("n after it", count, int.from_bytes(answer[written].data, "little"))
+    comparison.done()
+
+
+@pytest.mark.clause("LIST-4")
+@pytest.mark.parametrize("on", ["not_initialised", "vm_fd", "dev_kvm"])
+def test_wrong_fd(on: str, make_mixed: MakeMixed) -> None:
+    """Refused before n is read, wherever that is, and nothing is written."""
+    mixed = make_mixed()
+    fd = {"not_initialised": mixed.blank.fd, "vm_fd": mixed.vm.fd, "dev_kvm": mixed.vm.kvm.fd}[on]
+    wanted, comparison = errno.ENOEXEC if on == "not_initialised" else errno.EINVAL, Comparison()
+    for n in (0, _ROOM):
+        found = _list(mixed.vm, fd, n)
+        comparison.error(f"KVM_GET_REG_LIST on {on} with n = {n}", wanted, found.errno)
+        comparison.value("n after it", n, found.n)
+        comparison.that(set(found.ids) == {_MARK}, "the list after it", "nothing written", "something written")
+    batch = mixed.vm.batch()
+    area = Area(batch)
+    done = batch.ioctl("", fd, uapi.KVM_GET_REG_LIST, area.at(Place.NO_ACCESS, inside=0))
+    area.free()
+    batch.run()
+    comparison.error(f"KVM_GET_REG_LIST on {on} with n that cannot be read", wanted, done.errno)
+    comparison.done()
