@@ -366,9 +366,12 @@ def test_html_shows_failures_first(project: Project) -> None:
     text = (project.reports / "report.html").read_text()
     (blob,) = re.findall(r'data-jsonblob="([^"]*)"', text)
     data = json.loads(unescape(blob))
-    words = [row["result"] for rows in data["tests"].values() for row in rows]
+    rows = [row for rows in data["tests"].values() for row in rows]
+    words = [row["result"] for row in rows]
     assert words == ["Failed", "Error", "Skipped", "Passed", "Passed"]
     assert data["initialSort"] == "original"
+    assert data["renderCollapsed"] == ["passed", "skipped"]
+    assert [bool(row["log"]) for row in rows] == [True, True, False, False, False]
 
 
 def test_html_of_ones_own_wins(project: Project) -> None:

@@ -43,6 +43,7 @@ body { color: #222; display: flex; flex-direction: column; }
 .col-requirement .clauses { font-weight: bold; }
 .col-requirement .source { color: #666; }
 .col-finding { white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace; }
+.logwrapper:not(:has(.log)) { display: none; }
 .col-testId { overflow-wrap: anywhere; }
 .skipped td.col-result, span.skipped { color: #666; }
 .skipped td.col-result { font-size: 0; }
@@ -98,6 +99,12 @@ def table_row(report: Any, cells: list[str]) -> None:
     ]
 
 
+def row_details(report: Any, log: list[str]) -> None:
+    """What opens below a row: nothing where the finding already says it all, so that no empty box is shown."""
+    if row_word(report) in ("Passed", "Skipped") and not report.sections:
+        log.clear()
+
+
 def row_word(report: Any) -> str:
     """The result in pytest-html's own words, by which it sorts: Error, Failed, Skipped, Passed."""
     if isinstance(report, pytest.CollectReport):
@@ -119,6 +126,7 @@ def arrange(config: pytest.Config) -> None:
     # pytest-html's own order begins with errors, which say nothing about the kernel.
     data.data["tests"] = dict(sorted(tests.items(), key=lambda pair: _rank(pair[1])))
     data.data["initialSort"] = "original"
+    data.data["renderCollapsed"] = ["passed", "skipped"]
 
 
 def _rank(rows: list[dict[str, Any]]) -> int:

@@ -153,6 +153,11 @@ class Recorder:
         """The same for a row; rows that are not of the suites keep pytest-html's texts, escaped."""
         html.table_row(report, cells)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
+        """The log below a row, where there is one."""
+        html.row_details(report, data)
+
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_html_results_summary(self, prefix: list[str], session: pytest.Session) -> None:
         """The verdicts above everything else."""
