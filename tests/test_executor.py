@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import platform
 import struct
 import time
 from pathlib import Path
@@ -44,6 +45,16 @@ def test_results_are_arguments(native: Native, tmp_path: Path) -> None:
     assert answer[wrote].ret == 5
     assert answer[read].data == b"hello"
     assert [answer[c].ret for c in closed] == [0, 0]
+
+
+def test_any_system_call(native: Native) -> None:
+    program = Program()
+    # The numbers are those of the machine that the executor runs on.
+    number = {"x86_64": 39, "aarch64": 172}[platform.machine()]
+    process, missing = program.syscall(number), program.syscall(10_000, 1, 2, 3, 4, 5)
+    answer = run(native, program)
+    assert answer[process].ret == os.getpid()
+    assert answer[missing].error == "ENOSYS"
 
 
 def test_errno(native: Native) -> None:

@@ -63,6 +63,7 @@ enum khx_code {
 	KHX_WRITE,	/* fd; data = the bytes */
 	KHX_POKE_VALUE,	/* addr, value; writes the value's 8 bytes */
 	KHX_CLOCK,	/* clock id; answers clock_gettime in ns */
+	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
 	KHX_CODE_END
 };
 

@@ -27,6 +27,7 @@ class Code(IntEnum):
     WRITE = 9
     POKE_VALUE = 10
     CLOCK = 11
+    SYSCALL = 12
 
 
 class ArgType(IntEnum):
@@ -150,6 +151,10 @@ class Program:
     def poke_address(self, addr: int | Arg, value: Arg) -> Arg:
         """Writes the 8 bytes of an address or result at ``addr``."""
         return self._append(Code.POKE_VALUE, addr, value)
+
+    def syscall(self, number: int, *args: int | Arg) -> Arg:
+        """syscall(2) with up to five arguments, for what has no method of its own."""
+        return self._append(Code.SYSCALL, number, *args, *[0] * (5 - len(args)))
 
     def clock(self, clock_id: int) -> Arg:
         """clock_gettime(2), in ns."""

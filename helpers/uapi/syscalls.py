@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""arm64's system call numbers (include/uapi/asm-generic/unistd.h), of those that have no operation of their own."""
+
+from __future__ import annotations
+
+TGKILL = 131
+RT_SIGPROCMASK = 135
+RT_SIGTIMEDWAIT = 137
+GETPID = 172
+GETTID = 178
+
+SIG_BLOCK, SIG_SETMASK = 0, 2
