@@ -5,7 +5,7 @@
  * The image is linked to run at IMAGE_IPA, with the MMU first off. Page 0 is code,
  * page 1 the level-1 translation table, page 2 and on the mailbox:
  *	u64 count, u64 fault (ESR_EL1), u64 fault_pc, u64 zero,
- *	then per call 32 u64: conduit (0 = HVC, 1 = SMC), x0..x7 on entry,
+ *	then per call 32 u64: the instruction's place in the list below, x0..x7 on entry,
  *	x0..x17 on return, CNTVCT before and after, CNTPCT before and after, 1 spare.
  * The end is told by a store to EXIT_IPA, which has no memory: KVM_EXIT_MMIO with
  * the byte 1 for "all made", 2 for "an exception came instead".
@@ -65,11 +65,24 @@ next:
 	mov	x15, #0x10f
 	mov	x16, #0x110
 	mov	x17, #0x111
-	cbnz	x27, 1f
+	/* An immediate is part of the instruction: one pair for each. */
+	adr	x26, instructions
+	add	x26, x26, x27, lsl #3
+	br	x26
+instructions:
 	hvc	#0
-	b	2f
-1:	smc	#0
-2:	stp	x0, x1, [x28, #72]
+	b	made
+	smc	#0
+	b	made
+	hvc	#1
+	b	made
+	hvc	#0xffff
+	b	made
+	smc	#1
+	b	made
+	smc	#0xffff
+made:
+	stp	x0, x1, [x28, #72]
 	stp	x2, x3, [x28, #88]
 	stp	x4, x5, [x28, #104]
 	stp	x6, x7, [x28, #120]

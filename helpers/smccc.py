@@ -17,10 +17,17 @@ def signed(value: int) -> int:
 
 
 class Conduit(IntEnum):
-    """The instruction that makes the call; the values are those of the guest's mailbox."""
+    """The instruction that makes the call, with its immediate; the values are those of the guest's mailbox.
+
+    SMCCC calls have the immediate 0 (Arm DEN0028, "SMC and HVC immediate value").
+    """
 
     HVC = 0
     SMC = 1
+    HVC_1 = 2
+    HVC_FFFF = 3
+    SMC_1 = 4
+    SMC_FFFF = 5
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ ALLOWED = {
     "batch": {"executor", "subjects", "uapi"},
     "kvm": {"batch", "errors", "executor", "subjects", "uapi"},
     "guests": {"batch", "errors", "executor", "kvm", "smccc", "uapi"},
-    "contract": {"batch", "errors", "executor", "kvm", "smccc", "uapi"},
+    "contract": {"batch", "errors", "executor", "guests", "kvm", "smccc", "uapi"},
     "results": {"errors"},
     "errors": set(),
     "build": {"errors", "executor"},

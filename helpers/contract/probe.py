@@ -6,10 +6,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from helpers import guests
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, Dialect, Register
 from helpers.executor.program import Program
-from helpers.kvm import Kvm, Vm
+from helpers.kvm import Kvm, KvmError, Vm
+from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
+
+_SMCCC_VERSION, _SMCCC_1_1 = 0x80000000, 0x10001
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class Probe:
     """Whether the host's clock source is the architected counter, without which there is no PTP."""
     pv_time: bool
     """Whether a vCPU takes a stolen-time area (KVM_ARM_VCPU_PVTIME_CTRL)."""
+    smc: bool
+    """Whether KVM serves SMC as it does HVC (SMC answers SMCCC_VERSION, or there is the filter that came with it)."""
+    smccc_filter: bool
+    """Whether a VM takes an SMCCC filter (KVM_ARM_VM_SMCCC_FILTER, by KVM_HAS_DEVICE_ATTR)."""
     release: str
 
     @property
@@ -42,6 +50,7 @@ def probe(kvm: Kvm) -> Probe:
         dialect = _dialect(vm, ids, capability)
         present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
         pv_time = _takes_pv_time(vm)
+        smccc_filter = _takes_filter(vm)
     return Probe(
         dialect=dialect,
         present=present,
@@ -50,6 +59,8 @@ def probe(kvm: Kvm) -> Probe:
         arch_counter="arch_sys_counter"
         in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         pv_time=pv_time,
+        smc=smccc_filter or _serves_smc(kvm),
+        smccc_filter=smccc_filter,
         release=_file(kvm, "/proc/sys/kernel/osrelease"),
     )
 
@@ -84,6 +95,20 @@ def _takes_pv_time(vm: Vm) -> bool:
     attr = uapi.pack("kvm_device_attr", group=uapi.KVM_ARM_VCPU_PVTIME_CTRL, attr=uapi.KVM_ARM_VCPU_PVTIME_IPA)
     done = program.ioctl(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, program.scratch_bytes(attr))
     return vm.kvm.subject.run(program)[done].errno == 0
+
+
+def _takes_filter(vm: Vm) -> bool:
+    group, attr = uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER
+    return vm.try_device_attr(vm.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
+
+
+def _serves_smc(kvm: Kvm) -> bool:
+    with kvm.create_vm() as vm:
+        try:
+            return guests.call(vm.vcpu, Call(_SMCCC_VERSION, conduit=Conduit.SMC)).x[0] == _SMCCC_1_1
+        except KvmError:
+            # The checks of SMC tell what is wrong with it.
+            return False
 
 
 def _file(kvm: Kvm, path: str) -> str:

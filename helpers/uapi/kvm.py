@@ -24,6 +24,7 @@ ffi.cdef(
     struct kvm_one_reg { uint64_t id; uint64_t addr; };
     struct kvm_vcpu_init { uint32_t target; uint32_t features[7]; };
     struct kvm_device_attr { uint32_t flags; uint32_t group; uint64_t attr; uint64_t addr; };
+    struct kvm_smccc_filter { uint32_t base; uint32_t nr_functions; uint8_t action; uint8_t pad[15]; };
     struct kvm_reg_list_head { uint64_t n; };
     struct kvm_enable_cap { uint32_t cap; uint32_t flags; uint64_t args[4]; uint8_t pad[64]; };
     struct kvm_run_mmio {   /* struct kvm_run up to the end of its mmio member */
@@ -40,6 +41,21 @@ ffi.cdef(
         uint8_t data[8];
         uint32_t len;
         uint8_t is_write;
+    };
+    struct kvm_run_hypercall {   /* struct kvm_run up to the end of its hypercall member */
+        uint8_t request_interrupt_window;
+        uint8_t immediate_exit;
+        uint8_t padding1[6];
+        uint32_t exit_reason;
+        uint8_t ready_for_interrupt_injection;
+        uint8_t if_flag;
+        uint16_t flags;
+        uint64_t cr8;
+        uint64_t apic_base;
+        uint64_t nr;
+        uint64_t args[6];
+        uint64_t ret;
+        uint64_t hypercall_flags;
     };
     """
 )
@@ -74,6 +90,12 @@ KVM_ARM_VCPU_PSCI_0_2 = 2
 
 KVM_ARM_VCPU_PVTIME_CTRL = 2
 KVM_ARM_VCPU_PVTIME_IPA = 0
+
+KVM_ARM_VM_SMCCC_CTRL = 0
+KVM_ARM_VM_SMCCC_FILTER = 0
+KVM_SMCCC_FILTER_HANDLE, KVM_SMCCC_FILTER_DENY, KVM_SMCCC_FILTER_FWD_TO_USER = 0, 1, 2
+KVM_HYPERCALL_EXIT_SMC = 1 << 0
+KVM_HYPERCALL_EXIT_16BIT = 1 << 1
 
 KVM_REG_ARM64 = 0x6000000000000000
 KVM_REG_SIZE_SHIFT = 52
