@@ -6,7 +6,7 @@
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
-	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable'
+	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
 	@echo 'make clean                   remove what was built, the Python environment too'
 
 setup:
@@ -20,6 +20,7 @@ check: setup
 	.venv/bin/mypy --strict helpers
 	.venv/bin/pytest tests -n 2
 	.venv/bin/pytest
+	.venv/bin/pytest --dialect-host=rfc-v3 --reports=reports/rfc-v3
 
 clean:
 	rm -rf .venv .build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ from helpers.results.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.base import Subject
+from helpers.subjects.planted import OWN_DIALECT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,6 +37,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
     )
+    group.addoption(
+        "--dialect-host",
+        choices=["rfc-v3"],
+        help="load a module that gives the kernel this dialect (debian:SUITE only)",
+    )
+    group.addoption(
+        "--plant",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="plant FAULT (faults/catalogue.py) in the kernel, to see which tests notice it; repeatable",
+    )
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
 
 
@@ -44,12 +57,13 @@ def _progress(text: str) -> None:
 
 
 def _labels(config: pytest.Config) -> tuple[str, ...]:
-    return choose.labels(config.getoption("--kernel"))
+    dialect = config.getoption("--dialect-host") or OWN_DIALECT
+    return choose.labels(config.getoption("--kernel"), dialect=dialect, faults=config.getoption("--plant"))
 
 
-def _subject(config: pytest.Config, label: str) -> Subject:
+def _subject(config: pytest.Config, label: str, warm: dict[str, Subject]) -> Subject:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
-    return choose.subject(label, mirror=mirror, progress=_progress)
+    return choose.subject(label, mirror=mirror, progress=_progress, warm=warm)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,8 +82,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def _check_subjects(config: pytest.Config) -> None:
     try:
         build.build_all()
+        unused: dict[str, Subject] = {}
         for label in _labels(config):
-            _subject(config, label)
+            _subject(config, label, unused)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     except HarnessError as error:
@@ -84,10 +99,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def warm() -> Iterator[dict[str, Subject]]:
+    """The machines in which something is planted: one boot serves every fault."""
+    machines: dict[str, Subject] = {}
+    yield machines
+    for machine in machines.values():
+        machine.close()
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest, warm: dict[str, Subject]) -> Iterator[Subject]:
     """The kernel under test, started."""
     label = getattr(request, "param", None) or _labels(request.config)[0]
-    found = _subject(request.config, label)
+    found = _subject(request.config, label, warm)
     try:
         found.start()
         Kvm(found, guests.load_image(build.GUEST))

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -47,8 +47,8 @@ Dir::Etc::preferencesparts "/dev/null";
 Dir::Etc::trusted "/dev/null";
 Dir::Etc::trustedparts "/dev/null";
 Dir::Bin::methods "/usr/lib/apt/methods";
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; "arm64"; }};
 APT::Sandbox::User "";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
@@ -67,6 +67,8 @@ class Apt:
     root: Path
     suite: str
     mirror: str
+    architecture: str = "arm64"
+    """Of the packages that are named without one; arm64's own are always known."""
 
     def prepare(self) -> None:
         """Write the configuration."""
@@ -75,7 +77,7 @@ class Apt:
         (self.root / "status").touch()
         source = f"deb [signed-by={KEYRING}] {self.mirror} {self.suite} main\n"
         (self.root / "etc/sources.list").write_text(source)
-        configuration = _CONFIGURATION.format(root=self.root) + _host_network_settings()
+        configuration = _CONFIGURATION.format(root=self.root, architecture=self.architecture) + _host_network_settings()
         (self.root / "apt.conf").write_text(configuration)
 
     def update(self) -> str:
@@ -102,6 +104,13 @@ class Apt:
         lines = done.stdout.split("\n\n")[0].splitlines() if done.returncode == 0 else []
         pairs = (line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
         return {pair[0]: pair[1] for pair in pairs}
+
+    def needed(self, packages: Iterable[str]) -> dict[str, str]:
+        """PACKAGES and all that they depend on, name to version. Raises HarnessError when one is not there."""
+        done = self._run("apt-get", "-q", "-s", "--no-install-recommends", "install", *packages)
+        if done.returncode != 0:
+            raise self._explain(done)
+        return dict(re.findall(r"^Inst (\S+) \((\S+) ", done.stdout, re.MULTILINE))
 
     def download(self, packages: Mapping[str, str], folder: Path) -> list[Path]:
         """Download PACKAGES (name to version) into FOLDER, checked against the signed index."""

@@ -6,22 +6,28 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from helpers import build
+from helpers.errors import UsageError
 from helpers.subjects.base import Subject
 from helpers.subjects.kernels import resolve_kernel
 from helpers.subjects.local import Local, local_kvm_possible
+from helpers.subjects.planted import NO_FAULT, OWN_DIALECT, Planted, module_for
 from helpers.subjects.qemu import Qemu, qemu_path
 
 DEFAULT_KERNEL = "debian:stable"
 
 
-def labels(kernels: Sequence[str]) -> tuple[str, ...]:
-    """The subjects that are meant: the kernels asked for, else this machine's KVM, else Debian stable's kernel."""
-    if kernels:
-        return tuple(dict.fromkeys(kernels))
-    return ("local",) if local_kvm_possible() else (DEFAULT_KERNEL,)
+def labels(kernels: Sequence[str], *, dialect: str = OWN_DIALECT, faults: Sequence[str] = ()) -> tuple[str, ...]:
+    """The subjects that are meant: the kernels asked for, else this machine's KVM, else Debian stable's kernel.
+
+    Each once for every fault that is to be planted; where something is planted, never this machine's KVM unasked.
+    """
+    own = local_kvm_possible() and dialect == OWN_DIALECT and not faults
+    chosen = tuple(dict.fromkeys(kernels)) or (("local",) if own else (DEFAULT_KERNEL,))
+    return tuple(Wanted(kernel, dialect, fault).label for kernel in chosen for fault in faults or ("",))
 
 
 def cache_directory() -> Path:
@@ -37,10 +43,55 @@ def cache_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"kvm-hvc-conformance-{os.getuid()}"
 
 
-def subject(label: str, *, mirror: str | None, progress: Callable[[str], None]) -> Subject:
-    """The subject for a label, not started. Raises UsageError, HarnessError."""
+@dataclass(frozen=True)
+class Wanted:
+    """A subject's label taken apart: the kernel, and what is to be planted in it."""
+
+    kernel: str
+    dialect: str
+    fault: str
+
+    @property
+    def label(self) -> str:
+        """What the subject is called: nothing planted is ever taken for the kernel's own doing."""
+        dialect = f" speaking {self.dialect}" if self.dialect != OWN_DIALECT else ""
+        fault = f" with planted fault {self.fault}" if self.fault else ""
+        return f"{self.kernel}{dialect}{fault}"
+
+
+def wanted(label: str) -> Wanted:
+    """The opposite of ``Wanted.label``."""
+    rest, _, fault = label.partition(" with planted fault ")
+    kernel, _, dialect = rest.partition(" speaking ")
+    return Wanted(kernel, dialect or OWN_DIALECT, fault)
+
+
+def subject(
+    label: str, *, mirror: str | None, progress: Callable[[str], None], warm: dict[str, Subject] | None = None
+) -> Subject:
+    """The subject for a label, not started. Raises UsageError, HarnessError.
+
+    ``warm`` keeps the machines in which something is planted: the next fault takes the machine of the one before.
+    """
+    asked = wanted(label)
+    if asked.label == asked.kernel:
+        return _kernel(asked.kernel, False, mirror, progress)
+    known = {} if warm is None else warm
+    if asked.kernel not in known:
+        known[asked.kernel] = _kernel(asked.kernel, True, mirror, progress)
+    fault = asked.fault.partition(",")[0] or NO_FAULT
+    return Planted(known[asked.kernel], dialect=asked.dialect, fault=fault, label=label, keep=warm is not None)
+
+
+def _kernel(label: str, planted: bool, mirror: str | None, progress: Callable[[str], None]) -> Subject:
     if label == "local":
+        if planted:
+            what = "Nothing is ever planted in the kernel of this machine"
+            raise UsageError(what, cure="Choose a kernel to boot in QEMU, such as --kernel=debian:stable")
         return Local(build.native_path())
     qemu_path()
     kernel = resolve_kernel(label, cache=cache_directory(), mirror=mirror, progress=progress)
+    if planted:
+        module = module_for(kernel, mirror=mirror, progress=progress)
+        kernel = replace(kernel, modules=(*kernel.modules, module))
     return Qemu(kernel, build.INIT)

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What guests see: gates before KVM's handler, answers after it. */
+#include <linux/arm-smccc.h>
+
+#include <kvm/arm_hypercalls.h>
+
+#include "planted.h"
+
+enum { CALL_HANDLER, INIT_STOLEN_TIME };
+
+#define ORIGINAL(index, type) ((type)original(&calls_hooks[index]))
+#define NOT_SUPPORTED (~0UL)
+#define TRNG_FIRST 0x84000050
+#define TRNG_FEATURES_ID 0x84000051
+#define TRNG_UUID_ID 0x84000052
+#define TRNG_RND32_ID 0x84000053
+#define TRNG_RND64_ID 0xc4000053
+#define PV_FEATURES_ID 0xc5000020
+#define PV_ST_ID 0xc5000021
+#define UID_ID 0x8600ff01
+#define FEATURES_ID 0x86000000
+#define PTP_ID 0x86000001
+#define VERSION_ID 0x80000000
+#define ARCH_FEATURES_ID 0x80000001
+#define SOC_ID 0x80000002
+#define PSCI_VERSION_ID 0x84000000
+
+/* A call: its function, and x0..x17 as the guest had them. */
+struct call {
+	u32 id;
+	u64 x[18];
+};
+
+static bool is_trng(u32 id)
+{
+	return (id >= TRNG_FIRST && id <= TRNG_RND32_ID) || id == TRNG_RND64_ID;
+}
+
+static bool is_gated(u32 id)
+{
+	return is_trng(id) || id == PV_FEATURES_ID || id == PV_ST_ID || id == UID_ID || id == FEATURES_ID ||
+	       id == PTP_ID;
+}
+
+static u64 x(struct kvm_vcpu *vcpu, int n)
+{
+	return vcpu_get_reg(vcpu, n);
+}
+
+static void not_supported(struct kvm_vcpu *vcpu)
+{
+	smccc_set_retval(vcpu, NOT_SUPPORTED, 0, 0, 0);
+}
+
+/* Gates */
+
+static void open_gates(struct kvm_smccc_features *f, const struct call *call)
+{
+	if (is(GATE_TRNG_OPEN) || (is(GATE_TRNG_UUID_OPEN) && call->id == TRNG_UUID_ID) ||
+	    (is(GATE_RND64_OPEN) && call->id == TRNG_RND64_ID))
+		f->std_bmap |= 1;
+	if (is(GATE_PV_TIME_OPEN) || (is(GATE_PV_ST_OPEN) && call->id == PV_ST_ID) ||
+	    (is(GATE_ARCH_FEATURES_OPEN) && call->id == ARCH_FEATURES_ID))
+		f->std_hyp_bmap |= 1;
+	if ((is(GATE_UID_OPEN) && call->id == UID_ID))
+		f->vendor_hyp_bmap |= 1;
+	if (is(GATE_PTP_OPEN) && call->id == PTP_ID)
+		f->vendor_hyp_bmap |= 2;
+	if (is(GATE_ALWAYS_DEFAULT))
+		*f = (struct kvm_smccc_features) { 1, 1, 3 };
+}
+
+static void shut_gates(struct kvm_smccc_features *f, const struct call *call)
+{
+	if (is(GATE_TRNG_SHUT))
+		f->std_bmap = 0;
+	if (is(GATE_PV_TIME_SHUT))
+		f->std_hyp_bmap = 0;
+	if (is(GATE_UID_SHUT) && call->id == UID_ID)
+		f->vendor_hyp_bmap &= ~1UL;
+	if (is(GATE_PTP_SHUT) && call->id == PTP_ID)
+		f->vendor_hyp_bmap &= ~2UL;
+}
+
+static void misplace_gates(struct kvm_smccc_features *f, const struct call *call)
+{
+	unsigned long vendor = f->vendor_hyp_bmap;
+
+	if (is(GATE_TRNG_BY_STD_HYP) && is_trng(call->id))
+		f->std_bmap = f->std_hyp_bmap;
+	if (is(GATE_PV_TIME_BY_VENDOR) && (call->id == PV_FEATURES_ID || call->id == PV_ST_ID))
+		f->std_hyp_bmap = vendor >> 1;
+	if (is(GATE_VENDOR_BITS_SWAPPED) && (call->id == PTP_ID || call->id == UID_ID))
+		f->vendor_hyp_bmap = vendor >> 1 | (vendor & 1) << 1;
+	if (is(GATE_PTP_NEEDS_BOTH) && call->id == PTP_ID && (vendor & 3) != 3)
+		f->vendor_hyp_bmap &= ~2UL;
+	if (is(GATE_TRNG_NEEDS_OTHERS) && is_trng(call->id) && !f->std_hyp_bmap)
+		f->std_bmap = 0;
+}
+
+/* What a refused write left behind (LOCK_GUEST_SEES). */
+static void leak_refused(struct kvm_vcpu *vcpu)
+{
+	struct side *side = side_of(vcpu->kvm);
+	struct bitmap bitmap;
+
+	for (int i = 0; fw_by_index(vcpu->kvm, i, &bitmap); i++)
+		if (side->refused[i])
+			fw_write(&bitmap, side->refused[i] - 1);
+}
+
+/* Answers of calls that are closed */
+
+static void closed(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	if (is(CLOSED_ZERO))
+		vcpu_set_reg(vcpu, 0, 0);
+	if (is(CLOSED_32_BITS))
+		vcpu_set_reg(vcpu, 0, U32_MAX);
+	if (is(CLOSED_INVALID))
+		vcpu_set_reg(vcpu, 0, -2);
+	if (is(CLOSED_X1_KEPT))
+		vcpu_set_reg(vcpu, 1, call->x[1]);
+	if (is(CLOSED_X2_KEPT))
+		vcpu_set_reg(vcpu, 2, call->x[2]);
+	if (is(CLOSED_X3_KEPT))
+		vcpu_set_reg(vcpu, 3, call->x[3]);
+}
+
+/* Answers of calls that are open, by service */
+
+static void trng_words(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	int width = call->id == TRNG_RND32_ID ? 32 : 64;
+	static u64 kept[3];
+
+	if (is(TRNG_CONSTANT))
+		for (int i = 1; i <= 3; i++)
+			kept[i - 1] = kept[i - 1] ?: x(vcpu, i);
+	if (is(TRNG_CONSTANT))
+		smccc_set_retval(vcpu, 0, x(vcpu, 1) ? kept[0] : 0, x(vcpu, 2) ? kept[1] : 0, kept[2]);
+	if (is(TRNG_ZERO))
+		smccc_set_retval(vcpu, 0, 0, 0, 0);
+	if (is(TRNG_WORDS_REVERSED))
+		smccc_set_retval(vcpu, 0, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1));
+	if (is(TRNG_PADDING) && call->x[1] < 3 * width)
+		vcpu_set_reg(vcpu, 3 - call->x[1] / width,
+			     x(vcpu, 3 - call->x[1] / width) | BIT(call->x[1] % width));
+	if (is(TRNG_SIGN_EXTENDED) && width == 32)
+		vcpu_set_reg(vcpu, 3, (s32)x(vcpu, 3));
+	if (is(TRNG_BIT_STUCK))
+		vcpu_set_reg(vcpu, 3, x(vcpu, 3) & ~1UL);
+}
+
+static void trng_random(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	if (!x(vcpu, 0))
+		trng_words(vcpu, call);
+	else if (is(TRNG_NO_LIMIT))
+		smccc_set_retval(vcpu, 0, 1, 1, 1);
+	else if (is(TRNG_WRONG_ERROR))
+		smccc_set_retval(vcpu, -3, 0, 0, 0);
+}
+
+static void trng(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	if (call->id == TRNG_FIRST && is(TRNG_VERSION_WRONG))
+		vcpu_set_reg(vcpu, 0, 0x10001);
+	if (call->id == TRNG_FIRST && is(OPEN_X3_KEPT))
+		vcpu_set_reg(vcpu, 3, call->x[3]);
+	if (call->id == TRNG_FEATURES_ID && is(TRNG_FEATURES_NO_RND64) && (u32)call->x[1] == TRNG_RND64_ID)
+		not_supported(vcpu);
+	if (call->id == TRNG_FEATURES_ID && is(TRNG_FEATURES_ANY))
+		vcpu_set_reg(vcpu, 0, 0);
+	if (call->id == TRNG_UUID_ID && is(TRNG_UUID_REVERSED))
+		smccc_set_retval(vcpu, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1), x(vcpu, 0));
+	if (call->id == TRNG_UUID_ID && is(TRNG_UUID_BIG_ENDIAN))
+		smccc_set_retval(vcpu, swab32(x(vcpu, 0)), swab32(x(vcpu, 1)), swab32(x(vcpu, 2)), swab32(x(vcpu, 3)));
+	if (call->id == TRNG_RND32_ID || call->id == TRNG_RND64_ID)
+		trng_random(vcpu, call);
+}
+
+static void pv_time(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	bool area = vcpu->arch.steal.base != INVALID_GPA;
+
+	if (call->id == PV_FEATURES_ID && is(PV_FEATURES_WITHOUT_AREA))
+		smccc_set_retval(vcpu, 0, 0, 0, 0);
+	if (call->id == PV_FEATURES_ID && is(PV_FEATURES_ANY) && area)
+		vcpu_set_reg(vcpu, 0, 0);
+	if (call->id == PV_FEATURES_ID && is(PV_FEATURES_NO_ST) && (u32)call->x[1] == PV_ST_ID)
+		not_supported(vcpu);
+	if (call->id == PV_ST_ID && is(PV_ST_WITHOUT_AREA) && !area)
+		vcpu_set_reg(vcpu, 0, 0);
+	if (call->id == PV_ST_ID && is(PV_ST_WRONG_ADDRESS) && area)
+		vcpu_set_reg(vcpu, 0, x(vcpu, 0) + 64);
+}
+
+static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	static u64 first[2];
+	bool answered = x(vcpu, 0) != NOT_SUPPORTED;
+
+	if (is(PTP_UNKNOWN_COUNTER) && !answered)
+		smccc_set_retval(vcpu, 0, 0, 0, 0);
+	if (!answered)
+		return;
+	if (is(PTP_WALL_CLOCK))
+		vcpu_set_reg(vcpu, 0, x(vcpu, 0) + 1);
+	if (is(PTP_FROZEN)) {
+		first[0] = first[0] ?: x(vcpu, 0);
+		first[1] = first[1] ?: x(vcpu, 1);
+		smccc_set_retval(vcpu, first[0], first[1], x(vcpu, 2), x(vcpu, 3));
+	}
+	if (is(PTP_WORDS_SWAPPED))
+		smccc_set_retval(vcpu, x(vcpu, 1), x(vcpu, 0), x(vcpu, 3), x(vcpu, 2));
+	if (is(PTP_WHOLE_WORDS))
+		smccc_set_retval(vcpu, x(vcpu, 0) << 32 | x(vcpu, 1), x(vcpu, 2) << 32 | x(vcpu, 3), 0, 0);
+	if (is(PTP_COUNTER_OFFSET))
+		vcpu_set_reg(vcpu, 2, x(vcpu, 2) + 1);
+	if (is(PTP_PHYSICAL_ONLY) && !(u32)call->x[1])
+		vcpu_set_reg(vcpu, 3, x(vcpu, 3) ^ BIT(31));
+}
+
+static void vendor(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	if (call->id == UID_ID && is(UID_REVERSED))
+		smccc_set_retval(vcpu, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1), x(vcpu, 0));
+	if (call->id == UID_ID && is(UID_OTHER))
+		vcpu_set_reg(vcpu, 1, x(vcpu, 1) ^ 1);
+	if (call->id == FEATURES_ID && is(FEATURES_FIXED))
+		vcpu_set_reg(vcpu, 0, 3);
+	if (call->id == FEATURES_ID && is(FEATURES_SHIFTED))
+		vcpu_set_reg(vcpu, 0, x(vcpu, 0) << 1);
+	if (call->id == FEATURES_ID && is(FEATURES_IN_X1))
+		smccc_set_retval(vcpu, 0, x(vcpu, 0), 0, 0);
+	if (call->id == FEATURES_ID && is(FEATURES_X2_FILLED))
+		vcpu_set_reg(vcpu, 2, 3);
+	if (call->id == PTP_ID)
+		ptp(vcpu, call);
+}
+
+/* Calls that no bit gates. */
+static void ungated(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	const struct kvm_smccc_features *f = &vcpu->kvm->arch.smccc_feat;
+	bool unknown = call->id == 0x84000054 || call->id == 0xc5000022 || call->id == 0x86000005;
+
+	if (is(VERSION_GATED) && call->id == VERSION_ID && !f->std_bmap)
+		not_supported(vcpu);
+	if (is(VERSION_WRONG) && call->id == VERSION_ID)
+		vcpu_set_reg(vcpu, 0, 0x10000);
+	if (is(PSCI_GATED) && call->id == PSCI_VERSION_ID && !f->std_hyp_bmap)
+		not_supported(vcpu);
+	if (is(PSCI_VERSION_WRONG) && call->id == PSCI_VERSION_ID)
+		vcpu_set_reg(vcpu, 0, 0x20000);
+	if (is(SOC_ID_ANSWERED) && call->id == SOC_ID)
+		vcpu_set_reg(vcpu, 0, 0);
+	if (is(UNKNOWN_ANSWERED) && unknown)
+		vcpu_set_reg(vcpu, 0, 0);
+	if (is(DISCOVER_ANSWERED) && (call->id & ~1U) == 0xc6000040)
+		vcpu_set_reg(vcpu, 0, 0);
+	if (is(ARCH_FEATURES_TRNG) && call->id == ARCH_FEATURES_ID && is_trng(call->x[1]))
+		vcpu_set_reg(vcpu, 0, 0);
+	if (is(ARCH_FEATURES_WORKAROUND_GATED) && call->id == ARCH_FEATURES_ID && (u32)call->x[1] == 0x80008000)
+		vcpu_set_reg(vcpu, 0, f->vendor_hyp_bmap);
+}
+
+static void answer(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	if (is_gated(call->id) && x(vcpu, 0) == NOT_SUPPORTED)
+		closed(vcpu, call);
+	else if (is_gated(call->id) && is(OPEN_X1_FILLED) && !is_trng(call->id))
+		vcpu_set_reg(vcpu, 1, x(vcpu, 1) ?: call->x[1]);
+	if (is_trng(call->id))
+		trng(vcpu, call);
+	pv_time(vcpu, call);
+	vendor(vcpu, call);
+	ungated(vcpu, call);
+	if (is(CLOBBERS_X4))
+		vcpu_set_reg(vcpu, 4, 0);
+	if (is(CLOBBERS_X17) && is_gated(call->id))
+		vcpu_set_reg(vcpu, 17, 0);
+}
+
+static int handle(struct kvm_vcpu *vcpu)
+{
+	return ORIGINAL(CALL_HANDLER, int (*)(struct kvm_vcpu *))(vcpu);
+}
+
+/* The bitmaps are changed for one call: no test that reads them meanwhile is meant to see a gate fault. */
+static int planted_call_handler(struct kvm_vcpu *vcpu)
+{
+	struct kvm_smccc_features *features = &vcpu->kvm->arch.smccc_feat, saved = *features;
+	struct call call = { .id = x(vcpu, 0) };
+	int result;
+
+	if (is(NO_FAULT))
+		return handle(vcpu);
+	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
+		call.x[i] = x(vcpu, i);
+	if (is(LOCK_GUEST_SEES))
+		leak_refused(vcpu);
+	open_gates(features, &call);
+	shut_gates(features, &call);
+	misplace_gates(features, &call);
+	result = handle(vcpu);
+	*features = saved;
+	if (result == 1)
+		answer(vcpu, &call);
+	return result;
+}
+
+static gpa_t planted_init_stolen_time(struct kvm_vcpu *vcpu)
+{
+	if (is(PV_ST_NOT_ZEROED))
+		return vcpu->arch.steal.base;
+	return ORIGINAL(INIT_STOLEN_TIME, gpa_t (*)(struct kvm_vcpu *))(vcpu);
+}
+
+struct hook calls_hooks[] = {
+	[CALL_HANDLER] = { "kvm_smccc_call_handler", planted_call_handler },
+	[INIT_STOLEN_TIME] = { "kvm_init_stolen_time", planted_init_stolen_time },
+	{}
+};

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The hooks' machinery, and the parameters that choose a fault and a dialect at run time. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+
+#include "planted.h"
+
+#define NAME(symbol, name) name,
+static const char *const names[] = { FAULTS(NAME) };
+#undef NAME
+
+static const char *const dialects[] = { "mainline", "rfc-v3" };
+static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, run_hooks };
+static int fault, dialect;
+
+bool planted(enum fault one)
+{
+	return READ_ONCE(fault) == one;
+}
+
+bool rfc(void)
+{
+	return READ_ONCE(dialect) == 1;
+}
+
+unsigned long original(const struct hook *hook)
+{
+	return (unsigned long)hook->probe.addr;
+}
+
+/* At the entry of a hooked function: go to the replacement instead, unless it is the replacement that calls. */
+static int enter(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct hook *hook = container_of(probe, struct hook, probe);
+
+	if (within_module(regs->regs[30], THIS_MODULE))
+		return 0;
+	instruction_pointer_set(regs, (unsigned long)hook->replacement);
+	return 1;
+}
+
+static int choose(const char *text, const char *const *list, int count)
+{
+	char name[64];
+
+	strscpy(name, text, sizeof(name));
+	return match_string(list, count, strim(name));
+}
+
+static int set_name(const char *text, const struct kernel_param *param)
+{
+	bool faults = param->arg == &fault;
+	int chosen = faults ? choose(text, names, FAULT_COUNT) : choose(text, dialects, ARRAY_SIZE(dialects));
+
+	if (chosen < 0)
+		return -EINVAL;
+	side_forget();
+	registers_forget();
+	WRITE_ONCE(*(int *)param->arg, chosen);
+	return 0;
+}
+
+static int get_name(char *text, const struct kernel_param *param)
+{
+	int chosen = *(int *)param->arg;
+
+	return sysfs_emit(text, "%s\n", param->arg == &fault ? names[chosen] : dialects[chosen]);
+}
+
+static const struct kernel_param_ops name_ops = { .set = set_name, .get = get_name };
+
+/* The functions that this kernel does not have: their faults cannot be planted. */
+static int get_missing(char *text, const struct kernel_param *param)
+{
+	int at = 0;
+
+	for (int i = 0; i < ARRAY_SIZE(tables); i++)
+		for (struct hook *hook = tables[i]; hook->symbol; hook++)
+			if (hook->missing)
+				at += sysfs_emit_at(text, at, "%s ", hook->symbol);
+	return at + sysfs_emit_at(text, at, "\n");
+}
+
+static const struct kernel_param_ops missing_ops = { .get = get_missing };
+
+module_param_cb(fault, &name_ops, &fault, 0644);
+module_param_cb(dialect, &name_ops, &dialect, 0644);
+module_param_cb(missing, &missing_ops, NULL, 0444);
+
+static void unhook_all(void)
+{
+	for (int i = 0; i < ARRAY_SIZE(tables); i++)
+		for (struct hook *hook = tables[i]; hook->symbol; hook++)
+			if (!hook->missing)
+				unregister_kprobe(&hook->probe);
+}
+
+static int __init planted_init(void)
+{
+	for (int i = 0; i < ARRAY_SIZE(tables); i++)
+		for (struct hook *hook = tables[i]; hook->symbol; hook++) {
+			int error;
+
+			hook->probe.symbol_name = hook->symbol;
+			hook->probe.pre_handler = enter;
+			error = register_kprobe(&hook->probe);
+			hook->missing = error < 0;
+			if (error)
+				pr_notice("%s cannot be hooked: %d\n", hook->symbol, error);
+		}
+	return 0;
+}
+
+static void __exit planted_exit(void)
+{
+	unhook_all();
+}
+
+module_init(planted_init);
+module_exit(planted_exit);
+MODULE_DESCRIPTION("Plants named faults in KVM's hypercall bitmap registers, to prove that tests see them");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Plants one named fault at a time in KVM, or gives it the dialect of the RFC
+ * of January 2022.  Each hook replaces one of KVM's functions; the hook calls
+ * the original, before or after or not at all.
+ */
+#ifndef PLANTED_H
+#define PLANTED_H
+
+#include <linux/kprobes.h>
+#include <linux/kvm_host.h>
+
+#include "faults.h"
+
+#define IDENTIFIER(symbol, name) F_##symbol,
+enum fault { FAULTS(IDENTIFIER) FAULT_COUNT };
+#undef IDENTIFIER
+
+struct hook {
+	const char *symbol;
+	void *replacement;
+	struct kprobe probe;
+	bool missing;
+};
+
+/* Terminated by a hook without a symbol. */
+extern struct hook registers_hooks[], access_hooks[], calls_hooks[], run_hooks[];
+
+bool planted(enum fault fault);
+#define is(symbol) planted(F_##symbol)
+
+bool rfc(void);
+unsigned long original(const struct hook *hook);
+
+/* A bitmap register in the dialect that is spoken: what user space sees is *value >> shift. */
+struct bitmap {
+	int index;
+	u64 id;
+	unsigned long *value;
+	u64 mask;
+	unsigned int shift;
+};
+
+enum { STD, STD_HYP, VENDOR_HYP, BITMAPS };
+
+bool fw_by_index(struct kvm *kvm, int index, struct bitmap *bitmap);
+bool fw_by_id(struct kvm *kvm, u64 id, struct bitmap *bitmap);
+u64 fw_read(const struct bitmap *bitmap);
+void fw_write(const struct bitmap *bitmap, u64 value);
+
+/* What faults remember of a VM. */
+struct side {
+	struct kvm *kvm;
+	unsigned long ran;		/* vCPUs that have run, by index */
+	unsigned long entered;		/* the same without immediate_exit */
+	bool touched;			/* a register was read or written */
+	bool tried;			/* a KVM_RUN failed before it counted */
+	u64 refused[BITMAPS];		/* one more than the bitmap that was refused last, or 0 */
+	u64 other[BITMAPS];		/* one more than what a vCPU but the first holds, or 0 */
+};
+
+struct side *side_of(struct kvm *kvm);
+void side_reset(struct kvm *kvm);
+bool side_any_ran(void);
+
+/* A new fault knows nothing of the one before. */
+void side_forget(void);
+void registers_forget(void);
+
+#endif

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Reads, writes, limits, lock, defaults and list of the bitmap registers. */
+#include <linux/uaccess.h>
+
+#include "planted.h"
+
+enum { INIT_HYPERCALLS, GET_FW_REG, SET_FW_REG, COPY_INDICES, NUM_REGS };
+
+#define ORIGINAL(index, type) ((type)original(&registers_hooks[index]))
+
+static u64 last_written[BITMAPS], shared[BITMAPS];
+
+/* Defaults */
+
+static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
+{
+	u64 value = bitmap->mask;
+
+	if (is(DEFAULT_EMPTY))
+		value = 0;
+	if (is(DEFAULT_BIT_MISSING) && bitmap->index == VENDOR_HYP)
+		value &= ~BIT(fls64(bitmap->mask) - 1);
+	if (is(DEFAULT_BIT_EXTRA) && bitmap->index == STD)
+		value |= BIT(fls64(bitmap->mask));
+	if (is(DEFAULT_LAST_WRITTEN) && last_written[bitmap->index])
+		value = last_written[bitmap->index] - 1;
+	fw_write(bitmap, value);
+}
+
+static void planted_init_hypercalls(struct kvm *kvm)
+{
+	struct bitmap bitmap;
+
+	ORIGINAL(INIT_HYPERCALLS, void (*)(struct kvm *))(kvm);
+	side_reset(kvm);
+	for (int i = 0; (!is(NO_FAULT) || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
+		plant_default(kvm, &bitmap);
+}
+
+/* Reads */
+
+static bool ran(struct kvm_vcpu *vcpu)
+{
+	return kvm_vm_has_ran_once(vcpu->kvm);
+}
+
+static u64 neighbour(struct kvm *kvm, int index)
+{
+	struct bitmap bitmap;
+
+	fw_by_index(kvm, (index + 1) % BITMAPS, &bitmap);
+	return fw_read(&bitmap);
+}
+
+static u64 value_of(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
+{
+	struct side *side = side_of(vcpu->kvm);
+	u64 other = vcpu->vcpu_idx ? side->other[bitmap->index] : 0;
+	u64 value = fw_read(bitmap);
+
+	if (is(GET_ALWAYS_FULL) || (is(GET_FULL_AFTER_RUN) && ran(vcpu)))
+		value = bitmap->mask;
+	if ((is(GET_EMPTY_AFTER_RUN) && ran(vcpu)) || (is(VCPU_OTHERS_EMPTY) && vcpu->vcpu_idx))
+		value = 0;
+	if (is(GET_EXTRA_BIT))
+		value |= BIT_ULL(32);
+	if (is(GET_NEIGHBOUR))
+		value = neighbour(vcpu->kvm, bitmap->index) & bitmap->mask;
+	if (is(VCPU_OWN_VALUE) && other)
+		value = other - 1;
+	if (is(VM_SHARED) && shared[bitmap->index])
+		value = shared[bitmap->index] - 1;
+	return value;
+}
+
+static int get_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const struct kvm_one_reg *reg)
+{
+	u64 value = value_of(vcpu, bitmap);
+
+	if (KVM_REG_SIZE(reg->id) != sizeof(value))
+		return -ENOENT;
+	if (is(GET_BUSY_AFTER_RUN) && ran(vcpu))
+		return -EBUSY;
+	if (is(LOCK_BY_READ))
+		side_of(vcpu->kvm)->touched = true;
+	if (is(GET_CLEARS))
+		fw_write(bitmap, 0);
+	return copy_to_user((void __user *)reg->addr, &value, sizeof(value)) ? -EFAULT : 0;
+}
+
+/* In the RFC's dialect mainline's own registers do not exist. */
+static bool vanished(u64 id)
+{
+	return rfc() && (id & KVM_REG_ARM_COPROC_MASK) == KVM_REG_ARM_FW_FEAT_BMAP;
+}
+
+static int planted_get_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
+{
+	struct bitmap bitmap;
+
+	if (vanished(reg->id))
+		return -ENOENT;
+	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (is(NO_FAULT) && !rfc()))
+		return ORIGINAL(GET_FW_REG, int (*)(struct kvm_vcpu *, const struct kvm_one_reg *))(vcpu, reg);
+	return get_bitmap(vcpu, &bitmap, reg);
+}
+
+/* Limits */
+
+static bool supported(const struct bitmap *bitmap, u64 value)
+{
+	u64 allowed = bitmap->mask;
+
+	if (is(LIMIT_ONE_MORE))
+		allowed |= BIT_ULL(fls64(bitmap->mask));
+	if (is(LIMIT_BIT_63))
+		allowed |= BIT_ULL(63);
+	if (is(LIMIT_LOWER_HALF))
+		allowed |= GENMASK_ULL(63, 32);
+	if (is(LIMIT_NONE) || (is(LIMIT_FIRST_REGISTER_ONLY) && bitmap->index != STD))
+		return true;
+	if (is(LIMIT_ANY_BESIDE_SUPPORTED) && value & bitmap->mask)
+		return true;
+	if ((is(LIMIT_REFUSES_FULL) && value == bitmap->mask) || (is(LIMIT_REFUSES_EMPTY) && !value))
+		return false;
+	if (is(LIMIT_REFUSES_PTP_ALONE) && value == 2)
+		return false;
+	return !(value & ~allowed);
+}
+
+/* What an unsupported bitmap gets: -EINVAL, and nothing stored. */
+static int refuse(const struct bitmap *bitmap, u64 value)
+{
+	if (is(REFUSED_STORES))
+		fw_write(bitmap, value);
+	if (is(REFUSED_STORES_SUPPORTED) || is(LIMIT_DROPS_BITS))
+		fw_write(bitmap, value & bitmap->mask);
+	if (is(REFUSED_CLEARS))
+		fw_write(bitmap, 0);
+	if (is(LIMIT_DROPS_BITS) || is(LIMIT_SILENT))
+		return 0;
+	return is(LIMIT_ERRNO) ? -EPERM : is(LIMIT_NOENT) ? -ENOENT : -EINVAL;
+}
+
+/* Lock */
+
+
+static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
+{
+	struct side *side = side_of(vcpu->kvm);
+
+	if (is(LOCK_MISSING) || (is(LOCK_STD_ONLY) && bitmap->index != STD) ||
+	    (is(LOCK_NOT_VENDOR) && bitmap->index == VENDOR_HYP))
+		return false;
+	if (is(LOCK_PER_VCPU))
+		return side->ran & BIT(vcpu->vcpu_idx);
+	if (is(LOCK_OTHER_VCPUS))
+		return side->ran & ~BIT(vcpu->vcpu_idx);
+	if (is(LOCK_FIRST_VCPU))
+		return side->ran & 1;
+	if (is(LOCK_NOT_IMMEDIATE_EXIT))
+		return side->entered;
+	if (is(LOCK_ALL_VMS))
+		return side_any_ran();
+	if (is(LOCK_BY_READ) || is(LOCK_BY_WRITE))
+		return side->touched || ran(vcpu);
+	if (is(LOCK_BY_FAILED_RUN))
+		return side->tried || ran(vcpu);
+	return ran(vcpu);
+}
+
+/* Whether a write that changes a locked register may go on. */
+static bool let_through(u64 from, u64 to)
+{
+	return (is(LOCK_CLEARING_ONLY) && to & ~from) || (is(LOCK_SETTING_ONLY) && !(to & ~from));
+}
+
+static int busy(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
+{
+	if (is(LOCK_STORES))
+		fw_write(bitmap, value);
+	if (is(LOCK_REFUSAL_CLEARS))
+		fw_write(bitmap, 0);
+	if (is(LOCK_GUEST_SEES))
+		side_of(vcpu->kvm)->refused[bitmap->index] = value + 1;
+	if (is(LOCK_SILENT))
+		return 0;
+	return is(LOCK_ERRNO) ? -EPERM : is(LOCK_EINVAL) ? -EINVAL : -EBUSY;
+}
+
+static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
+{
+	struct bitmap next;
+
+	last_written[bitmap->index] = shared[bitmap->index] = value + 1;
+	if (is(SET_IGNORED) || (is(SET_FIRST_ONLY) && side_of(vcpu->kvm)->touched))
+		return;
+	side_of(vcpu->kvm)->touched = true;
+	if (is(SET_ONLY_SETS))
+		value |= fw_read(bitmap);
+	if (is(SET_ONLY_CLEARS))
+		value &= fw_read(bitmap);
+	if (is(VCPU_OWN_VALUE) && vcpu->vcpu_idx) {
+		side_of(vcpu->kvm)->other[bitmap->index] = value + 1;
+		return;
+	}
+	fw_write(bitmap, value);
+	fw_by_index(vcpu->kvm, (bitmap->index + 1) % BITMAPS, &next);
+	if (is(SET_ALSO_NEXT))
+		fw_write(&next, value & next.mask);
+	if (is(SET_CLEARS_NEXT))
+		fw_write(&next, 0);
+}
+
+static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
+{
+	u64 now = value_of(vcpu, bitmap);
+
+	if (locked(vcpu, bitmap) && (value != now || is(LOCK_SAME_VALUE)) && !let_through(now, value))
+		return busy(vcpu, bitmap, value);
+	store(vcpu, bitmap, value);
+	return 0;
+}
+
+static int set_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const struct kvm_one_reg *reg)
+{
+	u64 value;
+	int error;
+
+	if (copy_from_user(&value, (void __user *)reg->addr, sizeof(value)))
+		return -EFAULT;
+	if (is(LOCK_BEFORE_LIMIT) && locked(vcpu, bitmap) && value != fw_read(bitmap))
+		return -EBUSY;
+	if (!supported(bitmap, value))
+		return refuse(bitmap, value);
+	mutex_lock(&vcpu->kvm->arch.config_lock);
+	error = change(vcpu, bitmap, value);
+	mutex_unlock(&vcpu->kvm->arch.config_lock);
+	return error;
+}
+
+static int planted_set_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
+{
+	struct bitmap bitmap;
+	u64 value;
+
+	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!is(NO_FAULT) || rfc()))
+		return set_bitmap(vcpu, &bitmap, reg);
+	if (vanished(reg->id) && KVM_REG_SIZE(reg->id) == sizeof(value))
+		return copy_from_user(&value, (void __user *)reg->addr, sizeof(value)) ? -EFAULT : -ENOENT;
+	return ORIGINAL(SET_FW_REG, int (*)(struct kvm_vcpu *, const struct kvm_one_reg *))(vcpu, reg);
+}
+
+/* The list */
+
+static int put_list(struct kvm *kvm, u64 *ids)
+{
+	int n = 0;
+	struct bitmap bitmap;
+	
+
+	ids[n++] = KVM_REG_ARM_PSCI_VERSION;
+	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1;
+	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_2;
+	/* The RFC's first bitmap register has the id that became this one's. */
+	if (!rfc())
+		ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3;
+	for (int i = 0; fw_by_index(kvm, i, &bitmap); i++) {
+		if (is(LIST_NONE) || (is(LIST_ONE_MISSING) && i == STD_HYP))
+			continue;
+		ids[n++] = bitmap.id;
+		if (is(LIST_ONE_TWICE) && i == STD_HYP)
+			ids[n++] = bitmap.id;
+	}
+	if (is(LIST_UNKNOWN))
+		ids[n++] = bitmap.id + 9;
+#ifdef KVM_REG_ARM_VENDOR_HYP_BMAP_2
+	if (!rfc() && !is(LIST_NONE))
+		ids[n++] = KVM_REG_ARM_VENDOR_HYP_BMAP_2;
+#endif
+	return n;
+}
+
+static int planted_num_regs(struct kvm_vcpu *vcpu)
+{
+	u64 ids[16];
+
+	if (is(NO_FAULT) && !rfc())
+		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu);
+	return put_list(vcpu->kvm, ids);
+}
+
+static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
+{
+	u64 ids[16];
+
+	if (is(NO_FAULT) && !rfc())
+		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to);
+	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
+}
+
+void registers_forget(void)
+{
+	memset(last_written, 0, sizeof(last_written));
+	memset(shared, 0, sizeof(shared));
+}
+
+struct hook registers_hooks[] = {
+	[INIT_HYPERCALLS] = { "kvm_arm_init_hypercalls", planted_init_hypercalls },
+	[GET_FW_REG] = { "kvm_arm_get_fw_reg", planted_get_fw_reg },
+	[SET_FW_REG] = { "kvm_arm_set_fw_reg", planted_set_fw_reg },
+	[COPY_INDICES] = { "kvm_arm_copy_fw_reg_indices", planted_copy_indices },
+	[NUM_REGS] = { "kvm_arm_get_fw_num_regs", planted_num_regs },
+	{}
+};

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A subject whose kernel carries our module, which speaks another dialect or has one named fault at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from helpers import build
+from helpers.errors import HarnessError, UsageError
+from helpers.executor.program import Answer, Program
+from helpers.subjects.base import Subject
+from helpers.subjects.kernels import DEBIAN, Kernel
+from helpers.subjects.toolroot import KernelPackage, cross_prefix, headers_of, make_root, run_in
+
+SOURCES = build.ROOT / "faults" / "module"
+MODULE = "kvm_hvc_planted"
+NO_FAULT = "none"
+OWN_DIALECT = "mainline"
+_PARAMETERS = f"/sys/module/{MODULE}/parameters"
+
+
+class Planted:
+    """A subject with a dialect and a fault planted: an ordinary one to its users, but for its name."""
+
+    def __init__(self, inner: Subject, *, dialect: str, fault: str, label: str, keep: bool) -> None:
+        self.label = label
+        self._inner = inner
+        self._chosen = {"dialect": dialect, "fault": fault}
+        self._keep = keep
+        self.generation = inner.generation
+        self._planted: int | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is started."""
+        return self._inner.alive
+
+    def start(self) -> None:
+        """Makes it answer, with what was asked for planted. Raises HarnessError."""
+        self._inner.start()
+        if self._planted != self._inner.generation:
+            for parameter, value in self._chosen.items():
+                _write(self._inner, parameter, value)
+            self._planted = self.generation = self._inner.generation
+
+    def run(self, program: Program) -> Answer:
+        """Runs one program."""
+        if self._planted != self._inner.generation or not self._inner.alive:
+            self.start()
+        return self._inner.run(program)
+
+    def describe(self) -> dict[str, str]:
+        """What is known of the kernel underneath, and what was planted."""
+        return {**self._inner.describe(), **{f"planted {name}": value for name, value in self._chosen.items()}}
+
+    def close(self) -> None:
+        """Ends the kernel underneath, unless it is kept for others."""
+        if not self._keep:
+            self._inner.close()
+
+
+def unhooked(subject: Subject) -> frozenset[str]:
+    """The functions that the module could not hook in this kernel."""
+    program = Program()
+    fd = program.open(f"{_PARAMETERS}/missing", os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    return frozenset(subject.run(program)[text].data.decode(errors="replace").split())
+
+
+def _write(subject: Subject, parameter: str, value: str) -> None:
+    program = Program()
+    fd = program.open(f"{_PARAMETERS}/{parameter}", os.O_WRONLY | os.O_CLOEXEC)
+    done = program.write(fd, value.encode())
+    program.close(fd)
+    answer = subject.run(program)
+    if answer[fd].errno:
+        raise HarnessError(
+            f"The module {MODULE} is not loaded in {subject.label}",
+            why=f"opening {_PARAMETERS}/{parameter} gives {answer[fd].error}",
+            cure="Look for it in the kernel's console",
+        )
+    if answer[done].errno:
+        raise HarnessError(f"The module {MODULE} has no {parameter} {value!r}", why=answer[done].error)
+
+
+def module_for(kernel: Kernel, *, mirror: str | None, progress: Callable[[str], None]) -> Path:
+    """The module built for KERNEL, kept beside it in the cache. Raises HarnessError, UsageError."""
+    package = _package(kernel)
+    home = kernel.image.parent
+    target = home / f"{MODULE}-{_hash()}.ko"
+    if target.exists():
+        return target
+    with _locked(home):
+        if not target.exists():
+            root = home / "root"
+            if not root.exists():
+                make_root(root, package, mirror=mirror, progress=progress)
+            progress(f"building {MODULE} for Linux {package.release}")
+            _build(root, package, target)
+    return target
+
+
+def _package(kernel: Kernel) -> KernelPackage:
+    if not kernel.label.startswith(DEBIAN):
+        raise UsageError(
+            f"Nothing can be planted in {kernel.label}",
+            why="the module needs the headers of the kernel, which only Debian's packages bring",
+            cure="Give debian:SUITE, such as debian:stable",
+        )
+    name, version = kernel.origin.split()
+    return KernelPackage(kernel.label.removeprefix(DEBIAN), name.removeprefix("linux-image-"), version)
+
+
+def _sources() -> list[Path]:
+    return sorted(path for path in SOURCES.iterdir() if path.suffix in (".c", ".h") or path.name == "Kbuild")
+
+
+def _hash() -> str:
+    return hashlib.sha256(b"\0".join(p.name.encode() + p.read_bytes() for p in _sources())).hexdigest()[:16]
+
+
+def _build(root: Path, package: KernelPackage, target: Path) -> None:
+    """In a clean folder each time: what kbuild leaves after a failure can make it call itself for ever."""
+    with tempfile.TemporaryDirectory(dir=root / "mod") as name:
+        for source in _sources():
+            shutil.copy(source, name)
+        inside = f"/mod/{Path(name).name}"
+        make = ("make", "-j2", "-C", headers_of(package), f"M={inside}", "ARCH=arm64", "modules")
+        cross = f"CROSS_COMPILE={cross_prefix()}"
+        for command in ((*make, cross), (f"{cross_prefix()}strip", "-g", f"{inside}/{MODULE}.ko")):
+            done = run_in(root, *command)
+            if done.returncode:
+                what = f"The module {MODULE} cannot be built for Linux {package.release}"
+                raise HarnessError(what, why=(done.stdout + done.stderr).strip()[-1500:], cure="See faults/module")
+        os.replace(f"{name}/{MODULE}.ko", target)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    with (home / "module-lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A root with what builds modules for a Debian kernel: its headers, and the compiler of its own release.
+
+Another release's compiler lacks flags that the headers ask for, and the headers' own tools want that release's libc.
+Everything comes from the private apt and is unpacked as an ordinary user; programs run in it by chroot(1) inside a
+user namespace of their own.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.errors import HarnessError
+from helpers.subjects.apt import Apt, check_tools, choose_mirror
+
+_TOOLS = ("make", "dash", "coreutils", "sed", "gawk", "grep", "findutils")
+_LIBRARIES = re.compile(r"libelf1(t64)?|libssl[0-9]+(t64)?$")
+"""What the headers' own programs are linked with, whose names differ between releases."""
+_MERGED = ("bin", "sbin", "lib", "lib64")
+_UNUSED = ("./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info")
+_TIMEOUT = 600
+_BIND_NULL = 'mount --bind /dev/null "$1/dev/null" && exec chroot "$@"'
+
+
+@dataclass(frozen=True)
+class KernelPackage:
+    """A Debian kernel: its suite, its release as uname tells it, and its version."""
+
+    suite: str
+    release: str
+    version: str
+
+
+def make_root(root: Path, kernel: KernelPackage, *, mirror: str | None, progress: Callable[[str], None]) -> None:
+    """Fill ROOT, which must not exist. Raises HarnessError."""
+    check_tools()
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix="tmp-") as name:
+        work = Path(name)
+        progress(f"fetching the headers of Linux {kernel.release} and their compiler (70 MB)")
+        packages = _download(Apt(work / "apt", kernel.suite, choose_mirror(mirror), _host()), kernel, work)
+        _unpack(packages, work / "root")
+        _finish(work / "root", kernel)
+        (work / "root").rename(root)
+
+
+def run_in(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run COMMAND in ROOT. Raises HarnessError where no user namespace can be had."""
+    tool = shutil.which("unshare")
+    namespace = [tool or "unshare", "--map-root-user", "--mount"]
+    if tool is None or subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        raise HarnessError(
+            "The module cannot be built on this machine",
+            why="unshare --map-root-user --mount is not allowed here, or missing",
+            cure="Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or the container's settings)",
+        )
+    inside = ["sh", "-c", _BIND_NULL, "sh", str(root), "/usr/bin/env", "-i", "PATH=/usr/bin", *command]
+    try:
+        return subprocess.run(
+            [*namespace, *inside], capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise HarnessError(f"{command[0]} in {root} took more than {_TIMEOUT} s", cure="Try again") from None
+
+
+def cross_prefix() -> str:
+    """What the compiler's name begins with: nothing on an arm64 machine."""
+    return "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
+
+
+def _host() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _download(apt: Apt, kernel: KernelPackage, work: Path) -> list[Path]:
+    apt.prepare()
+    apt.update()
+    headers = f"linux-headers-{kernel.release}"
+    found = apt.show(f"{headers}:arm64")
+    if found.get("Version") != kernel.version:
+        raise HarnessError(
+            f"The headers of Linux {kernel.release} {kernel.version} cannot be had from {apt.mirror}",
+            why=f"debian:{kernel.suite} now has {found.get('Version', 'none of that name')}",
+            cure="Remove the kernel from the cache, so that the newest is fetched, or wait a day",
+        )
+    parts = re.findall(r"linux-(?:headers-\S+-common|kbuild-[^\s,]+)", found["Depends"])
+    compiler = f"gcc{'' if _host() == 'arm64' else '-aarch64-linux-gnu'}"
+    wanted = apt.needed([*_TOOLS, compiler, *_linked_with(apt, parts)])
+    # Those of the target's run-time libraries are for programs, not for modules.
+    wanted = {name: version for name, version in wanted.items() if not name.endswith("-arm64-cross")}
+    wanted |= dict.fromkeys((f"{headers}:arm64", *parts), kernel.version)
+    folder = work / "packages"
+    folder.mkdir()
+    return apt.download(wanted, folder)
+
+
+def _linked_with(apt: Apt, parts: Iterable[str]) -> list[str]:
+    """The libraries that linux-kbuild depends on."""
+    kbuild = next(name for name in parts if name.startswith("linux-kbuild-"))
+    depends = apt.show(kbuild).get("Depends", "").split(",")
+    return [name for name in (d.split()[0] for d in depends if d.strip()) if _LIBRARIES.match(name)]
+
+
+def _unpack(packages: Iterable[Path], root: Path) -> None:
+    for name in _MERGED:
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    unused = [f"--exclude={path}" for path in _UNUSED]
+    for package in packages:
+        with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", package), stdout=subprocess.PIPE) as unpacker:
+            # Packages from before the merged /usr put files through the links made above.
+            command = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--no-same-owner", *unused]
+            done = subprocess.run(command, stdin=unpacker.stdout, capture_output=True, check=False)
+        if done.returncode or unpacker.returncode:
+            why = done.stderr.decode(errors="replace").strip()[-300:]
+            raise HarnessError(f"The package {package.name} cannot be unpacked", why=why, cure="Try again")
+
+
+def _finish(root: Path, kernel: KernelPackage) -> None:
+    """What the packages' installation scripts would have made."""
+    for name, target in (("sh", "dash"), ("awk", "gawk")):
+        link = root / "usr/bin" / name
+        if not link.exists():
+            link.symlink_to(target)
+    for folder in ("dev", "tmp", "mod"):
+        (root / folder).mkdir(exist_ok=True)
+    (root / "dev/null").touch()
+    # With it kbuild would want pahole for type information that nobody reads.
+    (root / headers_of(kernel).lstrip("/") / "vmlinux").unlink(missing_ok=True)
+
+
+def headers_of(kernel: KernelPackage) -> str:
+    """Where the headers lie in a root."""
+    return f"/usr/src/linux-headers-{kernel.release}"

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The module that plants faults and speaks the RFC's dialect, in a real kernel, and the names of such subjects."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from helpers import build, guests
+from helpers.contract.probe import probe
+from helpers.contract.registers import MAINLINE, RFC_V3
+from helpers.errors import HarnessError, UsageError
+from helpers.kvm import Kvm
+from helpers.subjects import choose
+from helpers.subjects.base import Subject
+from helpers.subjects.choose import Wanted, labels, wanted
+
+KERNEL = "debian:stable"
+
+
+def planted(label: str, warm: dict[str, Subject]) -> Kvm:
+    subject = choose.subject(label, mirror=None, progress=lambda text: print(text, file=sys.stderr), warm=warm)
+    return Kvm(subject, guests.load_image(build.GUEST))
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[dict[str, Subject]]:
+    build.build_all()
+    machines: dict[str, Subject] = {}
+    yield machines
+    for machine in machines.values():
+        machine.close()
+
+
+def test_rfc_dialect(warm: dict[str, Subject]) -> None:
+    kvm = planted(f"{KERNEL} speaking rfc-v3", warm)
+    found = probe(kvm)
+    assert found.dialect is RFC_V3 and found.capability == (3, 3)
+    assert list(found.listed) == [r.id for r in RFC_V3.registers]
+    with kvm.create_vm() as vm:
+        listed = vm.vcpu.reg_list()
+        for register in MAINLINE.registers:
+            assert register.id not in listed
+            assert vm.vcpu.try_get_reg(register) == (None, errno.ENOENT)
+            assert vm.vcpu.try_set_reg(register, 0) == errno.ENOENT
+
+
+def test_the_next_fault_takes_the_same_machine(warm: dict[str, Subject]) -> None:
+    first = planted(f"{KERNEL} with planted fault default-empty", warm)
+    with first.create_vm() as vm:
+        assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [0, 0, 0]
+    second = planted(f"{KERNEL} with planted fault none", warm)
+    with second.create_vm() as vm:
+        assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [1, 1, 3]
+    assert len(warm) == 1
+
+
+def test_unknown_fault(warm: dict[str, Subject]) -> None:
+    with pytest.raises(HarnessError, match="has no fault 'nonsense'"):
+        planted(f"{KERNEL} with planted fault nonsense", warm)
+
+
+def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:
+    with pytest.raises(UsageError, match="this machine"):
+        choose.subject("local speaking rfc-v3", mirror=None, progress=print)
+
+
+@pytest.mark.parametrize(
+    ("label", "parts"),
+    [
+        ("/a b", Wanted("/a b", "mainline", "")),
+        ("debian:sid speaking rfc-v3", Wanted("debian:sid", "rfc-v3", "")),
+        ("debian:sid with planted fault x-y", Wanted("debian:sid", "mainline", "x-y")),
+        ("debian:sid speaking rfc-v3 with planted fault x", Wanted("debian:sid", "rfc-v3", "x")),
+    ],
+)
+def test_labels_come_apart(label: str, parts: Wanted) -> None:
+    assert wanted(label) == parts and parts.label == label
+
+
+def test_labels_multiply() -> None:
+    assert labels(["a", "b"], faults=["x", "y"]) == (
+        "a with planted fault x", "a with planted fault y", "b with planted fault x", "b with planted fault y",
+    )  # fmt: skip
+    assert labels([], dialect="rfc-v3") == ("debian:stable speaking rfc-v3",)
