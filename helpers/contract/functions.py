@@ -18,7 +18,9 @@ from helpers.contract.registers import (
     VENDOR_HYP_2,
     Dialect,
 )
-from helpers.smccc import NOT_SUPPORTED
+from helpers.smccc import NOT_SUPPORTED, U64
+
+U32 = (1 << 32) - 1
 
 CLOSED = (NOT_SUPPORTED, 0, 0, 0)
 """What a call answers whose bit is clear (kvm_smccc_call_handler), or that there is not."""
@@ -101,10 +103,28 @@ def _pv_time_st(s: Situation) -> X:
     return CLOSED if s.pv_time_ipa is None else (s.pv_time_ipa, 0, 0, 0)
 
 
+UPPER = 0xDEADBEEF_00000000
+"""Set in the upper half of an argument or of x0, where KVM reads 32 bits."""
+SMCCC_VERSION = 0x80000000
 ARCH_FEATURES, PV_TIME_FEATURES_ID, PV_TIME_ST_ID, KVM_PTP_ID = 0x80000001, 0xC5000020, 0xC5000021, 0x86000001
 WORKAROUNDS = (("WORKAROUND_1", 0x80008000), ("WORKAROUND_2", 0x80007FFF), ("WORKAROUND_3", 0x80003FFF))
 TRNG_IDS = (0x84000050, 0x84000051, 0x84000052, 0x84000053, 0xC4000053)
 _TRNG, _PV, _FEAT, _PTP = (STD, TRNG), (STD_HYP, PV_TIME), (VENDOR_HYP, FUNC_FEAT), (VENDOR_HYP, PTP)
+
+
+def _lengths(most: int) -> tuple[int, ...]:
+    """Entropy lengths (bits): each word's edges, and what only a 32-bit reading of x1 makes acceptable."""
+    edges = [n for width in (32, 64) for word in (1, 2, 3) for n in (width * word - 1, width * word, width * word + 1)]
+    valid = sorted({0, 1, most, most + 1, *(n for n in edges if n <= most)})
+    return (*valid, 256, 1 << 31, U32, 1 << 32, 1 << 32 | 1, 1 << 32 | most + 1, U64)
+
+
+def _entropy(most: int, given: int) -> Expect:
+    """KVM reads the length as 32 bits, and none asked for is none given (trng.c:kvm_trng_do_rnd)."""
+    bits = given & U32
+    if bits > most:
+        return _fixed(TRNG_INVALID_PARAMETERS)
+    return _named(f"entropy:{most // 3}:{bits}") if bits else _fixed(0)
 
 
 def _trng() -> list[Function]:
@@ -112,13 +132,8 @@ def _trng() -> list[Function]:
     rows = [Function("TRNG_VERSION", 0x84000050, (), _TRNG, _fixed(0x10000))]
     rows += [Function(f"TRNG_FEATURES.{i:#x}", 0x84000051, (i,), _TRNG, _fixed(0)) for i in TRNG_IDS]
     rows += [Function("TRNG_GET_UUID", 0x84000052, (), _TRNG, uuid)]
-    for name, number, most, lengths in (
-        ("TRNG_RND32", 0x84000053, 96, (1, 31, 32, 33, 63, 64, 65, 95, 96)),
-        ("TRNG_RND64", 0xC4000053, 192, (1, 63, 64, 65, 127, 128, 129, 191, 192)),
-    ):
-        width = most // 3
-        rows += [Function(f"{name}.{n}", number, (n,), _TRNG, _named(f"entropy:{width}:{n}")) for n in lengths]
-        rows += [Function(f"{name}.{most + 1}", number, (most + 1,), _TRNG, _fixed(TRNG_INVALID_PARAMETERS))]
+    for name, number, most in (("TRNG_RND32", 0x84000053, 96), ("TRNG_RND64", 0xC4000053, 192)):
+        rows += [Function(f"{name}.{n:#x}", number, (n,), _TRNG, _entropy(most, n)) for n in _lengths(most)]
     return rows
 
 
@@ -142,6 +157,8 @@ def _table() -> tuple[Function, ...]:
         Function("KVM_FEATURES", 0x86000000, (), _FEAT, _features, rfc_gate=False),
         Function("KVM_PTP.VIRTUAL", KVM_PTP_ID, (0,), _PTP, _ptp),
         Function("KVM_PTP.PHYSICAL", KVM_PTP_ID, (1,), _PTP, _ptp),
+        Function("KVM_PTP.VIRTUAL.upper_half", KVM_PTP_ID, (UPPER,), _PTP, _ptp),
+        Function("KVM_PTP.PHYSICAL.upper_half", KVM_PTP_ID, (UPPER | 1,), _PTP, _ptp),
         Function("KVM_PTP.UNKNOWN_COUNTER", KVM_PTP_ID, (2,), _PTP, _fixed(*CLOSED)),
         Function("SMCCC_VERSION", 0x80000000, (), None, _fixed(0x10001)),
         Function("ARCH_FEATURES.TRNG_VERSION", ARCH_FEATURES, (0x84000050,), None, _fixed(*CLOSED)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import pytest
 
@@ -13,8 +14,9 @@ from helpers.contract.functions import FUNCTIONS, Function, Situation
 from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm, KvmError, RegisterId, Vm
-from helpers.smccc import Call, CallResult
+from helpers.smccc import Call, CallResult, Conduit
 from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
 
 GARBAGE = (0x1111_1111_DEAD_0001, 0x2222_2222_DEAD_0002, 0x3333_3333_DEAD_0003, 0x4444_4444_DEAD_0004,
            0x5555_5555_DEAD_0005, 0x6666_6666_DEAD_0006, 0x7777_7777_DEAD_0007)  # fmt: skip
@@ -22,9 +24,28 @@ GARBAGE = (0x1111_1111_DEAD_0001, 0x2222_2222_DEAD_0002, 0x3333_3333_DEAD_0003, 
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What the guest saw of every function, and what the host read beside it."""
+class Form:
+    """How a call is made: the instruction, and what stands in the upper half of x0."""
 
+    name: str
+    conduit: Conduit
+    upper: int = 0
+
+    def served(self, smc: bool) -> bool:
+        """Whether KVM takes it for an SMCCC call; ``smc``: whether it serves SMC. HVC's immediate counts nothing."""
+        return self.conduit not in (Conduit.SMC_1, Conduit.SMC_FFFF) and (smc or self.conduit is not Conduit.SMC)
+
+
+HVC, SMC = Form("HVC", Conduit.HVC), Form("SMC", Conduit.SMC)
+CONDUITS = (HVC, SMC)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the guest saw of every function in a situation, and what the host read beside it."""
+
+    situation: Situation
+    smc: bool
     results: dict[str, CallResult]
     realtime: tuple[int, int]
     psci_version: int
@@ -33,9 +54,9 @@ class Observed:
 _PSCI_VERSION = RegisterId("PSCI_VERSION", uapi.fw_reg(0))
 
 
-def call_of(function: Function) -> Call:
+def call_of(function: Function, form: Form = HVC) -> Call:
     """The call, with garbage where it takes no argument."""
-    return Call(function.id, (*function.args, *GARBAGE[len(function.args) :]))
+    return Call(form.upper | function.id, (*function.args, *GARBAGE[len(function.args) :]), form.conduit)
 
 
 def set_pv_time(vm: Vm, ipa: int) -> None:
@@ -45,7 +66,17 @@ def set_pv_time(vm: Vm, ipa: int) -> None:
         raise KvmError(f"KVM_ARM_VCPU_PVTIME_IPA = {ipa:#x} failed with errno {error}")
 
 
-Observe = Callable[[Situation], Observed]
+def hold(vm: Vm, registers: tuple[Register, ...], situation: Situation) -> None:
+    """Puts a VM into a situation. Raises KvmError."""
+    vm.vcpu.set_regs([(r, situation.values[r.name]) for r in registers])
+    if situation.pv_time_ipa is not None:
+        set_pv_time(vm, situation.pv_time_ipa)
+
+
+class Observe(Protocol):
+    """Makes all calls in a situation; asked again, it answers from the first time."""
+
+    def __call__(self, situation: Situation, form: Form = HVC) -> Observed: ...
 
 
 @pytest.fixture(scope="session")
@@ -56,29 +87,60 @@ def seen(contract: Probe) -> dict[tuple[object, ...], Observed]:
 
 @pytest.fixture
 def observe(kvm: Kvm, contract: Probe, seen: dict[tuple[object, ...], Observed]) -> Observe:
-    """Makes all calls in a situation; asked again, it answers from the first time."""
+    """Every call in a situation and a form."""
 
-    def observed(situation: Situation) -> Observed:
-        key = (*sorted(situation.values.items()), situation.pv_time_ipa)
+    def observed(situation: Situation, form: Form = HVC) -> Observed:
+        key = (*sorted(situation.values.items()), situation.pv_time_ipa, form)
         if key not in seen:
-            seen[key] = _observe(kvm, contract.registers, situation)
+            seen[key] = _observe(kvm, contract, situation, form)
         return seen[key]
 
     return observed
 
 
-def _observe(kvm: Kvm, registers: tuple[Register, ...], situation: Situation) -> Observed:
+def _observe(kvm: Kvm, contract: Probe, situation: Situation, form: Form) -> Observed:
     with kvm.create_vm() as vm:
-        vm.vcpu.set_regs([(r, situation.values[r.name]) for r in registers])
-        if situation.pv_time_ipa is not None:
-            set_pv_time(vm, situation.pv_time_ipa)
+        hold(vm, contract.registers, situation)
         psci = vm.vcpu.get_reg(_PSCI_VERSION)
-        timed = guests.timed_calls(vm.vcpu, [call_of(f) for f in FUNCTIONS])
-    return Observed({f.name: r for f, r in zip(FUNCTIONS, timed.results, strict=True)}, timed.realtime, psci)
+        timed = guests.timed_calls(vm.vcpu, [call_of(f, form) for f in FUNCTIONS])
+    results = {f.name: r for f, r in zip(FUNCTIONS, timed.results, strict=True)}
+    return Observed(situation, contract.smc, results, timed.realtime, psci)
+
+
+LEVELS = ("full", "empty")
+At = Callable[[str, bool], Situation]
+VmAt = Callable[[Situation], Vm]
+Situations = Callable[[str], list[Situation]]
 
 
 @pytest.fixture
-def situations(registers: tuple[Register, ...], contract: Probe) -> Callable[[str], list[Situation]]:
+def at(registers: tuple[Register, ...], contract: Probe) -> At:
+    """The situation in which every register is full or empty, with or without PV time."""
+
+    def situation(level: str, pv_time: bool) -> Situation:
+        if pv_time and not contract.pv_time:
+            pytest.skip("not applicable, because vCPUs of this kernel take no stolen-time area (KVM_HAS_DEVICE_ATTR)")
+        values = {r.name: r.mask if level == "full" else 0 for r in registers}
+        ipa = guests.PV_TIME_IPA if pv_time else None
+        return Situation(contract.dialect, values, contract.arch_counter, ipa)
+
+    return situation
+
+
+@pytest.fixture
+def vm_at(make_vm: MakeVm, registers: tuple[Register, ...]) -> VmAt:
+    """A fresh VM in a situation."""
+
+    def made(situation: Situation) -> Vm:
+        vm = make_vm()
+        hold(vm, registers, situation)
+        return vm
+
+    return made
+
+
+@pytest.fixture
+def situations(registers: tuple[Register, ...], contract: Probe) -> Situations:
     """For a register's name: each of its bitmaps, with the other registers full and empty, with and without PV time."""
 
     def of(name: str) -> list[Situation]:

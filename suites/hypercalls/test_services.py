@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import pytest
 
 from helpers import guests
 from helpers.contract.check import Comparison
-from helpers.contract.functions import KVM_PTP_ID, PV_TIME_ST_ID
+from helpers.contract.functions import FUNCTIONS, KVM_PTP_ID, PV_TIME_ST_ID
 from helpers.contract.probe import Probe
-from helpers.contract.registers import PTP, PV_TIME, STD_HYP, VENDOR_HYP, Register
+from helpers.contract.registers import PTP, PV_TIME, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Register
 from helpers.executor.program import Program
 from helpers.kvm import MEMORY_IPA, Vm
 from helpers.smccc import NOT_SUPPORTED, Call, CallResult, show
 from suites.conftest import MakeVm
-from suites.hypercalls.conftest import GARBAGE, set_pv_time
+from suites.hypercalls.conftest import GARBAGE, At, Observe, set_pv_time
 
 DRAWS = 64
 """A bit that is always zero by chance: 2^-64."""
@@ -108,4 +111,20 @@ def test_stolen_time_area(state: str, registers: tuple[Register, ...], make_vm: 
     # Bytes 8..15 are the stolen time, which KVM updates whenever it loads the vCPU.
     kept, wanted = area[:8] + area[16:], (b"\0" if state == "open" else b"\xa5") * 56
     comparison.that(kept == wanted, "the area but for its stolen time", wanted.hex(), kept.hex())
+    comparison.done()
+
+
+@pytest.mark.clause("FEAT-1")
+def test_features_follow_bitmaps(registers: tuple[Register, ...], at: At, observe: Observe) -> None:
+    """KVM_FEATURES under every pair of the vendor's two bitmaps."""
+    features = next(f for f in FUNCTIONS if f.name == "KVM_FEATURES")
+    vendor = [r for r in registers if r.name in (VENDOR_HYP, VENDOR_HYP_2)]
+    comparison = Comparison()
+    for bitmaps in product(*(r.subsets() for r in vendor)):
+        full = at("full", False)
+        values = full.values | dict(zip((r.name for r in vendor), bitmaps, strict=True))
+        situation = replace(full, values=values)
+        expected = features.expected(situation)
+        assert isinstance(expected, tuple)
+        comparison.x(f"KVM_FEATURES with {values}", expected, observe(situation).results[features.name].x0_3)
     comparison.done()

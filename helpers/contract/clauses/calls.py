@@ -12,6 +12,26 @@ CLAUSES = (
     Clause("CALL-3", "A call that no bit gates answers the same whatever the registers hold.", CALL,
            Standing.OBSERVED),
     Clause("CALL-4", "A call leaves x4..x17 as they were.", "Arm DEN0028 (SMCCC 1.1)"),
+    Clause("CALL-5", "The lower 32 bits of x0 name the function; the upper half says nothing.",
+           "Arm DEN0028; arm_hypercalls.h:smccc_get_function"),
+    Clause("CALL-6", "An HVC's immediate changes nothing.", "handle_exit.c:handle_hvc", Standing.OBSERVED),
+    Clause("CALL-7", "A function id that KVM does not serve gives NOT_SUPPORTED in x0 and zero in x1..x3,"
+           " whatever the registers hold.", f"Arm DEN0028; {CALL}"),
+    Clause("SMC-1", "Where KVM serves SMC, SMC #0 answers as HVC does, under the same bits.",
+           "handle_exit.c:handle_smc (c2d2e9b3d8ce)", Standing.OBSERVED),
+    Clause("SMC-2", "An SMC that KVM does not serve (its immediate not 0, or any before Linux 6.4) gives NOT_SUPPORTED"
+           " in x0, keeps the other registers, and the guest goes on behind it.",
+           "Arm DEN0028, SMC and HVC immediate value; handle_exit.c:handle_smc", Standing.OBSERVED),
+    Clause("WA-1", "ARCH_WORKAROUND_1 to 3 return 0 in x0 by HVC and are not there by SMC, whatever the bitmaps.",
+           "hyp-entry.S:el1_sync (1de111b51b82)", Standing.OBSERVED),
+    Clause("ARCH-1", "ARCH_FEATURES knows PV_TIME_FEATURES while its bit is set, with a stolen-time area or without,"
+           " and nothing else that a bit opens.", f"Documentation/virt/kvm/arm/pvtime.rst; {CALL}"),
+    Clause("TRNG-2", "TRNG_FEATURES answers 0 for the five TRNG functions (all 64 bits count), else NOT_SUPPORTED.",
+           "Arm DEN0098; trng.c:kvm_trng_call"),
+    Clause("PVTIME-2", "PV_TIME_FEATURES answers 0 for PV_TIME_FEATURES and PV_TIME_ST where there is a stolen-time"
+           " area, else NOT_SUPPORTED.", "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
+    Clause("PTP-2", "KVM_PTP gives NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
+           "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
     Clause("TRNG-1", "TRNG_RND gives the entropy asked for, with zeros above it, and different bits each time.",
            "Arm DEN0098; trng.c:kvm_trng_do_rnd"),
     Clause("PTP-1", "KVM_PTP gives the host's wall clock and the counter as the guest reads it.",

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What of the calling instruction and of x0 counts: SMC #0 as HVC, no immediate of HVC, no upper half."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import Comparison
+from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, WORKAROUNDS
+from helpers.contract.probe import Probe
+from helpers.smccc import Call, Conduit
+from suites.hypercalls.answers import compare
+from suites.hypercalls.conftest import GARBAGE, HVC, LEVELS, SMC, At, Form, Observe, Observed, VmAt
+
+UPPER_HALF = pytest.mark.clause("CALL-5")
+FORMS = [
+    pytest.param(Form("HVC upper half", Conduit.HVC, UPPER), marks=UPPER_HALF, id="HVC-upper_half"),
+    pytest.param(Form("SMC upper half", Conduit.SMC, UPPER), marks=UPPER_HALF, id="SMC-upper_half"),
+    pytest.param(Form("HVC #1", Conduit.HVC_1), marks=pytest.mark.clause("CALL-6"), id="HVC-imm_1"),
+    pytest.param(Form("HVC #0xffff", Conduit.HVC_FFFF), marks=pytest.mark.clause("CALL-6"), id="HVC-imm_ffff"),
+    pytest.param(Form("SMC #1", Conduit.SMC_1), marks=pytest.mark.clause("SMC-2"), id="SMC-imm_1"),
+    pytest.param(Form("SMC #0xffff", Conduit.SMC_FFFF), marks=pytest.mark.clause("SMC-2"), id="SMC-imm_ffff"),
+]
+
+
+def _compare_all(form: Form, seen: Observed, plain: Observed) -> None:
+    comparison = Comparison()
+    for function in FUNCTIONS:
+        compare(comparison, function, form, seen, plain)
+    comparison.done()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe) -> None:
+    """Every function, all registers full or empty: as by HVC #0, or refused with the rest of x1..x3 untouched."""
+    situation = at(level, pv_time)
+    _compare_all(form, observe(situation, form), observe(situation, HVC))
+
+
+@pytest.mark.clause("SMC-1", "SMC-2")
+@pytest.mark.parametrize("level", LEVELS)
+def test_smc_as_hvc(level: str, at: At, observe: Observe) -> None:
+    """SMC #0 gives what HVC #0 gives where KVM serves it, also where the contract leaves the value to the host."""
+    situation = at(level, False)
+    _compare_all(SMC, observe(situation, SMC), observe(situation, HVC))
+
+
+@pytest.mark.clause("WA-1")
+@pytest.mark.parametrize("upper", [0, UPPER], ids=["plain", "upper_half"])
+@pytest.mark.parametrize("conduit", list(Conduit), ids=lambda c: c.name)
+@pytest.mark.parametrize("level", LEVELS)
+def test_workaround_calls(level: str, conduit: Conduit, upper: int, at: At, vm_at: VmAt, contract: Probe) -> None:
+    """HVC: x0 = x1 = 0 from EL2's fast path, x2 and x3 kept. SMC: a call that there is not."""
+    refused = CLOSED if Form(conduit.name, conduit).served(contract.smc) else (CLOSED[0], *GARBAGE[:3])
+    expected = (0, 0, *GARBAGE[1:3]) if conduit.name.startswith("HVC") else refused
+    results = guests.calls(vm_at(at(level, False)).vcpu, [Call(upper | i, GARBAGE, conduit) for _, i in WORKAROUNDS])
+    comparison = Comparison()
+    for (name, _), result in zip(WORKAROUNDS, results, strict=True):
+        comparison.x(f"{conduit.name} {name}, registers {level}", expected, result.x0_3)
+    comparison.done()
