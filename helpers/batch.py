@@ -165,6 +165,13 @@ class Batch:
         self.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), at)
         return self.ioctl(what, fd, request, arg)
 
+    def set_filter(self, vm_fd: int, base: int, count: int, action: int, *, pad: bytes = b"") -> Pending:
+        """KVM_ARM_VM_SMCCC_FILTER for ``count`` function ids from ``base`` on."""
+        data = uapi.pack("kvm_smccc_filter", base=base, nr_functions=count, action=action, pad=pad.ljust(15, b"\0"))
+        what = f"KVM_ARM_VM_SMCCC_FILTER base {base:#x}, {count:#x} functions, action {action}"
+        group, attr = uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER
+        return self.device_attr(what, vm_fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data)
+
     def _add(self, pending: Pending) -> Pending:
         self._pending.append(pending)
         return pending

@@ -151,6 +151,20 @@ class Vm:
         batch.run()
         return done.errno
 
+    def try_set_filter(self, base: int, count: int, action: int) -> int:
+        """Gives ``count`` function ids from ``base`` on to an action of the SMCCC filter: the errno."""
+        batch = self.batch()
+        done = batch.set_filter(self.fd, base, count, action)
+        batch.run()
+        return done.errno
+
+    def set_filter(self, base: int, count: int, action: int) -> None:
+        """As try_set_filter. Raises KvmError."""
+        batch = self.batch()
+        done = batch.set_filter(self.fd, base, count, action)
+        batch.run()
+        done.ok()
+
     def try_create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> tuple[Vcpu | None, int]:
         """KVM_CREATE_VCPU with the next index, initialised unless ``features`` is None.
 

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from helpers import guests
+from helpers.contract.functions import Situation
 from helpers.contract.probe import Probe
 from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.kvm import Kvm, Vm
+from suites.calls import At, VmAt, hold
 
 MakeVm = Callable[..., Vm]
 
@@ -48,3 +51,29 @@ def register(request: pytest.FixtureRequest, registers: tuple[Register, ...], co
             f"({', '.join(r.name for r in registers)})"
         )
     return found
+
+
+@pytest.fixture
+def at(registers: tuple[Register, ...], contract: Probe) -> At:
+    """The situation in which every register is full or empty, with or without PV time."""
+
+    def situation(level: str, pv_time: bool) -> Situation:
+        if pv_time and not contract.pv_time:
+            pytest.skip("not applicable, because vCPUs of this kernel take no stolen-time area (KVM_HAS_DEVICE_ATTR)")
+        values = {r.name: r.mask if level == "full" else 0 for r in registers}
+        ipa = guests.PV_TIME_IPA if pv_time else None
+        return Situation(contract.dialect, values, contract.arch_counter, ipa)
+
+    return situation
+
+
+@pytest.fixture
+def vm_at(make_vm: MakeVm, registers: tuple[Register, ...]) -> VmAt:
+    """A fresh VM in a situation."""
+
+    def made(situation: Situation) -> Vm:
+        vm = make_vm()
+        hold(vm, registers, situation)
+        return vm
+
+    return made

@@ -6,7 +6,8 @@ from __future__ import annotations
 from helpers.contract.check import Comparison
 from helpers.contract.functions import U32, Function, Situation
 from helpers.smccc import NOT_SUPPORTED, CallResult, show
-from suites.hypercalls.conftest import Form, Observed, call_of
+from suites.calls import Form, call_of
+from suites.hypercalls.conftest import Observed
 
 
 def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int) -> None:

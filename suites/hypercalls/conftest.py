@@ -10,34 +10,13 @@ from typing import Protocol
 import pytest
 
 from helpers import guests
-from helpers.contract.functions import FUNCTIONS, Function, Situation
+from helpers.contract.functions import FUNCTIONS, Situation
 from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import Kvm, KvmError, RegisterId, Vm
-from helpers.smccc import Call, CallResult, Conduit
+from helpers.kvm import Kvm, RegisterId
+from helpers.smccc import CallResult
 from helpers.uapi import kvm as uapi
-from suites.conftest import MakeVm
-
-GARBAGE = (0x1111_1111_DEAD_0001, 0x2222_2222_DEAD_0002, 0x3333_3333_DEAD_0003, 0x4444_4444_DEAD_0004,
-           0x5555_5555_DEAD_0005, 0x6666_6666_DEAD_0006, 0x7777_7777_DEAD_0007)  # fmt: skip
-"""Fills the argument registers that a call does not read, so that an answer that leaves one as it was shows."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a call is made: the instruction, and what stands in the upper half of x0."""
-
-    name: str
-    conduit: Conduit
-    upper: int = 0
-
-    def served(self, smc: bool) -> bool:
-        """Whether KVM takes it for an SMCCC call; ``smc``: whether it serves SMC. HVC's immediate counts nothing."""
-        return self.conduit not in (Conduit.SMC_1, Conduit.SMC_FFFF) and (smc or self.conduit is not Conduit.SMC)
-
-
-HVC, SMC = Form("HVC", Conduit.HVC), Form("SMC", Conduit.SMC)
-CONDUITS = (HVC, SMC)
+from suites.calls import HVC, Form, call_of, hold
 
 
 @dataclass(frozen=True)
@@ -52,25 +31,6 @@ class Observed:
 
 
 _PSCI_VERSION = RegisterId("PSCI_VERSION", uapi.fw_reg(0))
-
-
-def call_of(function: Function, form: Form = HVC) -> Call:
-    """The call, with garbage where it takes no argument."""
-    return Call(form.upper | function.id, (*function.args, *GARBAGE[len(function.args) :]), form.conduit)
-
-
-def set_pv_time(vm: Vm, ipa: int) -> None:
-    """Gives the first vCPU a stolen-time area. Raises KvmError."""
-    error = vm.vcpu.try_set_attr(uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA, ipa)
-    if error:
-        raise KvmError(f"KVM_ARM_VCPU_PVTIME_IPA = {ipa:#x} failed with errno {error}")
-
-
-def hold(vm: Vm, registers: tuple[Register, ...], situation: Situation) -> None:
-    """Puts a VM into a situation. Raises KvmError."""
-    vm.vcpu.set_regs([(r, situation.values[r.name]) for r in registers])
-    if situation.pv_time_ipa is not None:
-        set_pv_time(vm, situation.pv_time_ipa)
 
 
 class Observe(Protocol):
@@ -107,36 +67,7 @@ def _observe(kvm: Kvm, contract: Probe, situation: Situation, form: Form) -> Obs
     return Observed(situation, contract.smc, results, timed.realtime, psci)
 
 
-LEVELS = ("full", "empty")
-At = Callable[[str, bool], Situation]
-VmAt = Callable[[Situation], Vm]
 Situations = Callable[[str], list[Situation]]
-
-
-@pytest.fixture
-def at(registers: tuple[Register, ...], contract: Probe) -> At:
-    """The situation in which every register is full or empty, with or without PV time."""
-
-    def situation(level: str, pv_time: bool) -> Situation:
-        if pv_time and not contract.pv_time:
-            pytest.skip("not applicable, because vCPUs of this kernel take no stolen-time area (KVM_HAS_DEVICE_ATTR)")
-        values = {r.name: r.mask if level == "full" else 0 for r in registers}
-        ipa = guests.PV_TIME_IPA if pv_time else None
-        return Situation(contract.dialect, values, contract.arch_counter, ipa)
-
-    return situation
-
-
-@pytest.fixture
-def vm_at(make_vm: MakeVm, registers: tuple[Register, ...]) -> VmAt:
-    """A fresh VM in a situation."""
-
-    def made(situation: Situation) -> Vm:
-        vm = make_vm()
-        hold(vm, registers, situation)
-        return vm
-
-    return made
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from helpers.contract.functions import CLOSED, WORKAROUNDS
 from helpers.contract.probe import Probe
 from helpers.kvm import Vm
 from helpers.smccc import Call, show
-from suites.hypercalls.conftest import CONDUITS, GARBAGE, LEVELS, At, Form, VmAt
+from suites.calls import CONDUITS, GARBAGE, LEVELS, At, Form, VmAt
 
 OWNERS = {
     "ARCH": 0, "CPU": 1, "SIP": 2, "OEM": 3, "STANDARD": 4, "STANDARD_HYP": 5, "VENDOR_HYP": 6, "OWNER_7": 7,

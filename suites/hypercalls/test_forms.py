@@ -10,8 +10,9 @@ from helpers.contract.check import Comparison
 from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, WORKAROUNDS
 from helpers.contract.probe import Probe
 from helpers.smccc import Call, Conduit
+from suites.calls import GARBAGE, HVC, LEVELS, SMC, At, Form, VmAt
 from suites.hypercalls.answers import compare
-from suites.hypercalls.conftest import GARBAGE, HVC, LEVELS, SMC, At, Form, Observe, Observed, VmAt
+from suites.hypercalls.conftest import Observe, Observed
 
 UPPER_HALF = pytest.mark.clause("CALL-5")
 FORMS = [

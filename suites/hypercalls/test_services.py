@@ -16,8 +16,9 @@ from helpers.contract.registers import PTP, PV_TIME, STD_HYP, VENDOR_HYP, VENDOR
 from helpers.executor.program import Program
 from helpers.kvm import MEMORY_IPA, Vm
 from helpers.smccc import NOT_SUPPORTED, Call, CallResult, show
+from suites.calls import GARBAGE, At, set_pv_time
 from suites.conftest import MakeVm
-from suites.hypercalls.conftest import GARBAGE, At, Observe, set_pv_time
+from suites.hypercalls.conftest import Observe
 
 DRAWS = 64
 """A bit that is always zero by chance: 2^-64."""

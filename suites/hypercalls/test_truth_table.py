@@ -11,8 +11,9 @@ from helpers.contract.check import Comparison
 from helpers.contract.functions import FUNCTIONS, GATED, Function
 from helpers.contract.probe import Probe
 from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP
+from suites.calls import CONDUITS, HVC, SMC, Form, call_of
 from suites.hypercalls.answers import compare
-from suites.hypercalls.conftest import CONDUITS, HVC, SMC, Form, Observe, Situations, call_of
+from suites.hypercalls.conftest import Observe, Situations
 
 
 @pytest.mark.clause("CALL-1", "CALL-2")
