@@ -11,7 +11,7 @@ from helpers import guests
 from helpers.contract.functions import Situation
 from helpers.contract.probe import Probe
 from helpers.contract.registers import REGISTER_NAMES, Register
-from helpers.kvm import Kvm, Vm
+from helpers.kvm import PSCI_0_2, Kvm, Vm
 from suites.calls import At, VmAt, hold
 
 MakeVm = Callable[..., Vm]
@@ -22,8 +22,8 @@ def make_vm(kvm: Kvm) -> Iterator[MakeVm]:
     """Makes VMs that are closed at the test's end."""
     made: list[Vm] = []
 
-    def make(vcpus: int = 1) -> Vm:
-        made.append(kvm.create_vm(vcpus))
+    def make(vcpus: int = 1, features: tuple[int, ...] = PSCI_0_2) -> Vm:
+        made.append(kvm.create_vm(vcpus, features=features))
         return made[-1]
 
     yield make

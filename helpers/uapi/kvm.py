@@ -25,6 +25,9 @@ ffi.cdef(
     struct kvm_vcpu_init { uint32_t target; uint32_t features[7]; };
     struct kvm_device_attr { uint32_t flags; uint32_t group; uint64_t attr; uint64_t addr; };
     struct kvm_smccc_filter { uint32_t base; uint32_t nr_functions; uint8_t action; uint8_t pad[15]; };
+    struct kvm_create_device { uint32_t type; uint32_t fd; uint32_t flags; };
+    struct kvm_mp_state { uint32_t mp_state; };
+    struct kvm_signal_mask_head { uint32_t len; };
     struct kvm_reg_list_head { uint64_t n; };
     struct kvm_enable_cap { uint32_t cap; uint32_t flags; uint64_t args[4]; uint8_t pad[64]; };
     struct kvm_run_mmio {   /* struct kvm_run up to the end of its mmio member */
@@ -69,25 +72,44 @@ KVM_GET_VCPU_MMAP_SIZE = io(KVMIO, 0x04)
 KVM_CREATE_VCPU = io(KVMIO, 0x41)
 KVM_SET_USER_MEMORY_REGION = iow(KVMIO, 0x46, ffi.sizeof("struct kvm_userspace_memory_region"))
 KVM_RUN = io(KVMIO, 0x80)
+KVM_SET_SIGNAL_MASK = iow(KVMIO, 0x8B, ffi.sizeof("struct kvm_signal_mask_head"))
+KVM_SET_MP_STATE = iow(KVMIO, 0x99, ffi.sizeof("struct kvm_mp_state"))
 KVM_ENABLE_CAP = iow(KVMIO, 0xA3, ffi.sizeof("struct kvm_enable_cap"))
 KVM_GET_ONE_REG = iow(KVMIO, 0xAB, ffi.sizeof("struct kvm_one_reg"))
 KVM_SET_ONE_REG = iow(KVMIO, 0xAC, ffi.sizeof("struct kvm_one_reg"))
 KVM_ARM_VCPU_INIT = iow(KVMIO, 0xAE, ffi.sizeof("struct kvm_vcpu_init"))
 KVM_ARM_PREFERRED_TARGET = ior(KVMIO, 0xAF, ffi.sizeof("struct kvm_vcpu_init"))
 KVM_GET_REG_LIST = iowr(KVMIO, 0xB0, ffi.sizeof("struct kvm_reg_list_head"))
+KVM_ARM_VCPU_FINALIZE = iow(KVMIO, 0xC2, ffi.sizeof("int"))
+KVM_CREATE_DEVICE = iowr(KVMIO, 0xE0, ffi.sizeof("struct kvm_create_device"))
 KVM_SET_DEVICE_ATTR = iow(KVMIO, 0xE1, ffi.sizeof("struct kvm_device_attr"))
 KVM_HAS_DEVICE_ATTR = iow(KVMIO, 0xE3, ffi.sizeof("struct kvm_device_attr"))
 
 KVM_API_VERSION = 12
+KVM_CAP_ARM_PMU_V3 = 126
+KVM_CAP_ARM_SVE = 170
 KVM_CAP_ARM_HVC_FW_REG_BMAP = 207
 """The number in the RFC; mainline gave it to KVM_CAP_VM_GPA_BITS, which no arm64 kernel answers."""
 
 KVM_EXIT_MMIO = 6
 KVM_EXIT_HYPERCALL = 3
 
+KVM_MP_STATE_STOPPED = 5
 KVM_ARM_VCPU_POWER_OFF = 0
 KVM_ARM_VCPU_PSCI_0_2 = 2
 
+KVM_ARM_VCPU_PMU_V3 = 3
+KVM_ARM_VCPU_SVE = 4
+
+KVM_DEV_TYPE_ARM_VGIC_V3 = 7
+KVM_DEV_ARM_VGIC_GRP_ADDR = 0
+KVM_DEV_ARM_VGIC_GRP_CTRL = 4
+KVM_DEV_ARM_VGIC_CTRL_INIT = 0
+KVM_VGIC_V3_ADDR_TYPE_DIST = 2
+KVM_VGIC_V3_ADDR_TYPE_REDIST = 3
+
+KVM_ARM_VCPU_PMU_V3_CTRL = 0
+KVM_ARM_VCPU_PMU_V3_INIT = 1
 KVM_ARM_VCPU_PVTIME_CTRL = 2
 KVM_ARM_VCPU_PVTIME_IPA = 0
 

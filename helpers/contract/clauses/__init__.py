@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from helpers.contract.clauses import access, calls, capability, defaults, limits, lock
+from helpers.contract.clauses import access, calls, capability, defaults, limits, lock, run
 from helpers.contract.clauses.base import Clause, Standing
 
 __all__ = ["CHAPTERS", "CLAUSES", "Clause", "Standing"]
@@ -13,6 +13,7 @@ CHAPTERS = {
     "defaults": defaults.CLAUSES,
     "limits": limits.CLAUSES,
     "lock": lock.CLAUSES,
+    "run": run.CLAUSES,
     "access": access.CLAUSES,
     "hypercalls": calls.CLAUSES,
 }

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The ways in which KVM_RUN can end early, and whether each counts as a run."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from helpers.batch import Batch
+from helpers.contract.registers import RFC_V3, Dialect
+from helpers.kvm import MEMORY_SIZE, PSCI_0_2, Vcpu
+from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
+
+_SIGUSR1 = 10
+_POWERED_OFF_MS = 300
+"""How long a powered-off vCPU is left in KVM_RUN before it is interrupted."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way. ``make`` does it on a vCPU and gives KVM_RUN's errno, which must be ``error``.
+
+    ``locks`` says whether it fixes the registers; ``rfc_locks`` the same for the RFC, None where that leaves it
+    open: it marks the VM as started after whatever checks its base makes before the run.
+    """
+
+    name: str
+    make: Callable[[Vcpu], int]
+    error: int
+    locks: bool
+    rfc_locks: bool | None
+    features: tuple[int, ...] = PSCI_0_2
+    capability: tuple[str, int] | None = None
+    """What the kernel must offer: the name and number of a capability that is not 0."""
+
+    def fixes(self, dialect: Dialect) -> bool | None:
+        """Whether it fixes the registers in ``dialect``; None where either is right."""
+        return self.rfc_locks if dialect is RFC_V3 else self.locks
+
+
+def _run(batch: Batch, vcpu: Vcpu, argument: int = 0) -> int:
+    done = batch.ioctl("KVM_RUN", vcpu.fd, uapi.KVM_RUN, argument)
+    batch.run()
+    return done.errno
+
+
+def _with_argument(vcpu: Vcpu) -> int:
+    return _run(vcpu.vm.batch(), vcpu, argument=1)
+
+
+def _not_initialised(vcpu: Vcpu) -> int:
+    return vcpu.vm.create_vcpu(features=None).try_run()
+
+
+def _plain(vcpu: Vcpu) -> int:
+    return vcpu.try_run()
+
+
+def _immediate_exit(vcpu: Vcpu) -> int:
+    return vcpu.immediate_exit()
+
+
+def _pending_signal(vcpu: Vcpu) -> int:
+    """A signal that the thread blocks, sent to itself; KVM_RUN's own mask lets it through."""
+    batch = vcpu.vm.batch()
+    program = batch.program
+    blocked = program.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1))
+    before, at_once = program.scratch(8), program.scratch(16)
+    none_blocked = program.scratch_bytes(struct.pack("<IQ", 8, 0))
+    program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_BLOCK, blocked, before, 8)
+    process, thread = program.syscall(syscalls.GETPID), program.syscall(syscalls.GETTID)
+    program.syscall(syscalls.TGKILL, process, thread, _SIGUSR1)
+    masked = batch.ioctl("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, none_blocked)
+    done = batch.ioctl("KVM_RUN", vcpu.fd, uapi.KVM_RUN)
+    unmasked = batch.ioctl("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, 0)
+    program.syscall(syscalls.RT_SIGTIMEDWAIT, blocked, 0, at_once, 8)
+    program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_SETMASK, before, 0, 8)
+    batch.run()
+    masked.ok()
+    unmasked.ok()
+    return done.errno
+
+
+def power_off(vcpu: Vcpu) -> None:
+    """KVM_SET_MP_STATE: the vCPU waits to be turned on. Raises KvmError."""
+    batch = vcpu.vm.batch()
+    state = batch.program.scratch_bytes(uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED))
+    done = batch.ioctl("KVM_SET_MP_STATE", vcpu.fd, uapi.KVM_SET_MP_STATE, state)
+    batch.run()
+    done.ok()
+
+
+def _powered_off(vcpu: Vcpu) -> int:
+    """The vCPU sleeps in KVM_RUN until the executor's deadline interrupts it."""
+    power_off(vcpu)
+    batch = vcpu.vm.batch()
+    batch.program.deadline_ms = _POWERED_OFF_MS
+    return _run(batch, vcpu)
+
+
+def _memory_gone(vcpu: Vcpu) -> int:
+    """The guest's memory cannot be accessed by the process that runs it."""
+    batch = vcpu.vm.batch()
+    batch.program.syscall(syscalls.MPROTECT, vcpu.vm.memory, MEMORY_SIZE, 0)
+    done = batch.ioctl("KVM_RUN", vcpu.fd, uapi.KVM_RUN)
+    batch.program.syscall(syscalls.MPROTECT, vcpu.vm.memory, MEMORY_SIZE, 3)
+    batch.run()
+    return done.errno
+
+
+_SVE, _PMU = ("KVM_CAP_ARM_SVE", uapi.KVM_CAP_ARM_SVE), ("KVM_CAP_ARM_PMU_V3", uapi.KVM_CAP_ARM_PMU_V3)
+WITH_SVE = (*PSCI_0_2, uapi.KVM_ARM_VCPU_SVE)
+WITH_PMU = (*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3)
+
+WITH_ARGUMENT = Run("argument_1", _with_argument, errno.EINVAL, locks=False, rfc_locks=False)
+NOT_INITIALISED = Run("not_initialised", _not_initialised, errno.ENOEXEC, locks=False, rfc_locks=None)
+SVE_NOT_FINALISED = Run("sve_not_finalised", _plain, errno.EPERM, False, None, WITH_SVE, _SVE)
+PMU_NOT_INITIALISED = Run("pmu_not_initialised", _plain, errno.EINVAL, False, None, WITH_PMU, _PMU)
+PLAIN = Run("guest_ran", _plain, 0, locks=True, rfc_locks=True)
+IMMEDIATE_EXIT = Run("immediate_exit", _immediate_exit, errno.EINTR, locks=True, rfc_locks=True)
+PENDING_SIGNAL = Run("pending_signal", _pending_signal, errno.EINTR, locks=True, rfc_locks=True)
+POWERED_OFF = Run("powered_off", _powered_off, errno.EINTR, locks=True, rfc_locks=True)
+MEMORY_GONE = Run("memory_gone", _memory_gone, errno.EFAULT, locks=True, rfc_locks=True)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""vCPUs that come late, and vCPUs that begin anew: the registers are the VM's, not theirs."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import EINVAL, Comparison
+from helpers.contract.probe import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import MEMORY_IPA, PSCI_0_2
+from helpers.smccc import Call
+from suites.conftest import MakeVm
+from suites.run.conftest import compare_fixed, compare_open, fill
+from suites.run.runs import power_off
+from suites.view import compare_view
+
+HELD = pytest.mark.parametrize("held", ["empty", "full"])
+WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
+CPU_ON = 0xC4000003
+
+
+@WHEN
+@HELD
+@pytest.mark.clause("RUN-7")
+@pytest.mark.parametrize("late", ["made", "initialised"])
+def test_late_vcpu(
+    late: str, held: str, when: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm
+) -> None:
+    """A vCPU made, or initialised, after the registers were written, before or after the other one ran."""
+    vm = make_vm()
+    if late == "initialised":
+        vm.create_vcpu(features=None)
+    values, comparison = fill(vm, registers, held), Comparison()
+    if when == "after_run":
+        vm.vcpu.try_run()
+    if late == "made":
+        vm.create_vcpu()
+    else:
+        comparison.error("KVM_ARM_VCPU_INIT", 0, vm.vcpus[1].try_init())
+    text = f"with vCPU 1 {late} {when.replace('_', ' ')}"
+    if when == "before_run":
+        compare_open(comparison, vm.vcpus, registers, values, text)
+    compare_view(comparison, vm.vcpus[1], contract, values, text)
+    compare_fixed(comparison, vm.vcpus, registers, values, f"{text}, and run")
+    comparison.done()
+
+
+@WHEN
+@HELD
+@pytest.mark.clause("RUN-8")
+@pytest.mark.parametrize("again", [0, 1], ids=["vcpu0_again", "vcpu1_again"])
+def test_initialised_again(
+    again: int, held: str, when: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm
+) -> None:
+    """KVM_ARM_VCPU_INIT a second and third time, refused in between, of the vCPU that ran or of the other."""
+    vm = make_vm(2)
+    values, comparison, vcpu = fill(vm, registers, held), Comparison(), vm.vcpus[again]
+    if when == "after_run":
+        vm.vcpu.try_run()
+        # Completes the store that the guest left with: the next KVM_RUN would, and skip an instruction of the new life.
+        vm.vcpu.immediate_exit()
+    for features, error in ((PSCI_0_2, 0), ((), EINVAL), (PSCI_0_2, 0)):
+        comparison.error(f"KVM_ARM_VCPU_INIT again with features {features}", error, vcpu.try_init(features))
+        text = f"after KVM_ARM_VCPU_INIT again with features {features}, {when.replace('_', ' ')}"
+        if when == "before_run":
+            compare_open(comparison, vm.vcpus, registers, values, text)
+        else:
+            compare_fixed(comparison, vm.vcpus, registers, values, text)
+    compare_view(comparison, vcpu, contract, values, "after all this")
+    compare_fixed(comparison, vm.vcpus, registers, values, "after all this")
+    comparison.done()
+
+
+@HELD
+@pytest.mark.clause("RUN-8")
+def test_owed_reset(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm) -> None:
+    """The guest turns a vCPU on: the reset that it is owed is made by the next ONE_REG and touches no register."""
+    vm = make_vm(2)
+    values, comparison = fill(vm, registers, held), Comparison()
+    power_off(vm.vcpus[1])
+    result = guests.call(vm.vcpu, Call(CPU_ON, (1, MEMORY_IPA, 0)))
+    comparison.value("x0 of CPU_ON for vCPU 1", 0, result.x[0])
+    compare_fixed(comparison, [vm.vcpus[1], vm.vcpu], registers, values, "after CPU_ON")
+    compare_view(comparison, vm.vcpus[1], contract, values, "on the vCPU that was turned on")
+    compare_fixed(comparison, vm.vcpus, registers, values, "after it ran")
+    comparison.done()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A vCPU whose first KVM_RUN was refused is put right and run."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from helpers.contract.check import Comparison
+from helpers.contract.probe import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import Vcpu
+from helpers.uapi import kvm as uapi
+from suites.run import runs
+from suites.run.conftest import MakeFor, compare_fixed, fill
+from suites.view import compare_view
+
+
+def _finalise_sve(vcpu: Vcpu) -> int:
+    batch = vcpu.vm.batch()
+    feature = batch.program.scratch_bytes(struct.pack("<i", uapi.KVM_ARM_VCPU_SVE))
+    done = batch.ioctl("KVM_ARM_VCPU_FINALIZE", vcpu.fd, uapi.KVM_ARM_VCPU_FINALIZE, feature)
+    batch.run()
+    return done.errno
+
+
+def _init_pmu(vcpu: Vcpu) -> int:
+    batch = vcpu.vm.batch()
+    done = batch.device_attr(
+        "PMU init", vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT, b""
+    )
+    batch.run()
+    return done.errno
+
+
+@pytest.mark.parametrize(
+    ("run", "mend"),
+    [
+        pytest.param(runs.SVE_NOT_FINALISED, _finalise_sve, marks=pytest.mark.clause("RUN-2"), id="sve"),
+        pytest.param(runs.PMU_NOT_INITIALISED, _init_pmu, marks=pytest.mark.clause("RUN-3"), id="pmu"),
+    ],
+)
+def test_mended(
+    run: runs.Run, mend: Callable[[Vcpu], int], registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
+) -> None:
+    """Twice refused, then mended: it runs, the guest sees what was written between, and the registers are fixed."""
+    vm, comparison = make_for(run), Comparison()
+    for _ in range(2):
+        comparison.error(f"KVM_RUN {run.name}", run.error, run.make(vm.vcpu))
+    if run.fixes(contract.dialect) is None:
+        pytest.skip(f"not applicable, because {contract.dialect.name} leaves open whether {run.name} is a run")
+    values = fill(vm, registers, "empty")
+    comparison.error("mending it", 0, mend(vm.vcpu))
+    compare_view(comparison, vm.vcpu, contract, values, f"after {run.name} was mended")
+    compare_fixed(comparison, vm.vcpus, registers, values, f"after {run.name} was mended and ran")
+    comparison.done()
+
+
+@pytest.mark.clause("LIST-5")
+def test_reg_list_of_unfinalised(make_for: MakeFor) -> None:
+    """KVM_GET_REG_LIST gives EPERM, with and without room and with n that cannot be read; finalised, it answers."""
+    vm, comparison = make_for(runs.SVE_NOT_FINALISED), Comparison()
+    batch = vm.batch()
+    zero, room = batch.program.scratch(8), batch.program.scratch_bytes(struct.pack("<Q", 4096) + bytes(8 * 4096))
+    made = [(what, batch.ioctl("", vm.vcpu.fd, uapi.KVM_GET_REG_LIST, at))
+            for what, at in (("no room", zero), ("room", room), ("n at NULL", 0))]  # fmt: skip
+    numbers = [batch.program.peek(zero, 8), batch.program.peek(room, 8)]
+    answer = batch.run()
+    for what, done in made:
+        comparison.error(f"KVM_GET_REG_LIST with {what}, SVE not finalised", errno.EPERM, done.errno)
+    for ref, was in zip(numbers, (0, 4096), strict=True):
+        comparison.value("n after it", was, int.from_bytes(answer[ref].data, "little"))
+    comparison.error("KVM_ARM_VCPU_FINALIZE", 0, _finalise_sve(vm.vcpu))
+    comparison.that(bool(vm.vcpu.reg_list()), "KVM_GET_REG_LIST, SVE finalised", "registers", "none")
+    comparison.done()

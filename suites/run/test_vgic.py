@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The same with an in-kernel interrupt controller: when it is ready, and when it is not."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from helpers.batch import RegisterId
+from helpers.contract.check import EBUSY, Comparison
+from helpers.contract.probe import Probe
+from helpers.contract.registers import RFC_V3, Register
+from helpers.executor.program import Program
+from helpers.kvm import Kvm, Vcpu, Vm, error_name
+from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
+from suites.run.conftest import compare_fixed, compare_open, fill
+from suites.view import compare_view
+
+DISTRIBUTOR, REDISTRIBUTORS = 0x0800_0000, 0x080A_0000
+"""Guest physical addresses where the guest has no memory."""
+HELD = pytest.mark.parametrize("held", ["empty", "full"])
+
+
+@dataclass
+class Vgics:
+    """Makes GICv3s and closes them."""
+
+    kvm: Kvm
+    made: list[int] = field(default_factory=list)
+
+    def create(self, vm: Vm) -> int:
+        """KVM_CREATE_DEVICE: the device's fd, without addresses."""
+        batch = vm.batch()
+        at = batch.program.scratch_bytes(uapi.pack("kvm_create_device", type=uapi.KVM_DEV_TYPE_ARM_VGIC_V3))
+        done = batch.ioctl("KVM_CREATE_DEVICE", vm.fd, uapi.KVM_CREATE_DEVICE, at)
+        written = batch.program.peek(at + uapi.offset("kvm_create_device", "fd"), 4)
+        answer = batch.run()
+        if done.errno:
+            why = error_name(done.errno)
+            pytest.skip(f"not applicable, because this KVM makes no in-kernel GICv3 (KVM_CREATE_DEVICE: {why})")
+        self.made.append(int.from_bytes(answer[written].data, "little"))
+        return self.made[-1]
+
+    def set_up(self, vm: Vm) -> None:
+        """A GICv3 that is ready to run."""
+        device, batch = self.create(vm), vm.batch()
+        for group, attr, address in (
+            (uapi.KVM_DEV_ARM_VGIC_GRP_ADDR, uapi.KVM_VGIC_V3_ADDR_TYPE_DIST, DISTRIBUTOR),
+            (uapi.KVM_DEV_ARM_VGIC_GRP_ADDR, uapi.KVM_VGIC_V3_ADDR_TYPE_REDIST, REDISTRIBUTORS),
+            (uapi.KVM_DEV_ARM_VGIC_GRP_CTRL, uapi.KVM_DEV_ARM_VGIC_CTRL_INIT, 0),
+        ):
+            what = f"vGIC attribute {group}.{attr}"
+            done = batch.device_attr(what, device, uapi.KVM_SET_DEVICE_ATTR, group, attr, address.to_bytes(8, "little"))
+        batch.run()
+        done.ok()
+
+    def close(self) -> None:
+        """Closes them all."""
+        program = Program()
+        for device in self.made:
+            program.close(device)
+        if self.kvm.alive:
+            self.kvm.subject.run(program)
+
+
+@pytest.fixture
+def vgics(kvm: Kvm) -> Iterator[Vgics]:
+    """Closed before the VMs that they belong to."""
+    made = Vgics(kvm)
+    yield made
+    made.close()
+
+
+@HELD
+@pytest.mark.clause("RUN-6", "RUN-10")
+def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
+    """Writable until the run, fixed after it; no vCPU can be made from the vGIC's initialisation on."""
+    vm, comparison = make_vm(2), Comparison()
+    vgics.set_up(vm)
+    values = fill(vm, registers, held)
+    comparison.error("KVM_CREATE_VCPU with an initialised vGIC", EBUSY, vm.try_create_vcpu()[1])
+    compare_open(comparison, vm.vcpus, registers, values, "with a vGIC, before a run")
+    compare_view(comparison, vm.vcpus[1], contract, values, "with a vGIC")
+    comparison.error("KVM_CREATE_VCPU after a run", EBUSY, vm.try_create_vcpu()[1])
+    compare_fixed(comparison, vm.vcpus, registers, values, "with a vGIC, after a run")
+    comparison.done()
+
+
+def _compare_dead(comparison: Comparison, vcpu: Vcpu, registers: tuple[Register, ...], what: str) -> None:
+    asked = [*registers, RegisterId("an unknown index", registers[-1].id | 0x8000), RegisterId("no arm64 register", 0)]
+    batch = vcpu.vm.batch()
+    done = [(r, batch.get(vcpu, r, memory=0xA5A5), batch.set(vcpu, r, 0)) for r in asked]
+    unreadable = batch.ioctl("", vcpu.fd, uapi.KVM_SET_ONE_REG, 0)
+    batch.run()
+    for register, get, put in done:
+        comparison.error(f"KVM_GET_ONE_REG of {register.name} on {what} of a dead VM", errno.EIO, get.errno)
+        comparison.value("the memory given to it", 0xA5A5, get.memory)
+        comparison.error(f"KVM_SET_ONE_REG of {register.name} on {what} of a dead VM", errno.EIO, put.errno)
+    comparison.error(f"KVM_SET_ONE_REG with an argument at NULL on {what} of a dead VM", errno.EIO, unreadable.errno)
+
+
+@pytest.mark.clause("RUN-9")
+def test_not_ready(registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
+    """A vGIC without addresses: the first run kills the VM, and from then on every ONE_REG gives EIO."""
+    if contract.dialect is RFC_V3:
+        pytest.skip("not applicable, because rfc-v3 leaves it to the kernel that it is applied to")
+    vm, other, comparison = make_vm(2), make_vm(), Comparison()
+    blank = vm.create_vcpu(features=None)
+    vgics.create(vm)
+    values = fill(other, registers, "empty")
+    comparison.error("KVM_RUN with a vGIC without addresses", errno.ENXIO, vm.vcpu.try_run())
+    for vcpu, what in ((vm.vcpu, "the vCPU"), (vm.vcpus[1], "another vCPU"), (blank, "a vCPU not initialised")):
+        _compare_dead(comparison, vcpu, registers, what)
+    compare_open(comparison, other.vcpus, registers, values, "of another VM")
+    comparison.done()
