@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -15,13 +15,19 @@ from helpers.contract.clauses import CLAUSES
 from helpers.contract.probe import Probe, probe
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm
+from helpers.progress import Progress
 from helpers.results.html import prepare_html
 from helpers.results.plugin import Recorder
 from helpers.results.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
-from helpers.subjects.base import Subject
+from helpers.subjects.base import GivenUp, KernelDied, Subject
+from helpers.subjects.lineup import Lineup
 from helpers.subjects.planted import OWN_DIALECT
+
+LINEUP = pytest.StashKey[Lineup]()
+TEARDOWN_SECONDS = 5.0
+"""What closing a test's VMs may take when the test itself used up its time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,11 +55,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FAULT",
         help="plant FAULT (faults/catalogue.py) in the kernel, to see which tests notice it; repeatable",
     )
+    group.addoption(
+        "--test-deadline",
+        type=_seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="what a test may take before its kernel is started afresh (default: 20)",
+    )
+    group.addoption(
+        "--boot-deadline",
+        type=_seconds,
+        default=choose.BOOT_SECONDS,
+        metavar="SECONDS",
+        help="what a kernel may take to boot; one that prints nothing for a quarter of it hangs (default: 180)",
+    )
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
 
 
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 86400:
+        raise ValueError
+    return value
 
 
 def _labels(config: pytest.Config) -> tuple[str, ...]:
@@ -61,14 +84,16 @@ def _labels(config: pytest.Config) -> tuple[str, ...]:
     return choose.labels(config.getoption("--kernel"), dialect=dialect, faults=config.getoption("--plant"))
 
 
-def _subject(config: pytest.Config, label: str, warm: dict[str, Subject]) -> Subject:
+def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
-    return choose.subject(label, mirror=mirror, progress=_progress, warm=warm)
+    means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"))
+    return Lineup(lambda label, warm: choose.subject(label, means, warm))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Finds every kernel before the first test, so that a wrong name costs nothing that was measured."""
+    config.stash[LINEUP] = _lineup(config)
     if hasattr(config, "workerinput"):
         return
     reports = config.getoption("--reports")
@@ -82,9 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _check_subjects(config: pytest.Config) -> None:
     try:
         build.build_all()
-        unused: dict[str, Subject] = {}
         for label in _labels(config):
-            _subject(config, label, unused)
+            config.stash[LINEUP].get(label)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     except HarnessError as error:
@@ -99,28 +123,80 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[dict[str, Subject]]:
-    """The machines in which something is planted: one boot serves every fault."""
-    machines: dict[str, Subject] = {}
-    yield machines
-    for machine in machines.values():
-        machine.close()
-
-
-@pytest.fixture(scope="session")
-def subject(request: pytest.FixtureRequest, warm: dict[str, Subject]) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """The kernel under test, started."""
     label = getattr(request, "param", None) or _labels(request.config)[0]
-    found = _subject(request.config, label, warm)
-    try:
-        found.start()
-        Kvm(found, guests.load_image(build.GUEST))
-    except HarnessError as error:
-        found.close()
-        _give_up(request.config, label, error)
-        raise
+    found = _started(request.session, label)
     yield found
     found.close()
+
+
+def _started(session: pytest.Session, label: str) -> Subject:
+    """The subject with KVM in it; the next ones begin to boot meanwhile."""
+    lineup = session.config.stash[LINEUP]
+    found: Subject | None = None
+    try:
+        found = lineup.get(label)
+        found.launch()
+        if not hasattr(session.config, "workerinput"):
+            lineup.launch_after(label, _in_use(session))
+        Kvm(found, guests.load_image(build.GUEST))
+    except HarnessError as error:
+        if found is not None:
+            found.close()
+        _give_up(session.config, label, error)
+        raise
+    return found
+
+
+def _in_use(session: pytest.Session) -> list[str]:
+    """The subjects of the collected tests, in their order."""
+    parameters = [getattr(item, "callspec", None) for item in session.items]
+    return list(dict.fromkeys(p.params["subject"] for p in parameters if p and "subject" in p.params))
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Boots before the first test: what goes wrong is said once, and the person sees what is waited for."""
+    config = session.config
+    if only_shows(config) or hasattr(config, "workerinput") or config.pluginmanager.has_plugin("dsession"):
+        return
+    labels = _labels(config)
+    if len(labels) == 1 and any(map(_needs_subject, session.items)):
+        with contextlib.suppress(HarnessError):
+            _started(session, labels[0])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """However the session ended, no virtual machine stays."""
+    if LINEUP in config.stash:
+        config.stash[LINEUP].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The test's time begins, and so do the last words of a kernel that it kills."""
+    if _needs_subject(item):
+        with contextlib.suppress(HarnessError):
+            _subject_of(item).begin_test(item.config.getoption("--test-deadline"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Whatever the test took, its VMs are closed."""
+    if _needs_subject(item):
+        with contextlib.suppress(HarnessError):
+            _subject_of(item).begin_teardown(TEARDOWN_SECONDS)
+
+
+def _needs_subject(item: pytest.Item) -> bool:
+    return is_suite(item.nodeid) and "subject" in getattr(item, "fixturenames", ())
+
+
+def _subject_of(item: pytest.Item) -> Subject:
+    """The subject of a test, perhaps not started. Raises HarnessError, as its own fixture will again."""
+    callspec = getattr(item, "callspec", None)
+    label = callspec.params.get("subject") if callspec else None
+    return item.config.stash[LINEUP].get(label or _labels(item.config)[0])
 
 
 def _give_up(config: pytest.Config, label: str, error: HarnessError) -> None:
@@ -146,7 +222,15 @@ def kvm(subject: Subject, _opened: dict[str, Kvm]) -> Kvm:
 @pytest.fixture(scope="session")
 def contract(subject: Subject) -> Probe:
     """What the subject's kernel speaks, found by asking."""
-    return probe(Kvm(subject, guests.load_image(build.GUEST)))
+    image = guests.load_image(build.GUEST)
+    try:
+        try:
+            return probe(Kvm(subject, image))
+        except KernelDied:
+            return probe(Kvm(subject, image))
+    except KernelDied as died:
+        what = f"The kernel of {subject.label} died twice while it was asked what it speaks"
+        raise HarnessError(what, why=died.how, cure=f"Its console ended with:\n{died.last_words}") from None
 
 
 @pytest.fixture(autouse=True)
@@ -192,12 +276,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """A harness error is told from a failure, in one sentence."""
+    """A harness error is told from a failure, and both it and a kernel's death are told without a traceback."""
     report = yield
-    if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
-        text = str(call.excinfo.value)
-        report.user_properties = [*report.user_properties, ("harness_error", text)]
-        report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {text}"
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, HarnessError):
+        report.user_properties = [*report.user_properties, ("harness_error", str(error))]
+        report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
+    elif isinstance(error, KernelDied):
+        report.user_properties = [*report.user_properties, ("kernel_died", error.how)]
+        report.longrepr = str(error)
+    if isinstance(error, GivenUp) and len(_labels(item.config)) == 1:
+        item.session.shouldstop = str(error)
     return report
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from helpers.contract.probe import probe
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm
+from helpers.progress import Progress
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
 from helpers.subjects.choose import Wanted, labels, wanted
@@ -22,7 +22,7 @@ KERNEL = "debian:stable"
 
 
 def planted(label: str, warm: dict[str, Subject]) -> Kvm:
-    subject = choose.subject(label, mirror=None, progress=lambda text: print(text, file=sys.stderr), warm=warm)
+    subject = choose.subject(label, choose.Means(None, Progress()), warm)
     return Kvm(subject, guests.load_image(build.GUEST))
 
 
@@ -65,7 +65,7 @@ def test_unknown_fault(warm: dict[str, Subject]) -> None:
 
 def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:
     with pytest.raises(UsageError, match="this machine"):
-        choose.subject("local speaking rfc-v3", mirror=None, progress=print)
+        choose.subject("local speaking rfc-v3", choose.Means(None, Progress()))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ def outcome_of(report: pytest.TestReport) -> str:
     """The outcome of one phase. Only a call can fail; an expected failure is a failure all the same."""
     if "harness_error" in properties(report):
         return ERROR
+    if "kernel_died" in properties(report):
+        # Whatever phase it was in: the setup of a test makes system calls as well.
+        return FAILED
     if hasattr(report, "wasxfail"):
         return FAILED if report.skipped else PASSED
     if report.passed:

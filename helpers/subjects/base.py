@@ -16,8 +16,17 @@ class Subject(Protocol):
     generation: int
     """Counts starts: what a program opened is gone when this has changed."""
 
+    def launch(self) -> None:
+        """Begins to start the subject without waiting for it; ``start`` waits."""
+
     def start(self) -> None:
         """Makes the subject answer. Raises HarnessError when it cannot be made to."""
+
+    def begin_test(self, seconds: float) -> None:
+        """A test begins: its programs have so long in all, and its last words begin here."""
+
+    def begin_teardown(self, seconds: float) -> None:
+        """The test is over; what cleans up after it has at least so long."""
 
     def run(self, program: Program) -> Answer:
         """Runs one program. Raises KernelDied, or HarnessError when the way to it broke."""
@@ -41,11 +50,11 @@ class KernelDied(Exception):
         self.subject, self.how, self.last_words = subject, how, last_words
 
     def __str__(self) -> str:
-        return f"The kernel of {self.subject} died: {self.how}. Its console ended with:\n{self.last_words}"
+        return (
+            f"The kernel of {self.subject} died: {self.how}. "
+            f"Its console since this test began:\n{self.last_words}"
+        )
 
 
-def smoke(subject: Subject) -> None:
-    """One empty program: answered by any executor that is alive."""
-    answer = subject.run(Program())
-    if answer.results:
-        raise HarnessError(f"{subject.label} answered an empty program with results")
+class GivenUp(HarnessError):
+    """The subject ended so often that it is not started again."""

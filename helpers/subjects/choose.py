@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from helpers import build
 from helpers.errors import UsageError
+from helpers.progress import Progress
 from helpers.subjects.base import Subject
 from helpers.subjects.kernels import resolve_kernel
 from helpers.subjects.local import Local, local_kvm_possible
 from helpers.subjects.planted import NO_FAULT, OWN_DIALECT, Planted, module_for
-from helpers.subjects.qemu import Qemu, qemu_path
+from helpers.subjects.qemu import BOOT_SECONDS, Qemu, qemu_path
+from helpers.subjects.remote import Remote
 
 DEFAULT_KERNEL = "debian:stable"
 
@@ -66,32 +68,40 @@ def wanted(label: str) -> Wanted:
     return Wanted(kernel, dialect or OWN_DIALECT, fault)
 
 
-def subject(
-    label: str, *, mirror: str | None, progress: Callable[[str], None], warm: dict[str, Subject] | None = None
-) -> Subject:
+@dataclass(frozen=True)
+class Means:
+    """What subjects are made with: where kernels come from, who hears of it, how long a boot may take (s)."""
+
+    mirror: str | None
+    progress: Progress
+    boot_seconds: float = BOOT_SECONDS
+
+
+def subject(label: str, means: Means, warm: dict[str, Subject] | None = None) -> Subject:
     """The subject for a label, not started. Raises UsageError, HarnessError.
 
     ``warm`` keeps the machines in which something is planted: the next fault takes the machine of the one before.
     """
     asked = wanted(label)
     if asked.label == asked.kernel:
-        return _kernel(asked.kernel, False, mirror, progress)
+        return _kernel(asked.kernel, False, means)
     known = {} if warm is None else warm
     if asked.kernel not in known:
-        known[asked.kernel] = _kernel(asked.kernel, True, mirror, progress)
+        known[asked.kernel] = _kernel(asked.kernel, True, means)
     fault = asked.fault.partition(",")[0] or NO_FAULT
     return Planted(known[asked.kernel], dialect=asked.dialect, fault=fault, label=label, keep=warm is not None)
 
 
-def _kernel(label: str, planted: bool, mirror: str | None, progress: Callable[[str], None]) -> Subject:
+def _kernel(label: str, planted: bool, means: Means) -> Subject:
     if label == "local":
         if planted:
             what = "Nothing is ever planted in the kernel of this machine"
             raise UsageError(what, cure="Choose a kernel to boot in QEMU, such as --kernel=debian:stable")
         return Local(build.native_path())
     qemu_path()
-    kernel = resolve_kernel(label, cache=cache_directory(), mirror=mirror, progress=progress)
+    say = means.progress.line
+    kernel = resolve_kernel(label, cache=cache_directory(), mirror=means.mirror, progress=say)
     if planted:
-        module = module_for(kernel, mirror=mirror, progress=progress)
+        module = module_for(kernel, mirror=means.mirror, progress=say)
         kernel = replace(kernel, modules=(*kernel.modules, module))
-    return Qemu(kernel, build.INIT)
+    return Remote(Qemu(kernel, build.INIT, start_seconds=means.boot_seconds), means.progress.waiting)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import time
 from pathlib import Path
 
 from helpers.errors import HarnessError
@@ -28,6 +30,10 @@ class Local:
         self.generation = 1
         self._shared_object = shared_object
         self._native: Native | None = None
+        self._until = math.inf
+
+    def launch(self) -> None:
+        """There is nothing to wait for."""
 
     def start(self) -> None:
         """Raises HarnessError when /dev/kvm is missing or may not be opened."""
@@ -52,7 +58,16 @@ class Local:
         if self._native is None:
             self.start()
         assert self._native is not None
-        return wire.decode(program, self._native.run(wire.encode(program)))
+        left = min(self._until - time.monotonic(), program.deadline_ms / 1000)
+        return wire.decode(program, self._native.run(wire.encode(program, deadline_ms=max(1, int(left * 1000)))))
+
+    def begin_test(self, seconds: float) -> None:
+        """A test begins: blocked calls of its programs are interrupted after so long."""
+        self._until = time.monotonic() + seconds
+
+    def begin_teardown(self, seconds: float) -> None:
+        """What cleans up after it has at least so long."""
+        self._until = max(self._until, time.monotonic() + seconds)
 
     @property
     def alive(self) -> bool:

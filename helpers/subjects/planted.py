@@ -42,6 +42,18 @@ class Planted:
         """Whether it is started."""
         return self._inner.alive
 
+    def launch(self) -> None:
+        """Begins to start the kernel underneath."""
+        self._inner.launch()
+
+    def begin_test(self, seconds: float) -> None:
+        """A test begins."""
+        self._inner.begin_test(seconds)
+
+    def begin_teardown(self, seconds: float) -> None:
+        """The test is over."""
+        self._inner.begin_teardown(seconds)
+
     def start(self) -> None:
         """Makes it answer, with what was asked for planted. Raises HarnessError."""
         self._inner.start()

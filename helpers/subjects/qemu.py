@@ -4,38 +4,33 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
+import signal
 import socket
-import struct
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from helpers.errors import HarnessError
-from helpers.executor import wire
-from helpers.executor.program import Answer, Program
-from helpers.subjects.base import KernelDied, smoke
+from helpers.subjects import console
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
+from helpers.subjects.remote import End
+from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
-BOOT_SECONDS = 120
+BOOT_SECONDS = 180.0
 """Debian's kernel takes 3 s here; a loaded CI machine is slower, a hang is for ever."""
-GRACE_SECONDS = 20
-"""What an answer may take past the program's own deadline."""
 CPU = "a64fx"
 """The oldest of QEMU's processors with SVE, and without pointer authentication, which is slow to emulate."""
-COMMAND_LINE = "console=ttyAMA0 panic=-1 loglevel=6"
-
-_CAUSES = (
-    ("khx: no virtio-serial port", "the kernel has no virtio-pci or no virtio-console driver",
-     "Build it with CONFIG_PCI_HOST_GENERIC, CONFIG_VIRTIO_PCI and CONFIG_VIRTIO_CONSOLE"),
-    ("Unable to mount root fs", "the kernel did not unpack the initramfs",
-     "Build it with CONFIG_BLK_DEV_INITRD and CONFIG_BINFMT_ELF"),
-    ("No working init found", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF"),
-    ("Kernel panic", "the kernel panicked at boot", "Look at the console's last lines"),
-)  # fmt: skip
+COMMAND_LINE = "console=ttyAMA0 panic=-1 oops=panic loglevel=6"
+"""A panic ends QEMU at once, and an oops, which would leave half a kernel behind, is one."""
+MEMORY_MB = 512
+CODE_MB = 256
+"""QEMU's own store of translated code, which takes a GiB where nothing is said."""
+_CONSOLE_LIMIT = 64 << 20
+"""Bytes that a kernel may print before it is ended: its console is a file on the machine that tests it."""
 
 
 def qemu_path() -> str:
@@ -51,116 +46,71 @@ def qemu_path() -> str:
 
 
 class Qemu:
-    """One virtual machine with EL2, started when first needed and again after its kernel died."""
+    """One virtual machine with EL2: a machine in the sense of remote.Machine."""
 
-    def __init__(self, kernel: Kernel, init: Path) -> None:
+    def __init__(self, kernel: Kernel, init: Path, *, start_seconds: float = BOOT_SECONDS) -> None:
         self.label = kernel.label
+        self.start_seconds = start_seconds
+        self.stall_seconds = start_seconds / 4
         self.kernel = kernel
-        self.generation = 0
-        self.boot_seconds = 0.0
         self._init = init
         self._process: subprocess.Popen[bytes] | None = None
-        self._wire: socket.socket | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     # --- life ---------------------------------------------------------------
 
-    def start(self) -> None:
-        """Boots the kernel and waits for its executor. Raises HarnessError with the likely cause."""
-        if self._process is not None:
-            return
-        began = time.monotonic()
-        self.generation += 1
-        self._spawn()
-        try:
-            self._wait_for_executor()
-        except BaseException:
-            self.close()
-            raise
-        self.boot_seconds = time.monotonic() - began
-
-    def _spawn(self) -> None:
+    def launch(self) -> Stream:
+        """Starts QEMU. Raises HarnessError when that, or a file it needs, is missing."""
         if not self._init.exists():
             raise HarnessError("The executor is not built", why=f"{self._init} is missing", cure="Run make setup")
         qemu = qemu_path()
-        self._directory = tempfile.TemporaryDirectory(prefix="kvm-hvc-")
-        initrd = Path(self._directory.name) / "initrd"
-        initrd.write_bytes(build_initramfs(self._init, self.kernel.modules))
+        initrd = build_initramfs(self._init, self.kernel.modules)
         ours, theirs = socket.socketpair()
-        self._wire = ours
-        with theirs:
-            command = [*_die_with_parent(), qemu, *self._arguments(initrd, theirs.fileno())]
+        with ours, theirs:
+            try:
+                self._spawn(qemu, initrd, theirs.fileno())
+            except OSError as error:
+                why = error.strerror or str(error)
+                cure = f"Make room in {tempfile.gettempdir()}, and check that {qemu} can be executed"
+                raise HarnessError("QEMU cannot be started", why=why, cure=cure) from None
+            fd = ours.detach()
+        return Stream(fd, fd)
+
+    def _spawn(self, qemu: str, initrd: bytes, fd: int) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="kvm-hvc-", ignore_cleanup_errors=True)
+        self._file("initrd").write_bytes(initrd)
+        with self._file("qemu").open("wb") as errors:
             # A session of its own: Ctrl-C is for us to handle, not for QEMU.
             self._process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
+                [*_limits(), qemu, *_safety(qemu), *self._arguments(fd)],
+                pass_fds=[fd],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=self._log("qemu").open("wb"),
+                stderr=errors,
                 start_new_session=True,
             )
 
-    def _arguments(self, initrd: Path, fd: int) -> list[str]:
+    def _arguments(self, fd: int) -> list[str]:
         return [
-            "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-smp", "1", "-m", "512",
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-kernel", str(self.kernel.image), "-initrd", str(initrd), "-append", COMMAND_LINE,
-            "-serial", f"file:{self._log('console')}",
+            "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-smp", "1", "-m", str(MEMORY_MB),
+            "-accel", f"tcg,tb-size={CODE_MB}",
+            "-kernel", str(self.kernel.image), "-initrd", str(self._file("initrd")), "-append", COMMAND_LINE,
+            "-serial", f"file:{self._file('console')}",
             "-chardev", f"socket,id=wire,fd={fd}",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=wire,name=khx",
         ]  # fmt: skip
 
-    def _log(self, name: str) -> Path:
+    def _file(self, name: str) -> Path:
         assert self._directory is not None
         return Path(self._directory.name) / name
 
-    def console(self) -> str:
-        """What the kernel has printed since it was started."""
-        if self._directory is None or not self._log("console").exists():
-            return ""
-        return self._log("console").read_text("utf-8", "replace")
-
-    def _last_words(self, lines: int = 20) -> str:
-        text = "\n".join(self.console().splitlines()[-lines:])
-        # A console may hold anything; a terminal that shows it must not obey it.
-        return "".join(c if c.isprintable() or c == "\n" else "." for c in text) or "(nothing was printed)"
-
-    def _wait_for_executor(self) -> None:
-        assert self._wire is not None
-        self._wire.settimeout(BOOT_SECONDS)
-        try:
-            smoke_timeout = BOOT_SECONDS
-            self._exchange(Program(), smoke_timeout)
-        except (OSError, EOFError) as error:
-            raise self._boot_failure(error) from None
-        smoke(self)
-
-    def _boot_failure(self, error: Exception) -> HarnessError:
-        console = self.console()
-        why = f"no answer within {BOOT_SECONDS} s" if isinstance(error, TimeoutError) else self._exit_text()
-        cure = "Look at the console's last lines"
-        for text, cause, remedy in _CAUSES:
-            if text in console:
-                why, cure = cause, remedy
-                break
-        return HarnessError(
-            f"The kernel of {self.label} did not start under QEMU",
-            why=why,
-            cure=f"{cure}. Its console ended with:\n{self._last_words()}",
-        )
-
-    def _exit_text(self) -> str:
-        assert self._process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
-        stderr = self._log("qemu").read_text("utf-8", "replace").strip()
-        return f"QEMU ended with status {self._process.returncode}" + (f" ({stderr[-500:]})" if stderr else "")
+    @property
+    def pid(self) -> int | None:
+        """QEMU's process, while there is one."""
+        return self._process.pid if self._process else None
 
     def close(self) -> None:
         """Ends the VM and removes its files."""
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -169,69 +119,70 @@ class Qemu:
             self._directory.cleanup()
             self._directory = None
 
-    # --- programs -----------------------------------------------------------
+    # --- what became of it --------------------------------------------------
 
-    def run(self, program: Program) -> Answer:
-        """One round trip; starts the VM when there is none.
+    def console_size(self) -> int:
+        """Bytes that the kernel has printed since it was started."""
+        return console.size(self._file("console")) if self._directory else 0
 
-        Raises KernelDied when the VM ended or went silent by itself, HarnessError when QEMU was killed.
-        """
-        if self._process is None:
-            self.start()
-        try:
-            return self._exchange(program, program.deadline_ms / 1000 + GRACE_SECONDS)
-        except TimeoutError:
-            raise self._died("it did not answer within the deadline") from None
-        except (OSError, EOFError):
-            raise self._gone() from None
+    def console(self, since: int = 0) -> str:
+        """The end of what it printed after the first ``since`` bytes."""
+        return console.tail(self._file("console"), since) if self._directory else ""
 
-    def _exchange(self, program: Program, seconds: float) -> Answer:
-        assert self._wire is not None
-        body = wire.encode(program)
-        self._wire.settimeout(seconds)
-        self._wire.sendall(struct.pack("<I", len(body)) + body)
-        (length,) = struct.unpack("<I", self._receive(4))
-        if length > wire.MAX_FRAME:
-            raise HarnessError(f"{self.label} announced an answer of {length} bytes", why="no answer may be so long")
-        return wire.decode(program, self._receive(length))
+    def start_failure(self, reason: str | None) -> HarnessError:
+        """With the likely cause, as its console tells it."""
+        printed = self.console()
+        why, cure = console.boot_cause(printed) or (reason or self.end(None).how, "Look at the console's last lines")
+        last = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
+        what = f"The kernel of {self.label} did not start under QEMU"
+        return HarnessError(what, why=why, cure=f"{cure}. Its console ended with:\n{last}")
 
-    def _receive(self, n: int) -> bytes:
-        assert self._wire is not None
-        out = bytearray()
-        while len(out) < n:
-            part = self._wire.recv(n - len(out))
-            if not part:
-                raise EOFError
-            out += part
-        return bytes(out)
+    def end(self, answered_nothing_for: float | None) -> End:
+        """How QEMU, or the kernel in it, ended."""
+        if answered_nothing_for is not None and self._status() is None:
+            if self._is_stopped():
+                return End("QEMU was stopped by a signal from outside", False, "Let it run, and run again")
+            return End(f"it did not answer for {answered_nothing_for:.0f} s", True)
+        status = self._status(wait=2)
+        if status in (0, -signal.SIGXFSZ):
+            flood = "it printed without end"
+            return End(flood if status else console.last_panic(self.console()) or "it powered off or rebooted", True)
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            return End(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")
+        said = self._file("qemu").read_text("utf-8", "replace").strip() if self._directory else ""
+        return End(f"QEMU ended with status {status}: {console.harmless(said[-500:]) or 'no message'}", False)
 
-    def _died(self, how: str) -> KernelDied:
-        died = KernelDied(self.label, how, self._last_words())
-        self.close()
-        return died
-
-    def _gone(self) -> Exception:
-        text = self._exit_text()
+    def _status(self, wait: float = 0) -> int | None:
         assert self._process is not None
-        if (self._process.returncode or 0) == 0:
-            return self._died(text)
-        self.close()
-        return HarnessError(f"QEMU, which ran {self.label}, was ended from outside", why=text, cure="Run again")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(wait)
+        return self._process.returncode
 
-    @property
-    def alive(self) -> bool:
-        """Whether it is started."""
-        return self._process is not None
+    def _is_stopped(self) -> bool:
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{self.pid}/stat").read_text()
+            # The name may hold anything, a bracket too; the state follows the last one.
+            return text.rpartition(")")[2].split()[0] in "Tt"
+        return False
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""
-        return {
-            "home": "QEMU (TCG)", "kernel image": self.kernel.origin, "executor": "/init",
-            "boot": f"{self.boot_seconds:.1f} s",
-        }  # fmt: skip
+        return {"home": "QEMU (TCG)", "kernel image": self.kernel.origin, "executor": "/init"}
 
 
-def _die_with_parent() -> list[str]:
-    """A killed pytest must leave no QEMU behind."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+def _limits() -> list[str]:
+    """A killed pytest must leave no QEMU behind, and a kernel's console must not fill the disk."""
+    prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
+    command = [prlimit, f"--fsize={_CONSOLE_LIMIT}"] if prlimit else []
+    return [*command, setpriv, "--pdeathsig", "KILL"] if setpriv else command
+
+
+@functools.cache
+def _safety(qemu: str) -> tuple[str, ...]:
+    """No network, no default devices, and QEMU's seccomp sandbox where its build has one."""
+    plain = ("-nodefaults", "-no-user-config", "-nic", "none", "-display", "none", "-no-reboot")
+    known = subprocess.run([qemu, "-help"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if "-sandbox" not in known.stdout:
+        return plain
+    return (*plain, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")

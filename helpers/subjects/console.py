@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a kernel printed, read for a person: bounded, harmless for a terminal, with the likely cause of a failed boot.
+
+Results never come from here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_BYTES, _LINES, _WIDTH = 64 << 10, 40, 500
+
+_CAUSES = (
+    ("khx: no virtio-serial port", "the kernel has no driver for PCI, virtio-pci or virtio-console",
+     "Build it with CONFIG_PCI_HOST_GENERIC=y, CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y"),
+    ("Out of memory and no killable processes", "it ran out of memory",
+     "Give a smaller kernel or one without debug options"),
+    ("Initramfs unpacking failed", "the kernel could not unpack the initramfs",
+     "Build it with CONFIG_BLK_DEV_INITRD=y, and see if memory ran out"),
+    ("Unable to mount root fs", "the kernel did not take the initramfs", "Build it with CONFIG_BLK_DEV_INITRD=y"),
+    ("No working init found", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF=y"),
+    ("Requested init /init failed", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF=y"),
+)  # fmt: skip
+
+
+def harmless(text: str) -> str:
+    """Text of a kernel for a terminal or a report: no control characters, no endless lines."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join("".join(c if c.isprintable() else "." for c in line[:_WIDTH]) for line in lines)
+
+
+def size(path: Path) -> int:
+    """Bytes printed so far."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def tail(path: Path, since: int) -> str:
+    """The last lines of what follows the first ``since`` bytes."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(since, size(path) - _BYTES))
+            data = file.read(_BYTES)
+    except OSError:
+        return ""
+    lines = harmless(data.decode("utf-8", "replace")).strip("\n").split("\n")
+    return "\n".join(lines[-_LINES:])
+
+
+def last_panic(printed: str) -> str:
+    """The panic's own line, without time and prefix; empty when there was none."""
+    found = re.findall(r"Kernel panic - not syncing: .*", printed)
+    return str(found[-1]) if found else ""
+
+
+def boot_cause(printed: str) -> tuple[str, str] | None:
+    """Why a kernel that printed this did not come up, and the cure."""
+    for text, why, cure in _CAUSES:
+        if text in printed:
+            return why, cure
+    panic = last_panic(printed)
+    return (f"it panicked: {panic}", "Look at the console's last lines") if panic else None

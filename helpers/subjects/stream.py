@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Frames over two file descriptors, each with a time by which it must be through."""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import time
+
+from helpers.errors import HarnessError
+from helpers.executor import wire
+
+_CHUNK = 1 << 20
+
+
+class Stream:
+    """One end of the wire to an executor; owns its descriptors, which may be the same one."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd, self._write_fd = read_fd, write_fd
+        for fd in {read_fd, write_fd}:
+            os.set_blocking(fd, False)
+        self._rest = bytearray()
+
+    def send(self, body: bytes, until: float) -> None:
+        """Sends one frame. Raises TimeoutError past ``until`` (time.monotonic), OSError when nobody reads."""
+        data = memoryview(struct.pack("<I", len(body)) + body)
+        while data:
+            self._wait(self._write_fd, select.POLLOUT, until)
+            data = data[os.write(self._write_fd, data) :]
+
+    def receive(self, until: float) -> bytes:
+        """One frame; what came of it stays for the next call when there is a TimeoutError.
+
+        Raises also EOFError, OSError, and HarnessError for a length that no answer has.
+        """
+        self._fill(4, until)
+        (length,) = struct.unpack_from("<I", self._rest)
+        if length > wire.MAX_FRAME:
+            raise HarnessError("The executor's answer cannot be read", why=f"it announced {length} bytes")
+        self._fill(4 + length, until)
+        body = bytes(self._rest[4 : 4 + length])
+        del self._rest[: 4 + length]
+        return body
+
+    def _fill(self, size: int, until: float) -> None:
+        while len(self._rest) < size:
+            self._wait(self._read_fd, select.POLLIN, until)
+            part = os.read(self._read_fd, _CHUNK)
+            if not part:
+                raise EOFError
+            self._rest += part
+
+    def _wait(self, fd: int, event: int, until: float) -> None:
+        poll = select.poll()
+        poll.register(fd, event)
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise TimeoutError
+
+    def close(self) -> None:
+        """The other side sees an end of file."""
+        for fd in {self._read_fd, self._write_fd}:
+            os.close(fd)

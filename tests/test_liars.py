@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Subjects that never answer, answer garbage, late, twice or half, or die: each is named and begun afresh."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import HarnessError
+from helpers.executor.program import Program
+from helpers.subjects.base import GivenUp, KernelDied
+from helpers.subjects.kernels import Kernel
+from helpers.subjects.qemu import Qemu
+from helpers.subjects.remote import MOST_DEATHS, MOST_FAILED_STARTS, Remote
+from tests.fake_qemu import SILENCE, FakeQemu
+
+FOREVER = "honest(1 << 30)\n"
+# Python ignores the signal, QEMU does not.
+FLOOD = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nprint('x' * (70 << 20), file=console)\n"
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
+    return FakeQemu(tmp_path, monkeypatch)
+
+
+class Under:
+    """A subject on a fake QEMU, with times short enough for tests."""
+
+    def __init__(self, folder: Path) -> None:
+        init, image = folder / "init", folder / "Image"
+        init.touch()
+        image.touch()
+        self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), init, start_seconds=3)
+        self.subject = Remote(self.machine, lambda _: contextlib.nullcontext())
+
+    def number(self, flags: int = os.O_RDONLY) -> int:
+        """The file descriptor that opening /dev/null gives there."""
+        program = Program()
+        opened = program.open("/dev/null", flags)
+        program.close(opened)
+        return self.subject.run(program)[opened].ret
+
+
+@pytest.fixture
+def under(tmp_path: Path, fake: FakeQemu) -> Iterator[Under]:
+    made = Under(tmp_path)
+    yield made
+    made.subject.close()
+    assert made.machine.pid is None
+
+
+def test_an_honest_one(fake: FakeQemu, under: Under) -> None:
+    fake.does("console.write('hello')\n" + FOREVER)
+    assert under.number() > 2
+    assert under.number() > 2
+    assert under.subject.generation == 1
+
+
+AT_START = {
+    "never answers": (SILENCE, "nothing was printed"),
+    "prints and never answers": ("while True: print(time.sleep(.1), file=console)\n", "no answer within 3 s"),
+    "dies": ("sys.exit(0)\n", "powered off"),
+    "dies with an error": ("sys.exit('no such machine')\n", "status 1: no such machine"),
+    "is killed": ("import signal; os.kill(os.getpid(), signal.SIGKILL)\n", r"killed \(SIGKILL\)"),
+    "answers garbage": ("ask(); wire.sendall(os.urandom(64) * 4)\ntime.sleep(600)\n", "cannot be read"),
+    "answers with text": ("ask(); wire.sendall(b'\\x05\\0\\0\\0hello')\ntime.sleep(600)\n", "ends at byte 5"),
+    "announces without end": ("ask(); wire.sendall(b'\\xff' * 64)\ntime.sleep(600)\n", "announced 4294967295 bytes"),
+    "answers half": ("wire.sendall(frame(executor.run(ask()))[:9])\ntime.sleep(600)\n", "no answer"),
+    "answers half and dies": ("wire.sendall(frame(executor.run(ask()))[:9])\n", "powered off"),
+    "answers what was not asked": ("wire.sendall(frame(executor.run(b'')))\n" + FOREVER, "answers request 0"),
+    "panics": ("print('Kernel panic - not syncing: VFS: none', file=console)\n", "panicked: .*VFS: none"),
+    "has no virtio": ("print('khx: no virtio-serial port', file=console)\n", "CONFIG_VIRTIO_CONSOLE"),
+    "has no initramfs": ("print('VFS: Unable to mount root fs on', file=console)\n", "CONFIG_BLK_DEV_INITRD"),
+    "runs out of memory": (
+        "print('Kernel panic - not syncing: System is deadlocked on memory', file=console)\n", "deadlocked on memory"
+    ),
+    "prints control characters": ("print('\\x1b[2Jboo\\x07', file=console)\n", r"\.\[2Jboo\."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", AT_START)
+def test_at_the_start(how: str, fake: FakeQemu, under: Under) -> None:
+    does, message = AT_START[how]
+    fake.does(does)
+    began = time.monotonic()
+    with pytest.raises(HarnessError, match=message) as caught:
+        under.subject.start()
+    assert time.monotonic() - began < 6
+    assert caught.value.cure
+    assert "\x1b" not in str(caught.value)
+    assert not under.subject.alive and under.machine.pid is None
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "message"),
+    [
+        ("ask()\n" + SILENCE, KernelDied, "did not answer for 1 s"),
+        ("ask(); print('Kernel panic - not syncing: boo', file=console)\n", KernelDied, "not syncing: boo"),
+        ("ask(); sys.exit(0)\n", KernelDied, "powered off or rebooted"),
+        ("ask(); os.kill(os.getpid(), 9)\n", HarnessError, r"QEMU was killed \(SIGKILL\)"),
+        ("ask(); os.kill(os.getpid(), 19)\n", HarnessError, "QEMU was stopped by a signal"),
+        ("ask(); sys.exit('qemu: fatal')\n", HarnessError, "qemu: fatal"),
+        ("ask(); wire.sendall(os.urandom(64))\n" + SILENCE, HarnessError, "cannot be read"),
+        ("wire.sendall(frame(executor.run(ask())[:-3]))\n" + SILENCE, HarnessError, "cannot be read"),
+        ("wire.sendall(frame(executor.run(ask()))[:-3])\n" + SILENCE, KernelDied, "did not answer"),
+        ("wire.sendall(frame(executor.run(ask()) + b'more'))\n" + SILENCE, HarnessError, "after its end"),
+        (FLOOD, KernelDied, "printed without end"),
+    ],
+    ids=[
+        "never answers", "panics", "powers off", "killed", "stopped", "QEMU fails", "garbage", "short body",
+        "half a frame", "too long", "floods the console",
+    ],
+)  # fmt: skip
+def test_in_a_test(does: str, error: type[Exception], message: str, fake: FakeQemu, under: Under) -> None:
+    fake.does("honest(2); print('said earlier', file=console)\n" + does)
+    under.number()
+    time.sleep(0.2)
+    under.subject.begin_test(1)
+    with pytest.raises(error, match=message) as caught:
+        under.number()
+    assert "said earlier" not in str(caught.value)
+    assert isinstance(caught.value, KernelDied) or error is HarnessError
+    fake.does(FOREVER)
+    under.subject.begin_test(5)
+    assert under.number() > 2
+    assert under.subject.generation == 2
+
+
+def test_two_answers_to_one_request(fake: FakeQemu, under: Under) -> None:
+    fake.does("honest(1)\nanswer = frame(executor.run(ask()))\nwire.sendall(answer * 2)\n" + FOREVER)
+    assert under.number() > 2
+    with pytest.raises(HarnessError, match="answers request 2, not 3"):
+        under.number(os.O_WRONLY)
+    assert under.number() > 2
+
+
+def test_a_late_answer_is_nobodys(fake: FakeQemu, under: Under) -> None:
+    fake.does("honest(1)\nlate = executor.run(ask())\ntime.sleep(2)\nwire.sendall(frame(late))\n" + FOREVER)
+    under.subject.start()
+    under.subject.begin_test(1)
+    with pytest.raises(KernelDied):
+        under.number()
+    under.subject.begin_test(5)
+    fake.does(FOREVER)
+    assert under.number() > 2
+
+
+def test_last_words_begin_with_the_test(fake: FakeQemu, under: Under) -> None:
+    fake.does(
+        "print('booted', file=console); honest(2); ask()\n"
+        "print('Internal error: Oops\\x1b[31m', file=console)\n"
+        "print('Kernel panic - not syncing: Fatal', file=console)\n"
+    )
+    under.subject.start()
+    under.subject.begin_test(5)
+    under.number()
+    with pytest.raises(KernelDied) as caught:
+        under.number()
+    assert caught.value.last_words == "Internal error: Oops.[31m\nKernel panic - not syncing: Fatal"
+    assert caught.value.how == "Kernel panic - not syncing: Fatal"
+
+
+def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> None:
+    fake.does(FOREVER)
+    under.subject.start()
+    under.subject.begin_test(1)
+    time.sleep(1.1)
+    with pytest.raises(HarnessError, match="--test-deadline"):
+        under.number()
+    under.subject.begin_teardown(5)
+    assert under.number() > 2
+    assert under.subject.generation == 1
+
+
+def test_what_ends_in_every_test_is_given_up(fake: FakeQemu, under: Under) -> None:
+    fake.does("honest(1); ask()\n")
+    for _ in range(MOST_DEATHS):
+        under.subject.begin_test(5)
+        with pytest.raises(KernelDied):
+            under.number()
+    under.subject.begin_test(5)
+    with pytest.raises(GivenUp, match="ended in 5 tests in a row"):
+        under.number()
+
+
+def test_what_ends_now_and_then_is_not_given_up(fake: FakeQemu, under: Under) -> None:
+    fake.does("honest(2); ask()\n")
+    for _ in range(MOST_DEATHS + 2):
+        under.subject.begin_test(5)
+        under.number()
+        under.subject.begin_test(5)
+        with pytest.raises(KernelDied):
+            under.number()
+
+
+def test_what_does_not_start_is_given_up(fake: FakeQemu, under: Under) -> None:
+    fake.does("sys.exit(0)\n")
+    for _ in range(MOST_FAILED_STARTS):
+        with pytest.raises(HarnessError, match="did not start"):
+            under.subject.start()
+    with pytest.raises(GivenUp, match="failed to start"):
+        under.subject.start()
+
+
+def test_nothing_stays(fake: FakeQemu, under: Under, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fake.does(FOREVER)
+    under.subject.start()
+    pid = under.machine.pid
+    assert pid and list(tmp_path.glob("kvm-hvc-*"))
+    under.subject.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+    assert not list(tmp_path.glob("kvm-hvc-*"))
