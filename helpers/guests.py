@@ -11,8 +11,8 @@ from pathlib import Path
 
 from helpers.errors import HarnessError
 from helpers.executor.program import Program
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, Vcpu
-from helpers.smccc import Call, CallResult
+from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, RegisterId, Vcpu
+from helpers.smccc import Call, CallResult, Conduit
 from helpers.uapi import kvm as uapi
 
 MAILBOX = 0x2000
@@ -74,6 +74,56 @@ def timed_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> Timed:
     _check_exit(answer[exit_record].data, answer[memory].data, wanted)
     results = [_result(answer[memory].data, i) for i in range(len(wanted))]
     return Timed(results, (answer[before].ret, answer[after].ret))
+
+
+@dataclass(frozen=True)
+class Exit:
+    """What user space finds after a call for which KVM_RUN returned, and what the guest finds when it goes on.
+
+    ``x`` are x0..x17 at the exit; ``hypercall`` the record of KVM_EXIT_HYPERCALL (nr, args, ret, flags), which
+    means something only where ``reason`` says so.
+    """
+
+    reason: int
+    hypercall: tuple[int, tuple[int, ...], int, int]
+    x: tuple[int, ...]
+    pc: int
+    result: CallResult
+
+
+def exiting_call(vcpu: Vcpu, one: Call, answer: Sequence[int] = (), *, ret: int = 0) -> Exit:
+    """Makes one call that leaves to user space, puts ``answer`` into x0 on and ``ret`` into the record, and goes on.
+
+    Raises KvmError when KVM_RUN fails, or when the guest then does not come to its end.
+    """
+    mailbox, size = vcpu.vm.memory + MAILBOX, _HEAD + _RECORD
+    batch = vcpu.vm.batch()
+    batch.program.poke(mailbox, struct.pack("<4Q", 1, 0, 0, 0) + _record(one))
+    runs = [batch.run_vcpu(vcpu)]
+    first = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
+    state = [batch.get(vcpu, RegisterId(f"x{n}", uapi.core_x(n))) for n in range(18)]
+    state.append(batch.get(vcpu, RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)))
+    for n, value in enumerate(answer):
+        batch.set(vcpu, RegisterId(f"x{n}", uapi.core_x(n)), value)
+    batch.program.poke(vcpu.run_address + uapi.offset("kvm_run_hypercall", "ret"), struct.pack("<Q", ret))
+    runs.append(batch.run_vcpu(vcpu))
+    last = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
+    memory = batch.program.peek(mailbox, size)
+    answered = batch.run()
+    for run in runs:
+        run.ok()
+    _check_exit(answered[last].data, answered[memory].data, [one])
+    record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", answered[first].data)
+    hypercall = (int(record.nr), tuple(map(int, record.args)), int(record.ret), int(record.hypercall_flags))
+    *x, pc = [p.ok().value or 0 for p in state]
+    return Exit(int(record.exit_reason), hypercall, tuple(x), pc, _result(answered[memory].data, 0))
+
+
+def return_address(image: bytes, conduit: Conduit) -> int:
+    """Where the guest goes on after the call: the IPA behind ``conduit``'s instruction."""
+    opcode = 0xD4000002 | (1 if conduit.name.startswith("SMC") else 0)
+    immediate = {"1": 1, "FFFF": 0xFFFF}.get(conduit.name.partition("_")[2], 0)
+    return MEMORY_IPA + image.index(struct.pack("<I", opcode | immediate << 5)) + 4
 
 
 def _record(one: Call) -> bytes:

@@ -32,6 +32,7 @@ void f(void)
 """
 EXPRESSIONS = {
     "KVM_REG_ARM_CORE_PC": "(KVM_REG_ARM64|KVM_REG_SIZE_U64|KVM_REG_ARM_CORE|KVM_REG_ARM_CORE_REG(regs.pc))",
+    "core_x(17)": "(KVM_REG_ARM64|KVM_REG_SIZE_U64|KVM_REG_ARM_CORE|KVM_REG_ARM_CORE_REG(regs.regs[17]))",
     "fw_reg(3)": "KVM_REG_ARM_FW_REG(3)",
     "sizeof_one_reg": "sizeof(struct kvm_one_reg)",
     "sizeof_init": "sizeof(struct kvm_vcpu_init)",
@@ -73,6 +74,7 @@ def _header_values(tmp_path: Path) -> dict[str, int]:
 def test_headers_agree(tmp_path: Path) -> None:
     ours = {name: getattr(uapi, name) for name in (*NAMES, *FILTER_NAMES)} | {
         "KVM_REG_ARM_CORE_PC": uapi.KVM_REG_ARM_CORE_PC,
+        "core_x(17)": uapi.core_x(17),
         "fw_reg(3)": uapi.fw_reg(3),
         "sizeof_one_reg": uapi.ffi.sizeof("struct kvm_one_reg"),
         "sizeof_init": uapi.ffi.sizeof("struct kvm_vcpu_init"),

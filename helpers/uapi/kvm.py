@@ -83,6 +83,7 @@ KVM_GET_REG_LIST = iowr(KVMIO, 0xB0, ffi.sizeof("struct kvm_reg_list_head"))
 KVM_ARM_VCPU_FINALIZE = iow(KVMIO, 0xC2, ffi.sizeof("int"))
 KVM_CREATE_DEVICE = iowr(KVMIO, 0xE0, ffi.sizeof("struct kvm_create_device"))
 KVM_SET_DEVICE_ATTR = iow(KVMIO, 0xE1, ffi.sizeof("struct kvm_device_attr"))
+KVM_GET_DEVICE_ATTR = iow(KVMIO, 0xE2, ffi.sizeof("struct kvm_device_attr"))
 KVM_HAS_DEVICE_ATTR = iow(KVMIO, 0xE3, ffi.sizeof("struct kvm_device_attr"))
 
 KVM_API_VERSION = 12
@@ -129,6 +130,11 @@ KVM_REG_ARM_FW_FEAT_BMAP = 0x0016 << 16
 
 KVM_REG_ARM_CORE_PC = KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | 0x40
 """KVM_REG_ARM_CORE_REG(regs.pc): offsetof in 32-bit units."""
+
+
+def core_x(number: int) -> int:
+    """KVM_REG_ARM_CORE_REG(regs.regs[number])"""
+    return KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | 2 * number
 
 
 def fw_reg(index: int) -> int:

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the filter's actions do to a call, and that they come before the bitmaps."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import Comparison
+from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, Function, Situation
+from helpers.contract.probe import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import Kvm, Vcpu, Vm
+from helpers.smccc import NOT_SUPPORTED, Call, Conduit, show
+from helpers.uapi import kvm as uapi
+from suites.calls import CONDUITS, GARBAGE, HVC, SMC, Form, call_of, hold
+from suites.conftest import MakeVm
+
+HANDLE, DENY, FORWARD = uapi.KVM_SMCCC_FILTER_HANDLE, uapi.KVM_SMCCC_FILTER_DENY, uapi.KVM_SMCCC_FILTER_FWD_TO_USER
+ACTIONS = {"no_filter": None, "HANDLE": HANDLE, "DENY": DENY, "FWD_TO_USER": FORWARD}
+FILTERED = [f for f in FUNCTIONS if f.name in {
+    "TRNG_VERSION", "TRNG_FEATURES.0x84000053", "TRNG_GET_UUID", "TRNG_RND32.0x61", "TRNG_RND64.0xc1",
+    "PV_TIME_FEATURES.PV_TIME_ST", "PV_TIME_ST", "VENDOR_HYP_CALL_UID", "KVM_FEATURES", "KVM_PTP.UNKNOWN_COUNTER",
+    "PSCI_FEATURES.SMCCC_VERSION", "DISCOVER_IMPL_VER", "DISCOVER_IMPL_CPUS", "UNKNOWN_STANDARD", "UNKNOWN_VENDOR_HYP",
+}]  # fmt: skip
+"""Every function that a filter may name and whose answer is fixed."""
+FORMS = [
+    pytest.param(HVC, id="HVC"), pytest.param(SMC, id="SMC"),
+    pytest.param(Form("HVC #1", Conduit.HVC_1), id="HVC-imm_1"),
+    pytest.param(Form("HVC #0xffff", Conduit.HVC_FFFF), id="HVC-imm_ffff"),
+    pytest.param(Form("HVC upper half", Conduit.HVC, UPPER), id="HVC-upper_half"),
+    pytest.param(Form("SMC upper half", Conduit.SMC, UPPER), id="SMC-upper_half"),
+]  # fmt: skip
+TRNG_VERSION = next(f for f in FUNCTIONS if f.name == "TRNG_VERSION")
+REFUSED = (NOT_SUPPORTED, *GARBAGE[:3])
+
+
+def _situation(registers: tuple[Register, ...], contract: Probe, level: str) -> Situation:
+    values = {r.name: r.mask if level == "full" else 0 for r in registers}
+    ipa = guests.PV_TIME_IPA if contract.pv_time else None
+    return Situation(contract.dialect, values, contract.arch_counter, ipa)
+
+
+def _handled(c: Comparison, vcpu: Vcpu, call: Call, what: str, expected: tuple[int, ...]) -> None:
+    """The call stays in the kernel and gives ``expected``."""
+    left = guests.exiting_call(vcpu, call)
+    stayed = left.reason == uapi.KVM_EXIT_MMIO
+    c.that(stayed, f"{what}: exit", "none before the guest's end", f"exit reason {left.reason}")
+    c.x(what, expected, left.result.x0_3)
+
+
+def _forwarded(c: Comparison, kvm: Kvm, vcpu: Vcpu, call: Call, what: str, answer: tuple[int, ...] = ()) -> None:
+    """The call leaves with its record and untouched registers; the guest goes on with ``answer``."""
+    left = guests.exiting_call(vcpu, call, answer, ret=0x5A5A)
+    c.that(left.reason == uapi.KVM_EXIT_HYPERCALL, f"{what}: exit", "KVM_EXIT_HYPERCALL", f"exit reason {left.reason}")
+    flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
+    record = (call.function & 0xFFFFFFFF, (0,) * 6, 0, flags)
+    c.that(left.hypercall == record, f"{what}: nr, args, ret, flags", str(record), str(left.hypercall))
+    entered = (*call.registers, *range(0x108, 0x112))
+    c.x(f"{what}: registers at the exit", entered, left.x)
+    c.value(f"{what}: PC", guests.return_address(kvm.image, call.conduit), left.pc)
+    c.x(f"{what}: what the guest finds", (*answer, *entered[len(answer) :]), left.result.x)
+
+
+@pytest.mark.clause("FILTER-7", "FILTER-8", "FILTER-9")
+@pytest.mark.parametrize("function", FILTERED, ids=lambda f: f.name)
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("level", ["full", "empty"])
+def test_precedence(
+    level: str, action: str, function: Function, kvm: Kvm, filter_vm: MakeVm, registers: tuple[Register, ...],
+    contract: Probe,
+) -> None:  # fmt: skip
+    """Denied and forwarded come before the bitmaps, open or closed; handled and unnamed leave it to them."""
+    vm, situation, comparison = filter_vm(), _situation(registers, contract, level), Comparison()
+    hold(vm, registers, situation)
+    given = ACTIONS[action]
+    if given is not None:
+        vm.set_filter(function.id, 1, given)
+    expected = function.expected(situation)
+    assert isinstance(expected, tuple), f"{function.name} has no fixed answer"
+    for form in CONDUITS:
+        what = f"{form.name} {function.name}, filter {action}, registers {level}"
+        if given == FORWARD:
+            _forwarded(comparison, kvm, vm.vcpu, call_of(function, form), what)
+        else:
+            _handled(comparison, vm.vcpu, call_of(function, form), what, CLOSED if given == DENY else expected)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-12")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
+def test_forms(action: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
+    """The lower half of x0 counts, by HVC with any immediate and by SMC #0; on each vCPU."""
+    vm, comparison = filter_vm(2), Comparison()
+    vm.set_filter(TRNG_VERSION.id, 1, action)
+    for vcpu in vm.vcpus:
+        what = f"{form.name} on vCPU {vcpu.index}"
+        if action == DENY:
+            _handled(comparison, vcpu, call_of(TRNG_VERSION, form), what, CLOSED)
+        else:
+            _forwarded(comparison, kvm, vcpu, call_of(TRNG_VERSION, form), what)
+    comparison.done()
+
+
+@pytest.mark.clause("SMC-2")
+@pytest.mark.parametrize("conduit", [Conduit.SMC_1, Conduit.SMC_FFFF], ids=lambda c: c.name)
+@pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
+def test_smc_with_immediate(action: int, conduit: Conduit, filter_vm: MakeVm) -> None:
+    """Is refused before any filter sees it."""
+    vm, comparison = filter_vm(), Comparison()
+    vm.set_filter(TRNG_VERSION.id, 1, action)
+    _handled(comparison, vm.vcpu, Call(TRNG_VERSION.id, GARBAGE, conduit), f"{conduit.name} TRNG_VERSION", REFUSED)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-10", "FILTER-11")
+@pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
+@pytest.mark.parametrize("function", [0x84000050, 0x84000000, 0xC600FF00, 0, 0x12345678, 0xFFFFFFFF], ids=hex)
+@pytest.mark.parametrize("answer", [(), (0x1234,), (1 << 63, 2, 3, 4), tuple(range(18))], ids=lambda a: f"{len(a)}_set")
+def test_record(answer: tuple[int, ...], function: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
+    """The exit's record, the registers, the PC, and what the guest finds; twice in a row."""
+    vm, comparison = filter_vm(), Comparison()
+    vm.set_filter(function, 1, FORWARD)
+    for turn in ("first", "second"):
+        call = Call(function, GARBAGE, form.conduit)
+        _forwarded(comparison, kvm, vm.vcpu, call, f"{form.name} {function:#x}, {turn} time", answer)
+    comparison.done()
+
+
+def _answers(vm: Vm, ids: list[int]) -> list[tuple[int, ...]]:
+    return [r.x0_3 for r in guests.calls(vm.vcpu, [Call(i, GARBAGE) for i in ids])]
+
+
+@pytest.mark.clause("FILTER-13", "FILTER-12")
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("base", [0x84000050, 0x84000051, 0x84000052], ids=hex)
+def test_range(base: int, count: int, filter_vm: MakeVm) -> None:
+    """Of five neighbouring functions exactly the range is denied, and in another VM none."""
+    denied, other, comparison = filter_vm(), filter_vm(), Comparison()
+    ids = [0x84000000, 0x84000050, 0x84000051, 0x84000052, 0x84000053]
+    calls = [Call(i, (0x84000050 if i == 0x84000051 else 0, *GARBAGE[1:])) for i in ids]
+    denied.set_filter(base, count, DENY)
+    plain = [r.x0_3 for r in guests.calls(other.vcpu, calls)]
+    for function, without, result in zip(ids, plain, guests.calls(denied.vcpu, calls), strict=True):
+        inside = base <= function < base + count
+        comparison.x(f"{function:#x} with {base:#x} + {count} denied", CLOSED if inside else without, result.x0_3)
+        comparison.that(without[0] != NOT_SUPPORTED, f"{function:#x} without a filter", "an answer", show(without))
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-13")
+def test_many_ranges(filter_vm: MakeVm) -> None:
+    """24 ranges of one function, handled, denied and forwarded by turns: the forwarded ones leave, no other."""
+    vm, comparison = filter_vm(), Comparison()
+    ids = [0x86001000 + 3 * n for n in range(24)]
+    batch = vm.batch()
+    made = [batch.set_filter(vm.fd, i, 1, n % 3) for n, i in enumerate(ids)]
+    batch.run()
+    for each in made:
+        each.ok()
+    for n, function in enumerate(ids):
+        left = guests.exiting_call(vm.vcpu, Call(function, GARBAGE))
+        expected = uapi.KVM_EXIT_HYPERCALL if n % 3 == FORWARD else uapi.KVM_EXIT_MMIO
+        comparison.value(f"exit of {function:#x}", expected, left.reason)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-6")
+def test_refused_filter_changes_nothing(filter_vm: MakeVm) -> None:
+    """Denied stays denied and open stays open after filters that were refused, before the run and after."""
+    vm, comparison = filter_vm(), Comparison()
+    vm.set_filter(0x84000052, 1, DENY)
+    refused = [(0x84000051, 2, FORWARD), (0x84000050, 1, 3), (0x84000050, 0, DENY), (0x80000000, 1, DENY)]
+    ids = [0x84000050, 0x84000052, 0x80000000]
+    expected = [(0x10000, 0, 0, 0), CLOSED, (0x10001, 0, 0, 0)]
+    for turn in ("before", "after"):
+        for base, count, action in refused:
+            error = vm.try_set_filter(base, count, action)
+            comparison.that(error != 0, f"filter {base:#x} {turn} the run", "an error", "success")
+        for function, wanted, got in zip(ids, expected, _answers(vm, ids), strict=True):
+            comparison.x(f"{function:#x}, refused filters {turn} the run", wanted, got)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-9")
+def test_all_of_psci_denied(filter_vm: MakeVm) -> None:
+    """PSCI is no exception: a denied range closes it, and the services beside it stay open."""
+    vm, comparison = filter_vm(), Comparison()
+    vm.set_filter(0x84000000, 0x20, DENY)
+    ids = [0x84000000, 0x8400000A, 0x84000004, 0x84000050]
+    for function, got in zip(ids, _answers(vm, ids), strict=True):
+        wanted = (0x10000, 0, 0, 0) if function == 0x84000050 else CLOSED
+        comparison.x(f"{function:#x} with PSCI denied", wanted, got)
+    comparison.done()
+
+
+@pytest.mark.clause("ARCH-1", "FILTER-9")
+@pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
+@pytest.mark.parametrize("level", ["full", "empty"])
+def test_arch_features_asks_the_bitmaps(
+    level: str, action: int, filter_vm: MakeVm, registers: tuple[Register, ...], contract: Probe
+) -> None:
+    """A filter on PV_TIME_FEATURES does not show in ARCH_FEATURES: that is the bitmap's word alone."""
+    vm, situation, comparison = filter_vm(), _situation(registers, contract, level), Comparison()
+    hold(vm, registers, situation)
+    vm.set_filter(0xC5000020, 2, action)
+    row = next(f for f in FUNCTIONS if f.name == "ARCH_FEATURES.PV_TIME_FEATURES")
+    expected = row.expected(situation)
+    assert isinstance(expected, tuple)
+    for form in CONDUITS:
+        comparison.x(f"{form.name} {row.name}", expected, guests.call(vm.vcpu, call_of(row, form)).x0_3)
+    comparison.done()
