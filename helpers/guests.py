@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers.batch import Batch
 from helpers.errors import HarnessError
-from helpers.executor.program import Program
+from helpers.executor.program import Answer, Program
 from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, RegisterId, Vcpu
 from helpers.smccc import Call, CallResult, Conduit
 from helpers.uapi import kvm as uapi
@@ -78,45 +79,69 @@ def timed_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> Timed:
 
 @dataclass(frozen=True)
 class Exit:
-    """What user space finds after a call for which KVM_RUN returned, and what the guest finds when it goes on.
+    """What user space finds after a call for which KVM_RUN returned.
 
-    ``x`` are x0..x17 at the exit; ``hypercall`` the record of KVM_EXIT_HYPERCALL (nr, args, ret, flags), which
-    means something only where ``reason`` says so.
+    ``x`` are x0..x17 then. ``hypercall`` is the record of KVM_EXIT_HYPERCALL (nr, args, ret, flags) and
+    ``system_event`` the type in KVM_EXIT_SYSTEM_EVENT's; each means something only where ``reason`` says so.
     """
 
     reason: int
     hypercall: tuple[int, tuple[int, ...], int, int]
+    system_event: int
     x: tuple[int, ...]
     pc: int
-    result: CallResult
 
 
-def exiting_call(vcpu: Vcpu, one: Call, answer: Sequence[int] = (), *, ret: int = 0) -> Exit:
+class _Leaving:
+    """One call made in a batch, up to where KVM_RUN returns, and the state that the guest is in then."""
+
+    def __init__(self, batch: Batch, vcpu: Vcpu, one: Call) -> None:
+        batch.program.poke(vcpu.vm.memory + MAILBOX, struct.pack("<4Q", 1, 0, 0, 0) + _record(one))
+        self._run = batch.run_vcpu(vcpu)
+        self._record = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
+        self._state = [batch.get(vcpu, _x(n)) for n in range(18)]
+        self._state.append(batch.get(vcpu, RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)))
+
+    def exit(self, answer: Answer) -> Exit:
+        """What was found. Raises KvmError when KVM_RUN failed."""
+        self._run.ok()
+        data = answer[self._record].data
+        record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", data)
+        hypercall = (int(record.nr), tuple(map(int, record.args)), int(record.ret), int(record.hypercall_flags))
+        (event,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "nr"))
+        *x, pc = [p.ok().value or 0 for p in self._state]
+        return Exit(int(record.exit_reason), hypercall, event, tuple(x), pc)
+
+
+def _x(number: int) -> RegisterId:
+    return RegisterId(f"x{number}", uapi.core_x(number))
+
+
+def last_call(vcpu: Vcpu, one: Call) -> Exit:
+    """Makes one call that the guest does not come back from. Raises KvmError when KVM_RUN fails."""
+    batch = vcpu.vm.batch()
+    leaving = _Leaving(batch, vcpu, one)
+    return leaving.exit(batch.run())
+
+
+def exiting_call(vcpu: Vcpu, one: Call, answer: Sequence[int] = (), *, ret: int = 0) -> tuple[Exit, CallResult]:
     """Makes one call that leaves to user space, puts ``answer`` into x0 on and ``ret`` into the record, and goes on.
 
-    Raises KvmError when KVM_RUN fails, or when the guest then does not come to its end.
+    What user space found, and what the guest found. Raises KvmError when the guest does not come to its end.
     """
-    mailbox, size = vcpu.vm.memory + MAILBOX, _HEAD + _RECORD
     batch = vcpu.vm.batch()
-    batch.program.poke(mailbox, struct.pack("<4Q", 1, 0, 0, 0) + _record(one))
-    runs = [batch.run_vcpu(vcpu)]
-    first = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
-    state = [batch.get(vcpu, RegisterId(f"x{n}", uapi.core_x(n))) for n in range(18)]
-    state.append(batch.get(vcpu, RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)))
+    leaving = _Leaving(batch, vcpu, one)
     for n, value in enumerate(answer):
-        batch.set(vcpu, RegisterId(f"x{n}", uapi.core_x(n)), value)
+        batch.set(vcpu, _x(n), value)
     batch.program.poke(vcpu.run_address + uapi.offset("kvm_run_hypercall", "ret"), struct.pack("<Q", ret))
-    runs.append(batch.run_vcpu(vcpu))
+    resumed = batch.run_vcpu(vcpu)
     last = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
-    memory = batch.program.peek(mailbox, size)
+    memory = batch.program.peek(vcpu.vm.memory + MAILBOX, _HEAD + _RECORD)
     answered = batch.run()
-    for run in runs:
-        run.ok()
+    left = leaving.exit(answered)
+    resumed.ok()
     _check_exit(answered[last].data, answered[memory].data, [one])
-    record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", answered[first].data)
-    hypercall = (int(record.nr), tuple(map(int, record.args)), int(record.ret), int(record.hypercall_flags))
-    *x, pc = [p.ok().value or 0 for p in state]
-    return Exit(int(record.exit_reason), hypercall, tuple(x), pc, _result(answered[memory].data, 0))
+    return left, _result(answered[memory].data, 0)
 
 
 def return_address(image: bytes, conduit: Conduit) -> int:

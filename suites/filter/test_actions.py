@@ -43,15 +43,15 @@ def _situation(registers: tuple[Register, ...], contract: Probe, level: str) -> 
 
 def _handled(c: Comparison, vcpu: Vcpu, call: Call, what: str, expected: tuple[int, ...]) -> None:
     """The call stays in the kernel and gives ``expected``."""
-    left = guests.exiting_call(vcpu, call)
+    left, result = guests.exiting_call(vcpu, call)
     stayed = left.reason == uapi.KVM_EXIT_MMIO
     c.that(stayed, f"{what}: exit", "none before the guest's end", f"exit reason {left.reason}")
-    c.x(what, expected, left.result.x0_3)
+    c.x(what, expected, result.x0_3)
 
 
 def _forwarded(c: Comparison, kvm: Kvm, vcpu: Vcpu, call: Call, what: str, answer: tuple[int, ...] = ()) -> None:
     """The call leaves with its record and untouched registers; the guest goes on with ``answer``."""
-    left = guests.exiting_call(vcpu, call, answer, ret=0x5A5A)
+    left, result = guests.exiting_call(vcpu, call, answer, ret=0x5A5A)
     c.that(left.reason == uapi.KVM_EXIT_HYPERCALL, f"{what}: exit", "KVM_EXIT_HYPERCALL", f"exit reason {left.reason}")
     flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
     record = (call.function & 0xFFFFFFFF, (0,) * 6, 0, flags)
@@ -59,7 +59,7 @@ def _forwarded(c: Comparison, kvm: Kvm, vcpu: Vcpu, call: Call, what: str, answe
     entered = (*call.registers, *range(0x108, 0x112))
     c.x(f"{what}: registers at the exit", entered, left.x)
     c.value(f"{what}: PC", guests.return_address(kvm.image, call.conduit), left.pc)
-    c.x(f"{what}: what the guest finds", (*answer, *entered[len(answer) :]), left.result.x)
+    c.x(f"{what}: what the guest finds", (*answer, *entered[len(answer) :]), result.x)
 
 
 @pytest.mark.clause("FILTER-7", "FILTER-8", "FILTER-9")
@@ -160,7 +160,7 @@ def test_many_ranges(filter_vm: MakeVm) -> None:
     for each in made:
         each.ok()
     for n, function in enumerate(ids):
-        left = guests.exiting_call(vm.vcpu, Call(function, GARBAGE))
+        left, _ = guests.exiting_call(vm.vcpu, Call(function, GARBAGE))
         expected = uapi.KVM_EXIT_HYPERCALL if n % 3 == FORWARD else uapi.KVM_EXIT_MMIO
         comparison.value(f"exit of {function:#x}", expected, left.reason)
     comparison.done()

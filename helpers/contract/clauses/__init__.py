@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from helpers.contract.clauses import access, calls, capability, defaults, filter, limits, lock, run
+from helpers.contract.clauses import access, calls, capability, defaults, filter, limits, lock, neighbours, run
 from helpers.contract.clauses.base import Clause, Standing
 
 __all__ = ["CHAPTERS", "CLAUSES", "Clause", "Standing"]
@@ -17,6 +17,7 @@ CHAPTERS = {
     "access": access.CLAUSES,
     "hypercalls": calls.CLAUSES,
     "filter": filter.CLAUSES,
+    "neighbours": neighbours.CLAUSES,
 }
 """By the folder of suites/ that checks them."""
 

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""PSCI_VERSION, and PSCI's calls under every bitmap and every version."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import EINVAL, Comparison
+from helpers.contract.functions import CLOSED
+from helpers.contract.neighbours import (
+    INTERNAL_FAILURE,
+    INVALID_PARAMETERS,
+    PSCI_0_1,
+    PSCI_0_2,
+    PSCI_1_0,
+    PSCI_CALLS,
+    PSCI_VERSION,
+    accepts_version,
+)  # fmt: skip
+from helpers.contract.probe import Probe
+from helpers.contract.registers import STD, Register
+from helpers.kvm import Kvm, Vcpu, Vm
+from helpers.smccc import NOT_SUPPORTED, Call
+from helpers.uapi import kvm as uapi
+from suites.calls import CONDUITS, GARBAGE, LEVELS, Form
+from suites.conftest import MakeVm
+
+VERSIONS = (
+    0, PSCI_0_1, PSCI_0_2, 3, 0xFFFF, *(PSCI_1_0 | minor for minor in range(8)), 0x1FFFF, 0x20000, 0x20001, 0x80010000,
+    0xFFFFFFFF, 1 << 32 | PSCI_0_2, 1 << 32 | PSCI_1_0, 1 << 63 | PSCI_1_0, (1 << 64) - 1,
+)  # fmt: skip
+"""Every version that has been published or may be, and values near them."""
+RAN = pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
+
+
+def _run(vcpu: Vcpu) -> None:
+    guests.call(vcpu, Call(0x80000000))
+
+
+def _try_versions(vcpu: Vcpu, start: int, accepted: list[int]) -> None:
+    """Writes every version and asserts the errno and what reads back."""
+    batch, made = vcpu.vm.batch(), []
+    for version in VERSIONS:
+        batch.set(vcpu, PSCI_VERSION, start)
+        made.append((version, batch.set(vcpu, PSCI_VERSION, version), batch.get(vcpu, PSCI_VERSION)))
+    batch.run()
+    comparison = Comparison()
+    for version, done, after in made:
+        taken = version in accepted
+        comparison.error(f"PSCI_VERSION = {version:#x} from {start:#x}", 0 if taken else EINVAL, done.errno)
+        comparison.value(f"PSCI_VERSION after {version:#x}", version if taken else start, after.value)
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-1", "PSCI-3")
+@RAN
+def test_versions(ran: bool, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """The default is the latest; what is accepted reads back, what is refused changes nothing."""
+    vcpu = make_vm().vcpu
+    if ran:
+        _run(vcpu)
+    latest = vcpu.get_reg(PSCI_VERSION)
+    assert latest >= PSCI_1_0, f"PSCI_VERSION of a fresh VM with PSCI_0_2: expected 1.0 or later, actual {latest:#x}"
+    _try_versions(vcpu, PSCI_0_2, [v for v in VERSIONS if accepts_version(v, latest)])
+
+
+@pytest.mark.clause("PSCI-2", "PSCI-3")
+@RAN
+def test_without_psci_0_2(ran: bool, registers: tuple[Register, ...], kvm: Kvm) -> None:
+    """0.1 and nothing else."""
+    with kvm.create_vm(features=()) as vm:
+        if ran:
+            _run(vm.vcpu)
+        _try_versions(vm.vcpu, PSCI_0_1, [PSCI_0_1])
+
+
+@pytest.mark.clause("PSCI-3")
+@RAN
+@pytest.mark.parametrize("through", [0, 1], ids=["set_on_vcpu0", "set_on_vcpu1"])
+def test_whole_vm(through: int, ran: bool, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """Written through one vCPU it reads back through each, and the guest sees it on each; another VM's stays."""
+    vm, other, comparison = make_vm(2), make_vm(), Comparison()
+    latest = other.vcpu.get_reg(PSCI_VERSION)
+    for version in (v for v in VERSIONS if accepts_version(v, latest)):
+        if ran:
+            _run(vm.vcpu)
+        vm.vcpus[through].set_reg(PSCI_VERSION, version)
+        for vcpu in vm.vcpus:
+            comparison.value(f"PSCI_VERSION through vCPU {vcpu.index}", version, vcpu.get_reg(PSCI_VERSION))
+            seen = guests.call(vcpu, Call(0x84000000, GARBAGE)).x0_3
+            comparison.x(f"PSCI_VERSION called on vCPU {vcpu.index}", (version, 0, 0, 0), seen)
+        comparison.value("PSCI_VERSION of another VM", latest, other.vcpu.get_reg(PSCI_VERSION))
+    comparison.done()
+
+
+def _psci_vm(kvm: Kvm) -> Vm:
+    """Two vCPUs, the second one off."""
+    vm = kvm.create_vm()
+    vm.create_vcpu((uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_POWER_OFF))
+    return vm
+
+
+def _psci_calls(c: Comparison, vm: Vm, version: int, form: Form, smc: bool, when: str) -> None:
+    """Every call of the table."""
+    calls = [Call(f.id, (*f.args, *GARBAGE[len(f.args) :]), form.conduit) for f in PSCI_CALLS]
+    for function, call, result in zip(PSCI_CALLS, calls, guests.calls(vm.vcpu, calls), strict=True):
+        served = (function.answer(version), 0, 0, 0)
+        expected = served if form.served(smc) else (NOT_SUPPORTED, *call.registers[1:4])
+        c.x(f"{form.name} {function.name} ({call.function:#x}), PSCI {version:#x}, {when}", expected, result.x0_3)
+
+
+@pytest.mark.clause("PSCI-4")
+@pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
+@pytest.mark.parametrize("level", LEVELS)
+def test_calls_under_bitmaps(
+    level: str, form: Form, kvm: Kvm, register: Register, registers: tuple[Register, ...], contract: Probe
+) -> None:
+    """Every bitmap of a register, the others full or empty."""
+    comparison = Comparison()
+    for value in register.subsets():
+        with _psci_vm(kvm) as vm:
+            vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+            vm.vcpu.set_reg(register, value)
+            when = f"{register.name} = {value:#x}, the others {level}"
+            _psci_calls(comparison, vm, vm.vcpu.get_reg(PSCI_VERSION), form, contract.smc, when)
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-4")
+@pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
+@pytest.mark.parametrize("level", LEVELS)
+def test_calls_of_each_version(
+    level: str, form: Form, kvm: Kvm, registers: tuple[Register, ...], contract: Probe
+) -> None:
+    """0.2 has no PSCI_FEATURES; later versions know more."""
+    comparison = Comparison()
+    with _psci_vm(kvm) as vm:
+        vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+        latest = vm.vcpu.get_reg(PSCI_VERSION)
+        for version in (v for v in VERSIONS if accepts_version(v, latest)):
+            vm.vcpu.set_reg(PSCI_VERSION, version)
+            _psci_calls(comparison, vm, version, form, contract.smc, f"registers {level}")
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-4")
+@pytest.mark.parametrize("event", ["SHUTDOWN", "RESET"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_system_events(level: str, event: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """SYSTEM_OFF and SYSTEM_RESET leave to user space, whatever the bitmaps hold."""
+    vm, comparison = make_vm(), Comparison()
+    vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+    function, kind = {
+        "SHUTDOWN": (0x84000008, uapi.KVM_SYSTEM_EVENT_SHUTDOWN),
+        "RESET": (0x84000009, uapi.KVM_SYSTEM_EVENT_RESET),
+    }[event]
+    left = guests.last_call(vm.vcpu, Call(function, GARBAGE))
+    comparison.value("exit reason", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
+    comparison.value("system event", kind, left.system_event)
+    comparison.x("x0..x3", (INTERNAL_FAILURE, 0, 0, 0), left.x[:4])
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-4")
+@pytest.mark.parametrize("function", [0x84000003, 0xC4000003], ids=["CPU_ON", "CPU_ON64"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_cpu_on(level: str, function: int, registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
+    """CPU_ON starts the second vCPU, and what it then sees of the services is what the first one sees."""
+    comparison = Comparison()
+    with _psci_vm(kvm) as vm:
+        vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+        started = guests.call(vm.vcpu, Call(function, (1, guests.MEMORY_IPA, 0x1234, *GARBAGE[3:])))
+        comparison.x("CPU_ON of vCPU 1", (0, 0, 0, 0), started.x0_3)
+        view = [Call(i, (0x84000004, 0, 0)) for i in (0x84000000, 0x84000050, 0x86000000, 0x8600FF01)]
+        view.append(Call(0x84000004, (1, 0)))
+        first, second = ([r.x0_3 for r in guests.calls(vcpu, view)] for vcpu in vm.vcpus)
+        for call, wanted, got in zip(view, first, second, strict=True):
+            comparison.x(f"{call.function:#x} on vCPU 1 as on vCPU 0", wanted, got)
+        comparison.x("AFFINITY_INFO of vCPU 1", (0, 0, 0, 0), second[-1])
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-5", "PSCI-2")
+@pytest.mark.parametrize("level", LEVELS)
+def test_services_of_psci_0_1(level: str, registers: tuple[Register, ...], kvm: Kvm) -> None:
+    """A vCPU without PSCI_0_2: the services are the bitmaps', and PSCI has its own numbers."""
+    comparison = Comparison()
+    with kvm.create_vm(features=()) as vm:
+        vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+        expected = {
+            0x80000000: (0x10001, 0, 0, 0), 0x84000050: (0x10000, 0, 0, 0) if level == "full" else CLOSED,
+            0x84000000: CLOSED, 0x8400000A: CLOSED, 0x84000006: CLOSED, 0x95C1BA5E: CLOSED,
+            0x95C1BA60: (INVALID_PARAMETERS, 0, 0, 0), 0x95C1BA61: CLOSED,
+        }  # fmt: skip
+        calls = [Call(i, (0, *GARBAGE[1:])) for i in expected]
+        for call, result in zip(calls, guests.calls(vm.vcpu, calls), strict=True):
+            comparison.x(f"{call.function:#x}, registers {level}", expected[call.function], result.x0_3)
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-5")
+@pytest.mark.parametrize("version", [PSCI_0_2, PSCI_1_0], ids=["0_2", "1_0"])
+def test_services_of_each_version(version: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """TRNG is open with its bit and closed without it."""
+    std = next(r for r in registers if r.name == STD)
+    comparison = Comparison()
+    for value, expected in ((std.mask, (0x10000, 0, 0, 0)), (0, CLOSED)):
+        vm = make_vm()
+        vm.vcpu.set_regs([(PSCI_VERSION, version), (std, value)])
+        comparison.x(f"TRNG_VERSION, PSCI {version:#x}", expected, guests.call(vm.vcpu, Call(0x84000050)).x0_3)
+    comparison.done()
