@@ -12,7 +12,7 @@ from helpers.contract.registers import Register
 from helpers.kvm import MEMORY_IPA, PSCI_0_2
 from helpers.smccc import Call
 from suites.conftest import MakeVm
-from suites.run.conftest import compare_fixed, compare_open, fill
+from suites.held import compare_fixed, compare_open, fill
 from suites.run.runs import power_off
 from suites.view import compare_view
 

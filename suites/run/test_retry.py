@@ -14,8 +14,9 @@ from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Vcpu
 from helpers.uapi import kvm as uapi
+from suites.held import compare_fixed, fill
 from suites.run import runs
-from suites.run.conftest import MakeFor, compare_fixed, fill
+from suites.run.conftest import MakeFor
 from suites.view import compare_view
 
 

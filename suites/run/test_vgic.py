@@ -17,7 +17,7 @@ from helpers.executor.program import Program
 from helpers.kvm import Kvm, Vcpu, Vm, error_name
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.run.conftest import compare_fixed, compare_open, fill
+from suites.held import compare_fixed, compare_open, fill
 from suites.view import compare_view
 
 DISTRIBUTOR, REDISTRIBUTORS = 0x0800_0000, 0x080A_0000

@@ -11,8 +11,9 @@ from helpers.contract.registers import Register
 from helpers.kvm import MEMORY_IPA, RegisterId, Vm
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
+from suites.held import compare_fixed, compare_open, fill
 from suites.run import runs
-from suites.run.conftest import MakeFor, compare_fixed, compare_open, fill
+from suites.run.conftest import MakeFor
 from suites.view import compare_view
 
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
