@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from helpers.subjects.base import GivenUp, KernelDied, Subject
 from helpers.subjects.lineup import Lineup
 from helpers.subjects.planted import OWN_DIALECT
 
+OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
@@ -217,6 +218,31 @@ def kvm(subject: Subject, _opened: dict[str, Kvm]) -> Kvm:
     if kept is None or not kept.alive:
         kept = _opened[subject.label] = Kvm(subject, guests.load_image(build.GUEST))
     return kept
+
+
+@pytest.fixture(scope="session")
+def source(request: pytest.FixtureRequest) -> str:
+    """The subject that a VM migrates from: the one under test itself, or with several also each of the others."""
+    return str(getattr(request, "param", None) or _labels(request.config)[0])
+
+
+@pytest.fixture
+def source_kvm(
+    source: str, kvm: Kvm, subject: Subject, _opened: dict[str, Kvm], request: pytest.FixtureRequest
+) -> OpenKvm:
+    """Opens the source's /dev/kvm, for which it may have to boot: to be called only when it is needed."""
+
+    def opened() -> Kvm:
+        if source == subject.label:
+            return kvm
+        found = request.config.stash[LINEUP].get(source)
+        found.begin_test(request.config.getoption("--test-deadline"))
+        kept = _opened.get(source)
+        if kept is None or not kept.alive:
+            kept = _opened[source] = Kvm(found, guests.load_image(build.GUEST))
+        return kept
+
+    return opened
 
 
 @pytest.fixture(scope="session")

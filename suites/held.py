@@ -41,6 +41,7 @@ def compare_open(
 ) -> None:
     """Through every vCPU the registers read ``values``, take every subset, and are left as they were found."""
     batch, made = vcpus[0].vm.batch(), []
+    found = [(vcpu, register, batch.get(vcpu, register)) for vcpu in vcpus for register in registers]
     for vcpu in vcpus:
         for register in registers:
             held, subsets = values[register.name], register.subsets()
@@ -48,6 +49,8 @@ def compare_open(
             made += [(vcpu, register, v, batch.set(vcpu, register, v), batch.get(vcpus[-1], register)) for v in subsets]
             made.append((vcpu, register, held, batch.set(vcpu, register, held), batch.get(vcpus[0], register)))
     batch.run()
+    for vcpu, register, read in found:
+        comparison.value(f"{register.name} through vCPU {vcpu.index} {when}", values[register.name], read.value)
     for vcpu, register, value, done, after in made:
         what = f"{register.name} = {value:#x} through vCPU {vcpu.index} {when}"
         comparison.error(what, 0, done.errno)

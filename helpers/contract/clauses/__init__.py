@@ -3,7 +3,18 @@
 
 from __future__ import annotations
 
-from helpers.contract.clauses import access, calls, capability, defaults, filter, limits, lock, neighbours, run
+from helpers.contract.clauses import (
+    access,
+    calls,
+    capability,
+    defaults,
+    filter,
+    limits,
+    lock,
+    migration,
+    neighbours,
+    run,
+)
 from helpers.contract.clauses.base import Clause, Standing
 
 __all__ = ["CHAPTERS", "CLAUSES", "Clause", "Standing"]
@@ -18,6 +29,7 @@ CHAPTERS = {
     "hypercalls": calls.CLAUSES,
     "filter": filter.CLAUSES,
     "neighbours": neighbours.CLAUSES,
+    "migration": migration.CLAUSES,
 }
 """By the folder of suites/ that checks them."""
 

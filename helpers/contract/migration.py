@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What becomes of one kernel's saved bitmaps on another."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Mapping
+
+from helpers.contract.functions import GATED, Function, Situation
+from helpers.contract.probe import Probe
+from helpers.contract.registers import MAINLINE, Register
+
+LEVELS = ("default", "full", "empty", "mixed")
+"""What the source's registers hold: nothing written, every service, none, and a different choice in each."""
+
+X = tuple[int, int, int, int]
+
+
+def values_at(level: str, registers: tuple[Register, ...]) -> dict[str, int]:
+    """The registers' values by name at a level."""
+    if level == "mixed":
+        # Neighbours differ, so that a value that lands in the wrong register shows.
+        return {r.name: 1 if i % 2 else r.mask & ~1 for i, r in enumerate(registers)}
+    return {r.name: {"default": r.reset, "full": r.mask, "empty": 0}[level] for r in registers}
+
+
+def error_of(destination: Probe, listed: Collection[int], register_id: int, value: int) -> int | None:
+    """The errno of restoring a bitmap, 0 if it must be taken.
+
+    None where the id is ``listed`` by the destination and is no bitmap there: the RFC's FW_REG(3) became WORKAROUND_3.
+    """
+    known = next((r for r in destination.registers if r.id == register_id), None)
+    if known is not None:
+        return errno.EINVAL if value & ~known.mask else 0
+    return None if register_id in listed else errno.ENOENT
+
+
+def held_after(destination: Probe, saved: Mapping[int, int]) -> dict[str, int]:
+    """What the destination's registers hold, by name, once ``saved`` (values by id) was restored."""
+    return {
+        r.name: saved[r.id] if r.id in saved and not saved[r.id] & ~r.mask else r.reset for r in destination.registers
+    }
+
+
+def services(register: Register, value: int) -> tuple[str, ...]:
+    """The services of a bitmap by name; a bit without a name by its number."""
+    names = dict(register.bits)
+    return tuple(
+        f"{register.name}.{names[bit]}" if bit in names else f"{register.name} bit {bit}"
+        for bit in range(64)
+        if value >> bit & 1
+    )
+
+
+def lost(source: Probe, destination: Probe, values: Mapping[str, int]) -> tuple[str, ...]:
+    """The services in the source's ``values`` that the destination cannot give."""
+    names: list[str] = []
+    for register in source.registers:
+        there = next((r for r in destination.registers if r.id == register.id), None)
+        names += services(register, values[register.name] & ~(there.mask if there else 0))
+    return tuple(names)
+
+
+def _fixed() -> tuple[Function, ...]:
+    full = Situation(MAINLINE, {r.name: r.mask for r in MAINLINE.registers}, arch_counter=True, pv_time_ipa=None)
+    return tuple(f for f in GATED if isinstance(f.answer(full), tuple))
+
+
+VIEW = _fixed()
+"""The calls whose answers follow from the registers alone, on any kernel."""
+
+
+def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
+    """The calls of VIEW, by name, whose answers differ."""
+    return tuple(f.name for f in VIEW if before[f.name] != after[f.name])

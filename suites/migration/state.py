@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Saves a VM and restores it, as a VMM does: every register that KVM lists, on every vCPU, and the memory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from helpers.executor.program import Program
+from helpers.kvm import MEMORY_SIZE, Vcpu, Vm
+from helpers.uapi import kvm as uapi
+
+ORDERS = ("list_order", "reversed")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The memory, and of each vCPU every register's id and bytes in the kernel's order."""
+
+    memory: bytes
+    vcpus: tuple[tuple[tuple[int, bytes], ...], ...]
+
+    def value(self, register_id: int) -> int | None:
+        """A register of the first vCPU; None where the source has it not."""
+        found = next((raw for number, raw in self.vcpus[0] if number == register_id), None)
+        return None if found is None else int.from_bytes(found, "little")
+
+    def replaced(self, values: dict[int, int]) -> Saved:
+        """The same with other values for some u64 registers, on every vCPU; ids that are not there come last."""
+        return Saved(self.memory, tuple(_replaced(vcpu, values) for vcpu in self.vcpus))
+
+
+def _replaced(vcpu: tuple[tuple[int, bytes], ...], values: dict[int, int]) -> tuple[tuple[int, bytes], ...]:
+    raw = {number: struct.pack("<Q", value) for number, value in values.items()}
+    return tuple((dict(vcpu) | raw).items())
+
+
+def _size(register_id: int) -> int:
+    """Bytes."""
+    return 1 << ((register_id & uapi.KVM_REG_SIZE_MASK) >> uapi.KVM_REG_SIZE_SHIFT)
+
+
+def save(vm: Vm) -> Saved:
+    """Everything. A register that is listed and cannot be read is left out. Raises KvmError."""
+    memory = Program()
+    whole = memory.peek(vm.memory, MEMORY_SIZE)
+    return Saved(vm.kvm.subject.run(memory)[whole].data, tuple(_save(vcpu) for vcpu in vm.vcpus))
+
+
+def _save(vcpu: Vcpu) -> tuple[tuple[int, bytes], ...]:
+    program, made = Program(), []
+    for number in vcpu.reg_list():
+        block = program.scratch_bytes(struct.pack("<2Q", number, 0) + bytes(_size(number)))
+        program.poke_address(block + 8, block + 16)
+        done = program.ioctl(vcpu.fd, uapi.KVM_GET_ONE_REG, block)
+        made.append((number, done, program.peek(block + 16, _size(number))))
+    answer = vcpu.vm.kvm.subject.run(program)
+    return tuple((number, answer[raw].data) for number, done, raw in made if not answer[done].errno)
+
+
+def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, int]]:
+    """The memory and every register, whatever was refused: the errnos by id for each vCPU."""
+    memory = Program()
+    memory.poke(vm.memory, saved.memory)
+    vm.kvm.subject.run(memory)
+    return [_restore(vcpu, state, order) for vcpu, state in zip(vm.vcpus, saved.vcpus, strict=True)]
+
+
+def _restore(vcpu: Vcpu, state: tuple[tuple[int, bytes], ...], order: str) -> dict[int, int]:
+    program, made = Program(), []
+    for number, raw in state if order == "list_order" else reversed(state):
+        block = program.scratch_bytes(struct.pack("<2Q", number, 0) + raw)
+        program.poke_address(block + 8, block + 16)
+        made.append((number, program.ioctl(vcpu.fd, uapi.KVM_SET_ONE_REG, block)))
+    answer = vcpu.vm.kvm.subject.run(program)
+    return {number: answer[done].errno for number, done in made}

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A VM saved on the source and restored on a fresh one here, as a VMM migrates it."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.batch import RegisterId
+from helpers.contract.check import Comparison
+from helpers.contract.migration import LEVELS, VIEW, error_of, held_after
+from helpers.contract.probe import Probe
+from helpers.kvm import MEMORY_IPA
+from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
+from suites.held import compare_fixed, compare_open
+from suites.migration.conftest import VCPUS, Take, see
+from suites.migration.state import ORDERS, restore
+from suites.view import compare_view
+
+ORDER = pytest.mark.parametrize("order", ORDERS)
+LEVEL = pytest.mark.parametrize("level", LEVELS)
+PC = RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)
+
+
+def _need_registers(source: Probe, destination: Probe) -> None:
+    if not source.registers and not destination.registers:
+        pytest.skip(
+            "not applicable, because there are no hypercall bitmap registers to migrate (probed by list and read)"
+        )
+
+
+@ORDER
+@LEVEL
+@pytest.mark.clause("MIGRATE-1", "MIGRATE-3", "MIGRATE-4")
+def test_registers(order: str, level: str, source: str, take: Take, make_vm: MakeVm, contract: Probe) -> None:
+    """Each bitmap is taken or refused as it must be, through each vCPU, and then reads as it must."""
+    known, snapshot = take(level)
+    _need_registers(known, contract)
+    vm, comparison = make_vm(VCPUS), Comparison()
+    listed = vm.vcpu.reg_list()
+    for vcpu, errors in zip(vm.vcpus, restore(vm, snapshot.saved, order), strict=True):
+        for register in known.registers:
+            value = snapshot.by_id[register.id]
+            wanted = error_of(contract, listed, register.id, value)
+            what = f"restoring {register.name} ({register.id:#x}) = {value:#x} on vCPU {vcpu.index}"
+            if wanted is not None:
+                comparison.error(what, wanted, errors[register.id])
+    after = held_after(contract, snapshot.by_id)
+    if after:
+        compare_open(comparison, vm.vcpus, contract.registers, after, f"after the {level} registers of {source}")
+    comparison.done()
+
+
+@ORDER
+@LEVEL
+@pytest.mark.clause("MIGRATE-2")
+def test_guest_goes_on(order: str, level: str, source: str, take: Take, make_vm: MakeVm, contract: Probe) -> None:
+    """The guest goes on where it was, sees what this kernel's registers hold, and what it saw if all was restored."""
+    known, snapshot = take(level)
+    _need_registers(known, contract)
+    vm, comparison = make_vm(VCPUS), Comparison()
+    restore(vm, snapshot.saved, order)
+    at = vm.vcpu.get_reg(PC)
+    comparison.that(at != MEMORY_IPA, "the guest's pc", "somewhere behind its entry", f"{at:#x}")
+    after, when = held_after(contract, snapshot.by_id), f"after migration from {source}, {level} registers"
+    if contract.registers:
+        compare_view(comparison, vm.vcpu, contract, after, when)
+        compare_fixed(comparison, vm.vcpus, contract.registers, after, f"{when}, once the guest went on")
+    if known.dialect is contract.dialect and after == snapshot.values:
+        now = see(vm.vcpu)
+        for function in VIEW:
+            comparison.x(f"HVC {function.name} {when}", snapshot.view[function.name], now[function.name])
+    comparison.done()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Within one kernel: nothing at all is refused, a service too many is named, and a reboot restores in place."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import EBUSY, EINVAL, Comparison
+from helpers.contract.migration import services, values_at
+from helpers.contract.probe import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import error_name
+from helpers.smccc import Call
+from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
+from suites.held import compare_fixed, compare_open, fill
+from suites.migration.conftest import VCPUS
+from suites.migration.state import ORDERS, restore, save
+from suites.view import compare_view
+
+HELD = pytest.mark.parametrize("held", ["empty", "full"])
+ORDER = pytest.mark.parametrize("order", ORDERS)
+SYSTEM_RESET = 0x84000009
+
+
+@ORDER
+@HELD
+@pytest.mark.clause("MIGRATE-1")
+def test_nothing_refused(
+    order: str, held: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe
+) -> None:
+    """Every register that KVM lists, bitmap or not, goes from a VM that ran to a fresh one."""
+    old, new, comparison = make_vm(VCPUS), make_vm(VCPUS), Comparison()
+    values = fill(old, registers, held)
+    compare_view(comparison, old.vcpu, contract, values, "before migration")
+    old.vcpu.immediate_exit()
+    for index, errors in enumerate(restore(new, save(old), order)):
+        refused = ", ".join(f"{number:#x} ({error_name(error)})" for number, error in errors.items() if error)
+        comparison.that(not refused, f"restoring {len(errors)} registers of vCPU {index}", "none refused", refused)
+    compare_open(comparison, new.vcpus, registers, values, "after migration")
+    compare_view(comparison, new.vcpu, contract, values, "after migration")
+    comparison.done()
+
+
+@ORDER
+@pytest.mark.clause("MIGRATE-3")
+def test_service_too_many(order: str, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """A saved bitmap names services that this kernel does not have: it alone is refused, whole."""
+    old, comparison = make_vm(), Comparison()
+    values = values_at("mixed", registers)
+    old.vcpu.set_regs([(r, values[r.name]) for r in registers])
+    saved = save(old)
+    for bit in (register.mask.bit_length(), 63):
+        value = values[register.name] | 1 << bit
+        new = make_vm()
+        (errors,) = restore(new, saved.replaced({register.id: value}), order)
+        for each in registers:
+            wanted = EINVAL if each is register else 0
+            names = ", ".join(services(each, value if each is register else values[each.name])) or "no service"
+            comparison.error(f"restoring {each.name} with {names}", wanted, errors[each.id])
+            held = each.reset if each is register else values[each.name]
+            comparison.value(f"{each.name} after that", held, new.vcpu.try_get_reg(each)[0])
+    comparison.done()
+
+
+@ORDER
+@HELD
+@pytest.mark.clause("MIGRATE-5")
+def test_reboot(order: str, held: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """QEMU's reboot: the guest asks for it, every vCPU is initialised again, everything is restored as it was at first.
+
+    The bitmaps hold what they did, so restoring them succeeds although the VM has run; another value does not.
+    """
+    vm, comparison = make_vm(VCPUS), Comparison()
+    values = fill(vm, registers, held)
+    at_first = save(vm)
+    compare_view(comparison, vm.vcpu, contract, values, "before the reboot")
+    reason = guests.last_call(vm.vcpu, Call(SYSTEM_RESET)).reason
+    comparison.value("the exit reason of SYSTEM_RESET", uapi.KVM_EXIT_SYSTEM_EVENT, reason)
+    for vcpu in vm.vcpus:
+        comparison.error(f"KVM_ARM_VCPU_INIT of vCPU {vcpu.index} again", 0, vcpu.try_init())
+    for index, errors in enumerate(restore(vm, at_first, order)):
+        for register in registers:
+            what = f"restoring {register.name} = {values[register.name]:#x} on vCPU {index} at reboot"
+            comparison.error(what, 0, errors[register.id])
+    compare_view(comparison, vm.vcpu, contract, values, "after the reboot")
+    compare_fixed(comparison, vm.vcpus, registers, values, "after the reboot")
+    comparison.done()
+
+
+@ORDER
+@HELD
+@pytest.mark.clause("MIGRATE-5")
+def test_restore_of_others_after_run(
+    order: str, held: str, register: Register, registers: tuple[Register, ...], make_vm: MakeVm
+) -> None:
+    """Onto a VM that ran: one register that differs is refused with EBUSY, the others' equal values are taken."""
+    vm, comparison = make_vm(VCPUS), Comparison()
+    values = fill(vm, registers, held)
+    saved = save(vm).replaced({register.id: register.mask ^ values[register.name]})
+    comparison.error("KVM_RUN with immediate_exit", errno.EINTR, vm.vcpu.immediate_exit())
+    for index, errors in enumerate(restore(vm, saved, order)):
+        for each in registers:
+            what = f"restoring {each.name} on vCPU {index} after a run, {register.name} alone differing"
+            comparison.error(what, EBUSY if each is register else 0, errors[each.id])
+    compare_fixed(comparison, vm.vcpus, registers, values, "after that")
+    comparison.done()
