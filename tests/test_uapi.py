@@ -51,6 +51,7 @@ EXPRESSIONS = {
 FILTER_NAMES = [
     "KVM_ARM_VM_SMCCC_CTRL", "KVM_ARM_VM_SMCCC_FILTER", "KVM_SMCCC_FILTER_HANDLE", "KVM_SMCCC_FILTER_DENY",
     "KVM_SMCCC_FILTER_FWD_TO_USER", "KVM_HYPERCALL_EXIT_SMC", "KVM_HYPERCALL_EXIT_16BIT",
+    "KVM_CAP_COUNTER_OFFSET", "KVM_ARM_SET_COUNTER_OFFSET",
 ]  # fmt: skip
 FILTER = {name: name for name in FILTER_NAMES} | {"sizeof_filter": "sizeof(struct kvm_smccc_filter)"}
 """Headers from before 6.4 lack these."""

@@ -28,7 +28,7 @@ class Probe:
     arch_counter: bool
     """Whether the host's clock source is the architected counter, without which there is no PTP."""
     pv_time: bool
-    """Whether a vCPU takes a stolen-time area (KVM_ARM_VCPU_PVTIME_CTRL)."""
+    """Whether there is stolen time (KVM_CAP_STEAL_TIME, or KVM_HAS_DEVICE_ATTR of a vCPU's PVTIME_IPA)."""
     smc: bool
     """Whether KVM serves SMC as it does HVC (SMC answers SMCCC_VERSION, or there is the filter that came with it)."""
     smccc_filter: bool
@@ -49,7 +49,8 @@ def probe(kvm: Kvm) -> Probe:
         capability = (capability[0], vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
         dialect = _dialect(vm, ids, capability)
         present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
-        pv_time = _takes_pv_time(vm)
+        # Either promise holds the kernel to both.
+        pv_time = _takes_pv_time(vm) or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
         smccc_filter = _takes_filter(vm)
     return Probe(
         dialect=dialect,

@@ -86,7 +86,12 @@ KVM_SET_DEVICE_ATTR = iow(KVMIO, 0xE1, ffi.sizeof("struct kvm_device_attr"))
 KVM_GET_DEVICE_ATTR = iow(KVMIO, 0xE2, ffi.sizeof("struct kvm_device_attr"))
 KVM_HAS_DEVICE_ATTR = iow(KVMIO, 0xE3, ffi.sizeof("struct kvm_device_attr"))
 
+KVM_ARM_SET_COUNTER_OFFSET = iow(KVMIO, 0xB5, 16)
+
 KVM_API_VERSION = 12
+KVM_CAP_STEAL_TIME = 187
+KVM_CAP_PTP_KVM = 198
+KVM_CAP_COUNTER_OFFSET = 227
 KVM_CAP_ARM_PMU_V3 = 126
 KVM_CAP_ARM_SVE = 170
 KVM_CAP_ARM_HVC_FW_REG_BMAP = 207

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from itertools import product
 
@@ -10,13 +11,12 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import Comparison
-from helpers.contract.functions import FUNCTIONS, KVM_PTP_ID, PV_TIME_ST_ID
+from helpers.contract.functions import FUNCTIONS, KVM_PTP_ID
 from helpers.contract.probe import Probe
-from helpers.contract.registers import PTP, PV_TIME, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Register
-from helpers.executor.program import Program
-from helpers.kvm import MEMORY_IPA, Vm
-from helpers.smccc import NOT_SUPPORTED, Call, CallResult, show
-from suites.calls import GARBAGE, At, set_pv_time
+from helpers.contract.registers import PTP, VENDOR_HYP, VENDOR_HYP_2, Register
+from helpers.smccc import Call, CallResult, show
+from helpers.uapi import kvm as uapi
+from suites.calls import GARBAGE, At
 from suites.conftest import MakeVm
 from suites.hypercalls.conftest import Observe
 
@@ -82,36 +82,32 @@ def test_ptp_advances(counter: int, registers: tuple[Register, ...], make_vm: Ma
     comparison.done()
 
 
-def _fill(vm: Vm, value: bytes) -> None:
-    program = Program()
-    program.poke(vm.memory + guests.PV_TIME_IPA - MEMORY_IPA, value)
-    vm.kvm.subject.run(program)
+COUNTER_OFFSET = 1 << 36
+"""Ticks: minutes at any frequency, so that no reading can be taken for one of another offset."""
 
 
-def _area(vm: Vm) -> bytes:
-    program = Program()
-    area = program.peek(vm.memory + guests.PV_TIME_IPA - MEMORY_IPA, 64)
-    return vm.kvm.subject.run(program)[area].data
-
-
-@pytest.mark.clause("PVTIME-1", "CALL-2")
-@pytest.mark.parametrize("state", ["open", "closed"])
-def test_stolen_time_area(state: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """PV_TIME_ST zeroes the area when open, and leaves it alone when closed."""
-    if not contract.pv_time:
-        pytest.skip("not applicable, because vCPUs of this kernel take no stolen-time area (KVM_HAS_DEVICE_ATTR)")
-    hyp = next(r for r in registers if r.name == STD_HYP)
+@pytest.mark.clause("PTP-3")
+@pytest.mark.parametrize("counter", [0, 1], ids=["VIRTUAL", "PHYSICAL"])
+@pytest.mark.parametrize("offset", [COUNTER_OFFSET, (1 << 64) - COUNTER_OFFSET], ids=["back", "ahead"])
+def test_ptp_follows_offset(
+    offset: int, counter: int, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe
+) -> None:
+    """With KVM_ARM_SET_COUNTER_OFFSET both counters are still the guest's own."""
     vm = make_vm()
-    vm.vcpu.set_reg(hyp, (hyp.bit(PV_TIME) or 0) if state == "open" else 0)
-    set_pv_time(vm, guests.PV_TIME_IPA)
-    _fill(vm, b"\xa5" * 64)
-    result = guests.call(vm.vcpu, Call(PV_TIME_ST_ID, GARBAGE))
-    area, comparison = _area(vm), Comparison()
-    expected = (guests.PV_TIME_IPA, 0, 0, 0) if state == "open" else (NOT_SUPPORTED, 0, 0, 0)
-    comparison.x(f"PV_TIME_ST, {state}", expected, result.x0_3)
-    # Bytes 8..15 are the stolen time, which KVM updates whenever it loads the vCPU.
-    kept, wanted = area[:8] + area[16:], (b"\0" if state == "open" else b"\xa5") * 56
-    comparison.that(kept == wanted, "the area but for its stolen time", wanted.hex(), kept.hex())
+    if not contract.arch_counter:
+        pytest.skip("not applicable, because the host's clock source is not the architected counter")
+    if not vm.check_extension(uapi.KVM_CAP_COUNTER_OFFSET):
+        pytest.skip("not applicable, because KVM_CAP_COUNTER_OFFSET answers 0")
+    batch = vm.batch()
+    at = batch.program.scratch_bytes(struct.pack("<2Q", offset, 0))
+    batch.ioctl("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, at)
+    batch.run()
+    comparison = Comparison()
+    for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 4):
+        low, high = result.cntvct if counter == 0 else result.cntpct
+        ticks = result.x[2] << 32 | result.x[3]
+        what = f"counter {counter} with an offset of {offset:#x}"
+        comparison.that(low <= ticks <= high, what, f"{low} to {high}, which the guest read around it", f"{ticks}")
     comparison.done()
 
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from helpers.contract.clauses.base import CALL, FW, Clause, Standing
+from helpers.contract.clauses.base import API, CALL, FW, Clause, Standing
+
+VCPU = "Documentation/virt/kvm/devices/vcpu.rst 3.1"
 
 CLAUSES = (
     Clause("CALL-1", "A call whose bit is set gives its service's answer in x0..x3.", f"{FW}; {CALL}"),
@@ -28,12 +30,24 @@ CLAUSES = (
            " and nothing else that a bit opens.", f"Documentation/virt/kvm/arm/pvtime.rst; {CALL}"),
     Clause("TRNG-2", "TRNG_FEATURES answers 0 for the five TRNG functions (all 64 bits count), else NOT_SUPPORTED.",
            "Arm DEN0098; trng.c:kvm_trng_call"),
+    Clause("PVTIME-3", "KVM_ARM_VCPU_PVTIME_IPA takes, once for each vCPU, a multiple of 64 in a memory slot; else"
+           " EINVAL, the second time EEXIST.", f"{VCPU}; pvtime.c:kvm_arm_pvtime_set_attr"),
+    Clause("PVTIME-4", "The address reads back, and as all ones while there is none.",
+           "pvtime.c:kvm_arm_pvtime_get_attr", Standing.OBSERVED),
+    Clause("PVTIME-5", "ENXIO for another attribute wins over EFAULT for the pointer, that over EINVAL for alignment,"
+           " that over EEXIST, and that over EINVAL for no memory.", "pvtime.c:kvm_arm_pvtime_set_attr", Standing.OBSERVED),
+    Clause("PVTIME-6", "The address, KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM have nothing to do with the bitmaps, a run"
+           " or KVM_ARM_VCPU_INIT.", "pvtime.c; arm.c:kvm_vm_ioctl_check_extension", Standing.OBSERVED),
+    Clause("PVTIME-7", "Each vCPU has a stolen-time area of its own.",
+           f"{VCPU}; Documentation/virt/kvm/arm/pvtime.rst"),
     Clause("PVTIME-2", "PV_TIME_FEATURES answers 0 for PV_TIME_FEATURES and PV_TIME_ST where there is a stolen-time"
            " area, else NOT_SUPPORTED.", "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
     Clause("PTP-2", "KVM_PTP gives NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
            "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
     Clause("TRNG-1", "TRNG_RND gives the entropy asked for, with zeros above it, and different bits each time.",
            "Arm DEN0098; trng.c:kvm_trng_do_rnd"),
+    Clause("PTP-3", "KVM_PTP gives the counters as the guest reads them under KVM_ARM_SET_COUNTER_OFFSET too.",
+           f"{API} 4.139; hypercalls.c:kvm_ptp_get_time"),
     Clause("PTP-1", "KVM_PTP gives the host's wall clock and the counter as the guest reads it.",
            "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
     Clause("FEAT-1", "KVM_FEATURES shows the vendor services' bitmaps as they are set.",

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stolen-time area: KVM_ARM_VCPU_PVTIME_IPA, and what PV_TIME_ST does to the memory."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import struct
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import EINVAL, Comparison
+from helpers.contract.functions import ARCH_FEATURES, CLOSED, PV_TIME_FEATURES_ID, PV_TIME_ST_ID
+from helpers.contract.probe import Probe
+from helpers.contract.registers import PV_TIME, STD_HYP, Register
+from helpers.executor.program import Program
+from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Vcpu, Vm
+from helpers.smccc import Call, Conduit
+from helpers.uapi import kvm as uapi
+from suites.calls import GARBAGE, LEVELS, set_pv_time
+from suites.conftest import MakeVm
+
+EEXIST, EFAULT, ENXIO = errno.EEXIST, errno.EFAULT, errno.ENXIO
+CTRL, IPA = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
+SET, GET, HAS = uapi.KVM_SET_DEVICE_ATTR, uapi.KVM_GET_DEVICE_ATTR, uapi.KVM_HAS_DEVICE_ATTR
+AREA = guests.PV_TIME_IPA + 64
+NO_AREA = (1 << 64) - 1
+END = MEMORY_IPA + MEMORY_SIZE
+NO_SLOT = {
+    "zero": 0, "below": MEMORY_IPA - 64, "behind": END, "one_page_behind": END + 0x1000, "40_bits": 1 << 40,
+    "52_bits": 1 << 52, "last": (1 << 64) - 64,
+}  # fmt: skip
+GUARD = 0x10000
+
+
+@pytest.fixture
+def pv_vm(make_vm: MakeVm, registers: tuple[Register, ...], contract: Probe) -> MakeVm:
+    """As make_vm, where vCPUs take a stolen-time area."""
+    if not contract.pv_time:
+        pytest.skip("not applicable, because this kernel has no stolen time (KVM_HAS_DEVICE_ATTR, KVM_CAP_STEAL_TIME)")
+    return make_vm
+
+
+def _attr(vcpu: Vcpu, request: int, value: int = 0, attr: int = IPA) -> tuple[int, int]:
+    """The errno, and the 8 bytes that the pointer led to afterwards."""
+    batch = vcpu.vm.batch()
+    at = batch.program.scratch_bytes(struct.pack("<Q", value))
+    arg = batch.program.scratch_bytes(uapi.pack("kvm_device_attr", group=CTRL, attr=attr))
+    batch.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), at)
+    done = batch.ioctl(f"KVM_ARM_VCPU_PVTIME_IPA {value:#x}", vcpu.fd, request, arg)
+    after = batch.program.peek(at, 8)
+    data = batch.run()[after].data
+    return done.errno, struct.unpack("<Q", data)[0]
+
+
+def _poke(vm: Vm, ipa: int, data: bytes) -> None:
+    program = Program()
+    program.poke(vm.memory + ipa - MEMORY_IPA, data)
+    vm.kvm.subject.run(program)
+
+
+def _peek(vm: Vm, ipa: int, length: int) -> bytes:
+    program = Program()
+    area = program.peek(vm.memory + ipa - MEMORY_IPA, length)
+    return vm.kvm.subject.run(program)[area].data
+
+
+def _hold(vm: Vm, registers: tuple[Register, ...], level: str) -> None:
+    vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+
+
+@pytest.mark.clause("PVTIME-1", "CALL-2")
+@pytest.mark.parametrize("conduit", [Conduit.HVC, Conduit.SMC], ids=lambda c: c.name)
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_area(state: str, conduit: Conduit, registers: tuple[Register, ...], pv_vm: MakeVm, contract: Probe) -> None:
+    """PV_TIME_ST zeroes its 64 bytes each time when open, leaves them alone when not, and never those beside them."""
+    if conduit is Conduit.SMC and not contract.smc:
+        pytest.skip("not applicable, because this kernel does not serve SMC (SMCCC_VERSION gives NOT_SUPPORTED there)")
+    hyp = next(r for r in registers if r.name == STD_HYP)
+    vm, comparison = pv_vm(), Comparison()
+    vm.vcpu.set_reg(hyp, (hyp.bit(PV_TIME) or 0) if state == "open" else 0)
+    set_pv_time(vm, AREA)
+    expected = (AREA, 0, 0, 0) if state == "open" else CLOSED
+    inside = b"\0" if state == "open" else b"\xa5"
+    for turn in ("first", "second"):
+        _poke(vm, AREA - 64, b"\xa5" * 192)
+        result = guests.call(vm.vcpu, Call(PV_TIME_ST_ID, GARBAGE, conduit))
+        comparison.x(f"{turn} PV_TIME_ST, {state}", expected, result.x0_3)
+        memory = _peek(vm, AREA - 64, 192)
+        # Bytes 8..15 of the area are the stolen time, which KVM updates whenever it loads the vCPU.
+        kept, wanted = memory[:72] + memory[80:], b"\xa5" * 64 + inside * 56 + b"\xa5" * 64
+        comparison.that(kept == wanted, f"the area and 64 bytes on each side, {turn}", wanted.hex(), kept.hex())
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-3", "PVTIME-4")
+@pytest.mark.parametrize("level", LEVELS)
+def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
+    """The first and last 64 bytes of a slot are accepted and read back, whatever the bitmaps hold."""
+    comparison = Comparison()
+    for ipa in (MEMORY_IPA, MEMORY_IPA + 64, END - 64):
+        vcpu = pv_vm().vcpu
+        _hold(vcpu.vm, registers, level)
+        comparison.error("KVM_HAS_DEVICE_ATTR", 0, _attr(vcpu, HAS)[0])
+        comparison.value("the address before it is set", NO_AREA, _attr(vcpu, GET)[1])
+        comparison.error(f"stolen-time area at {ipa:#x}", 0, _attr(vcpu, SET, ipa)[0])
+        comparison.value("the address read back", ipa, _attr(vcpu, GET)[1])
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-3", "PVTIME-4")
+def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
+    """An address that is no multiple of 64 is EINVAL, and none is set."""
+    vcpu, comparison = pv_vm().vcpu, Comparison()
+    for low in range(1, 64):
+        comparison.error(f"stolen-time area at {AREA + low:#x}", EINVAL, _attr(vcpu, SET, AREA + low)[0])
+    comparison.value("the address read back", NO_AREA, _attr(vcpu, GET)[1])
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-2")
+@pytest.mark.parametrize("where", NO_SLOT)
+def test_no_slot(where: str, pv_vm: MakeVm) -> None:
+    """An address without memory is EINVAL, none is set, and the guest finds none."""
+    vcpu, comparison = pv_vm().vcpu, Comparison()
+    comparison.error(f"stolen-time area at {NO_SLOT[where]:#x}", EINVAL, _attr(vcpu, SET, NO_SLOT[where])[0])
+    comparison.value("the address read back", NO_AREA, _attr(vcpu, GET)[1])
+    calls = [Call(PV_TIME_FEATURES_ID, (PV_TIME_ST_ID,)), Call(PV_TIME_ST_ID, GARBAGE)]
+    for call, result in zip(calls, guests.calls(vcpu, calls), strict=True):
+        comparison.x(f"HVC {call.function:#x}", CLOSED, result.x0_3)
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-3", "PVTIME-5")
+def test_second_address(pv_vm: MakeVm) -> None:
+    """EEXIST for the same and for another address, also one without memory; EINVAL first for a misaligned one."""
+    vcpu, comparison = pv_vm().vcpu, Comparison()
+    set_pv_time(vcpu.vm, AREA)
+    rows = [(AREA, EEXIST), (AREA + 64, EEXIST), (0, EEXIST), (1 << 52, EEXIST), (AREA + 1, EINVAL), (1, EINVAL)]
+    for ipa, expected in rows:
+        comparison.error(f"stolen-time area at {ipa:#x} after one", expected, _attr(vcpu, SET, ipa)[0])
+        comparison.value("the address read back", AREA, _attr(vcpu, GET)[1])
+    comparison.x("PV_TIME_ST", (AREA, 0, 0, 0), guests.call(vcpu, Call(PV_TIME_ST_ID, GARBAGE)).x0_3)
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-5")
+@pytest.mark.parametrize("attr", [1, 2, 1 << 32, (1 << 64) - 1], ids=hex)
+def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
+    """ENXIO to set, get and ask for any other attribute of the group."""
+    vcpu, comparison = pv_vm().vcpu, Comparison()
+    for name, request in (("SET", SET), ("GET", GET), ("HAS", HAS)):
+        done, _ = _attr(vcpu, request, AREA, attr)
+        comparison.error(f"KVM_{name}_DEVICE_ATTR {CTRL}.{attr:#x}", ENXIO, done)
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-5")
+@pytest.mark.parametrize("state", ["no_area", "area_set"])
+@pytest.mark.parametrize("request_name", ["SET", "GET"])
+def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
+    """EFAULT where the address cannot be read or written; ENXIO first for another attribute."""
+    vm = pv_vm()
+    if state == "area_set":
+        set_pv_time(vm, AREA)
+    request, batch = {"SET": SET, "GET": GET}[request_name], vm.batch()
+    area = batch.mmap("mmap", 2 * GUARD, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
+    batch.program.munmap(area.ref + GUARD, GUARD)
+    made = []
+    for attr, expected in ((IPA, EFAULT), (IPA + 1, ENXIO)):
+        for what, address in (("behind the end", area.ref + GUARD), ("across the end", area.ref + (GUARD - 4))):
+            arg = batch.program.scratch_bytes(uapi.pack("kvm_device_attr", group=CTRL, attr=attr))
+            batch.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), address)
+            made.append((f"{request_name} {attr}, {what}", expected, batch.ioctl(what, vm.vcpu.fd, request, arg)))
+    batch.program.munmap(area.ref, GUARD)
+    batch.run()
+    comparison = Comparison()
+    for what, expected, done in made:
+        comparison.error(what, expected, done.errno)
+    comparison.value("the address", NO_AREA if state == "no_area" else AREA, _attr(vm.vcpu, GET)[1])
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-7")
+def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
+    """A vCPU finds its own area, and none where only another one has."""
+    vm, comparison = pv_vm(3), Comparison()
+    areas = (AREA, AREA + 64)
+    for vcpu, ipa in zip(vm.vcpus, areas, strict=False):
+        comparison.error(f"area of vCPU {vcpu.index}", 0, _attr(vcpu, SET, ipa)[0])
+    calls = [Call(PV_TIME_FEATURES_ID, (PV_TIME_ST_ID, *GARBAGE[1:])), Call(PV_TIME_ST_ID, GARBAGE)]
+    for vcpu, ipa in zip(vm.vcpus, (*areas, None), strict=True):
+        features, area = (r.x0_3 for r in guests.calls(vcpu, calls))
+        comparison.x(f"PV_TIME_FEATURES on vCPU {vcpu.index}", CLOSED if ipa is None else (0, 0, 0, 0), features)
+        comparison.x(f"PV_TIME_ST on vCPU {vcpu.index}", CLOSED if ipa is None else (ipa, 0, 0, 0), area)
+        comparison.value(f"the address of vCPU {vcpu.index}", NO_AREA if ipa is None else ipa, _attr(vcpu, GET)[1])
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-6", "PVTIME-2", "ARCH-1")
+def test_area_after_run(pv_vm: MakeVm) -> None:
+    """An area may be given to a vCPU that has run: the guest finds it from then on; ARCH_FEATURES knew all along."""
+    vcpu, comparison = pv_vm().vcpu, Comparison()
+    calls = [
+        Call(ARCH_FEATURES, (PV_TIME_FEATURES_ID,)),
+        Call(PV_TIME_FEATURES_ID, (PV_TIME_ST_ID,)),
+        Call(PV_TIME_ST_ID),
+    ]
+    without, held = [(0, 0, 0, 0), CLOSED, CLOSED], [(0, 0, 0, 0), (0, 0, 0, 0), (AREA, 0, 0, 0)]
+    for when, expected in (("before", without), ("after", held)):
+        for call, wanted, result in zip(calls, expected, guests.calls(vcpu, calls), strict=True):
+            comparison.x(f"HVC {call.function:#x} {when} the area is set", wanted, result.x0_3)
+        if when == "before":
+            comparison.error("stolen-time area after a run", 0, _attr(vcpu, SET, AREA)[0])
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-6")
+def test_area_outlives_init(pv_vm: MakeVm) -> None:
+    """KVM_ARM_VCPU_INIT of a vCPU that has an area leaves it that."""
+    vcpu, comparison = pv_vm().vcpu, Comparison()
+    set_pv_time(vcpu.vm, AREA)
+    comparison.error("KVM_ARM_VCPU_INIT again", 0, vcpu.try_init())
+    comparison.value("the address read back", AREA, _attr(vcpu, GET)[1])
+    comparison.x("PV_TIME_ST", (AREA, 0, 0, 0), guests.call(vcpu, Call(PV_TIME_ST_ID, GARBAGE)).x0_3)
+    comparison.done()
+
+
+@pytest.mark.clause("PVTIME-6")
+@pytest.mark.parametrize("level", LEVELS)
+def test_capabilities(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
+    """KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM are the host's word, not the bitmaps'."""
+    vm, comparison = pv_vm(), Comparison()
+    _hold(vm, registers, level)
+    for name, number in (("KVM_CAP_STEAL_TIME", uapi.KVM_CAP_STEAL_TIME), ("KVM_CAP_PTP_KVM", uapi.KVM_CAP_PTP_KVM)):
+        comparison.value(f"{name} on the VM, registers {level}", 1, vm.check_extension(number))
+        comparison.value(f"{name} on /dev/kvm", 1, vm.kvm.check_extension(number))
+    comparison.done()
