@@ -35,7 +35,8 @@ CLAUSES = (
     Clause("PVTIME-4", "The address reads back, and as all ones while there is none.",
            "pvtime.c:kvm_arm_pvtime_get_attr", Standing.OBSERVED),
     Clause("PVTIME-5", "ENXIO for another attribute wins over EFAULT for the pointer, that over EINVAL for alignment,"
-           " that over EEXIST, and that over EINVAL for no memory.", "pvtime.c:kvm_arm_pvtime_set_attr", Standing.OBSERVED),
+           " that over EEXIST, and that over EINVAL for no memory.", "pvtime.c:kvm_arm_pvtime_set_attr",
+           Standing.OBSERVED),
     Clause("PVTIME-6", "The address, KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM have nothing to do with the bitmaps, a run"
            " or KVM_ARM_VCPU_INIT.", "pvtime.c; arm.c:kvm_vm_ioctl_check_extension", Standing.OBSERVED),
     Clause("PVTIME-7", "Each vCPU has a stolen-time area of its own.",
