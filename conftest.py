@@ -12,11 +12,13 @@ import pytest
 
 from helpers import build, guests
 from helpers.contract.clauses import CLAUSES
+from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.probe import Probe, probe
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.results.html import prepare_html
+from helpers.results.known import excuse_known
 from helpers.results.plugin import Recorder
 from helpers.results.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose
@@ -69,6 +71,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=choose.BOOT_SECONDS,
         metavar="SECONDS",
         help="what a kernel may take to boot; one that prints nothing for a quarter of it hangs (default: 180)",
+    )
+    group.addoption(
+        "--no-known-deviations",
+        action="store_true",
+        help="judge every failure as one, also those that are known of released kernels",
     )
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
 
@@ -259,6 +266,14 @@ def contract(subject: Subject) -> Probe:
         raise HarnessError(what, why=died.how, cure=f"Its console ended with:\n{died.last_words}") from None
 
 
+@pytest.fixture(scope="session")
+def known_deviations(request: pytest.FixtureRequest, subject: Subject, contract: Probe) -> tuple[Deviation, ...]:
+    """What the subject's kernel is known to do wrong, found by asking."""
+    if request.config.getoption("--no-known-deviations"):
+        return ()
+    return recognised(Kvm(subject, guests.load_image(build.GUEST)), contract)
+
+
 @pytest.fixture(autouse=True)
 def _record_environment(request: pytest.FixtureRequest) -> None:
     if "subject" not in request.fixturenames or not is_suite(request.node.nodeid):
@@ -269,7 +284,12 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         ("subject", subject.label),
         ("dialect", found.dialect.name),
         ("environment", _environment(subject, found)),
+        ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
     ]
+
+
+def _as_text(known: Deviation) -> dict[str, str]:
+    return {"name": known.name, "clause": known.clause, "reason": known.reason, "link": known.link}
 
 
 def _environment(subject: Subject, found: Probe) -> dict[str, str]:
@@ -302,8 +322,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """A harness error is told from a failure, and both it and a kernel's death are told without a traceback."""
+    """Harness errors, known deviations and failures are told apart; a kernel's death needs no traceback."""
     report = yield
+    excuse_known(report, call)
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, HarnessError):
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]

@@ -6,94 +6,16 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
-from pathlib import Path
 
 import pytest
 
 from helpers.results.log import read_log
 from helpers.results.verdict import Kind, verdicts
+from tests.throwaway import BAD, GOOD, MODES, Project, project
+
+__all__ = ["project"]
 
 pytest_plugins = ["pytester"]
-
-ROOT = Path(__file__).resolve().parent.parent
-REPORTS = "reports"
-
-CONFTEST = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-import pytest
-from helpers.errors import HarnessError
-from helpers.results.html import prepare_html
-from helpers.results.plugin import Recorder
-
-SUBJECTS = {subjects!r}
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config):
-    if not hasattr(config, "workerinput"):
-        reports = config.rootpath / "reports"
-        prepare_html(config, reports)
-        config.pluginmanager.register(Recorder(config, reports, SUBJECTS), "recorder")
-
-def pytest_runtest_setup(item):
-    params = getattr(item, "callspec", None)
-    subject = params.params.get("subject", SUBJECTS[0]) if params else SUBJECTS[0]
-    item.user_properties += [
-        ("subject", subject), ("clauses", ["LOCK-1"]), ("requirement", "Locked <b>after</b> the first run."),
-        ("source", "hypercalls.rst"), ("dialect", {dialect!r}),
-        ("environment", {{"kernel": "6.12.107", "registers": "3"}}),
-    ]
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
-        item.user_properties.append(("harness_error", str(call.excinfo.value)))
-    return (yield)
-"""
-
-GOOD = """
-import pytest
-def test_good(): pass
-def test_other(): pass
-def test_na(): pytest.skip("not applicable, because PTP is missing")
-"""
-BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
-
-
-class Project:
-    """A throw-away project with suites/, tests/ and the recorder."""
-
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester = pytester
-        self.reports = pytester.path / REPORTS
-        pytester.makeini("[pytest]\ntestpaths = suites\n")
-        self.conftest()
-
-    def conftest(self, dialect: str = "mainline", subjects: tuple[str, ...] = ("debian:stable",)) -> None:
-        text = CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=subjects)
-        self.pytester.makeconftest(text)
-
-    def file(self, path: str, text: str) -> None:
-        target = self.pytester.path / path
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(text)
-
-    def run(self, *args: str) -> tuple[int, str]:
-        """The exit status and the last line on the terminal."""
-        # In a process of its own: the outer run's xdist and results are none of its business.
-        result = self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
-        return int(result.ret), ([line for line in result.outlines if line.strip()] or [""])[-1]
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    return Project(pytester)
-
-
-MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)
 
 
 @MODES
@@ -370,7 +292,7 @@ def test_html_shows_failures_first(project: Project) -> None:
     words = [row["result"] for row in rows]
     assert words == ["Failed", "Error", "Skipped", "Passed", "Passed"]
     assert data["initialSort"] == "original"
-    assert data["renderCollapsed"] == ["passed", "skipped"]
+    assert data["renderCollapsed"] == ["passed", "skipped", "xfailed"]
     assert [bool(row["log"]) for row in rows] == [True, True, False, False, False]
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from helpers.results.phases import message_of, outcome_of, properties
-from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, PASSED
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
 from helpers.results.selection import only_shows, touches_suites
-from helpers.results.verdict import COUNT_NAMES, Kind, Verdict, one_line
+from helpers.results.verdict import Kind, Verdict, one_line
 
-_ORDER = ("Failed", "Error", "Skipped", "Passed")
+_ORDER = ("Failed", "Error", "XFailed", "Skipped", "Passed")
+_CAPITALS = {"xfailed": "XFailed", "xpassed": "XPassed"}
 _OURS = pytest.StashKey[bool]()
 _TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 _COLOURS = {
@@ -46,7 +47,8 @@ body { color: #222; display: flex; flex-direction: column; }
 .logwrapper:not(:has(.log)) { display: none; }
 .col-testId { overflow-wrap: anywhere; }
 .skipped td.col-result, span.skipped { color: #666; }
-.skipped td.col-result { font-size: 0; }
+.skipped td.col-result, .xfailed td.col-result { font-size: 0; }
+.xfailed td.col-result::before { content: "Known deviation"; font-size: 12px; }
 .skipped td.col-result::before { content: "Not applicable"; font-size: 12px; }
 </style>"""
 
@@ -106,10 +108,10 @@ def row_details(report: Any, log: list[str]) -> None:
 
 
 def row_word(report: Any) -> str:
-    """The result in pytest-html's own words, by which it sorts: Error, Failed, Skipped, Passed."""
+    """The result in pytest-html's own words, by which it sorts: Error, Failed, XFailed, Skipped, Passed."""
     if isinstance(report, pytest.CollectReport):
         return "Error"
-    words = {FAILED: "Failed", ERROR: "Error", NOT_APPLICABLE: "Skipped", PASSED: "Passed"}
+    words = {FAILED: "Failed", ERROR: "Error", KNOWN: "XFailed", NOT_APPLICABLE: "Skipped", PASSED: "Passed"}
     return words[outcome_of(report)]
 
 
@@ -121,12 +123,13 @@ def arrange(config: pytest.Config) -> None:
     tests = data.data["tests"]
     words = [row.get("result") for rows in tests.values() for row in rows]
     for name, values in data.outcomes.items():
-        values["value"] = words.count(name.capitalize())
+        values["value"] = words.count(_CAPITALS.get(name, name.capitalize()))
     data.outcomes["skipped"]["label"] = "Not applicable"
+    data.outcomes["xfailed"]["label"] = "Known deviations"
     # pytest-html's own order begins with errors, which say nothing about the kernel.
     data.data["tests"] = dict(sorted(tests.items(), key=lambda pair: _rank(pair[1])))
     data.data["initialSort"] = "original"
-    data.data["renderCollapsed"] = ["passed", "skipped"]
+    data.data["renderCollapsed"] = ["passed", "skipped", "xfailed"]
 
 
 def _rank(rows: list[dict[str, Any]]) -> int:
@@ -140,8 +143,9 @@ def banner(verdicts: Iterable[Verdict]) -> list[str]:
 
 
 def _box(verdict: Verdict) -> str:
-    counts = ", ".join(f"{verdict.counts[each]} {name}" for each, name in COUNT_NAMES.items())
-    parts = [f"<h2>{_text(verdict.title)}</h2>", f"<p>{_text(counts)}</p>"]
+    parts = [f"<h2>{_text(verdict.title)}</h2>", f"<p>{_text(verdict.counted)}</p>"]
+    known = [f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known]
+    parts.append(_list("Known deviations", known))
     if verdict.broken:
         parts.append(f"<p>Broken clauses: {_text(', '.join(verdict.broken))}</p>")
     if verdict.kind is Kind.INCONCLUSIVE:

@@ -8,11 +8,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from helpers.errors import HarnessError
-from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Log, Result
 from helpers.results.verdict import Verdict, results_for, verdicts
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped"}
+_ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"}
 
 
 def write_junit(log: Log, path: Path) -> None:
@@ -41,7 +41,7 @@ def _suite(log: Log, verdict: Verdict) -> ET.Element:
         tests=str(len(results) + len(lost)),
         failures=str(verdict.counts[FAILED]),
         errors=str(verdict.counts[ERROR] + len(lost)),
-        skipped=str(verdict.counts[NOT_APPLICABLE]),
+        skipped=str(verdict.counts[NOT_APPLICABLE] + verdict.counts[KNOWN]),
         time=f"{sum(result.duration for result in results):.3f}",
     )
     values = [("verdict", verdict.line), ("dialect", verdict.info.dialect), *verdict.info.environment.items()]
@@ -52,6 +52,7 @@ def _suite(log: Log, verdict: Verdict) -> ET.Element:
 
 
 def _case(result: Result) -> ET.Element:
+    """A known deviation is skipped, with a message that says so: JUnit has no word for it."""
     folder, _, name = result.nodeid.partition("::")
     case = ET.Element(
         "testcase",
@@ -67,7 +68,8 @@ def _case(result: Result) -> ET.Element:
     _properties(case, values)
     if result.outcome in _ELEMENTS:
         first = result.message.strip().partition("\n")[0]
-        finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=legal(first))
+        prefix = "known deviation: " if result.outcome == KNOWN else ""
+        finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=legal(prefix + first))
         finding.text = legal(result.message)
     return case
 

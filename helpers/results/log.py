@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from helpers.errors import HarnessError
-from helpers.results.records import OUTCOMES, VERSION, Case, Log, Result, Session, SubjectInfo, merged
+from helpers.results.records import (
+    OUTCOMES,
+    READABLE,
+    Case,
+    KnownDeviation,
+    Log,
+    Result,
+    Session,
+    SubjectInfo,
+    merged,
+)
 
 __all__ = ["Case", "Log", "LogWriter", "Result", "Session", "SubjectInfo", "read_log"]
 
@@ -144,8 +154,8 @@ def _take(draft: _Draft, line: bytes, where: str) -> None:
 
 def _session(draft: _Draft, values: dict[str, Any]) -> None:
     version = _typed(values["version"], int)
-    if version != VERSION:
-        raise ValueError(f"version {version} of the log is unknown, this program reads version {VERSION}")
+    if version not in READABLE:
+        raise ValueError(f"version {version} of the log is unknown, this program reads {READABLE}")
     if draft.session is not None:
         raise ValueError("a second session")
     draft.session = Session(
@@ -161,7 +171,10 @@ def _collected(draft: _Draft, values: dict[str, Any]) -> None:
 def _subject(draft: _Draft, values: dict[str, Any]) -> None:
     name = _typed(values["subject"], str)
     environment = {_typed(key, str): _typed(text, str) for key, text in values["environment"].items()}
-    draft.subjects[name] = SubjectInfo(name, _typed(values["dialect"], str), environment)
+    known = tuple(KnownDeviation(**each) for each in values.get("known", ()))
+    if any(not isinstance(text, str) for each in known for text in vars(each).values()):
+        raise TypeError("a known deviation holds something else than text")
+    draft.subjects[name] = SubjectInfo(name, _typed(values["dialect"], str), environment, known)
 
 
 def _start(draft: _Draft, values: dict[str, Any]) -> None:

@@ -11,8 +11,10 @@ import pytest
 from helpers.results.records import (
     ERROR,
     FAILED,
+    KNOWN,
     NOT_APPLICABLE,
     PASSED,
+    KnownDeviation,
     Result,
     SubjectInfo,
     merged,
@@ -26,6 +28,8 @@ def outcome_of(report: pytest.TestReport) -> str:
     """The outcome of one phase. Only a call can fail; an expected failure is a failure all the same."""
     if "harness_error" in properties(report):
         return ERROR
+    if "known_deviation" in properties(report):
+        return KNOWN
     if "kernel_died" in properties(report):
         # Whatever phase it was in: the setup of a test makes system calls as well.
         return FAILED
@@ -76,7 +80,8 @@ def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
         return None
     pairs = environment.items() if isinstance(environment, Mapping) else ()
     texts = {str(name): str(value) for name, value in pairs}
-    return SubjectInfo(subject, _text(found["dialect"]), texts)
+    known = tuple(KnownDeviation(**each) for each in found.get("known_deviations") or ())
+    return SubjectInfo(subject, _text(found["dialect"]), texts, known)
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:

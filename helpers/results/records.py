@@ -6,15 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Version 1 knew no deviations."""
 
 PASSED = "passed"
 FAILED = "failed"
 ERROR = "error"
 NOT_APPLICABLE = "not-applicable"
+KNOWN = "known-deviation"
 
 # From best to worst. A failure is a fact about the kernel and outranks an error, which is none.
-OUTCOMES = (PASSED, NOT_APPLICABLE, ERROR, FAILED)
+OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,27 @@ class Result:
 
 
 @dataclass(frozen=True)
+class KnownDeviation:
+    """A clause that this subject was recognised to break in a known way; the link leads to the fix or its report."""
+
+    name: str
+    clause: str
+    reason: str
+    link: str
+
+    def excuses(self, clauses: tuple[str, ...]) -> bool:
+        """Whether a test of these clauses may fail: only one that checks nothing else."""
+        return clauses == (self.clause,)
+
+
+@dataclass(frozen=True)
 class SubjectInfo:
     """What the harness found out about a subject."""
 
     subject: str
     dialect: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    known: tuple[KnownDeviation, ...] = ()
 
 
 @dataclass(frozen=True)

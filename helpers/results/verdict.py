@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from helpers.results.records import (
     ERROR,
     FAILED,
+    KNOWN,
     NOT_APPLICABLE,
     PASSED,
+    KnownDeviation,
     Log,
     Result,
     SubjectInfo,
@@ -58,6 +60,8 @@ class Verdict:
     broken: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     selection: str | None = None
+    known: tuple[KnownDeviation, ...] = ()
+    """The known deviations that the tests found again."""
 
     @property
     def status(self) -> int:
@@ -66,29 +70,38 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two. Only a complete run may speak of conformance."""
-        if self.selection is None:
-            return self.kind.value
-        return f"SELECTION {_SELECTION_WORDS.get(self.kind, self.kind.value)}"
+        """The verdict in a word or two, and what it overlooks. Only a complete run may speak of conformance."""
+        word = self.kind.value
+        if self.selection is not None:
+            word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
+        if not self.known:
+            return word
+        return f"{word}, {_many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
 
     @property
     def title(self) -> str:
         """The word, what was selected if not everything, and the subject with what is known of it."""
         subject = f"{self.subject}{description(self.info)}"
         if self.selection is None:
-            return one_line(f"{self.word} {subject}")
-        return _modest(one_line(f"{self.word}: {self.selection} on {subject}"))
+            return one_line(f"{self.word}{' on' if self.known else ''} {subject}")
+        return _modest(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
 
     @property
     def summary(self) -> str:
         """The counts, the broken clauses, and why nothing can be concluded."""
-        text = ", ".join(f"{self.counts[each]} {name}" for each, name in COUNT_NAMES.items())
+        text = self.counted
         if self.broken:
             text += f"; broken clauses: {', '.join(self.broken)}"
         if self.kind is Kind.INCONCLUSIVE:
             text += f"; because {'; '.join(self.reasons)}"
         text = one_line(text)
         return text if self.selection is None else _modest(text)
+
+    @property
+    def counted(self) -> str:
+        """How many results of each kind; known deviations only where there are some."""
+        shown = (each for each in COUNT_NAMES if each != KNOWN or self.counts[KNOWN])
+        return ", ".join(f"{self.counts[each]} {COUNT_NAMES[each]}" for each in shown)
 
     @property
     def line(self) -> str:
@@ -100,6 +113,7 @@ COUNT_NAMES = {
     FAILED: "failed",
     PASSED: "passed",
     NOT_APPLICABLE: "not applicable",
+    KNOWN: "known to deviate",
     ERROR: "errors",
     "not-run": "not run",
 }
@@ -134,8 +148,22 @@ def unfinished(log: Log, subject: str, subjects: tuple[str, ...]) -> tuple[str, 
 
 
 def results_for(log: Log, subject: str) -> tuple[Result, ...]:
-    """The results of a subject, with those that belong to no subject (a file that cannot be imported)."""
-    return tuple(result for result in log.results if result.subject in (None, subject))
+    """The results of a subject, with those that belong to no subject (a file that cannot be imported).
+
+    A result that claims a known deviation which this subject was not recognised to have is a failure.
+    """
+    known = _info(log, subject).known
+    return tuple(_settled(result, known) for result in log.results if result.subject in (None, subject))
+
+
+def _settled(result: Result, known: tuple[KnownDeviation, ...]) -> Result:
+    if result.outcome != KNOWN or any(each.excuses(result.clauses) for each in known):
+        return result
+    return replace(result, outcome=FAILED)
+
+
+def _info(log: Log, subject: str) -> SubjectInfo:
+    return next((each for each in log.subjects if each.subject == subject), SubjectInfo(subject))
 
 
 def description(info: SubjectInfo) -> str:
@@ -165,10 +193,10 @@ def _modest(text: str) -> str:
 def _verdict(log: Log, subject: str, subjects: tuple[str, ...]) -> Verdict:
     results = results_for(log, subject)
     not_run = unfinished(log, subject, subjects)
-    info = next((each for each in log.subjects if each.subject == subject), SubjectInfo(subject))
+    info = _info(log, subject)
     counts = {name: sum(result.outcome == name for result in results) for name in COUNT_NAMES}
     counts["not-run"] = len(not_run)
-    reasons = _reasons(log, results, not_run)
+    reasons = (*_reasons(log, results, not_run), *_outdated(log, info, results))
     failed = [result for result in results if result.outcome == FAILED]
     return Verdict(
         subject=subject,
@@ -180,6 +208,7 @@ def _verdict(log: Log, subject: str, subjects: tuple[str, ...]) -> Verdict:
         broken=tuple(sorted({clause for result in failed for clause in result.clauses})),
         reasons=reasons,
         selection=log.selection,
+        known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),
     )
 
 
@@ -214,6 +243,20 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
     elif not any(result.outcome == PASSED for result in results):
         reasons.append("no test passed")
     return tuple(reasons)
+
+
+def _outdated(log: Log, info: SubjectInfo, results: tuple[Result, ...]) -> Iterator[str]:
+    """Recognised deviations that no test found again: the list, or the way of recognising, is wrong."""
+    for each in info.known:
+        found = _outcomes(each, results)
+        if PASSED in found:
+            yield f"{each.name} is listed as a known deviation, but {each.clause} holds: take it off the list"
+        elif log.selection is None and not found & {KNOWN, FAILED, ERROR}:
+            yield f"{each.name} was recognised as a known deviation, but no test of {each.clause} found it"
+
+
+def _outcomes(known: KnownDeviation, results: tuple[Result, ...]) -> set[str]:
+    return {result.outcome for result in results if known.excuses(result.clauses)}
 
 
 def _many(count: int, noun: str) -> str:

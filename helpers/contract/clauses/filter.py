@@ -33,4 +33,6 @@ CLAUSES = (
     Clause("FILTER-12", "The filter takes the function from x0's lower half, from HVC with any immediate and from SMC"
            " #0, on every vCPU of its VM and of no other.", f"{VM}; {CALL}"),
     Clause("FILTER-13", "A range holds from its base to base + nr_functions - 1, and beside it nothing changes.", VM),
+    # A known deviation (helpers/contract/deviations.py) excuses this one, so it has its test to itself.
+    Clause("FILTER-14", "A filter for no function, at base 0, is refused with EINVAL.", f"{VM}; {SET_FILTER}"),
 )  # fmt: skip

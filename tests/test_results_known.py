@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Known deviations: counted by name, never an excuse for anything else, and an error once they are gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from helpers.contract.clauses import CLAUSES
+from helpers.contract.deviations import DEVIATIONS
+from helpers.results.log import read_log
+from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, Case, KnownDeviation, Log, Result, Session
+from helpers.results.records import SubjectInfo as Info
+from helpers.results.verdict import Kind, Verdict, verdicts
+from tests.throwaway import BAD, GOOD, MODES, Project, project
+
+__all__ = ["project"]
+pytest_plugins = ["pytester"]
+
+SUBJECT = "debian:stable"
+ENTRY = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
+AS_DICT = {"name": "early-lock", "clause": "LOCK-1", "reason": "It locks early.", "link": "https://example.org/1"}
+
+
+def judged(*results: Result, known: tuple[KnownDeviation, ...] = (ENTRY,), selection: str | None = None) -> Verdict:
+    cases = tuple(Case(each.nodeid, SUBJECT) for each in results)
+    session = Session(VERSION, (), (SUBJECT,), 0.0)
+    log = Log(session, cases, cases, results, (Info(SUBJECT, "mainline", {}, known),), selection, 0)
+    (verdict,) = verdicts(log)
+    return verdict
+
+
+def result(outcome: str, name: str = "test_one", clauses: tuple[str, ...] = ("LOCK-1",)) -> Result:
+    return Result(f"suites/test_a.py::{name}", SUBJECT, outcome, clauses)
+
+
+FINE = result(PASSED, "test_fine", ("CAP-1",))
+
+
+@MODES
+def test_a_known_deviation_is_named_and_conformant(project: Project, mode: tuple[str, ...]) -> None:
+    project.conftest(known=(AS_DICT,), fine="CAP-1")
+    project.file("suites/test_a.py", GOOD + BAD)
+    status, line = project.run(*mode)
+    assert (status, line) == (
+        0,
+        "CONFORMANT, 1 known deviation: early-lock on debian:stable (Linux 6.12.107, mainline, 3 registers): "
+        "0 failed, 2 passed, 1 not applicable, 1 known to deviate, 0 errors, 0 not run",
+    )
+
+
+def test_the_reports_show_it(project: Project) -> None:
+    project.conftest(known=(AS_DICT,), fine="CAP-1")
+    project.file("suites/test_a.py", GOOD + BAD)
+    project.run()
+    text = (project.reports / "report.html").read_text()
+    assert "It locks early. https://example.org/1" in text and '"xfailed">1 Known deviations' in text
+    suite = ElementTree.parse(project.reports / "junit.xml").getroot()[0]
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "2")
+    assert [each.get("message", "").partition(":")[0] for each in suite.iter("skipped")].count("known deviation") == 1
+    assert read_log(project.reports / "results.jsonl").subjects[0].known == (ENTRY,)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def test_bad(): raise RuntimeError('the kernel died')\n",
+        "import pytest\n@pytest.mark.more\n" + BAD,
+        "import pytest\n@pytest.fixture\ndef broken(): assert False\ndef test_bad(broken): pass\n",
+    ],
+    ids=["no assertion", "another clause too", "in the setup"],
+)
+def test_only_its_own_failed_assertion_is_excused(project: Project, body: str) -> None:
+    project.conftest(known=(AS_DICT,), fine="CAP-1")
+    project.file("suites/test_a.py", GOOD + body)
+    status, line = project.run()
+    assert status in (1, 3) and "known deviation:" not in line
+
+
+def test_an_unlisted_deviation_is_a_failure() -> None:
+    verdict = judged(FINE, result(KNOWN), known=())
+    assert (verdict.kind, verdict.broken, verdict.known) == (Kind.NON_CONFORMANT, ("LOCK-1",), ())
+    assert verdict.counts[FAILED] == 1 and verdict.counts[KNOWN] == 0
+
+
+def test_a_claim_for_another_clause_is_a_failure() -> None:
+    assert judged(FINE, result(KNOWN, clauses=("LOCK-1", "LOCK-2"))).kind is Kind.NON_CONFORMANT
+
+
+def test_an_entry_that_no_longer_deviates_is_an_error() -> None:
+    verdict = judged(FINE, result(PASSED))
+    assert verdict.status == 3
+    assert "early-lock is listed as a known deviation, but LOCK-1 holds: take it off the list" in verdict.line
+
+
+def test_half_of_it_gone_is_an_error() -> None:
+    assert judged(FINE, result(KNOWN), result(PASSED, "test_two")).status == 3
+
+
+def test_an_entry_that_nothing_checks_is_an_error_of_a_whole_run() -> None:
+    assert judged(FINE).status == 3
+    assert judged(FINE, selection="-k fine").status == 0
+
+
+def test_a_failure_beside_it_counts() -> None:
+    verdict = judged(FINE, result(KNOWN), result(FAILED, "test_two", ("CAP-2",)))
+    assert verdict.status == 1 and verdict.broken == ("CAP-2",)
+    assert verdict.line.startswith("NON-CONFORMANT, 1 known deviation: early-lock on debian:stable (mainline): ")
+
+
+def test_a_selection_speaks_of_it_too() -> None:
+    line = judged(FINE, result(KNOWN), selection="-k lock").line
+    assert line.startswith("SELECTION PASSED, 1 known deviation: early-lock; -k lock on debian:stable (mainline): ")
+
+
+@pytest.mark.parametrize("known", ['[{"name": "a"}]', '[{"name": 1, "clause": "", "reason": "", "link": ""}]', "7"])
+def test_a_damaged_entry_is_refused(tmp_path: Path, known: str) -> None:
+    from helpers.errors import HarnessError
+
+    path = tmp_path / "results.jsonl"
+    session = f'{{"record": "session", "version": {VERSION}, "argv": [], "subjects": [], "time": 0}}\n'
+    path.write_text(
+        session + f'{{"record": "subject", "subject": "a", "dialect": "", "environment": {{}}, "known": {known}}}\n'
+    )
+    with pytest.raises(HarnessError, match="line 2"):
+        read_log(path)
+
+
+def test_logs_of_version_1_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(
+        '{"record": "session", "version": 1, "argv": [], "subjects": [], "time": 0}\n'
+        '{"record": "subject", "subject": "a", "dialect": "none", "environment": {}}\n'
+    )
+    assert read_log(path).subjects == (Info("a", "none"),)
+
+
+def test_every_entry_is_complete() -> None:
+    names = [each.name for each in DEVIATIONS]
+    assert len(set(names)) == len(names)
+    for each in DEVIATIONS:
+        assert each.clause in CLAUSES and each.reason and each.link.startswith("https://"), each
+
+
+def test_excuses_are_for_one_clause_alone() -> None:
+    assert ENTRY.excuses(("LOCK-1",))
+    assert not ENTRY.excuses(("LOCK-1", "LOCK-2")) and not ENTRY.excuses(())
+    assert not replace(ENTRY, clause="LOCK-2").excuses(("LOCK-1",))

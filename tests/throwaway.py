@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Small throw-away projects whose suites are run by a pytest of their own, with the recorder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = "reports"
+
+CONFTEST = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+import pytest
+from helpers.errors import HarnessError
+from helpers.results.html import prepare_html
+from helpers.results.known import excuse_known
+from helpers.results.plugin import Recorder
+
+SUBJECTS = {subjects!r}
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        reports = config.rootpath / "reports"
+        prepare_html(config, reports)
+        config.pluginmanager.register(Recorder(config, reports, SUBJECTS), "recorder")
+
+def pytest_runtest_setup(item):
+    params = getattr(item, "callspec", None)
+    subject = params.params.get("subject", SUBJECTS[0]) if params else SUBJECTS[0]
+    clauses = [{fine!r}] if "bad" not in item.name else ["LOCK-1"]
+    clauses += ["LOCK-2"] if item.get_closest_marker("more") else []
+    item.user_properties += [
+        ("subject", subject), ("clauses", clauses), ("requirement", "Locked <b>after</b> the first run."),
+        ("source", "hypercalls.rst"), ("dialect", {dialect!r}),
+        ("environment", {{"kernel": "6.12.107", "registers": "3"}}),
+        ("known_deviations", {known!r}),
+    ]
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
+        item.user_properties.append(("harness_error", str(call.excinfo.value)))
+    report = yield
+    excuse_known(report, call)
+    return report
+"""
+
+GOOD = """
+import pytest
+def test_good(): pass
+def test_other(): pass
+def test_na(): pytest.skip("not applicable, because PTP is missing")
+"""
+BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
+
+
+class Project:
+    """A throw-away project with suites/, tests/ and the recorder."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.reports = pytester.path / REPORTS
+        pytester.makeini("[pytest]\ntestpaths = suites\n")
+        self.conftest()
+
+    def conftest(
+        self,
+        dialect: str = "mainline",
+        subjects: tuple[str, ...] = ("debian:stable",),
+        known: tuple[dict[str, str], ...] = (),
+        fine: str = "LOCK-1",
+    ) -> None:
+        # ``fine`` is the clause of the tests that are not called bad; those check LOCK-1.
+        text = CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=subjects, known=list(known), fine=fine)
+        self.pytester.makeconftest(text)
+
+    def file(self, path: str, text: str) -> None:
+        target = self.pytester.path / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text)
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """The exit status and the last line on the terminal."""
+        # In a process of its own: the outer run's xdist and results are none of its business.
+        result = self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+        return int(result.ret), ([line for line in result.outlines if line.strip()] or [""])[-1]
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)
+
+
+MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)
