@@ -20,12 +20,15 @@ from helpers.progress import Progress
 from helpers.results.html import prepare_html
 from helpers.results.known import excuse_known
 from helpers.results.plugin import Recorder
+from helpers.results.repeat import pytest_runtest_protocol
 from helpers.results.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.base import GivenUp, KernelDied, Subject
 from helpers.subjects.lineup import Lineup
 from helpers.subjects.planted import OWN_DIALECT
+
+__all__ = ["pytest_runtest_protocol"]
 
 OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
