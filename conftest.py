@@ -127,9 +127,15 @@ def _check_subjects(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Several subjects multiply the tests; a single one leaves the ids as they are."""
+    """Several subjects multiply the tests, those of migration by each other; one leaves the ids as they are."""
     labels = _labels(metafunc.config)
-    if "subject" in metafunc.fixturenames and len(labels) > 1:
+    if "subject" not in metafunc.fixturenames or len(labels) < 2:
+        return
+    if "source" in metafunc.fixturenames:
+        pairs = choose.pairs(labels)
+        ids = [b if a == b else f"{a}->{b}" for a, b in pairs]
+        metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=ids)
+    else:
         metafunc.parametrize("subject", labels, indirect=True, scope="session", ids=labels)
 
 
@@ -281,6 +287,10 @@ def known_deviations(request: pytest.FixtureRequest, subject: Subject, contract:
 def _record_environment(request: pytest.FixtureRequest) -> None:
     if "subject" not in request.fixturenames or not is_suite(request.node.nodeid):
         return
+    pair = _migration(request.node)
+    if pair is not None:
+        request.node.user_properties += [("subject", pair), ("dialect", "")]
+        return
     found: Probe = request.getfixturevalue("contract")
     subject: Subject = request.getfixturevalue("subject")
     request.node.user_properties += [
@@ -293,6 +303,13 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
 
 def _as_text(known: Deviation) -> dict[str, str]:
     return {"name": known.name, "clause": known.clause, "reason": known.reason, "link": known.link}
+
+
+def _migration(item: pytest.Item) -> str | None:
+    """What a test between two kernels is a result about: neither of them, but the way from one to the other."""
+    callspec = getattr(item, "callspec", None)
+    source, subject = (callspec.params.get(name) if callspec else None for name in ("source", "subject"))
+    return f"migration {source} -> {subject}" if source != subject and source is not None else None
 
 
 def _environment(subject: Subject, found: Probe) -> dict[str, str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from helpers.contract.functions import GATED, Function, Situation
 from helpers.contract.probe import Probe
 from helpers.contract.registers import MAINLINE, Register
+from helpers.kvm import error_name
 
 LEVELS = ("default", "full", "empty", "mixed")
 """What the source's registers hold: nothing written, every service, none, and a different choice in each."""
@@ -71,5 +73,27 @@ VIEW = _fixed()
 
 
 def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
-    """The calls of VIEW, by name, whose answers differ."""
-    return tuple(f.name for f in VIEW if before[f.name] != after[f.name])
+    """The services that gate the calls of VIEW whose answers differ."""
+    return tuple(dict.fromkeys(".".join(f.gate) for f in VIEW if f.gate and before[f.name] != after[f.name]))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a VMM meets that migrates a fresh VM, which holds the source's defaults, and its guest.
+
+    ``refused`` are firmware registers with the value and the errno; ``changed`` services of which the guest sees
+    something else than before; ``lost`` the source's services that the destination cannot give, had all been on.
+    """
+
+    refused: tuple[tuple[str, int, int], ...]
+    changed: tuple[str, ...]
+    lost: tuple[str, ...]
+
+    def __str__(self) -> str:
+        refused = ", ".join(f"{name} = {value:#x}: {error_name(error)}" for name, value, error in self.refused)
+        parts = [f"refuses {refused}" if refused else "restores every firmware register"]
+        seen = f"another answer of {', '.join(self.changed)}" if self.changed else "the same"
+        parts.append(f"the guest sees {seen}")
+        if self.lost:
+            parts.append(f"lacks {', '.join(self.lost)}")
+        return "; ".join(parts)

@@ -174,6 +174,7 @@ def description(info: SubjectInfo) -> str:
         f"Linux {kernel.removeprefix('Linux ')}" if kernel else "",
         {"none": "no registers"}.get(info.dialect, info.dialect),
         f"{registers} register{'' if registers == '1' else 's'}" if registers.isdecimal() else registers,
+        info.environment.get("migration", ""),
     ]
     known = [part for part in parts if part]
     return f" ({', '.join(known)})" if known else ""

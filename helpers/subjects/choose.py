@@ -32,6 +32,15 @@ def labels(kernels: Sequence[str], *, dialect: str = OWN_DIALECT, faults: Sequen
     return tuple(Wanted(kernel, dialect, fault).label for kernel in chosen for fault in faults or ("",))
 
 
+def pairs(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """From which subject to which a VM migrates: each to itself, and to every other one's where nothing is planted.
+
+    One machine serves all that is planted in a kernel, so that two of those are never there at the same time.
+    """
+    plain = [label for label in labels if wanted(label).label == wanted(label).kernel]
+    return tuple((a, b) for b in labels for a in labels if a == b or (a in plain and b in plain))
+
+
 def cache_directory() -> Path:
     """Where kernels are kept: the XDG cache directory, or a fresh one where that cannot be written."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

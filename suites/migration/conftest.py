@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import pytest
 
 from helpers import guests
-from helpers.contract.migration import VIEW, X, values_at
+from helpers.contract.migration import VIEW, Told, X, changed, lost, values_at
+from helpers.contract.neighbours import PSCI_VERSION, WORKAROUNDS
 from helpers.contract.probe import Probe, probe
 from helpers.kvm import Kvm, Vcpu
+from helpers.subjects.base import Subject
 from suites.calls import call_of
-from suites.migration.state import Saved, save
+from suites.migration.state import Saved, restore, save
 
 VCPUS = 2
 
@@ -67,3 +69,35 @@ def take(source: str, source_kvm: Callable[[], Kvm], taken: dict[tuple[str, str]
         return taken[source, level]
 
     return at
+
+
+@pytest.fixture(scope="session")
+def told() -> dict[str, Told]:
+    """What was found out about migration so far, by pair."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _tell(request: pytest.FixtureRequest, subject: Subject, told: dict[str, Told]) -> None:
+    """With another kernel as the source, the pair's verdict says what a VMM would meet."""
+    if "source" not in request.fixturenames or request.getfixturevalue("source") == subject.label:
+        return
+    pair = f"{request.getfixturevalue('source')} -> {subject.label}"
+    if pair not in told:
+        take: Take = request.getfixturevalue("take")
+        told[pair] = _migrate(request.getfixturevalue("kvm"), request.getfixturevalue("contract"), take("default"))
+    request.node.user_properties.append(("environment", {"migration": str(told[pair])}))
+
+
+def _migrate(kvm: Kvm, here: Probe, taken: Taken) -> Told:
+    known, snapshot = taken
+    names = {r.id: r.name for r in (PSCI_VERSION, *(w.register for w in WORKAROUNDS), *known.registers)}
+    with kvm.create_vm(VCPUS) as vm:
+        errors = restore(vm, snapshot.saved)[0]
+        now = see(vm.vcpu)
+    refused = [(names[i], snapshot.saved.value(i) or 0, error) for i, error in errors.items() if error and i in names]
+    return Told(
+        tuple(refused),
+        changed(snapshot.view, now),
+        lost(known, here, values_at("full", known.registers)),
+    )

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is said of migration between two kernels, and between which."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from helpers.contract import migration
+from helpers.contract.migration import LEVELS, VIEW, Told, error_of, held_after, lost, services, values_at
+from helpers.contract.probe import Probe
+from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
+from helpers.results.records import SubjectInfo
+from helpers.results.verdict import description
+from helpers.subjects import choose
+
+
+def _probe(dialect: Dialect, *, without: str = "") -> Probe:
+    present = tuple(r for r in dialect.registers if r.name != without)
+    fields = dict.fromkeys(Probe.__dataclass_fields__)
+    return replace(Probe(**fields), dialect=dialect, present=present)  # type: ignore[arg-type]
+
+
+FOUR, THREE, RFC, OLD = _probe(MAINLINE), _probe(MAINLINE, without=VENDOR_HYP_2), _probe(RFC_V3), _probe(NONE)
+IDS = {r.name: r.id for r in MAINLINE.registers}
+
+
+def test_levels_are_accepted_values() -> None:
+    for level in LEVELS:
+        values = values_at(level, FOUR.registers)
+        assert all(values[r.name] in r.subsets() for r in FOUR.registers)
+    mixed = list(values_at("mixed", FOUR.registers).values())
+    assert all(a != b for a, b in pairwise(mixed))
+
+
+@pytest.mark.parametrize(
+    ("destination", "name", "value", "expected"),
+    [
+        (FOUR, VENDOR_HYP_2, 3, 0),
+        (FOUR, VENDOR_HYP, 4, errno.EINVAL),
+        (THREE, VENDOR_HYP_2, 0, errno.ENOENT),
+        (OLD, STD_HYP, 1, errno.ENOENT),
+    ],
+)
+def test_error(destination: Probe, name: str, value: int, expected: int) -> None:
+    assert error_of(destination, [r.id for r in destination.registers], IDS[name], value) == expected
+
+
+def test_an_id_that_means_something_else_is_left_open() -> None:
+    workaround_3 = RFC_V3.registers[0].id
+    assert error_of(FOUR, [workaround_3], workaround_3, 1) is None
+    assert error_of(FOUR, [], workaround_3, 1) == errno.ENOENT
+
+
+def test_what_is_refused_is_not_held() -> None:
+    after = held_after(THREE, {IDS[STD_HYP]: 0, IDS[VENDOR_HYP]: 4, IDS[VENDOR_HYP_2]: 3})
+    assert after == {"STD": 1, "STD_HYP": 0, "VENDOR_HYP": 3}
+
+
+def test_services_are_named() -> None:
+    vendor = next(r for r in MAINLINE.registers if r.name == VENDOR_HYP)
+    assert services(vendor, 0x8000000000000003) == ("VENDOR_HYP.FUNC_FEAT", "VENDOR_HYP.PTP", "VENDOR_HYP bit 63")
+    full = values_at("full", FOUR.registers)
+    assert lost(FOUR, THREE, full) == ("VENDOR_HYP_2.DISCOVER_IMPL_VER", "VENDOR_HYP_2.DISCOVER_IMPL_CPUS")
+    assert lost(THREE, FOUR, values_at("full", THREE.registers)) == ()
+
+
+def test_changed_names_the_gate() -> None:
+    same = {f.name: (0, 0, 0, 0) for f in VIEW}
+    assert migration.changed(same, same) == ()
+    assert migration.changed(same, same | {"TRNG_VERSION": (1, 0, 0, 0)}) == ("STD.TRNG_V1_0",)
+
+
+def test_told() -> None:
+    assert str(Told((), (), ())) == "restores every firmware register; the guest sees the same"
+    told = str(Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
+    for part in ("refuses PSCI_VERSION = 0x10003: EINVAL", "another answer of STD.TRNG_V1_0", "lacks VENDOR_HYP.PTP"):
+        assert part in told
+    assert told in description(SubjectInfo("migration a -> b", environment={"migration": told}))
+
+
+def test_pairs() -> None:
+    planted = "debian:stable with planted fault lock-missing"
+    assert choose.pairs(["a", "b"]) == (("a", "a"), ("b", "a"), ("a", "b"), ("b", "b"))
+    assert choose.pairs(["a", planted]) == (("a", "a"), (planted, planted))
