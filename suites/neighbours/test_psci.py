@@ -20,7 +20,7 @@ from helpers.contract.neighbours import (
 )  # fmt: skip
 from helpers.contract.probe import Probe
 from helpers.contract.registers import STD, Register
-from helpers.kvm import Kvm, Vcpu, Vm
+from helpers.kvm import MEMORY_IPA, Kvm, RegisterId, Vcpu, Vm
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
 from suites.calls import CONDUITS, GARBAGE, LEVELS, Form
@@ -91,6 +91,17 @@ def test_whole_vm(through: int, ran: bool, registers: tuple[Register, ...], make
             seen = guests.call(vcpu, Call(0x84000000, GARBAGE)).x0_3
             comparison.x(f"PSCI_VERSION called on vCPU {vcpu.index}", (version, 0, 0, 0), seen)
         comparison.value("PSCI_VERSION of another VM", latest, other.vcpu.get_reg(PSCI_VERSION))
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-3")
+def test_outlives_init(registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """KVM_ARM_VCPU_INIT leaves the version, and a vCPU made later has it."""
+    vm, comparison = make_vm(), Comparison()
+    vm.vcpu.set_reg(PSCI_VERSION, PSCI_0_2)
+    comparison.error("KVM_ARM_VCPU_INIT again", 0, vm.vcpu.try_init())
+    comparison.value("PSCI_VERSION after it", PSCI_0_2, vm.vcpu.get_reg(PSCI_VERSION))
+    comparison.value("PSCI_VERSION of a vCPU made later", PSCI_0_2, vm.create_vcpu().get_reg(PSCI_VERSION))
     comparison.done()
 
 
@@ -170,8 +181,11 @@ def test_cpu_on(level: str, function: int, registers: tuple[Register, ...], kvm:
     comparison = Comparison()
     with _psci_vm(kvm) as vm:
         vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
-        started = guests.call(vm.vcpu, Call(function, (1, guests.MEMORY_IPA, 0x1234, *GARBAGE[3:])))
+        started = guests.call(vm.vcpu, Call(function, (1, MEMORY_IPA, 0x1234, *GARBAGE[3:])))
         comparison.x("CPU_ON of vCPU 1", (0, 0, 0, 0), started.x0_3)
+        # The reset that CPU_ON asked for is applied by whatever call comes next, ONE_REG too.
+        pc, x0 = vm.vcpus[1].get_regs([RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC), RegisterId("x0", uapi.core_x(0))])
+        comparison.x("vCPU 1's entry and context", (MEMORY_IPA, 0x1234), (pc, x0))
         view = [Call(i, (0x84000004, 0, 0)) for i in (0x84000000, 0x84000050, 0x86000000, 0x8600FF01)]
         view.append(Call(0x84000004, (1, 0)))
         first, second = ([r.x0_3 for r in guests.calls(vcpu, view)] for vcpu in vm.vcpus)
