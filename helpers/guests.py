@@ -97,6 +97,10 @@ class _Leaving:
 
     def __init__(self, batch: Batch, vcpu: Vcpu, one: Call) -> None:
         batch.program.poke(vcpu.vm.memory + MAILBOX, struct.pack("<4Q", 1, 0, 0, 0) + _record(one))
+        # An exit that leaves a part of its record unwritten shows.
+        start = uapi.offset("kvm_run_hypercall", "nr")
+        stale = b"\xa5" * (uapi.ffi.sizeof("struct kvm_run_hypercall") - start)
+        batch.program.poke(vcpu.run_address + start, stale)
         self._run = batch.run_vcpu(vcpu)
         self._record = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
         self._state = [batch.get(vcpu, _x(n)) for n in range(18)]

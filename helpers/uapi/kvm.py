@@ -28,6 +28,7 @@ ffi.cdef(
     struct kvm_create_device { uint32_t type; uint32_t fd; uint32_t flags; };
     struct kvm_mp_state { uint32_t mp_state; };
     struct kvm_signal_mask_head { uint32_t len; };
+    struct kvm_irq_level { uint32_t irq; uint32_t level; };
     struct kvm_reg_list_head { uint64_t n; };
     struct kvm_enable_cap { uint32_t cap; uint32_t flags; uint64_t args[4]; uint8_t pad[64]; };
     struct kvm_run_mmio {   /* struct kvm_run up to the end of its mmio member */
@@ -71,6 +72,7 @@ KVM_CHECK_EXTENSION = io(KVMIO, 0x03)
 KVM_GET_VCPU_MMAP_SIZE = io(KVMIO, 0x04)
 KVM_CREATE_VCPU = io(KVMIO, 0x41)
 KVM_SET_USER_MEMORY_REGION = iow(KVMIO, 0x46, ffi.sizeof("struct kvm_userspace_memory_region"))
+KVM_IRQ_LINE = iow(KVMIO, 0x61, ffi.sizeof("struct kvm_irq_level"))
 KVM_RUN = io(KVMIO, 0x80)
 KVM_SET_SIGNAL_MASK = iow(KVMIO, 0x8B, ffi.sizeof("struct kvm_signal_mask_head"))
 KVM_SET_MP_STATE = iow(KVMIO, 0x99, ffi.sizeof("struct kvm_mp_state"))
@@ -96,6 +98,9 @@ KVM_CAP_ARM_PMU_V3 = 126
 KVM_CAP_ARM_SVE = 170
 KVM_CAP_ARM_HVC_FW_REG_BMAP = 207
 """The number in the RFC; mainline gave it to KVM_CAP_VM_GPA_BITS, which no arm64 kernel answers."""
+
+KVM_ARM_IRQ_VCPU0_IRQ = 0
+"""KVM_IRQ_LINE's irq for the IRQ input of vCPU 0 (KVM_ARM_IRQ_TYPE_CPU), in a VM without an in-kernel irqchip."""
 
 KVM_EXIT_MMIO = 6
 KVM_EXIT_HYPERCALL = 3

@@ -94,6 +94,22 @@ def test_area(state: str, conduit: Conduit, registers: tuple[Register, ...], pv_
     comparison.done()
 
 
+@pytest.mark.clause("PVTIME-8")
+def test_stolen_time(pv_vm: MakeVm) -> None:
+    """After PV_TIME_ST the stolen time (ns) starts from zero, never shrinks, and stays below what passes meanwhile."""
+    vm, comparison, last = pv_vm(), Comparison(), 0
+    set_pv_time(vm, AREA)
+    _poke(vm, AREA, b"\x11" * 64)
+    started = guests.timed_calls(vm.vcpu, [Call(PV_TIME_ST_ID, GARBAGE)]).realtime[0]
+    for turn in range(8):
+        ended = guests.timed_calls(vm.vcpu, [Call(0x80000000)] * 4).realtime[1]
+        (stolen,) = struct.unpack("<Q", _peek(vm, AREA + 8, 8))
+        what, most = f"the stolen time, read {turn + 1}", ended - started
+        comparison.that(last <= stolen <= most, what, f"{last} to {most} ns", f"{stolen} ns")
+        last = stolen
+    comparison.done()
+
+
 @pytest.mark.clause("PVTIME-3", "PVTIME-4")
 @pytest.mark.parametrize("level", LEVELS)
 def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:

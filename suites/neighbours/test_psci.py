@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from helpers import guests
@@ -155,21 +157,59 @@ def test_calls_of_each_version(
     comparison.done()
 
 
+@dataclass(frozen=True)
+class Event:
+    """A call that leaves with KVM_EXIT_SYSTEM_EVENT, from a version of PSCI on, and as how many registers answer."""
+
+    function: int
+    kind: int
+    since: int = PSCI_0_2
+    answers: int = 4
+
+
+RESET2, OFF2 = 0x10001, 0x10003
+EVENTS = {
+    "SYSTEM_OFF": Event(0x84000008, uapi.KVM_SYSTEM_EVENT_SHUTDOWN),
+    "SYSTEM_RESET": Event(0x84000009, uapi.KVM_SYSTEM_EVENT_RESET),
+    "SYSTEM_RESET2": Event(0x84000012, uapi.KVM_SYSTEM_EVENT_RESET, RESET2, answers=1),
+    "SYSTEM_RESET2_64": Event(0xC4000012, uapi.KVM_SYSTEM_EVENT_RESET, RESET2, answers=1),
+    "SYSTEM_OFF2": Event(0x84000015, uapi.KVM_SYSTEM_EVENT_SHUTDOWN, OFF2),
+    "SYSTEM_OFF2_64": Event(0xC4000015, uapi.KVM_SYSTEM_EVENT_SHUTDOWN, OFF2),
+}
+
+
 @pytest.mark.clause("PSCI-4")
-@pytest.mark.parametrize("event", ["SHUTDOWN", "RESET"])
+@pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("level", LEVELS)
-def test_system_events(level: str, event: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """SYSTEM_OFF and SYSTEM_RESET leave to user space, whatever the bitmaps hold."""
+def test_system_events(level: str, name: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """These leave to user space, whatever the bitmaps hold, where the version has them."""
+    vm, event, comparison = make_vm(), EVENTS[name], Comparison()
+    vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
+    call = Call(event.function, (0, 0, *GARBAGE[2:]))
+    if vm.vcpu.get_reg(PSCI_VERSION) < event.since:
+        comparison.x(f"{name}, which this version lacks", CLOSED, guests.call(vm.vcpu, call).x0_3)
+    else:
+        left = guests.last_call(vm.vcpu, call)
+        comparison.value("exit reason", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
+        comparison.value("system event", event.kind, left.system_event)
+        # SYSTEM_RESET2 hands its arguments to user space in the other registers.
+        comparison.x("x0 on", (INTERNAL_FAILURE, 0, 0, 0)[: event.answers], left.x[: event.answers])
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-4")
+@pytest.mark.parametrize("function", [0x84000001, 0xC4000001], ids=["CPU_SUSPEND", "CPU_SUSPEND64"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """CPU_SUSPEND returns at once where an interrupt is pending."""
     vm, comparison = make_vm(), Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
-    function, kind = {
-        "SHUTDOWN": (0x84000008, uapi.KVM_SYSTEM_EVENT_SHUTDOWN),
-        "RESET": (0x84000009, uapi.KVM_SYSTEM_EVENT_RESET),
-    }[event]
-    left = guests.last_call(vm.vcpu, Call(function, GARBAGE))
-    comparison.value("exit reason", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
-    comparison.value("system event", kind, left.system_event)
-    comparison.x("x0..x3", (INTERNAL_FAILURE, 0, 0, 0), left.x[:4])
+    batch = vm.batch()
+    line = batch.program.scratch_bytes(uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=1))
+    raised = batch.ioctl("KVM_IRQ_LINE", vm.fd, uapi.KVM_IRQ_LINE, line)
+    batch.run()
+    raised.ok()
+    comparison.x("CPU_SUSPEND", (0, 0, 0, 0), guests.call(vm.vcpu, Call(function, GARBAGE)).x0_3)
     comparison.done()
 
 
