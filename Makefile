@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # make turns every failure into its own exit status 2; call .venv/bin/pytest for pytest's own.
 
-.PHONY: help setup conformance check clean
+.PHONY: help setup conformance check prove clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
+	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
 	@echo 'make clean                   remove what was built, the Python environment too'
 
 setup:
@@ -17,10 +18,14 @@ conformance: setup
 
 check: setup
 	.venv/bin/ruff check
-	.venv/bin/mypy --strict helpers
+	.venv/bin/mypy --strict helpers faults
 	.venv/bin/pytest tests -n 2
 	.venv/bin/pytest
 	.venv/bin/pytest --dialect-host=rfc-v3 --reports=reports/rfc-v3
+	.venv/bin/python -m faults.prove --quick
+
+prove: setup
+	.venv/bin/python -m faults.prove $(ARGS)
 
 clean:
 	rm -rf .venv .build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -128,6 +128,8 @@ def _check_subjects(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Several subjects multiply the tests, those of migration by each other; one leaves the ids as they are."""
+    if metafunc.config.pluginmanager.has_plugin("faults.plugin"):
+        return
     labels = _labels(metafunc.config)
     if "subject" not in metafunc.fixturenames or len(labels) < 2:
         return

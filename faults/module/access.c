@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The capability. */
+/* The ioctls around the registers: the capability, ids, pointers, the list's errors. */
+#include <linux/uaccess.h>
+
 #include "planted.h"
 
-enum { CHECK_EXTENSION };
+enum { CHECK_EXTENSION, ENABLE_CAP, DEV_IOCTL, VM_IOCTL, VCPU_IOCTL, GET_REG, SET_REG };
 
 #define ORIGINAL(index, type) ((type)original(&access_hooks[index]))
 #define CAP_ARM_HVC_FW_REG_BMAP 207
 
+typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
+
+/* The capability */
+
 /* The RFC's count of registers; nothing in mainline, where no fault says otherwise. */
 static int count_of(struct kvm *kvm, int count)
 {
-	if ((is(CAP_ON_DEV_KVM_ONLY) && kvm) || (is(CAP_ON_VM_ONLY) && !kvm))
+	if ((is(CAP_ON_DEV_KVM_ONLY) && kvm) || (is(CAP_ON_VM_ONLY) && !kvm) || is(CAP_UNANSWERED))
 		return 0;
 	if (is(CAP_ANSWERED) || is(CAP_ON_DEV_KVM_ONLY) || is(CAP_ON_VM_ONLY))
 		return BITMAPS;
@@ -26,7 +32,176 @@ static int planted_check_extension(struct kvm *kvm, long extension)
 	return ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension);
 }
 
+static int planted_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)
+{
+	struct bitmap bitmap;
+
+	if (cap->cap != CAP_ARM_HVC_FW_REG_BMAP)
+		return ORIGINAL(ENABLE_CAP, int (*)(struct kvm *, struct kvm_enable_cap *))(kvm, cap);
+	for (int i = 0; is(ENABLE_EMPTIES) && fw_by_index(kvm, i, &bitmap); i++)
+		fw_write(&bitmap, 0);
+	return is(ENABLE_ACCEPTED) ? 0 : is(ENABLE_ERRNO) ? -EPERM : -EINVAL;
+}
+
+/* The wrong fd */
+
+static bool is_one_reg(unsigned int ioctl)
+{
+	return ioctl == KVM_GET_ONE_REG || ioctl == KVM_SET_ONE_REG;
+}
+
+static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	if (is(ONE_REG_ON_DEV_KVM) && is_one_reg(ioctl))
+		return -ENOTTY;
+	return ORIGINAL(DEV_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+static int planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	if ((is(ONE_REG_ON_VM) && ioctl == KVM_SET_ONE_REG) || (is(LIST_ON_VM) && ioctl == KVM_GET_REG_LIST))
+		return is(ONE_REG_ON_VM) ? 0 : -ENOTTY;
+	return ORIGINAL(VM_IOCTL, int (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+/* The vCPU's ioctls */
+
+static long vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	return ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+static long one_reg(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	struct kvm_one_reg reg;
+	bool readable = !copy_from_user(&reg, (void __user *)argument, sizeof(reg));
+	long error;
+
+	if (is(STRUCT_BEFORE_INIT) && !readable)
+		return -EFAULT;
+	error = vcpu_ioctl(file, ioctl, argument);
+	if (is(UNINITIALISED_ERRNO) && error == -ENOEXEC)
+		return -EINVAL;
+	if (is(UNINITIALISED_SILENT) && error == -ENOEXEC)
+		return 0;
+	if (is(STRUCT_ERRNO) && !readable && error == -EFAULT)
+		return -EINVAL;
+	if (is(POINTER_ERRNO) && readable && error == -EFAULT)
+		return -EINVAL;
+	return is(POINTER_SILENT) && readable && error == -EFAULT ? 0 : error;
+}
+
+static long reg_list(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	u64 __user *at = (u64 __user *)argument;
+	u64 n = 0;
+	bool readable = !get_user(n, at);
+	long error = vcpu_ioctl(file, ioctl, argument);
+
+	if (error == -E2BIG && is(LIST_NUMBER_KEPT) && put_user(n, at))
+		return -EFAULT;
+	if (error == -E2BIG && is(LIST_ROOM_ERRNO))
+		return -ENOMEM;
+	if (error == -E2BIG && is(LIST_ROOM_SILENT))
+		return 0;
+	if (error == -EFAULT && (is(LIST_FAULT_ERRNO) || (is(LIST_FAULT_SILENT) && readable)))
+		return is(LIST_FAULT_ERRNO) ? -EINVAL : 0;
+	if (error == -ENOEXEC && is(LIST_UNINITIALISED))
+		return -EINVAL;
+	if (!error && is(LIST_OVERRUN) && !get_user(n, at) && put_user(0ULL, at + 1 + n))
+		return -EFAULT;
+	return error;
+}
+
+static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	long error;
+
+	if (is_one_reg(ioctl))
+		return one_reg(file, ioctl, argument);
+	if (ioctl == KVM_GET_REG_LIST)
+		return reg_list(file, ioctl, argument);
+	error = vcpu_ioctl(file, ioctl, argument);
+	if (!error && ioctl == KVM_ARM_VCPU_INIT)
+		run_after_init(file->private_data);
+	return error;
+}
+
+/* The id */
+
+static bool foreign(u64 id)
+{
+	return (id & ~KVM_REG_SIZE_MASK) >> 32 != KVM_REG_ARM64 >> 32;
+}
+
+static bool is_ours(u64 id)
+{
+	u64 class = id & KVM_REG_ARM_COPROC_MASK;
+
+	return class == KVM_REG_ARM_FW_FEAT_BMAP || (rfc() && class == KVM_REG_ARM_FW);
+}
+
+/* The id that a careless kernel would take for the one given. */
+static u64 taken_for(u64 id)
+{
+	if (is(ID_ARCH_IGNORED) && foreign(id))
+		id = (id & U32_MAX) | (id & KVM_REG_SIZE_MASK) | KVM_REG_ARM64;
+	if (!is_ours(id))
+		return id;
+	if (is(ID_SIZE_IGNORED))
+		id = (id & ~KVM_REG_SIZE_MASK) | KVM_REG_SIZE_U64;
+	if (is(ID_STRAY_BITS_IGNORED))
+		id &= ~(0xfULL << 28);
+	if (is(ID_INDEX_TRUNCATED))
+		id &= ~0xff00ULL;
+	return id;
+}
+
+static int error_of(u64 id, int error)
+{
+	if (is(ID_ARCH_ERRNO) && foreign(id))
+		return -ENOENT;
+	if (error != -ENOENT || !is_ours(id))
+		return error;
+	if (is(ID_SIZE_ERRNO) && KVM_REG_SIZE(id) != sizeof(u64))
+		return -EINVAL;
+	if (is(ID_UNKNOWN_SILENT))
+		return 0;
+	return is(ID_UNKNOWN_ERRNO) && KVM_REG_SIZE(id) == sizeof(u64) ? -EINVAL : error;
+}
+
+static int access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, access_fn original)
+{
+	struct kvm_one_reg taken = { .id = taken_for(reg->id), .addr = reg->addr };
+
+	return error_of(reg->id, original(vcpu, &taken));
+}
+
+static int planted_get_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
+{
+	int error = access(vcpu, reg, ORIGINAL(GET_REG, access_fn));
+
+	if (error && is(FAILED_GET_WRITES) && put_user(0ULL, (u64 __user *)reg->addr))
+		return error;
+	return error;
+}
+
+static int planted_set_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
+{
+	struct bitmap bitmap;
+
+	if (is(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))
+		return -ENOENT;
+	return access(vcpu, reg, ORIGINAL(SET_REG, access_fn));
+}
+
 struct hook access_hooks[] = {
 	[CHECK_EXTENSION] = { "kvm_vm_ioctl_check_extension", planted_check_extension },
+	[ENABLE_CAP] = { "kvm_vm_ioctl_enable_cap", planted_enable_cap },
+	[DEV_IOCTL] = { "kvm_arch_dev_ioctl", planted_dev_ioctl },
+	[VM_IOCTL] = { "kvm_arch_vm_ioctl", planted_vm_ioctl },
+	[VCPU_IOCTL] = { "kvm_arch_vcpu_ioctl", planted_vcpu_ioctl },
+	[GET_REG] = { "kvm_arm_get_reg", planted_get_reg },
+	[SET_REG] = { "kvm_arm_set_reg", planted_set_reg },
 	{}
 };

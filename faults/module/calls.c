@@ -6,7 +6,7 @@
 
 #include "planted.h"
 
-enum { CALL_HANDLER, INIT_STOLEN_TIME };
+enum { CALL_HANDLER, INIT_STOLEN_TIME, HANDLE_SMC };
 
 #define ORIGINAL(index, type) ((type)original(&calls_hooks[index]))
 #define NOT_SUPPORTED (~0UL)
@@ -28,6 +28,8 @@ enum { CALL_HANDLER, INIT_STOLEN_TIME };
 /* A call: its function, and x0..x17 as the guest had them. */
 struct call {
 	u32 id;
+	bool smc;
+	u16 immediate;
 	u64 x[18];
 };
 
@@ -96,6 +98,14 @@ static void misplace_gates(struct kvm_smccc_features *f, const struct call *call
 		f->vendor_hyp_bmap &= ~2UL;
 	if (is(GATE_TRNG_NEEDS_OTHERS) && is_trng(call->id) && !f->std_hyp_bmap)
 		f->std_bmap = 0;
+}
+
+static void gates_by_conduit(struct kvm_smccc_features *f, const struct call *call)
+{
+	if (is(SMC_UNGATED) && call->smc)
+		*f = (struct kvm_smccc_features) { 1, 1, 3 };
+	if (is(SMC_SHUT) && call->smc)
+		*f = (struct kvm_smccc_features) { 0, 0, 0 };
 }
 
 /* What a refused write left behind (LOCK_GUEST_SEES). */
@@ -170,7 +180,7 @@ static void trng(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 3, call->x[3]);
 	if (call->id == TRNG_FEATURES_ID && is(TRNG_FEATURES_NO_RND64) && (u32)call->x[1] == TRNG_RND64_ID)
 		not_supported(vcpu);
-	if (call->id == TRNG_FEATURES_ID && is(TRNG_FEATURES_ANY))
+	if (call->id == TRNG_FEATURES_ID && (is(TRNG_FEATURES_ANY) || (is(TRNG_FEATURES_32_BITS) && is_trng(call->x[1]))))
 		vcpu_set_reg(vcpu, 0, 0);
 	if (call->id == TRNG_UUID_ID && is(TRNG_UUID_REVERSED))
 		smccc_set_retval(vcpu, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1), x(vcpu, 0));
@@ -258,7 +268,13 @@ static void ungated(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 0, 0);
 	if (is(UNKNOWN_ANSWERED) && unknown)
 		vcpu_set_reg(vcpu, 0, 0);
+	if (is(WORKAROUND_BY_SMC) && call->id == 0x80008000 && call->smc)
+		vcpu_set_reg(vcpu, 0, 0);
 	if (is(DISCOVER_ANSWERED) && (call->id & ~1U) == 0xc6000040)
+		vcpu_set_reg(vcpu, 0, 0);
+	if (is(ARCH_FEATURES_NEEDS_AREA) && call->id == ARCH_FEATURES_ID && vcpu->arch.steal.base == INVALID_GPA)
+		not_supported(vcpu);
+	if (is(ARCH_FEATURES_PV_ST) && call->id == ARCH_FEATURES_ID && (u32)call->x[1] == PV_ST_ID)
 		vcpu_set_reg(vcpu, 0, 0);
 	if (is(ARCH_FEATURES_TRNG) && call->id == ARCH_FEATURES_ID && is_trng(call->x[1]))
 		vcpu_set_reg(vcpu, 0, 0);
@@ -283,31 +299,86 @@ static void answer(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 17, 0);
 }
 
+/* The function that a careless kernel would take for the one called. */
+static u64 taken_for(const struct call *call)
+{
+	u64 id = call->x[0];
+
+	if (is(SVE_HINT_STRIPPED))
+		id &= ~BIT(16);
+	if (is(YIELDING_SERVED))
+		id |= BIT(31);
+	if (is(OTHER_WIDTH_SERVED) && (id & ~0xfULL) == 0xc4000050 && id != TRNG_RND64_ID)
+		id &= ~BIT(30);
+	if (is(OWNER_IGNORED) && (id & 0xff000000) == 0x87000000)
+		id -= BIT(24);
+	return id;
+}
+
+static bool refused(const struct call *call)
+{
+	return (is(UPPER_HALF_REFUSED) && call->x[0] >> 32) || (is(IMMEDIATE_REFUSED) && call->immediate) ||
+	       (is(SMC_REFUSED) && call->smc);
+}
+
 static int handle(struct kvm_vcpu *vcpu)
 {
 	return ORIGINAL(CALL_HANDLER, int (*)(struct kvm_vcpu *))(vcpu);
 }
 
 /* The bitmaps are changed for one call: no test that reads them meanwhile is meant to see a gate fault. */
-static int planted_call_handler(struct kvm_vcpu *vcpu)
+static int handle_gated(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	struct kvm_smccc_features *features = &vcpu->kvm->arch.smccc_feat, saved = *features;
-	struct call call = { .id = x(vcpu, 0) };
+	int result;
+
+	if (is(LOCK_GUEST_SEES))
+		leak_refused(vcpu);
+	open_gates(features, call);
+	shut_gates(features, call);
+	misplace_gates(features, call);
+	gates_by_conduit(features, call);
+	result = handle(vcpu);
+	*features = saved;
+	return result;
+}
+
+static int planted_call_handler(struct kvm_vcpu *vcpu)
+{
+	u64 esr = kvm_vcpu_get_esr(vcpu);
+	struct call call = { .id = x(vcpu, 0), .smc = ESR_ELx_EC(esr) == ESR_ELx_EC_SMC64, .immediate = esr & 0xffff };
 	int result;
 
 	if (is(NO_FAULT))
 		return handle(vcpu);
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = x(vcpu, i);
-	if (is(LOCK_GUEST_SEES))
-		leak_refused(vcpu);
-	open_gates(features, &call);
-	shut_gates(features, &call);
-	misplace_gates(features, &call);
-	result = handle(vcpu);
-	*features = saved;
+	if (refused(&call)) {
+		not_supported(vcpu);
+		return 1;
+	}
+	vcpu_set_reg(vcpu, 0, taken_for(&call));
+	result = handle_gated(vcpu, &call);
 	if (result == 1)
 		answer(vcpu, &call);
+	return result;
+}
+
+static int planted_handle_smc(struct kvm_vcpu *vcpu)
+{
+	u64 esr = vcpu->arch.fault.esr_el2;
+	bool immediate = esr & 0xffff;
+	int result;
+
+	if (immediate && is(SMC_IMMEDIATE_SERVED))
+		vcpu->arch.fault.esr_el2 &= ~0xffffULL;
+	result = ORIGINAL(HANDLE_SMC, int (*)(struct kvm_vcpu *))(vcpu);
+	vcpu->arch.fault.esr_el2 = esr;
+	if (immediate && is(SMC_IMMEDIATE_ZEROES))
+		for (int i = 1; i <= 3; i++)
+			vcpu_set_reg(vcpu, i, 0);
+	if (immediate && is(SMC_IMMEDIATE_SUCCEEDS))
+		vcpu_set_reg(vcpu, 0, 0);
 	return result;
 }
 
@@ -321,5 +392,6 @@ static gpa_t planted_init_stolen_time(struct kvm_vcpu *vcpu)
 struct hook calls_hooks[] = {
 	[CALL_HANDLER] = { "kvm_smccc_call_handler", planted_call_handler },
 	[INIT_STOLEN_TIME] = { "kvm_init_stolen_time", planted_init_stolen_time },
+	[HANDLE_SMC] = { "handle_smc", planted_handle_smc },
 	{}
 };

@@ -7,9 +7,21 @@
 	F(NO_FAULT, "none") \
 	F(CAP_ON_DEV_KVM_ONLY, "cap-on-dev-kvm-only") \
 	F(CAP_ON_VM_ONLY, "cap-on-vm-only") \
+	F(CAP_UNANSWERED, "cap-unanswered") \
 	F(CAP_ANSWERED, "cap-answered") \
 	F(CAP_ONE_MORE, "cap-one-more") \
 	F(CAP_BOOLEAN, "cap-boolean") \
+	F(ENABLE_EMPTIES, "enable-empties") \
+	F(ENABLE_ACCEPTED, "enable-accepted") \
+	F(ENABLE_ERRNO, "enable-errno") \
+	F(LIST_ON_VM, "list-on-vm") \
+	F(LIST_NUMBER_KEPT, "list-number-kept") \
+	F(LIST_ROOM_ERRNO, "list-room-errno") \
+	F(LIST_ROOM_SILENT, "list-room-silent") \
+	F(LIST_FAULT_ERRNO, "list-fault-errno") \
+	F(LIST_FAULT_SILENT, "list-fault-silent") \
+	F(LIST_UNINITIALISED, "list-uninitialised") \
+	F(LIST_OVERRUN, "list-overrun") \
 	F(LIST_NONE, "list-none") \
 	F(LIST_ONE_MISSING, "list-one-missing") \
 	F(LIST_ONE_TWICE, "list-one-twice") \
@@ -28,6 +40,7 @@
 	F(GET_NEIGHBOUR, "get-neighbour") \
 	F(GET_BUSY_AFTER_RUN, "get-busy-after-run") \
 	F(GET_CLEARS, "get-clears") \
+	F(SET_ID_BEFORE_POINTER, "set-id-before-pointer") \
 	F(SET_IGNORED, "set-ignored") \
 	F(SET_FIRST_ONLY, "set-first-only") \
 	F(SET_ONLY_SETS, "set-only-sets") \
@@ -50,6 +63,7 @@
 	F(REFUSED_STORES, "refused-stores") \
 	F(REFUSED_STORES_SUPPORTED, "refused-stores-supported") \
 	F(REFUSED_CLEARS, "refused-clears") \
+	F(LOCK_GUEST_SEES, "lock-guest-sees") \
 	F(LOCK_BY_READ, "lock-by-read") \
 	F(LOCK_MISSING, "lock-missing") \
 	F(LOCK_STD_ONLY, "lock-std-only") \
@@ -65,7 +79,6 @@
 	F(LOCK_SETTING_ONLY, "lock-setting-only") \
 	F(LOCK_STORES, "lock-stores") \
 	F(LOCK_REFUSAL_CLEARS, "lock-refusal-clears") \
-	F(LOCK_GUEST_SEES, "lock-guest-sees") \
 	F(LOCK_SILENT, "lock-silent") \
 	F(LOCK_ERRNO, "lock-errno") \
 	F(LOCK_EINVAL, "lock-einval") \
@@ -75,6 +88,23 @@
 	F(LOCK_BY_INIT, "lock-by-init") \
 	F(RUN_CLEARS, "run-clears") \
 	F(INIT_RESETS, "init-resets") \
+	F(ONE_REG_ON_DEV_KVM, "one-reg-on-dev-kvm") \
+	F(ONE_REG_ON_VM, "one-reg-on-vm") \
+	F(UNINITIALISED_ERRNO, "uninitialised-errno") \
+	F(UNINITIALISED_SILENT, "uninitialised-silent") \
+	F(STRUCT_BEFORE_INIT, "struct-before-init") \
+	F(STRUCT_ERRNO, "struct-errno") \
+	F(ID_ARCH_IGNORED, "id-arch-ignored") \
+	F(ID_SIZE_IGNORED, "id-size-ignored") \
+	F(ID_STRAY_BITS_IGNORED, "id-stray-bits-ignored") \
+	F(ID_INDEX_TRUNCATED, "id-index-truncated") \
+	F(ID_ARCH_ERRNO, "id-arch-errno") \
+	F(ID_SIZE_ERRNO, "id-size-errno") \
+	F(ID_UNKNOWN_SILENT, "id-unknown-silent") \
+	F(ID_UNKNOWN_ERRNO, "id-unknown-errno") \
+	F(POINTER_ERRNO, "pointer-errno") \
+	F(POINTER_SILENT, "pointer-silent") \
+	F(FAILED_GET_WRITES, "failed-get-writes") \
 	F(GATE_TRNG_OPEN, "gate-trng-open") \
 	F(GATE_TRNG_UUID_OPEN, "gate-trng-uuid-open") \
 	F(GATE_RND64_OPEN, "gate-rnd64-open") \
@@ -93,6 +123,12 @@
 	F(GATE_VENDOR_BITS_SWAPPED, "gate-vendor-bits-swapped") \
 	F(GATE_PTP_NEEDS_BOTH, "gate-ptp-needs-both") \
 	F(GATE_TRNG_NEEDS_OTHERS, "gate-trng-needs-others") \
+	F(SMC_UNGATED, "smc-ungated") \
+	F(SMC_SHUT, "smc-shut") \
+	F(SMC_REFUSED, "smc-refused") \
+	F(SMC_IMMEDIATE_SERVED, "smc-immediate-served") \
+	F(SMC_IMMEDIATE_ZEROES, "smc-immediate-zeroes") \
+	F(SMC_IMMEDIATE_SUCCEEDS, "smc-immediate-succeeds") \
 	F(CLOSED_ZERO, "closed-zero") \
 	F(CLOSED_32_BITS, "closed-32-bits") \
 	F(CLOSED_INVALID, "closed-invalid") \
@@ -112,6 +148,7 @@
 	F(TRNG_VERSION_WRONG, "trng-version-wrong") \
 	F(TRNG_FEATURES_NO_RND64, "trng-features-no-rnd64") \
 	F(TRNG_FEATURES_ANY, "trng-features-any") \
+	F(TRNG_FEATURES_32_BITS, "trng-features-32-bits") \
 	F(TRNG_UUID_REVERSED, "trng-uuid-reversed") \
 	F(TRNG_UUID_BIG_ENDIAN, "trng-uuid-big-endian") \
 	F(PV_FEATURES_WITHOUT_AREA, "pv-features-without-area") \
@@ -139,10 +176,19 @@
 	F(PSCI_VERSION_WRONG, "psci-version-wrong") \
 	F(SOC_ID_ANSWERED, "soc-id-answered") \
 	F(UNKNOWN_ANSWERED, "unknown-answered") \
+	F(WORKAROUND_BY_SMC, "workaround-by-smc") \
 	F(DISCOVER_ANSWERED, "discover-answered") \
+	F(ARCH_FEATURES_NEEDS_AREA, "arch-features-needs-area") \
+	F(ARCH_FEATURES_PV_ST, "arch-features-pv-st") \
 	F(ARCH_FEATURES_TRNG, "arch-features-trng") \
 	F(ARCH_FEATURES_WORKAROUND_GATED, "arch-features-workaround-gated") \
 	F(CLOBBERS_X4, "clobbers-x4") \
-	F(CLOBBERS_X17, "clobbers-x17")
+	F(CLOBBERS_X17, "clobbers-x17") \
+	F(SVE_HINT_STRIPPED, "sve-hint-stripped") \
+	F(YIELDING_SERVED, "yielding-served") \
+	F(OTHER_WIDTH_SERVED, "other-width-served") \
+	F(OWNER_IGNORED, "owner-ignored") \
+	F(UPPER_HALF_REFUSED, "upper-half-refused") \
+	F(IMMEDIATE_REFUSED, "immediate-refused")
 
 #endif

@@ -67,4 +67,6 @@ bool side_any_ran(void);
 void side_forget(void);
 void registers_forget(void);
 
+void run_after_init(struct kvm_vcpu *vcpu);
+
 #endif

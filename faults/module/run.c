@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* KVM_RUN and KVM_ARM_VCPU_INIT: what counts as a run. */
+/* What counts as a run, and what a run or an initialisation changes. */
 #include "planted.h"
 
-enum { PID_CHANGE, IOCTL_RUN, VCPU_IOCTL };
+enum { PID_CHANGE, IOCTL_RUN };
 
 #define ORIGINAL(index, type) ((type)original(&run_hooks[index]))
 
@@ -35,26 +35,21 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	return ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 }
 
-static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+/* After a successful KVM_ARM_VCPU_INIT. */
+void run_after_init(struct kvm_vcpu *vcpu)
 {
-	struct kvm_vcpu *vcpu = file->private_data;
-	long error = ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 	struct bitmap bitmap;
 
-	if (error || ioctl != KVM_ARM_VCPU_INIT)
-		return error;
 	if (is(LOCK_REINIT_CLEARS))
 		forget_run(vcpu->kvm);
 	if (is(LOCK_BY_INIT))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
 	for (int i = 0; is(INIT_RESETS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, bitmap.mask);
-	return 0;
 }
 
 struct hook run_hooks[] = {
 	[PID_CHANGE] = { "kvm_arch_vcpu_run_pid_change", planted_pid_change },
 	[IOCTL_RUN] = { "kvm_arch_vcpu_ioctl_run", planted_ioctl_run },
-	[VCPU_IOCTL] = { "kvm_arch_vcpu_ioctl", planted_vcpu_ioctl },
 	{}
 };

@@ -23,6 +23,8 @@ SOURCES = build.ROOT / "faults" / "module"
 MODULE = "kvm_hvc_planted"
 NO_FAULT = "none"
 OWN_DIALECT = "mainline"
+_HELD: dict[int, tuple[int, dict[str, str]]] = {}
+"""By machine: its generation, and what is planted in it."""
 _PARAMETERS = f"/sys/module/{MODULE}/parameters"
 
 
@@ -35,7 +37,6 @@ class Planted:
         self._chosen = {"dialect": dialect, "fault": fault}
         self._keep = keep
         self.generation = inner.generation
-        self._planted: int | None = None
 
     @property
     def alive(self) -> bool:
@@ -57,14 +58,18 @@ class Planted:
     def start(self) -> None:
         """Makes it answer, with what was asked for planted. Raises HarnessError."""
         self._inner.start()
-        if self._planted != self._inner.generation:
+        if not self._is_planted():
             for parameter, value in self._chosen.items():
                 _write(self._inner, parameter, value)
-            self._planted = self.generation = self._inner.generation
+            self.generation = self._inner.generation
+            _HELD[id(self._inner)] = self.generation, self._chosen
+
+    def _is_planted(self) -> bool:
+        return self._inner.alive and _HELD.get(id(self._inner)) == (self._inner.generation, self._chosen)
 
     def run(self, program: Program) -> Answer:
         """Runs one program."""
-        if self._planted != self._inner.generation or not self._inner.alive:
+        if not self._is_planted():
             self.start()
         return self._inner.run(program)
 

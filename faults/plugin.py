@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pytest plugin of ``make prove``: every test under each fault that breaks one of its clauses, on a warm machine.
+
+Loaded with ``-p faults.plugin``. A few tests that should not notice are run beside them, and the control, in which no
+fault is planted: all tests before the first fault, some between. faults/prove.py names the faults in order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from faults.catalogue import CONTROL, FAULTS, MAINLINE, Fault
+from helpers.results.selection import is_suite
+from helpers.subjects import choose
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What of the proof is wanted."""
+    group = parser.getgroup("proof", "planted faults")
+    group.addoption("--prove-beside", type=int, default=40, metavar="N", help="of the other tests, take one in N")
+    group.addoption(
+        "--prove-most", type=int, default=24, metavar="N", help="of one test function under one fault, take N cases"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test function gets the faults that one of its cases may have to see, and a few more."""
+    if "subject" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    dialect = config.getoption("--dialect-host") or MAINLINE
+    labels = choose.labels(config.getoption("--kernel"), dialect=dialect, faults=config.getoption("--plant"))
+    named = _clauses_of_function(metafunc.definition)
+    beside = config.getoption("--prove-beside")
+    name = metafunc.definition.nodeid
+    taken = [label for label in labels if _concerns(label, named) or _sampled(f"{name} {label}", min(beside, 8))]
+    if "source" in metafunc.fixturenames:
+        # VMs migrate within one machine: another fault's would be the same machine.
+        pairs = [(label, label) for label in taken]
+        metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=taken)
+    else:
+        metafunc.parametrize("subject", taken, indirect=True, scope="session", ids=taken)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases that need not be run, and order the rest by fault: planting one is what costs."""
+    order = {fault: number for number, fault in enumerate(config.getoption("--plant"))}
+    keep: list[pytest.Item] = []
+    leave: list[pytest.Item] = []
+    taken: Counter[tuple[str, str]] = Counter()
+    # In no order of their own, so that the cases taken are spread over all there are.
+    for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
+        place = item.nodeid.partition("[")[0], _label_of(item)
+        wanted = _is_wanted(item, config.getoption("--prove-beside"))
+        wanted &= _fault_of(item) == CONTROL or taken[place] < config.getoption("--prove-most")
+        taken[place] += wanted
+        (keep if wanted else leave).append(item)
+    keep.sort(key=lambda item: (order.get(_fault_of(item), -1), item.nodeid))
+    items[:] = keep
+    if leave:
+        config.hook.pytest_deselected(items=leave)
+
+
+def _is_wanted(item: pytest.Item, beside: int) -> bool:
+    if not is_suite(item.nodeid):
+        return True
+    if _fault_of(item) == CONTROL:
+        return True
+    named = {str(clause) for mark in item.iter_markers("clause") for clause in mark.args}
+    label = _label_of(item)
+    controls = _fault_of(item).startswith(CONTROL)
+    return (not controls and _concerns(label, named)) or _sampled(item.nodeid, beside)
+
+
+def _label_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("subject", "")) if callspec else ""
+
+
+def _fault_of(item: pytest.Item) -> str:
+    return choose.wanted(_label_of(item)).fault
+
+
+def _concerns(label: str, named: set[str]) -> bool:
+    fault = choose.wanted(label).fault
+    return fault.startswith(CONTROL) or bool(named & set(_BY_ID[fault].clauses))
+
+
+_BY_ID: dict[str, Fault] = {fault.id: fault for fault in FAULTS}
+
+
+def _clauses_of_function(definition: pytest.Item) -> set[str]:
+    """The clauses of all its cases: its marks, and those of its parameters."""
+    marks = list(definition.iter_markers("clause"))
+    for parametrize in definition.iter_markers("parametrize"):
+        values: Sequence[object] = list(parametrize.args[1]) if len(parametrize.args) > 1 else []
+        for value in values:
+            marks += [mark for mark in getattr(value, "marks", ()) if mark.name == "clause"]
+    return {str(clause) for mark in marks for clause in mark.args}
+
+
+def _sampled(text: str, one_in: int) -> bool:
+    return zlib.crc32(text.encode()) % max(one_in, 1) == 0

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m faults.prove``: plants every fault of the catalogue in turn, and tells which tests saw it.
+
+Exit status 0 when every fault was seen by a test of a clause that it breaks, every clause that can be is proved,
+every test failed for some fault, and none without one; 1 when not; 3 when we could not find out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from faults.catalogue import CONTROL, FAULTS, MAINLINE, RFC_V3, UNPROVABLE
+from faults.page import write_page
+from faults.proof import Proof, Row, prove
+from helpers import build
+from helpers.contract.clauses import CLAUSES
+from helpers.errors import HarnessError
+from helpers.results.log import read_log
+from helpers.results.records import Log
+
+_BETWEEN = 20
+"""Faults from one control to the next."""
+_QUICK = {
+    MAINLINE: (
+        "cap-answered", "list-one-twice", "list-fault-errno", "default-empty", "vm-shared", "set-ignored",
+        "limit-bit-63", "refused-stores", "lock-missing", "lock-per-vcpu", "lock-same-value", "id-unknown-errno",
+        "gate-trng-open", "gate-ptp-shut", "closed-32-bits", "trng-bit-stuck", "ptp-wall-clock",
+    ),
+    RFC_V3: ("cap-one-more", "cap-on-vm-only", "default-empty", "limit-none", "lock-missing"),
+}  # fmt: skip
+
+
+def main() -> int:
+    """Returns the exit status."""
+    options = _options()
+    began = time.monotonic()
+    try:
+        logs = [log for dialect in (MAINLINE, RFC_V3) for log in _logs(dialect, options)]
+    except HarnessError as error:
+        print(f"INCONCLUSIVE: {error}", file=sys.stderr)
+        return 3
+    partial = bool(options.quick or options.fault or options.pytest)
+    found = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial)
+    _show(found)
+    write_page(found, options.reports / "proof.html")
+    print(f"{found.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
+    return 0 if found.holds else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m faults.prove", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
+    parser.add_argument("--quick", action="store_true", help="only a few faults, and no whole control before them")
+    parser.add_argument("--fault", action="append", default=[], help="only this one; repeatable")
+    parser.add_argument("-n", default="2", help="virtual machines at once")
+    parser.add_argument("--reports", type=Path, default=build.ROOT / "reports", help="where the page and the logs go")
+    parser.add_argument("pytest", nargs="*", help="for pytest, after --: paths, -k, --prove-beside, --prove-most")
+    return parser.parse_args()
+
+
+def _wanted(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
+    known = tuple(fault.id for fault in FAULTS if dialect in fault.dialects)
+    asked = options.fault or (_QUICK[dialect] if options.quick else ())
+    return tuple(name for name in known if name in asked) if asked else known
+
+
+def schedule(faults: Iterable[str], *, whole: bool) -> list[str]:
+    """The faults in order, with a control after every twentieth and the last; WHOLE: and of all tests before."""
+    order = [CONTROL] if whole else []
+    number = 0
+    for number, name in enumerate(faults, 1):
+        order += [name, f"{CONTROL},{number}"] if number % _BETWEEN == 0 else [name]
+    return order if number % _BETWEEN == 0 else [*order, f"{CONTROL},{number}"]
+
+
+def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
+    """Some cases of each test first; for the faults that none of those saw, all."""
+    faults = _wanted(dialect, options)
+    if not faults:
+        return []
+    first = _run(dialect, schedule(faults, whole=not options.quick), "", options)
+    rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
+    missed = [row.fault.id for row in rows if any(not tests for tests in row.seen.values())]
+    if not missed:
+        return [first]
+    return [first, _run(dialect, schedule(missed, whole=False), "-again", options, "--prove-most=1000000")]
+
+
+def _run(dialect: str, order: list[str], suffix: str, options: argparse.Namespace, *more: str) -> Log:
+    folder = options.reports / f"proof-{dialect}{suffix}"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "results.jsonl"
+    log.unlink(missing_ok=True)
+    print(f"planting {len(order)} faults and controls in {options.kernel}, {dialect} dialect", flush=True)
+    command = [
+        sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-q", "--tb=no", "-n", options.n,
+        f"--kernel={options.kernel}", f"--reports={folder}", *(f"--plant={fault}" for fault in order),
+        *([] if dialect == MAINLINE else [f"--dialect-host={dialect}"]), *more, *options.pytest,
+    ]  # fmt: skip
+    with (folder / "pytest.txt").open("w") as output:
+        done = subprocess.run(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if not log.exists():
+        why = f"pytest ended with status {done.returncode}"
+        raise HarnessError("Nothing was proved", why=why, cure=f"Read {folder / 'pytest.txt'}")
+    return read_log(log)
+
+
+def _show(found: Proof) -> None:
+    for row in found.rows:
+        print(_line(row))
+        for text in row.trouble[:3]:
+            print(f"    trouble: {text[:300]}")
+    for what, names in (
+        ("not green without a fault", found.controls),
+        ("no fault makes this test fail", () if found.partial else found.blind),
+        ("not proved", () if found.partial else found.unproved),
+    ):
+        for name in names:
+            print(f"{what}: {name}")
+    for clause, why in found.unprovable.items():
+        print(f"cannot be proved with planted faults: {clause}, because {why}")
+
+
+def _line(row: Row) -> str:
+    tests = row.tests
+    shown = f"{len(tests)} saw it, such as {tests[0]}" if tests else "NOT SEEN"
+    beside = f"; beside: {len(row.beside)}" if row.beside else ""
+    return f"{row.name} [{' '.join(row.fault.clauses)}]: {shown}{beside}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The proof does not hold when a fault is not seen, a test sees nothing, or a check fails without a fault."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from faults.catalogue import CONTROL, FAULTS, UNPROVABLE, Fault
+from faults.page import write_page
+from faults.proof import Proof, prove
+from faults.prove import schedule
+from helpers import build
+from helpers.contract.clauses import CLAUSES
+from helpers.results.records import ERROR, FAILED, PASSED, Case, Log, Result, Session
+
+A, B = "suites/a/test_a.py::test_a", "suites/b/test_b.py::test_b"
+FAULT = Fault("f", "everything", ("A-1",), ("kvm_f",))
+
+
+def result(test: str, fault: str, outcome: str, *clauses: str) -> Result:
+    subject = f"debian:stable with planted fault {fault}"
+    return Result(f"{test}[{subject}-x]", subject, outcome, clauses, message="why")
+
+
+SEEN = (
+    result(A, CONTROL, PASSED, "A-1"),
+    result(B, CONTROL, PASSED, "B-1"),
+    result(A, "f", FAILED, "A-1"),
+    result(B, "f", FAILED, "B-1"),
+)
+
+
+def judged(*results: Result, clauses: tuple[str, ...] = ("A-1",), partial: bool = False) -> Proof:
+    log = Log(Session(1, (), (), 0.0), collected=tuple(Case(r.nodeid, r.subject) for r in results), results=results)
+    return prove([log], [FAULT], clauses, {"C-1": "no function decides it"}, partial=partial)
+
+
+def test_holds() -> None:
+    proof = judged(*SEEN)
+    assert proof.holds and proof.line == "PROVED: 1 of 2 clauses, 1 of 1 faults seen"
+    assert proof.rows[0].tests == (f"{A}[x]",) and proof.rows[0].beside == (f"{B}[x]",)
+
+
+def test_a_fault_that_only_tests_of_other_clauses_see_is_not_seen() -> None:
+    proof = judged(*(replace(r, outcome=PASSED) if r.outcome == FAILED and "A-1" in r.clauses else r for r in SEEN))
+    assert not proof.holds and not proof.rows[0].tests and proof.unproved == ("A-1",)
+
+
+def test_a_test_that_sees_nothing() -> None:
+    blind = judged(*(replace(r, outcome=PASSED) if "B-1" in r.clauses else r for r in SEEN))
+    assert not blind.holds and blind.blind == (B,)
+
+
+def test_a_clause_without_a_fault() -> None:
+    proof = judged(*SEEN, clauses=("A-1", "B-1"))
+    assert not proof.holds and proof.unproved == ("B-1",)
+    assert judged(*SEEN, clauses=("A-1", "B-1"), partial=True).holds
+
+
+def test_a_control_that_fails() -> None:
+    for name in (CONTROL, f"{CONTROL},20"):
+        proof = judged(*SEEN, result(A, name, FAILED, "A-1"))
+        assert not proof.holds and proof.controls
+
+
+def test_errors_and_tests_that_were_not_run_are_trouble() -> None:
+    assert not judged(*SEEN, result(B, "f", ERROR, "A-1")).holds
+    log = Log(Session(1, (), (), 0.0), collected=(Case(f"{A}[y]", SEEN[2].subject),), results=SEEN)
+    proof = prove([log], [FAULT], ("A-1",), {}, partial=False)
+    assert not proof.holds and "not run" in proof.rows[0].trouble[0]
+
+
+def test_nothing_proves_nothing() -> None:
+    assert not judged().holds and not judged(partial=True).holds
+
+
+def test_the_page_tells_it(tmp_path: Path) -> None:
+    write_page(judged(*SEEN), tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text()
+    assert "PROVED: 1 of 2 clauses" in text and "<td class='seen'>1</td>" in text and "no function decides it" in text
+
+
+def test_controls_come_before_between_and_after() -> None:
+    order = schedule([str(n) for n in range(45)], whole=True)
+    assert order[0] == CONTROL and order[21] == f"{CONTROL},20" and order[-1] == f"{CONTROL},45"
+    assert schedule(["x"], whole=False) == ["x", f"{CONTROL},1"]
+
+
+def test_the_catalogue_is_the_module() -> None:
+    header = (build.ROOT / "faults/module/faults.h").read_text()
+    names = re.findall(r'F\(\w+, "([^"]+)"\)', header)
+    assert sorted(names) == sorted([CONTROL, *(fault.id for fault in FAULTS)])
+    hooked = set()
+    for source in (build.ROOT / "faults/module").glob("*.c"):
+        hooked |= set(re.findall(r'\] = \{ "(\w+)"', source.read_text()))
+    assert {hook for fault in FAULTS for hook in fault.hooks} <= hooked
+    assert len(FAULTS) >= 60
+
+
+def test_faults_break_clauses_that_there_are() -> None:
+    for fault in FAULTS:
+        assert fault.clauses and fault.dialects and set(fault.clauses) <= set(CLAUSES), fault
+    assert set(UNPROVABLE) <= set(CLAUSES)
