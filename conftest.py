@@ -325,12 +325,20 @@ def _environment(subject: Subject, found: Probe) -> dict[str, str]:
     }
 
 
+def _clause_ids(item: pytest.Item) -> list[str]:
+    return [str(i) for mark in item.iter_markers("clause") for i in mark.args]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each result carries the sentences that its test checks."""
+    """Each result carries the sentences that its test checks, in whose order the tests run.
+
+    The contract begins with what the rest builds on, so the first failure names the sentence that is broken, not one
+    whose test merely stumbles over it.
+    """
     for item in items:
         if not is_suite(item.nodeid):
             continue
-        ids = [str(i) for mark in item.iter_markers("clause") for i in mark.args]
+        ids = _clause_ids(item)
         unknown = [i for i in ids if i not in CLAUSES]
         if unknown or not ids:
             raise pytest.UsageError(f"{item.nodeid} names {unknown or 'no clause'}: see helpers/contract/clauses.py")
@@ -340,6 +348,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             ("requirement", " ".join(c.text for c in clauses)),
             ("source", "; ".join(f"{c.source} ({c.standing.value})" for c in clauses)),
         ]
+    order = {clause: number for number, clause in enumerate(CLAUSES)}
+    items.sort(key=lambda item: order[_clause_ids(item)[0]] if is_suite(item.nodeid) else -1)
 
 
 @pytest.hookimpl(wrapper=True)
