@@ -27,11 +27,13 @@ from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.base import GivenUp, KernelDied, Subject
 from helpers.subjects.lineup import Lineup
 from helpers.subjects.planted import OWN_DIALECT
+from helpers.subjects.watch import KernelComplained, Watch
 
 __all__ = ["pytest_runtest_protocol"]
 
 OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
+WATCHES = pytest.StashKey[dict[str, Watch]]()
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
 
@@ -105,6 +107,7 @@ def _lineup(config: pytest.Config) -> Lineup:
 def pytest_configure(config: pytest.Config) -> None:
     """Finds every kernel before the first test, so that a wrong name costs nothing that was measured."""
     config.stash[LINEUP] = _lineup(config)
+    config.stash[WATCHES] = {}
     if hasattr(config, "workerinput"):
         return
     reports = config.getoption("--reports")
@@ -146,6 +149,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """The kernel under test, started."""
     label = getattr(request, "param", None) or _labels(request.config)[0]
     found = _started(request.session, label)
+    with contextlib.suppress(KernelDied, HarnessError):
+        request.config.stash[WATCHES].setdefault(label, Watch(found)).begin()
     yield found
     found.close()
 
@@ -199,12 +204,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _subject_of(item).begin_test(item.config.getoption("--test-deadline"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Whatever the test took, its VMs are closed."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Whatever the test took, its VMs are closed; and a kernel that complained meanwhile has failed it."""
     if _needs_subject(item):
         with contextlib.suppress(HarnessError):
             _subject_of(item).begin_teardown(TEARDOWN_SECONDS)
+    yield
+    watches = item.config.stash[WATCHES]
+    for label in watches if _needs_subject(item) else ():
+        complaint = watches[label].complaint()
+        if complaint:
+            raise KernelComplained(complaint)
 
 
 def _needs_subject(item: pytest.Item) -> bool:
@@ -236,6 +247,12 @@ def kvm(subject: Subject, _opened: dict[str, Kvm]) -> Kvm:
     if kept is None or not kept.alive:
         kept = _opened[subject.label] = Kvm(subject, guests.load_image(build.GUEST))
     return kept
+
+
+@pytest.fixture
+def watch(subject: Subject, request: pytest.FixtureRequest) -> Watch:
+    """What sees the kernel complain; it looks by itself after every test."""
+    return request.config.stash[WATCHES][subject.label]
 
 
 @pytest.fixture(scope="session")
@@ -298,7 +315,7 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
     request.node.user_properties += [
         ("subject", subject.label),
         ("dialect", found.dialect.name),
-        ("environment", _environment(subject, found)),
+        ("environment", _environment(subject, found, request.getfixturevalue("watch"))),
         ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
     ]
 
@@ -314,7 +331,7 @@ def _migration(item: pytest.Item) -> str | None:
     return f"migration {source} -> {subject}" if source != subject and source is not None else None
 
 
-def _environment(subject: Subject, found: Probe) -> dict[str, str]:
+def _environment(subject: Subject, found: Probe, seen: Watch) -> dict[str, str]:
     return {
         "kernel": f"Linux {found.release}",
         "registers": str(len(found.present)),
@@ -322,6 +339,7 @@ def _environment(subject: Subject, found: Probe) -> dict[str, str]:
         "clock source": "architected counter" if found.arch_counter else "another",
         "stolen time": "supported" if found.pv_time else "not supported",
         **subject.describe(),
+        **seen.sees(),
     }
 
 
@@ -363,6 +381,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
     elif isinstance(error, KernelDied):
         report.user_properties = [*report.user_properties, ("kernel_died", error.how)]
+        report.longrepr = str(error)
+    elif isinstance(error, KernelComplained):
+        report.user_properties = [*report.user_properties, ("kernel_complained", str(error))]
         report.longrepr = str(error)
     if isinstance(error, GivenUp) and len(_labels(item.config)) == 1:
         item.session.shouldstop = str(error)

@@ -45,7 +45,13 @@ def pytest_runtest_setup(item):
 def pytest_runtest_makereport(item, call):
     if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
         item.user_properties.append(("harness_error", str(call.excinfo.value)))
+    if call.excinfo is not None and call.excinfo.typename == "KernelComplained":
+        complaint = str(call.excinfo.value)
+    else:
+        complaint = ""
     report = yield
+    if complaint:
+        report.user_properties = [*report.user_properties, ("kernel_complained", complaint)]
     excuse_known(report, call)
     return report
 """

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from helpers.results.records import (
 )
 
 _LONGEST_MESSAGE = 20_000
+QUIET = "QUIET-1"
+"""The clause that every test checks as well: the kernel does not complain."""
 
 
 def outcome_of(report: pytest.TestReport) -> str:
@@ -30,8 +33,8 @@ def outcome_of(report: pytest.TestReport) -> str:
         return ERROR
     if "known_deviation" in properties(report):
         return KNOWN
-    if "kernel_died" in properties(report):
-        # Whatever phase it was in: the setup of a test makes system calls as well.
+    if properties(report).keys() & {"kernel_died", "kernel_complained"}:
+        # Whatever phase it was in: setup and teardown make system calls as well.
         return FAILED
     if hasattr(report, "wasxfail"):
         return FAILED if report.skipped else PASSED
@@ -68,7 +71,18 @@ def result_of(reports: list[pytest.TestReport], subjects: tuple[str, ...]) -> Re
         )
         for report in reports
     ]
-    return merged(single)[0]
+    complaint = _text(found.get("kernel_complained"))
+    if not complaint:
+        return merged(single)[0]
+    failed = any(outcome_of(report) == FAILED and "kernel_complained" not in properties(report) for report in reports)
+    return _with_complaint(merged(single)[0], complaint, failed)
+
+
+def _with_complaint(result: Result, complaint: str, failed: bool) -> Result:
+    """A complaint breaks a clause of its own, beside those that the test broke if it ``failed`` by itself."""
+    if failed:
+        return replace(result, clauses=(*result.clauses, QUIET), message=f"{result.message}\n\n{complaint}")
+    return replace(result, clauses=(QUIET,), requirement="The kernel neither warns nor taints itself.", source="")
 
 
 def subject_info(report: pytest.TestReport) -> SubjectInfo | None:

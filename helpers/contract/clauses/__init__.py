@@ -13,6 +13,7 @@ from helpers.contract.clauses import (
     lock,
     migration,
     neighbours,
+    quiet,
     run,
 )
 from helpers.contract.clauses.base import Clause, Standing
@@ -28,6 +29,7 @@ CHAPTERS = {
     "access": access.CLAUSES,
     "hypercalls": calls.CLAUSES,
     "filter": filter.CLAUSES,
+    "quiet": quiet.CLAUSES,
     "neighbours": neighbours.CLAUSES,
     "migration": migration.CLAUSES,
 }

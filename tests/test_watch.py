@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the watch on the kernel's taint and log sees, and what becomes of it."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from helpers.executor.program import Answer, Code, Program, Result
+from helpers.subjects.watch import LOG, TAINTED, Watch
+from tests.throwaway import GOOD, Project, project
+
+__all__ = ["project"]
+pytest_plugins = ["pytester"]
+
+WARNING = ["4,1,1,-;WARNING: CPU: 0 PID: 1 at arch/arm64/kvm/arm.c:1", "4,2,1,-;Call trace:", "4,3,1,-; kvm_x+0x1"]
+
+
+class Talker:
+    """A kernel that has a taint and a log, and nothing else."""
+
+    label, generation, alive = "talker", 1, True
+
+    def __init__(self, **refused: int) -> None:
+        self.taint, self.log, self._refused = 0, ["6,0,0,-;Booting", "4,0,0,-;WARNING: at boot"], refused
+
+    def run(self, program: Program) -> Answer:
+        opened: dict[int, str] = {}
+        return Answer(tuple((self._do(i, op, opened),) for stage in program.stages for i, op in stage[0].ops), False)
+
+    def _do(self, index: int, op: object, opened: dict[int, str]) -> Result:
+        if op.code == Code.OPEN:  # type: ignore[attr-defined]
+            opened[index] = op.data.rstrip(b"\0").decode()  # type: ignore[attr-defined]
+            error = self._refused.get("open", 0) if opened[index] == LOG else 0
+            return Result(-1 if error else 7, error, True, b"")
+        if op.code == Code.READ:  # type: ignore[attr-defined]
+            return self._read(opened.get(op.args[0].index, LOG))  # type: ignore[attr-defined]
+        return Result(0, 0, True, b"")
+
+    def _read(self, path: str) -> Result:
+        if path == TAINTED:
+            error = self._refused.get("taint", 0)
+            return Result(0, error, True, b"" if error else f"{self.taint}\n".encode())
+        if self._refused.get("read") or not self.log:
+            return Result(-1, self._refused.get("read", errno.EAGAIN), True, b"")
+        record = self.log.pop(0).encode()
+        return Result(len(record), 0, True, record)
+
+
+def watched(**refused: int) -> tuple[Talker, Watch]:
+    talker = Talker(**refused)
+    watch = Watch(talker)  # type: ignore[arg-type]
+    watch.begin()
+    return talker, watch
+
+
+def test_what_was_before_does_not_count() -> None:
+    talker = Talker()
+    talker.taint = 1 << 9 | 1 << 12
+    watch = Watch(talker)  # type: ignore[arg-type]
+    watch.begin()
+    assert watch.complaint() == ""
+    assert "tainted with 4608" in watch.sees()["kernel's taint"]
+
+
+def test_a_warning_is_told_once_with_its_trace() -> None:
+    talker, watch = watched()
+    talker.taint, talker.log = 1 << 9, ["6,1,1,-;harmless", *WARNING]
+    text = watch.complaint()
+    assert "W (warning)" in text and "kvm_x+0x1" in text and "harmless" not in text
+    assert watch.complaint() == ""
+
+
+@pytest.mark.parametrize(("bit", "word"), [(5, "B"), (7, "D"), (9, "W"), (14, "L"), (0, ""), (12, ""), (13, "")])
+def test_taints_that_are_complaints(bit: int, word: str) -> None:
+    talker, watch = watched()
+    talker.taint = 1 << bit
+    text = watch.complaint()
+    assert bool(text) == bool(word) and (not word or f"tainted itself: {word} (" in text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["WARNING: possible circular locking dependency detected", "BUG: KASAN: slab-out-of-bounds", "UBSAN: shift",
+     "rcu: INFO: rcu_preempt self-detected stall", "kernel BUG at x.c:1!", "------------[ cut here ]------------"],
+)  # fmt: skip
+def test_warnings_without_a_taint(line: str) -> None:
+    talker, watch = watched()
+    talker.log = [f"4,1,1,-;{line}"]
+    assert line in watch.complaint()
+
+
+@pytest.mark.parametrize("record", ["12,1,1,-;WARNING: by a program", "6,1,1,-;no WARNING: here", "garbage", ";"])
+def test_what_is_no_warning_of_the_kernel(record: str) -> None:
+    talker, watch = watched()
+    talker.log = [record]
+    assert watch.complaint() == ""
+
+
+def test_more_than_a_batch_is_read() -> None:
+    talker, watch = watched()
+    talker.log = [f"6,{n},1,-;line" for n in range(1000)] + WARNING
+    assert "arm.c:1" in watch.complaint()
+
+
+@pytest.mark.parametrize("how", ["open", "read"])
+def test_a_log_that_cannot_be_read_is_said(how: str) -> None:
+    talker, watch = watched(**{how: errno.EPERM})
+    assert watch.sees()["kernel's log"] == "not watched, because /dev/kmsg cannot be read (EPERM)"
+    talker.taint = 1 << 9
+    assert "its log shows no warning, or cannot be read" in watch.complaint()
+
+
+def test_a_taint_that_cannot_be_read_is_said() -> None:
+    talker, watch = watched(taint=errno.EACCES)
+    assert "cannot be read (EACCES)" in watch.sees()["kernel's taint"]
+    talker.log = list(WARNING)
+    assert "wrote a warning" in watch.complaint()
+
+
+def test_a_kernel_started_since_is_taken_as_it_is() -> None:
+    talker, watch = watched()
+    talker.generation, talker.taint, talker.log = 2, 1 << 9, list(WARNING)
+    assert watch.complaint() == ""
+    talker.alive = False
+    assert watch.complaint() == ""
+
+
+COMPLAINT = (
+    "import pytest\nclass KernelComplained(Exception): pass\n"
+    "@pytest.fixture\ndef warns():\n    yield\n    raise KernelComplained('WARNING: at arm.c')\n"
+)
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("body", "broken"),
+    [("pass", "QUIET-1"), ("assert False", "LOCK-1, QUIET-1"), ("pytest.skip('not applicable')", "QUIET-1")],
+    ids=["passed", "failed", "skipped"],
+)
+def test_a_complaint_is_non_conformant(project: Project, body: str, broken: str, mode: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("suites/test_b.py", COMPLAINT + f"def test_w(warns): {body}\n")
+    status, line = project.run(*mode)
+    assert status == 1
+    assert line.startswith("NON-CONFORMANT") and line.endswith(f"broken clauses: {broken}")
+    assert "WARNING: at arm.c" in (project.reports / "report.html").read_text()
+    assert "WARNING: at arm.c" in (project.reports / "junit.xml").read_text()
