@@ -103,6 +103,47 @@ def test_threads_start_together_and_repeat(native: Native, tmp_path: Path) -> No
     assert sorted((tmp_path / "f").read_bytes()) == sorted(b"abc" * 50)
 
 
+def test_threads_meet_at_a_barrier(native: Native, tmp_path: Path) -> None:
+    program = Program()
+    fd = program.open(str(tmp_path / "f"), os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+    with program.concurrently() as stage:
+        for letter in (b"a", b"b", b"c"):
+            with stage.thread(repeat=40):
+                program.write(fd, letter)
+                program.barrier()
+    program.close(fd)
+    run(native, program)
+    written = (tmp_path / "f").read_bytes()
+    assert [sorted(written[i : i + 3]) for i in range(0, 120, 3)] == [sorted(b"abc")] * 40
+
+
+def test_deadline_after_some_threads_have_ended(native: Native) -> None:
+    ours, theirs = os.pipe()
+    for _ in range(20):
+        program = Program(deadline_ms=20)
+        with program.concurrently() as stage:
+            with stage.thread():
+                blocked = program.read(ours, 1)
+            for _ in range(20):
+                with stage.thread():
+                    program.close(-1)
+        assert run(native, program)[blocked].error == "EINTR"
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_deadline_ends_a_barrier_that_nobody_else_reaches(native: Native) -> None:
+    program = Program(deadline_ms=200)
+    with program.concurrently() as stage:
+        with stage.thread():
+            program.barrier()
+            after = program.clock(time.CLOCK_REALTIME)
+        with stage.thread():
+            program.close(-1)
+    answer = run(native, program)
+    assert answer.expired and not answer[after].ran
+
+
 @pytest.mark.parametrize("concurrent", [False, True])
 def test_deadline_interrupts_a_blocked_call(concurrent: bool, native: Native) -> None:
     ours, theirs = os.pipe()

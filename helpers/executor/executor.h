@@ -64,6 +64,7 @@ enum khx_code {
 	KHX_POKE_VALUE,	/* addr, value; writes the value's 8 bytes */
 	KHX_CLOCK,	/* clock id; answers clock_gettime in ns */
 	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
+	KHX_BARRIER,	/* waits until every thread of the stage has come as far */
 	KHX_CODE_END
 };
 

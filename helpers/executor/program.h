@@ -54,7 +54,8 @@ struct program {
 	struct result *results;
 	uint8_t *scratch;
 	atomic_int gate;
-	atomic_uint arrived;
+	uint32_t started;
+	atomic_uint arrived, finished, turn;
 	atomic_size_t data_total;
 	int expired;
 };
@@ -69,6 +70,7 @@ struct malformed read_program(struct program *p, const uint8_t *request, size_t 
 
 /* run_program.c: runs the stages; returns NULL, or what the machine lacks for running them. */
 const char *run_program(struct program *p);
+int64_t wait_for_threads(struct program *p);
 
 /* run_op.c: one operation, with its result put in *res. */
 void run_op(struct program *p, struct op *op, struct result *res);

@@ -28,6 +28,7 @@ class Code(IntEnum):
     POKE_VALUE = 10
     CLOCK = 11
     SYSCALL = 12
+    BARRIER = 13
 
 
 class ArgType(IntEnum):
@@ -159,6 +160,10 @@ class Program:
     def clock(self, clock_id: int) -> Arg:
         """clock_gettime(2), in ns."""
         return self._append(Code.CLOCK, clock_id)
+
+    def barrier(self) -> Arg:
+        """Waits until every thread of the stage has come as far."""
+        return self._append(Code.BARRIER)
 
     def read(self, fd: int | Arg, length: int) -> Arg:
         """read(2)."""

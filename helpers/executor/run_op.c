@@ -109,6 +109,8 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 		return syscall(a[0], a[1], a[2], a[3], a[4], a[5]);
 	case KHX_CLOCK:
 		return clock_ns(a[0]);
+	case KHX_BARRIER:
+		return wait_for_threads(p);
 	case KHX_POKE_VALUE:
 		return copy((void *)(uintptr_t)a[0], &a[1], sizeof(a[1]));
 	case KHX_WRITE:

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "program.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -45,7 +47,27 @@ static void run_list(struct thread *t)
 				run_op(t->program, &t->program->ops[t->first_op + k], res);
 }
 
-/* Spinning, because a barrier that sleeps wakes its threads one after another, which spoils the race. */
+static long futex(atomic_uint *word, int operation, unsigned value)
+{
+	return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+/* Sleeps, so that real-time threads may meet here too. At the deadline those who wait for one that will not come go on. */
+int64_t wait_for_threads(struct program *p)
+{
+	unsigned turn = atomic_load(&p->turn);
+
+	if (atomic_fetch_add(&p->arrived, 1) + 1 == p->started) {
+		atomic_store(&p->arrived, 0);
+		atomic_store(&p->turn, turn + 1);
+		futex(&p->turn, FUTEX_WAKE, INT_MAX);
+	}
+	while (atomic_load(&p->turn) == turn && !atomic_load(&expired))
+		futex(&p->turn, FUTEX_WAIT, turn);
+	return 0;
+}
+
+/* Spins, because a gate that sleeps wakes its threads one after another, which spoils the race. */
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
@@ -56,12 +78,20 @@ static void *thread_main(void *arg)
 		sched_yield();
 	if (gate == GATE_OPEN)
 		run_list(t);
+	atomic_fetch_add(&t->program->finished, 1);
+	futex(&t->program->finished, FUTEX_WAKE, 1);
 	return NULL;
 }
 
+/* Joined only when the handler no longer knows them: a signal to a thread that is gone is a stray access. */
 static void end_threads(struct program *p, struct thread *t, uint32_t count, int gate)
 {
+	unsigned finished;
+
 	atomic_store(&p->gate, gate);
+	while ((finished = atomic_load(&p->finished)) < count)
+		futex(&p->finished, FUTEX_WAIT, finished);
+	atomic_store(&running, NULL);
 	for (uint32_t i = 0; i < count; i++)
 		pthread_join(t[i].id, NULL);
 }
@@ -69,7 +99,7 @@ static void end_threads(struct program *p, struct thread *t, uint32_t count, int
 static int run_threads(struct program *p, struct thread *t, uint32_t count)
 {
 	atomic_store(&p->gate, GATE_SHUT);
-	atomic_store(&p->arrived, 0);
+	atomic_store(&p->finished, 0);
 	for (uint32_t i = 0; i < count; i++) {
 		if (pthread_create(&t[i].id, NULL, thread_main, &t[i])) {
 			end_threads(p, t, i, GATE_ABANDONED);
@@ -80,8 +110,8 @@ static int run_threads(struct program *p, struct thread *t, uint32_t count)
 	atomic_store(&running, t);
 	while (atomic_load(&p->arrived) < count)
 		sched_yield();
+	atomic_store(&p->arrived, 0);
 	end_threads(p, t, count, GATE_OPEN);
-	atomic_store(&running, NULL);
 	return 0;
 }
 
@@ -89,6 +119,8 @@ static int run_stage(struct program *p, const struct stage *s)
 {
 	struct thread *t = &p->threads[s->first_thread];
 
+	p->started = s->thread_count;
+	atomic_store(&p->arrived, 0);
 	if (s->thread_count > 1)
 		return run_threads(p, t, s->thread_count);
 	run_list(t);
