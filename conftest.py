@@ -82,6 +82,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="judge every failure as one, also those that are known of released kernels",
     )
+    group.addoption(
+        "--race-rounds",
+        type=int,
+        default=800,
+        metavar="N",
+        help="rounds of the race between a write and the first KVM_RUN, for each register (default: 800)",
+    )
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
 
 

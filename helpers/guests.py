@@ -58,23 +58,33 @@ def calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
 def timed_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> Timed:
     """Makes up to MAX_CALLS calls in one KVM_RUN. Raises KvmError."""
     mailbox = vcpu.vm.memory + MAILBOX
-    size = _HEAD + _RECORD * len(wanted)
-    assert MAILBOX + size <= MEMORY_SIZE
+    asked = ask(wanted)
     program = Program()
-    program.poke(mailbox, struct.pack("<4Q", len(wanted), 0, 0, 0) + b"".join(map(_record, wanted)))
+    program.poke(mailbox, asked)
     before = program.clock(time.CLOCK_REALTIME)
     ran = program.ioctl(vcpu.fd, uapi.KVM_RUN)
     after = program.clock(time.CLOCK_REALTIME)
     exit_record = program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
-    memory = program.peek(mailbox, size)
+    memory = program.peek(mailbox, len(asked))
     answer = vcpu.vm.kvm.subject.run(program)
     if answer.expired:
         raise KvmError(f"The guest did not come back from {_names(wanted)} before the deadline")
     if answer[ran].errno:
         raise KvmError(f"KVM_RUN failed with {answer[ran].error} while the guest made {_names(wanted)}")
     _check_exit(answer[exit_record].data, answer[memory].data, wanted)
-    results = [_result(answer[memory].data, i) for i in range(len(wanted))]
-    return Timed(results, (answer[before].ret, answer[after].ret))
+    return Timed(read(answer[memory].data), (answer[before].ret, answer[after].ret))
+
+
+def ask(wanted: Sequence[Call]) -> bytes:
+    """What to put at MAILBOX for the guest to make the calls; ``read`` takes as many bytes afterwards."""
+    asked = struct.pack("<4Q", len(wanted), 0, 0, 0) + b"".join(map(_record, wanted))
+    assert MAILBOX + len(asked) <= MEMORY_SIZE
+    return asked
+
+
+def read(mailbox: bytes) -> list[CallResult]:
+    """The results of the calls, in the mailbox as the guest left it."""
+    return [_result(mailbox, i) for i in range((len(mailbox) - _HEAD) // _RECORD)]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from helpers.contract.clauses import (
     access,
     calls,
     capability,
+    concurrency,
     defaults,
     filter,
     limits,
@@ -32,6 +33,7 @@ CHAPTERS = {
     "quiet": quiet.CLAUSES,
     "neighbours": neighbours.CLAUSES,
     "migration": migration.CLAUSES,
+    "concurrency": concurrency.CLAUSES,
 }
 """By the folder of suites/ that checks them."""
 

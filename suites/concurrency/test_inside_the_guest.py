@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ONE_REG while a vCPU is inside a guest that does not come out by itself."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import pytest
+
+from helpers.contract.check import EBUSY, EINVAL, Comparison
+from helpers.contract.registers import Register
+from helpers.errors import HarnessError
+from helpers.executor.program import Arg, Program
+from helpers.kvm import MEMORY_SIZE, Vm
+from helpers.uapi import kvm as uapi
+from suites.concurrency.threads import sleep
+from suites.conftest import MakeVm
+
+SPIN = struct.pack("<I", 0x14000000)
+"""The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""
+PAUSES_MS = (30, 300, 2000)
+"""How long the others wait for the vCPU to be inside: longer when it was not, on a busy machine."""
+STAYS_MS = 150
+"""How long after that a signal brings it out."""
+TARGET = MEMORY_SIZE - 8
+"""Where in the guest's memory a GET puts its value, to be read once the vCPU is out."""
+EINTR = 4
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Errno of a call made while the vCPU was inside, and whether the call came back before the signal."""
+
+    errno: int
+    at_once: bool
+
+
+class _Visit:
+    """One stay of vCPU 0 inside the guest, with a thread for each call made meanwhile."""
+
+    def __init__(self, vm: Vm, register: Register, pause_ms: int) -> None:
+        self.vm, self.register, self.pause_ms = vm, register, pause_ms
+        self.program = Program(deadline_ms=pause_ms + STAYS_MS)
+        self.calls: list[tuple[Arg, Arg]] = []
+        self.values = {v: self.program.scratch_bytes(struct.pack("<Q", v)) for v in (*register.subsets(), 1 << 63)}
+        self.target = self.program.scratch_bytes(struct.pack("<QQ", register.id, vm.memory + TARGET))
+
+    def setter(self, value: int) -> Arg:
+        """The argument of KVM_SET_ONE_REG."""
+        arg = self.program.scratch_bytes(struct.pack("<Q", self.register.id) + bytes(8))
+        self.program.poke_address(arg + 8, self.values[value])
+        return arg
+
+    def told(self, calls: list[tuple[int, int, Arg]]) -> list[_Told]:
+        """What each (fd, request, argument) was told. Raises HarnessError when vCPU 0 did not stay inside."""
+        program, made = self.program, []
+        with program.concurrently() as stage:
+            with stage.thread():
+                run = program.ioctl(self.vm.vcpu.fd, uapi.KVM_RUN)
+            for fd, request, argument in calls:
+                with stage.thread():
+                    sleep(program, self.pause_ms * 1_000_000)
+                    made.append((program.ioctl(fd, request, argument), program.clock(1)))
+        answer = self.vm.kvm.subject.run(program)
+        if not answer.expired or answer[run].errno != EINTR:
+            raise HarnessError(
+                "The vCPU did not stay inside its guest", why=f"KVM_RUN gave {answer[run].ret}, {answer[run].error}"
+            )
+        return [_Told(answer[done].errno, answer[after].ran) for done, after in made]
+
+
+def _other(register: Register) -> int:
+    return next(v for v in register.subsets() if v != register.reset)
+
+
+@pytest.mark.clause("RACE-4", "LOCK-1", "LOCK-2", "LOCK-3")
+def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> None:
+    """Reads, and writes that are held to what a run fixes."""
+    for pause in PAUSES_MS:
+        vm = make_vm(2)
+        batch = vm.batch()
+        batch.program.poke(vm.memory, SPIN)
+        batch.run()
+        visit, fd = _Visit(vm, register, pause), vm.vcpus[1].fd
+        wanted = [("a read", 0, uapi.KVM_GET_ONE_REG, visit.target)]
+        for what, error, value in (
+            ("its value", 0, register.reset), ("another value", EBUSY, _other(register)),
+            ("an unsupported bit", EINVAL, 1 << 63),
+        ):  # fmt: skip
+            wanted.append((f"a write of {what}", error, uapi.KVM_SET_ONE_REG, visit.setter(value)))
+        told = visit.told([(fd, request, argument) for _, _, request, argument in wanted])
+        if told[2].errno and all(t.at_once for t in told):
+            break
+    comparison = Comparison()
+    for (what, error, _, _), one in zip(wanted, told, strict=True):
+        name = f"{what} of {register.name} through vCPU 1, vCPU 0 being inside the guest"
+        comparison.error(name, error, one.errno)
+        comparison.that(one.at_once, name, "an answer at once", "none before vCPU 0 had left the guest")
+    comparison.value(f"{register.name} as that read gave it", register.reset, _target(vm))
+    comparison.done()
+
+
+@pytest.mark.clause("RACE-4", "LOCK-1")
+def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm) -> None:
+    """A read and a write come back when the vCPU does."""
+    for pause in PAUSES_MS:
+        vm = make_vm(1)
+        batch = vm.batch()
+        batch.program.poke(vm.memory, SPIN)
+        batch.run()
+        visit, fd = _Visit(vm, register, pause), vm.vcpu.fd
+        read, write = visit.told([
+            (fd, uapi.KVM_GET_ONE_REG, visit.target), (fd, uapi.KVM_SET_ONE_REG, visit.setter(_other(register))),
+        ])  # fmt: skip
+        if not read.at_once and not write.at_once:
+            break
+    comparison = Comparison()
+    for what, error, one in (("a read", 0, read), ("a write of another value", EBUSY, write)):
+        name = f"{what} of {register.name} through vCPU 0, which is inside the guest"
+        comparison.that(not one.at_once, name, "no answer before it has left the guest", "an answer at once")
+        comparison.error(name, error, one.errno)
+    comparison.value(f"{register.name} as that read gave it", register.reset, _target(vm))
+    comparison.done()
+
+
+def _target(vm: Vm) -> int:
+    program = Program()
+    at = program.peek(vm.memory + TARGET, 8)
+    return int(struct.unpack("<Q", vm.kvm.subject.run(program)[at].data)[0])

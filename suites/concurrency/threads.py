@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a thread of a race does to time its calls."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+from helpers.executor.program import Arg, Program
+from helpers.uapi import syscalls
+
+
+def sleep(program: Program, ns: int) -> Arg:
+    """clock_nanosleep(2) on CLOCK_MONOTONIC."""
+    length = program.scratch_bytes(struct.pack("<qq", *divmod(ns, 1_000_000_000)))
+    return program.syscall(syscalls.CLOCK_NANOSLEEP, time.CLOCK_MONOTONIC, 0, length)
+
+
+def real_time(program: Program, priority: int) -> Arg:
+    """sched_setscheduler(2): SCHED_FIFO for the thread that makes it, until it ends.
+
+    Where that is not permitted (a local kernel, an ordinary user) the threads race as ordinary ones.
+    """
+    return program.syscall(
+        syscalls.SCHED_SETSCHEDULER, 0, os.SCHED_FIFO, program.scratch_bytes(struct.pack("<i", priority))
+    )
