@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from helpers import build, guests
-from helpers.contract.clauses import CLAUSES
+from helpers.contract.clauses import CHAPTERS, CLAUSES
 from helpers.contract.deviations import Deviation, recognised
+from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.contract.probe import Probe, probe
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm
@@ -20,6 +21,7 @@ from helpers.progress import Progress
 from helpers.results.html import prepare_html
 from helpers.results.known import excuse_known
 from helpers.results.plugin import Recorder
+from helpers.results.records import Contract, Difference, Sentence
 from helpers.results.repeat import pytest_runtest_protocol
 from helpers.results.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose
@@ -122,7 +124,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if touches_suites(config) and not only_shows(config):
         _check_subjects(config)
     prepare_html(config, folder)
-    config.pluginmanager.register(Recorder(config, folder, _labels(config)), "hvc-recorder")
+    config.pluginmanager.register(Recorder(config, folder, _labels(config), _contract()), "hvc-recorder")
+
+
+def _contract() -> Contract:
+    """The clauses and differences as the log holds them."""
+    sentences = [Sentence(c.id, name, c.text, c.source, standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
+    differences = [Difference(d.id, ", ".join(d.clauses), d.documents, d.code, d.followed) for d in DIFFERENCES]
+    return Contract(tuple(sentences), tuple(differences))
 
 
 def _check_subjects(config: pytest.Config) -> None:
@@ -371,7 +380,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties += [
             ("clauses", ids),
             ("requirement", " ".join(c.text for c in clauses)),
-            ("source", "; ".join(f"{c.source} ({c.standing.value})" for c in clauses)),
+            ("source", "; ".join(f"{c.source} ({standing_of(c)})" for c in clauses)),
         ]
     order = {clause: number for number, clause in enumerate(CLAUSES)}
     items.sort(key=lambda item: order[_clause_ids(item)[0]] if is_suite(item.nodeid) else -1)

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers import clause_table
 from helpers.command_line import joined
-from helpers.contract.clauses import CLAUSES
+from helpers.contract.clauses import CLAUSES, Standing
+from helpers.contract.differences import DIFFERENCES
+from helpers.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +33,7 @@ ALLOWED = {
     "progress": set(),
     "build": {"errors", "executor"},
     "command_line": set(),
+    "clause_table": {"contract", "errors"},
 }
 
 
@@ -75,6 +79,24 @@ def _named_clauses() -> set[str]:
 
 def test_every_clause_has_a_test_and_every_test_a_clause() -> None:
     assert _named_clauses() == set(CLAUSES)
+
+
+def test_the_table_of_clauses_is_current() -> None:
+    text = clause_table.TARGET.read_text("utf-8")
+    assert text == clause_table.current(), "run python -m helpers.clause_table and commit docs/clauses.md"
+
+
+def test_no_clause_of_the_table_is_empty() -> None:
+    with pytest.raises(HarnessError, match=r"No test names .*LOCK-1"):
+        clause_table.table({})
+
+
+def test_differences_name_clauses_and_both_readings() -> None:
+    assert len({each.id for each in DIFFERENCES}) == len(DIFFERENCES)
+    for each in DIFFERENCES:
+        assert set(each.clauses) <= set(CLAUSES) and each.documents and each.code and each.followed, each
+    contradicted = ("LOCK-2", "LOCK-3", "PSCI-2", "PSCI-3", "ACCESS-2", "ACCESS-3", "ACCESS-7", "FILTER-5", "PVTIME-5")
+    assert all(CLAUSES[each].standing is Standing.OBSERVED for each in contradicted)
 
 
 def test_every_source_has_its_licence_line() -> None:

@@ -19,9 +19,12 @@ from helpers.results.records import (
     OUTCOMES,
     READABLE,
     Case,
+    Contract,
+    Difference,
     KnownDeviation,
     Log,
     Result,
+    Sentence,
     Session,
     SubjectInfo,
     merged,
@@ -46,6 +49,10 @@ class LogWriter:
     def session(self, session: Session) -> None:
         """The first record."""
         self._write("session", asdict(session))
+
+    def contract(self, contract: Contract) -> None:
+        """What the subjects are held to."""
+        self._write("contract", asdict(contract))
 
     def collected(self, tests: Iterable[Case]) -> None:
         """Tests that are to run; may be written more than once."""
@@ -126,6 +133,7 @@ class _Draft:
     subjects: dict[str, SubjectInfo] = field(default_factory=dict)
     selection: str | None = None
     status: int | None = None
+    contract: Contract = field(default_factory=Contract)
 
     def log(self, session: Session, truncated: bool) -> Log:
         return Log(
@@ -137,6 +145,7 @@ class _Draft:
             selection=self.selection,
             status=self.status,
             truncated=truncated,
+            contract=self.contract,
         )
 
 
@@ -163,6 +172,17 @@ def _session(draft: _Draft, values: dict[str, Any]) -> None:
     )
 
 
+def _contract(draft: _Draft, values: dict[str, Any]) -> None:
+    draft.contract = Contract(
+        tuple(Sentence(**_all_text(each)) for each in values["sentences"]),
+        tuple(Difference(**_all_text(each)) for each in values["differences"]),
+    )
+
+
+def _all_text(values: dict[str, Any]) -> dict[str, str]:
+    return {name: _typed(value, str) for name, value in values.items()}
+
+
 def _collected(draft: _Draft, values: dict[str, Any]) -> None:
     for nodeid, subject in values["tests"]:
         draft.collected[Case(_typed(nodeid, str), _text_or_none(subject))] = None
@@ -171,9 +191,7 @@ def _collected(draft: _Draft, values: dict[str, Any]) -> None:
 def _subject(draft: _Draft, values: dict[str, Any]) -> None:
     name = _typed(values["subject"], str)
     environment = {_typed(key, str): _typed(text, str) for key, text in values["environment"].items()}
-    known = tuple(KnownDeviation(**each) for each in values.get("known", ()))
-    if any(not isinstance(text, str) for each in known for text in vars(each).values()):
-        raise TypeError("a known deviation holds something else than text")
+    known = tuple(KnownDeviation(**_all_text(each)) for each in values.get("known", ()))
     draft.subjects[name] = SubjectInfo(name, _typed(values["dialect"], str), environment, known)
 
 
@@ -210,6 +228,7 @@ def _end(draft: _Draft, values: dict[str, Any]) -> None:
 
 _TAKERS: dict[str, Callable[[_Draft, dict[str, Any]], None]] = {
     "session": _session,
+    "contract": _contract,
     "collected": _collected,
     "subject": _subject,
     "start": _start,

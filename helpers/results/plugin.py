@@ -20,7 +20,7 @@ from helpers.results import html
 from helpers.results.junit import write_junit
 from helpers.results.log import LogWriter, read_log
 from helpers.results.phases import message_of, outcome_of, result_of, subject_info
-from helpers.results.records import ERROR, VERSION, Case, Log, Result, Session, SubjectInfo, subject_of
+from helpers.results.records import ERROR, VERSION, Case, Contract, Log, Result, Session, SubjectInfo, subject_of
 from helpers.results.selection import is_suite, only_shows, selection, touches_suites
 from helpers.results.verdict import Kind, Verdict, exit_status, one_line, verdicts
 
@@ -35,10 +35,13 @@ _COLOURS = {
 class Recorder:
     """Records a run of the suites in ``reports_dir``; silent when none of them is collected."""
 
-    def __init__(self, config: pytest.Config, reports_dir: Path, subjects: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: pytest.Config, reports_dir: Path, subjects: tuple[str, ...], contract: Contract | None = None
+    ) -> None:
         self._config = config
         self._folder = reports_dir
         self._subjects = subjects
+        self._contract = contract or Contract()
         self._dormant = only_shows(config)
         self._writer: LogWriter | None = None
         self._collected: set[str] = set()
@@ -201,6 +204,7 @@ class Recorder:
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
         writer = LogWriter(self._folder / "results.jsonl")
         writer.session(Session(VERSION, argv, self._subjects, time.time()))
+        writer.contract(self._contract)
         writer.selection(selection(self._config, self._deselected))
         return writer
 

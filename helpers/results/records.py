@@ -67,6 +67,36 @@ class KnownDeviation:
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """A clause of the contract as the run knew it."""
+
+    id: str
+    chapter: str
+    text: str
+    source: str
+    standing: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two readings of the contract, the documents' and the code's, and which one the checks follow."""
+
+    id: str
+    clauses: str
+    documents: str
+    code: str
+    followed: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the run held its subjects to; empty in logs of version 1."""
+
+    sentences: tuple[Sentence, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
 class SubjectInfo:
     """What the harness found out about a subject."""
 
@@ -88,6 +118,7 @@ class Log:
     selection: str | None = None
     status: int | None = None
     truncated: bool = False
+    contract: Contract = Contract()
 
 
 def worst(outcomes: Iterable[str]) -> str:
