@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers import build, guests
+from helpers import build, guests, interrupt
 from helpers.contract.clauses import CHAPTERS, CLAUSES
 from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.differences import DIFFERENCES, standing_of
@@ -36,6 +39,7 @@ __all__ = ["pytest_runtest_protocol"]
 OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
 WATCHES = pytest.StashKey[dict[str, Watch]]()
+WORKERS = pytest.StashKey[list[int]]()
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
 
@@ -118,7 +122,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LINEUP] = _lineup(config)
     config.stash[WATCHES] = {}
     if hasattr(config, "workerinput"):
+        interrupt.end_at_once(config.stash[LINEUP].close)
         return
+    if not config.getoption("usepdb"):
+        interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config))
     reports = config.getoption("--reports")
     folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
     if touches_suites(config) and not only_shows(config):
@@ -132,6 +139,32 @@ def _contract() -> Contract:
     sentences = [Sentence(c.id, name, c.text, c.source, standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
     differences = [Difference(d.id, ", ".join(d.clauses), d.documents, d.code, d.followed) for d in DIFFERENCES]
     return Contract(tuple(sentences), tuple(differences))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """Keeps xdist's worker, should it have to end."""
+    # execnet tells the process of a worker on this machine to nobody but itself.
+    popen = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    if popen is not None:
+        node.config.stash.setdefault(WORKERS, []).append(popen.pid)
+
+
+def _end_workers(config: pytest.Config) -> None:
+    """Now: xdist would wait ten seconds for them."""
+    for pid in config.stash.get(WORKERS, []):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _write_nowhere(config: pytest.Config) -> None:
+    """The terminal is gone, and writing to it fails; the reports are still wanted."""
+    # Open until the process ends.
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stdout = sys.stderr = nowhere
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal._tw._file = nowhere
 
 
 def _check_subjects(config: pytest.Config) -> None:

@@ -31,6 +31,7 @@ ALLOWED = {
     "results": {"errors"},
     "errors": set(),
     "progress": set(),
+    "interrupt": set(),
     "build": {"errors", "executor"},
     "command_line": set(),
     "clause_table": {"contract", "errors"},

@@ -61,13 +61,17 @@ class Project:
     def suite(self, text: str) -> None:
         (self.folder / "suites/test_it.py").write_text(HEAD + text + TAIL)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+        """A session in a process group of its own, on the terminal if one is given."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
         environment["PYTHONPATH"] = str(ROOT)
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        # setsid -c makes the terminal the session's own, so that closing it hangs up.
+        command = ["setsid", "-c"] if terminal is not None else []
+        command += [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        out = subprocess.PIPE if terminal is None else terminal
         return subprocess.Popen(
-            command, cwd=self.folder, env=environment, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            command, cwd=self.folder, env=environment, text=True, start_new_session=terminal is None,
+            stdin=subprocess.DEVNULL if terminal is None else terminal, stdout=out, stderr=out,
         )  # fmt: skip
 
     def run(self, *arguments: str) -> tuple[int, str]:

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What people do to a running session: Ctrl-C, once or twice, kill, a closed terminal; a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.results.log import read_log
+from helpers.results.verdict import Kind, verdicts
+from tests.test_session import KERNEL, Project
+
+MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
+WITHIN = 2.0 * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+"""Seconds from the signal to the end of the session: 2, and more where others have the processors."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    (tmp_path / "tmp").mkdir()
+    # Every file of a VM is under it, so that one that stayed can be told from other sessions'.
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    made = Project(tmp_path)
+    made.suite(MANY)
+    yield made
+    assert not strays(tmp_path), "QEMU stayed"
+    assert not list((tmp_path / "tmp").glob("kvm-hvc-*"))
+
+
+def strays(folder: Path) -> list[str]:
+    done = subprocess.run(["pgrep", "-f", f"^qemu.*{folder}|/qemu-system.*{folder}"], capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def wait_for_results(project: Project) -> None:
+    log = project.folder / "reports/results.jsonl"
+    for _ in range(900):
+        if log.exists() and log.read_text().count('"record": "result"') > 3:
+            return
+        time.sleep(0.1)
+    raise AssertionError("no result after 90 s")
+
+
+def ended(process: subprocess.Popen[str], signals: list[int]) -> tuple[float, str]:
+    """Seconds from the first signal to the end, and what was printed."""
+    began = time.monotonic()
+    for number in signals:
+        # To all of the session, as a terminal does it.
+        os.killpg(process.pid, number)
+        time.sleep(0.1)
+    out, err = process.communicate(timeout=60)
+    return time.monotonic() - began, err + out
+
+
+INTERRUPTS = {
+    "Ctrl-C": [signal.SIGINT],
+    "Ctrl-C twice": [signal.SIGINT, signal.SIGINT],
+    "Ctrl-C many times": [signal.SIGINT] * 8,
+    "kill": [signal.SIGTERM],
+    "hang-up": [signal.SIGHUP],
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "mode"),
+    [*((how, ()) for how in INTERRUPTS), ("Ctrl-C twice", ("-n", "2")), ("kill", ("-n", "2"))],
+)
+def test_a_session_is_ended(how: str, mode: tuple[str, ...], project: Project) -> None:
+    process = project.start(KERNEL, *mode)
+    wait_for_results(project)
+    seconds, text = ended(process, INTERRUPTS[how])
+    assert process.returncode == 3, text
+    assert "Traceback" not in text and "INTERNALERROR" not in text, text
+    assert seconds < WITHIN
+    (verdict,) = verdicts(project.log)
+    assert verdict.kind is Kind.INCONCLUSIVE and "the run was interrupted" in verdict.line
+    reports = {path.name for path in (project.folder / "reports").iterdir()}
+    assert reports >= {"results.jsonl", "report.html", "junit.xml"}
+    if how != "hang-up":
+        assert text.rstrip().splitlines()[-1].startswith("INCONCLUSIVE debian:stable")
+
+
+def test_while_it_boots(project: Project) -> None:
+    process = project.start(KERNEL)
+    for _ in range(300):
+        if strays(project.folder):
+            break
+        time.sleep(0.1)
+    seconds, text = ended(process, [signal.SIGINT])
+    assert process.returncode == 3 and "Traceback" not in text, text
+    assert seconds < WITHIN
+
+
+def test_killed_outright(project: Project) -> None:
+    process = project.start(KERNEL)
+    wait_for_results(project)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    for _ in range(20):
+        if not strays(project.folder):
+            break
+        time.sleep(0.1)
+    (verdict,) = verdicts(read_log(project.folder / "reports/results.jsonl"))
+    assert verdict.kind is Kind.INCONCLUSIVE
+    for left in (project.folder / "tmp").glob("kvm-hvc-*"):
+        # Nobody was left to remove it.
+        subprocess.run(["rm", "-r", str(left)], check=True)
+
+
+def test_the_terminal_is_closed(project: Project) -> None:
+    ours, theirs = pty.openpty()
+    process = project.start(KERNEL, terminal=theirs)
+    os.close(theirs)
+    wait_for_results(project)
+    began = time.monotonic()
+    os.close(ours)
+    assert process.wait(60) == 3
+    assert time.monotonic() - began < WITHIN
+    assert "INCONCLUSIVE" in re.sub(r"<[^>]*>", "", (project.folder / "reports/report.html").read_text())
