@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # make turns every failure into its own exit status 2; call .venv/bin/pytest for pytest's own.
 
+# A worker for each processor, each with a kernel of its own; JOBS=0 for none (--pdb needs that).
+JOBS ?= auto
+PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
+
 .PHONY: help setup conformance check prove clean
 
 help:
@@ -14,14 +18,14 @@ setup:
 	@tools/setup.sh
 
 conformance: setup
-	.venv/bin/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: setup
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict helpers faults
-	.venv/bin/pytest tests -n 2
-	.venv/bin/pytest
-	.venv/bin/pytest --dialect-host=rfc-v3 --reports=reports/rfc-v3
+	$(PYTEST) tests
+	$(PYTEST)
+	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
 	.venv/bin/python -m faults.prove --quick
 
 prove: setup
