@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.errors import HarnessError
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Log, Result
-from helpers.results.verdict import Verdict, results_for, verdicts
+from helpers.results.rows import Section, sections
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"}
@@ -17,14 +18,19 @@ _ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN
 
 def write_junit(log: Log, path: Path) -> None:
     """Write the log as JUnit XML to the path."""
-    root = ET.Element("testsuites", name="hypercall bitmap registers")
-    for verdict in verdicts(log):
-        root.append(_suite(log, verdict))
-    ET.indent(root)
     try:
-        ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+        path.write_bytes(junit(sections(log)))
     except OSError as error:
         raise HarnessError(f"{path} cannot be written", why=error.strerror or str(error)) from error
+
+
+def junit(subjects: Iterable[Section]) -> bytes:
+    """The subjects as an XML document."""
+    root = ET.Element("testsuites", name="hypercall bitmap registers")
+    root.extend(_suite(section) for section in subjects)
+    ET.indent(root)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
 
 
 def legal(text: str) -> str:
@@ -32,23 +38,25 @@ def legal(text: str) -> str:
     return _ILLEGAL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
-def _suite(log: Log, verdict: Verdict) -> ET.Element:
-    results = results_for(log, verdict.subject)
-    lost = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
+def _suite(section: Section) -> ET.Element:
+    verdict, rows = section.verdict, section.rows
     suite = ET.Element(
         "testsuite",
         name=legal(verdict.subject),
-        tests=str(len(results) + len(lost)),
-        failures=str(verdict.counts[FAILED]),
-        errors=str(verdict.counts[ERROR] + len(lost)),
-        skipped=str(verdict.counts[NOT_APPLICABLE] + verdict.counts[KNOWN]),
-        time=f"{sum(result.duration for result in results):.3f}",
+        tests=str(len(rows)),
+        failures=_count(rows, FAILED),
+        errors=_count(rows, ERROR),
+        skipped=_count(rows, NOT_APPLICABLE, KNOWN),
+        time=f"{sum(row.duration for row in rows):.3f}",
     )
     values = [("verdict", verdict.line), ("dialect", verdict.info.dialect), *verdict.info.environment.items()]
     _properties(suite, dict(values))
-    for result in (*results, *lost):
-        suite.append(_case(result))
+    suite.extend(_case(row) for row in rows)
     return suite
+
+
+def _count(rows: Iterable[Result], *outcomes: str) -> str:
+    return str(sum(row.outcome in outcomes for row in rows))
 
 
 def _case(result: Result) -> ET.Element:

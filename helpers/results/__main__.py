@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m helpers.results OUT... LOG...``: reports from results logs, as often as wanted, of any run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.errors import HarnessError, UsageError
+from helpers.results.junit import junit
+from helpers.results.ktap import ktap
+from helpers.results.log import read_log
+from helpers.results.rows import Section, sections_of_all
+from helpers.results.verdict import exit_status
+
+_WRONG_USAGE = 4
+_INCONCLUSIVE = 3
+_STANDARD_OUTPUT = "-"
+_LOG_BEGINS = b'{"record": "session"'
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the reports, say each verdict; the exit status is the one that the run itself had."""
+    options = _parser().parse_args(arguments)
+    try:
+        sections = sections_of_all([(name, read_log(Path(name))) for name in options.logs])
+        _write_all(options, sections)
+    except UsageError as error:
+        return _refuse(error, _WRONG_USAGE)
+    except HarnessError as error:
+        return _refuse(error, _INCONCLUSIVE)
+    verdicts = [section.verdict for section in sections]
+    for verdict in verdicts:
+        print(_harmless(verdict.line), file=sys.stderr)
+    return exit_status(verdicts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m helpers.results", description="Reports from results logs.", allow_abbrev=False)
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl, of any age of the format")
+    parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, as for all others")
+    parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")
+    parser.add_argument("--ktap-flat", metavar="FILE", help="KTAP version 1, one list of tests")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's own status for wrong usage is 2, which a run of pytest has when it is interrupted."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> None:  # type: ignore[override]
+        super().exit(_WRONG_USAGE if status else 0, message)
+
+
+def _write_all(options: argparse.Namespace, sections: Sequence[Section]) -> None:
+    if options.junit:
+        _write(options.junit, junit(sections))
+    if options.ktap:
+        _write(options.ktap, ktap(sections).encode())
+    if options.ktap_flat:
+        _write(options.ktap_flat, ktap(sections, flat=True).encode())
+
+
+def _write(name: str, data: bytes) -> None:
+    try:
+        if name == _STANDARD_OUTPUT:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            _spare_logs(Path(name))
+            Path(name).write_bytes(data)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise HarnessError(f"The report {name} cannot be written", why=why, cure="Name another file") from error
+
+
+def _spare_logs(path: Path) -> None:
+    """``--junit LOG``, where the report's name was forgotten, must not cost a log. Raises UsageError, OSError."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        if file.read(len(_LOG_BEGINS)) == _LOG_BEGINS:
+            raise UsageError(f"{path} is a results log, and no report is written over one", cure="Name another file")
+
+
+def _refuse(error: HarnessError, status: int) -> int:
+    print(_harmless(f"INCONCLUSIVE: {error}" if status == _INCONCLUSIVE else str(error)), file=sys.stderr)
+    return status
+
+
+def _harmless(text: str) -> str:
+    encoding = sys.stderr.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The machine reports and their converter: read back by their own formats' readers, they say what the log says."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.results.__main__ import main
+from helpers.results.junit import legal
+from helpers.results.ktap import ktap, plain
+from helpers.results.log import LogWriter, read_log
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    PASSED,
+    VERSION,
+    Case,
+    KnownDeviation,
+    Log,
+    Result,
+    Session,
+    SubjectInfo,
+)
+from helpers.results.rows import Section, sections
+from tests import kunit
+
+STABLE, OTHER, WAY = "debian:stable", "Image # SKIP", "migration debian:stable -> Image # SKIP"
+INFO = SubjectInfo(STABLE, "mainline", {"kernel": "Linux 6.12", "registers": "3"})
+DEVIATION = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
+HOSTILE = (
+    "expected 0 # SKIP not really\nSubtest: x\nok 1 fine\n1..0\nKTAP version 1\n"
+    "reboot: System halted\nKernel panic - not syncing: VFS: no root\nList of all partitions:\n"
+    "\x1b[2J\x00\u2028ok 2\ud800"
+)
+
+
+def result(outcome: str, name: str, subject: str | None = STABLE, message: str = HOSTILE) -> Result:
+    text = "" if outcome == PASSED else message
+    nodeid = f"suites/lock/test_a.py::{name}"
+    return Result(nodeid, subject, outcome, ("LOCK-1",), "It is locked.", "hyp.rst", text, 0.5)
+
+
+def write(
+    path: Path,
+    *results: Result,
+    lost: tuple[Case, ...] = (),
+    subjects: tuple[str, ...] = (STABLE,),
+    known: tuple[KnownDeviation, ...] = (),
+    end: bool = True,
+) -> Path:
+    """A log as the recorder would write it."""
+    writer = LogWriter(path)
+    writer.session(Session(VERSION, ("-q",), subjects, 1.5e9))
+    writer.collected([*(Case(each.nodeid, each.subject) for each in results), *lost])
+    for subject in subjects:
+        writer.subject(SubjectInfo(subject, INFO.dialect, INFO.environment, known))
+    for each in results:
+        writer.result(each)
+    if end:
+        writer.end(0)
+    writer.close()
+    return path
+
+
+def everything(path: Path) -> Path:
+    """Each outcome, three subjects, a file that could not be imported, a test that was not run."""
+    results = [
+        result(PASSED, "test_good"),
+        result(PASSED, "test_named[a # SKIP b\\x]"),
+        result(FAILED, "test_bad"),
+        result(ERROR, "test_broken"),
+        result(NOT_APPLICABLE, "test_absent"),
+        result(KNOWN, "test_known"),
+        result(PASSED, "test_good", OTHER),
+        result(FAILED, "test_way", WAY),
+        Result("suites/lock/test_c.py", None, ERROR, message=HOSTILE),
+    ]
+    lost = (Case("suites/lock/test_a.py::test_lost", STABLE),)
+    return write(path, *results, lost=lost, subjects=(STABLE, OTHER, WAY), known=(DEVIATION,))
+
+
+def good(path: Path) -> Path:
+    return write(path, result(PASSED, "test_good"), result(NOT_APPLICABLE, "test_absent"))
+
+
+Outcomes = dict[tuple[str, str], str]
+"""Subject and node id, as the format can hold them, to the outcome in the format's own word."""
+
+
+def junit_of(path: Path) -> Outcomes:
+    found = {}
+    for suite in ET.parse(path).getroot():
+        for case in suite.findall("testcase"):
+            folder, name = case.get("classname", ""), case.get("name", "")
+            # What is no test (a file, the verdict) has its whole id as its name.
+            nodeid = name if "test_" not in name or "/" in name else f"{folder.replace('.', '/')}.py::{name}"
+            kind = next((each.tag for each in case if each.tag != "properties"), "passed")
+            found[suite.get("name", ""), nodeid] = kind
+        for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert suite.get(name) == str(len(suite.findall(f"testcase/{kind}")))
+        assert suite.get("tests") == str(len(suite.findall("testcase")))
+    return found
+
+
+LINE = re.compile(r"( *)(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
+
+
+def ktap_of(path: Path) -> Outcomes:
+    """Nested KTAP; names without a hash, numbers without a gap, as many as planned."""
+    found: Outcomes = {}
+    waiting: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        match = LINE.fullmatch(line)
+        if not match:
+            assert re.fullmatch(r" *(KTAP version 1|1\.\.\d+|# \| .*)", line), line
+            continue
+        if match.group(1):
+            waiting[match.group(4)] = match.group(5) or match.group(2)
+            assert int(match.group(3)) == len(waiting)
+        else:
+            found |= {(match.group(4), name): kind for name, kind in waiting.items()}
+            waiting = {}
+    return found
+
+
+FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[str, str]]] = {
+    "junit": (
+        junit_of,
+        legal,
+        {PASSED: "passed", FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"},
+    ),
+    "ktap": (
+        ktap_of,
+        plain,
+        {PASSED: "ok", FAILED: "not ok", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"},
+    ),
+}
+
+
+def expected(log: Path, name: str) -> Outcomes:
+    _, spell, words = FORMATS[name]
+    found: tuple[Section, ...] = sections(read_log(log))
+    return {(spell(s.subject), spell(r.nodeid)): words[r.outcome] for s in found for r in s.rows}
+
+
+@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+def test_all_reports_of_one_run_agree(log: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = log(tmp_path / "results.jsonl")
+    status = main([*(f"--{name}={tmp_path / name}" for name in FORMATS), str(path)])
+    assert status == (1 if log is everything else 0)
+    for name, (read, _, _) in FORMATS.items():
+        assert read(tmp_path / name) == expected(path, name), name
+    counted = Counter(row.outcome for section in sections(read_log(path)) for row in section.rows)
+    verdicts = [section.verdict for section in sections(read_log(path))]
+    assert counted[FAILED] == sum(verdict.counts[FAILED] for verdict in verdicts)
+    assert counted[ERROR] == sum(verdict.counts[ERROR] + verdict.counts["not-run"] for verdict in verdicts)
+
+
+@pytest.mark.parametrize("form", ["ktap", "ktap-flat"])
+@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+def test_the_kernels_own_parser_reads_ktap(log: Callable[[Path], Path], form: str, tmp_path: Path) -> None:
+    path = log(tmp_path / "results.jsonl")
+    main([f"--{form}={tmp_path / form}", str(path)])
+    status, counts, bad = kunit.parsed(tmp_path / form)
+    rows = Counter(row.outcome for section in sections(read_log(path)) for row in section.rows)
+    red = rows[FAILED] + rows[ERROR]
+    wanted = {"passed": rows[PASSED] + rows[KNOWN], "failed": red, "skipped": rows[NOT_APPLICABLE]}
+    assert counts == {name: count for name, count in wanted.items() if count}
+    assert (status == 0) is (red == 0)
+    if form == "ktap-flat":
+        assert len(bad) == red
+
+
+def doubtful(folder: Path) -> dict[str, Path]:
+    """Every log here has nothing but good results, and yet nothing good follows from it."""
+    cut = good(folder / "cut.jsonl")
+    cut.write_bytes(cut.read_bytes()[:-5])
+    fine = result(PASSED, "test_good")
+    return {
+        "cut": cut,
+        "no end": write(folder / "no-end.jsonl", fine, end=False),
+        "half missing": write(folder / "half.jsonl", fine, lost=(Case("suites/lock/test_a.py::test_lost", STABLE),)),
+        "all skipped": write(folder / "skipped.jsonl", result(NOT_APPLICABLE, "test_absent")),
+        "never started": write(folder / "never.jsonl", fine, subjects=(STABLE, OTHER)),
+        "nothing": write(folder / "nothing.jsonl"),
+        "deviation gone": write(folder / "gone.jsonl", fine, known=(DEVIATION,)),
+    }
+
+
+DOUBTS = ("cut", "no end", "half missing", "all skipped", "never started", "nothing", "deviation gone")
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_no_report_of_a_doubtful_log_is_green(name: str, tmp_path: Path) -> None:
+    path = doubtful(tmp_path)[name]
+    outputs = {each: tmp_path / each for each in ("junit", "ktap", "ktap-flat")}
+    assert main([*(f"--{each}={file}" for each, file in outputs.items()), str(path)]) == 3
+    assert "error" in junit_of(outputs["junit"]).values()
+    assert "ERROR" in ktap_of(outputs["ktap"]).values()
+    assert kunit.parsed(outputs["ktap"])[0] and kunit.parsed(outputs["ktap-flat"])[0]
+
+
+def test_a_kernel_without_the_registers_is_a_skip(tmp_path: Path) -> None:
+    path = good(tmp_path / "results.jsonl")
+    path.write_text(path.read_text().replace('"mainline"', '"none"'))
+    assert main([f"--ktap={tmp_path / 'ktap'}", str(path)]) == 5
+    assert re.fullmatch("ok 1 debian:stable # SKIP NOT-IMPLEMENTED", (tmp_path / "ktap").read_text().splitlines()[-1])
+
+
+@given(st.text(alphabet=st.characters()), st.text(alphabet=st.characters()))
+def test_no_text_breaks_a_line_or_meets_another(one: str, two: str) -> None:
+    spelled = plain(one)
+    assert spelled.isprintable() and "#" not in spelled and spelled == spelled.strip()
+    assert (plain(two) == spelled) is (two == one)
+
+
+def test_what_ends_the_kernels_parser_is_spelled_out(tmp_path: Path) -> None:
+    assert plain("reboot: System halted") == "reboot\\x3a System halted"
+    assert plain("reboot: the guest asked for it") == "reboot: the guest asked for it"
+
+
+@given(st.text(alphabet=st.characters()), st.sampled_from([FAILED, ERROR, NOT_APPLICABLE, KNOWN]), st.booleans())
+def test_no_message_adds_a_line_that_counts(message: str, outcome: str, flat: bool) -> None:
+    row = result(outcome, "test_a", message=message)
+    verdict = sections(read_log_of(row))[0].verdict
+    text = ktap([Section(verdict, (row,), frozenset(), 0.0)], flat=flat)
+    counting = [line for line in text.splitlines() if not line.lstrip().startswith("# | ")]
+    assert len(counting) == (3 if flat else 6)
+
+
+def read_log_of(row: Result) -> Log:
+    return Log(Session(VERSION, (), (STABLE,), 0.0), results=(row,), status=0)
+
+
+# The converter
+
+
+def test_several_logs_make_one_report(tmp_path: Path) -> None:
+    one, two = good(tmp_path / "1.jsonl"), write(tmp_path / "2.jsonl", result(PASSED, "a", OTHER), subjects=(OTHER,))
+    assert main([f"--junit={tmp_path / 'x'}", str(one), str(two)]) == 0
+    assert [suite.get("name") for suite in ET.parse(tmp_path / "x").getroot()] == [STABLE, OTHER]
+
+
+def test_a_subject_of_two_logs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = good(tmp_path / "1.jsonl"), good(tmp_path / "2.jsonl")
+    assert main([f"--ktap={tmp_path / 'x'}", str(one), str(two)]) == 4
+    assert "debian:stable has results in both" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_a_log_of_version_1_is_converted(tmp_path: Path) -> None:
+    path = good(tmp_path / "results.jsonl")
+    text = path.read_text().replace(f'"version": {VERSION}', '"version": 1').replace(', "known": []', "")
+    path.write_text(text)
+    assert main([f"--ktap={tmp_path / 'x'}", str(path)]) == 0 and ktap_of(tmp_path / "x") == expected(path, "ktap")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is not a results log"),
+        (b"<html>\n", "Not a record of a results log"),
+        (b"\xff\x00\n", "Not a record of a results log"),
+        (b'{"record": "session", "version": 99, "argv": [], "subjects": [], "time": 0}\n', "version 99"),
+        (None, "cannot be read"),
+    ],
+    ids=["empty", "foreign", "binary", "of the future", "missing"],
+)
+def test_what_is_no_log_is_named(
+    content: bytes | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert main([f"--junit={tmp_path / 'x'}", str(path)]) == 3
+    said = capsys.readouterr().err
+    assert says in said and str(path) in said and not (tmp_path / "x").exists()
+
+
+def test_no_log_is_overwritten(tmp_path: Path) -> None:
+    one, two = good(tmp_path / "1.jsonl"), write(tmp_path / "2.jsonl", result(PASSED, "a", OTHER), subjects=(OTHER,))
+    before = one.read_bytes()
+    assert main(["--junit", str(one), str(two)]) == 4 and one.read_bytes() == before
+
+
+def test_wrong_usage_is_4() -> None:
+    for arguments in ([], ["--ktap"], ["--kta", "x", "y"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 4
+
+
+def test_where_a_report_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = good(tmp_path / "results.jsonl")
+    assert main([f"--junit={tmp_path}/none/x", str(path)]) == 3
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    path = good(tmp_path / "results.jsonl")
+    assert main(["--ktap=-", str(path)]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out.startswith(b"KTAP version 1\n1..1\n") and err.startswith(b"CONFORMANT debian:stable")
