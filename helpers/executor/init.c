@@ -57,6 +57,20 @@ static void load_modules(void)
 		load_module(names[i]->d_name);
 }
 
+/*
+ * Without a driver for the machine's clock the wall clock starts at zero, as
+ * the time since boot does, and KVM could give one for the other unnoticed.
+ */
+static void set_clock(void)
+{
+	const struct timespec y2020 = { .tv_sec = 1577836800 };
+	struct timespec now;
+
+	if (!clock_gettime(CLOCK_REALTIME, &now) && now.tv_sec < y2020.tv_sec &&
+	    clock_settime(CLOCK_REALTIME, &y2020))
+		printf("khx: cannot set the clock: %s\n", strerror(errno));
+}
+
 /* /dev/vport*, made by devtmpfs, or by hand from sysfs where there is none. */
 static int open_port(void)
 {
@@ -150,6 +164,7 @@ int main(void)
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	set_clock();
 	load_modules();
 	fd = wait_for_port();
 	if (fd < 0)
