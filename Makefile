@@ -5,11 +5,12 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup conformance check prove clean
+.PHONY: help setup conformance matrix check prove clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
+	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
 	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
 	@echo 'make clean                   remove what was built, the Python environment too'
@@ -19,6 +20,10 @@ setup:
 
 conformance: setup
 	$(PYTEST) $(ARGS)
+
+# bullseye is 5.10, sid the newest.
+matrix: setup
+	$(PYTEST) $(foreach suite,bullseye bookworm stable forky sid,--kernel=debian:$(suite)) $(ARGS)
 
 check: setup
 	.venv/bin/ruff check

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import signal
@@ -17,6 +18,7 @@ from helpers import build, guests, interrupt
 from helpers.contract.clauses import CHAPTERS, CLAUSES
 from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.differences import DIFFERENCES, standing_of
+from helpers.contract.mode import MODES, require_mode
 from helpers.contract.probe import Probe, probe
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm
@@ -32,6 +34,7 @@ from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.base import GivenUp, KernelDied, Subject
 from helpers.subjects.lineup import Lineup
 from helpers.subjects.planted import OWN_DIALECT
+from helpers.subjects.setting import settings
 from helpers.subjects.watch import KernelComplained, Watch
 
 __all__ = ["pytest_runtest_protocol"]
@@ -56,6 +59,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
+    )
+    group.addoption(
+        "--kvm-mode",
+        type=_modes,
+        default=(),
+        metavar="MODES",
+        help="boot each kernel once in each of these, separated by commas: vhe, nvhe, protected",
+    )
+    group.addoption(
+        "--cpu", action="append", default=[], metavar="CPU", help="QEMU's -cpu; repeatable: each kernel once on each"
+    )
+    group.addoption(
+        "--kernel-args",
+        action="append",
+        default=[],
+        metavar="ARGS",
+        help="more for the kernel's command line; repeatable: each kernel once with each",
     )
     group.addoption(
         "--dialect-host",
@@ -105,9 +125,21 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(dict.fromkeys(text.split(",")))
+    if set(modes) - set(MODES):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of {', '.join(MODES)}, separated by commas")
+    return modes
+
+
 def _labels(config: pytest.Config) -> tuple[str, ...]:
-    dialect = config.getoption("--dialect-host") or OWN_DIALECT
-    return choose.labels(config.getoption("--kernel"), dialect=dialect, faults=config.getoption("--plant"))
+    option = config.getoption
+    return choose.labels(
+        option("--kernel"),
+        dialect=option("--dialect-host") or OWN_DIALECT,
+        faults=option("--plant"),
+        settings=settings(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),
+    )
 
 
 def _lineup(config: pytest.Config) -> Lineup:
@@ -139,6 +171,17 @@ def _contract() -> Contract:
     sentences = [Sentence(c.id, name, c.text, c.source, standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
     differences = [Difference(d.id, ", ".join(d.clauses), d.documents, d.code, d.followed) for d in DIFFERENCES]
     return Contract(tuple(sentences), tuple(differences))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several subjects are shared out; the tests of a single one go to whichever worker is free."""
+    labels = _labels(config)
+    if len(labels) == 1 or config.getoption("dist") != "load":
+        return None
+    from helpers.scheduling import BySubject
+
+    return BySubject(config, log, labels, len(config.getoption("tx")))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -213,7 +256,7 @@ def _started(session: pytest.Session, label: str) -> Subject:
         found.launch()
         if not hasattr(session.config, "workerinput"):
             lineup.launch_after(label, _in_use(session))
-        Kvm(found, guests.load_image(build.GUEST))
+        require_mode(Kvm(found, guests.load_image(build.GUEST)), choose.wanted(label).setting.mode)
     except HarnessError as error:
         if found is not None:
             found.close()

@@ -32,6 +32,7 @@ ALLOWED = {
     "errors": set(),
     "progress": set(),
     "interrupt": set(),
+    "scheduling": {"results"},
     "build": {"errors", "executor"},
     "command_line": set(),
     "clause_table": {"contract", "errors"},

@@ -18,18 +18,31 @@ from helpers.subjects.local import Local, local_kvm_possible
 from helpers.subjects.planted import NO_FAULT, OWN_DIALECT, Planted, module_for
 from helpers.subjects.qemu import BOOT_SECONDS, Qemu, qemu_path
 from helpers.subjects.remote import Remote
+from helpers.subjects.setting import PLAIN, Setting, setting_of
 
 DEFAULT_KERNEL = "debian:stable"
 
 
-def labels(kernels: Sequence[str], *, dialect: str = OWN_DIALECT, faults: Sequence[str] = ()) -> tuple[str, ...]:
+def labels(
+    kernels: Sequence[str],
+    *,
+    dialect: str = OWN_DIALECT,
+    faults: Sequence[str] = (),
+    settings: Sequence[Setting] = (PLAIN,),
+) -> tuple[str, ...]:
     """The subjects that are meant: the kernels asked for, else this machine's KVM, else Debian stable's kernel.
 
-    Each once for every fault that is to be planted; where something is planted, never this machine's KVM unasked.
+    Each once for every setting, and once for every fault that is to be planted; where something is set or planted,
+    never this machine's KVM unasked.
     """
-    own = local_kvm_possible() and dialect == OWN_DIALECT and not faults
+    own = local_kvm_possible() and dialect == OWN_DIALECT and not faults and tuple(settings) == (PLAIN,)
     chosen = tuple(dict.fromkeys(kernels)) or (("local",) if own else (DEFAULT_KERNEL,))
-    return tuple(Wanted(kernel, dialect, fault).label for kernel in chosen for fault in faults or ("",))
+    return tuple(
+        Wanted(kernel, dialect, fault, setting).label
+        for kernel in chosen
+        for setting in settings
+        for fault in faults or ("",)
+    )
 
 
 def pairs(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -61,20 +74,22 @@ class Wanted:
     kernel: str
     dialect: str
     fault: str
+    setting: Setting = PLAIN
 
     @property
     def label(self) -> str:
         """What the subject is called: nothing planted is ever taken for the kernel's own doing."""
         dialect = f" speaking {self.dialect}" if self.dialect != OWN_DIALECT else ""
         fault = f" with planted fault {self.fault}" if self.fault else ""
-        return f"{self.kernel}{dialect}{fault}"
+        return f"{self.kernel}{self.setting.suffix}{dialect}{fault}"
 
 
 def wanted(label: str) -> Wanted:
     """The opposite of ``Wanted.label``."""
     rest, _, fault = label.partition(" with planted fault ")
-    kernel, _, dialect = rest.partition(" speaking ")
-    return Wanted(kernel, dialect or OWN_DIALECT, fault)
+    rest, _, dialect = rest.partition(" speaking ")
+    kernel, setting = setting_of(rest)
+    return Wanted(kernel, dialect or OWN_DIALECT, fault, setting)
 
 
 @dataclass(frozen=True)
@@ -92,25 +107,30 @@ def subject(label: str, means: Means, warm: dict[str, Subject] | None = None) ->
     ``warm`` keeps the machines in which something is planted: the next fault takes the machine of the one before.
     """
     asked = wanted(label)
-    if asked.label == asked.kernel:
-        return _kernel(asked.kernel, False, means)
+    bare = f"{asked.kernel}{asked.setting.suffix}"
+    if asked.label == bare:
+        return _kernel(asked, False, means)
     known = {} if warm is None else warm
-    if asked.kernel not in known:
-        known[asked.kernel] = _kernel(asked.kernel, True, means)
+    if bare not in known:
+        known[bare] = _kernel(asked, True, means)
     fault = asked.fault.partition(",")[0] or NO_FAULT
-    return Planted(known[asked.kernel], dialect=asked.dialect, fault=fault, label=label, keep=warm is not None)
+    return Planted(known[bare], dialect=asked.dialect, fault=fault, label=label, keep=warm is not None)
 
 
-def _kernel(label: str, planted: bool, means: Means) -> Subject:
-    if label == "local":
+def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
+    if asked.kernel == "local":
+        if asked.setting != PLAIN:
+            what = "The KVM of this machine is taken as it is"
+            raise UsageError(what, cure="Choose a kernel to boot in QEMU, such as --kernel=debian:stable")
         if planted:
             what = "Nothing is ever planted in the kernel of this machine"
             raise UsageError(what, cure="Choose a kernel to boot in QEMU, such as --kernel=debian:stable")
         return Local(build.native_path())
     qemu_path()
     say = means.progress.line
-    kernel = resolve_kernel(label, cache=cache_directory(), mirror=means.mirror, progress=say)
+    kernel = resolve_kernel(asked.kernel, cache=cache_directory(), mirror=means.mirror, progress=say)
     if planted:
         module = module_for(kernel, mirror=means.mirror, progress=say)
         kernel = replace(kernel, modules=(*kernel.modules, module))
-    return Remote(Qemu(kernel, build.INIT, start_seconds=means.boot_seconds), means.progress.waiting)
+    machine = Qemu(kernel, build.INIT, setting=asked.setting, start_seconds=means.boot_seconds)
+    return Remote(machine, means.progress.waiting)

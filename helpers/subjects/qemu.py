@@ -17,6 +17,7 @@ from helpers.subjects import console
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.remote import End
+from helpers.subjects.setting import PLAIN, Setting
 from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
@@ -48,8 +49,11 @@ def qemu_path() -> str:
 class Qemu:
     """One virtual machine with EL2: a machine in the sense of remote.Machine."""
 
-    def __init__(self, kernel: Kernel, init: Path, *, start_seconds: float = BOOT_SECONDS) -> None:
-        self.label = kernel.label
+    def __init__(
+        self, kernel: Kernel, init: Path, *, setting: Setting = PLAIN, start_seconds: float = BOOT_SECONDS
+    ) -> None:
+        self.label = f"{kernel.label}{setting.suffix}"
+        self.setting = setting
         self.start_seconds = start_seconds
         self.stall_seconds = start_seconds / 4
         self.kernel = kernel
@@ -92,13 +96,18 @@ class Qemu:
 
     def _arguments(self, fd: int) -> list[str]:
         return [
-            "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-smp", "1", "-m", str(MEMORY_MB),
-            "-accel", f"tcg,tb-size={CODE_MB}",
-            "-kernel", str(self.kernel.image), "-initrd", str(self._file("initrd")), "-append", COMMAND_LINE,
+            "-M", "virt,virtualization=on,gic-version=3", "-cpu", self.setting.cpu or CPU, "-smp", "1",
+            "-m", str(MEMORY_MB), "-accel", f"tcg,tb-size={CODE_MB}",
+            "-kernel", str(self.kernel.image), "-initrd", str(self._file("initrd")), "-append", self._command_line(),
             "-serial", f"file:{self._file('console')}",
             "-chardev", f"socket,id=wire,fd={fd}",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=wire,name=khx",
         ]  # fmt: skip
+
+    def _command_line(self) -> str:
+        # VHE is what a kernel does by itself on a processor that has it.
+        mode = f"kvm-arm.mode={self.setting.mode}" if self.setting.mode in ("nvhe", "protected") else ""
+        return " ".join(part for part in (COMMAND_LINE, mode, self.setting.arguments) if part)
 
     def _file(self, name: str) -> Path:
         assert self._directory is not None
@@ -168,7 +177,8 @@ class Qemu:
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""
-        return {"home": "QEMU (TCG)", "kernel image": self.kernel.origin, "executor": "/init"}
+        found = {"home": "QEMU (TCG)", "kernel image": self.kernel.origin, "executor": "/init"}
+        return {**found, **self.setting.describe()}
 
 
 def _limits() -> list[str]:

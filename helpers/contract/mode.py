@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The mode in which KVM runs, as it says itself at boot (arch/arm64/kvm/arm.c, kvm_init_arm)."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from helpers.errors import HarnessError
+from helpers.executor.program import Program
+from helpers.kvm import Kvm
+
+MODES = ("vhe", "nvhe", "protected")
+_RECORDS = 1000
+_SAID = re.compile(rb"kvm \[\d+\]: (.*)mode initialized successfully")
+
+
+def kvm_mode(kvm: Kvm) -> str:
+    """One of MODES, or empty when the kernel's log does not tell."""
+    program = Program()
+    fd = program.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    records = [program.read(fd, 8192) for _ in range(_RECORDS)]
+    program.close(fd)
+    answer = kvm.subject.run(program)
+    for record in records:
+        said = _SAID.search(answer[record].data)
+        if said:
+            words = said[1].decode("utf-8", "replace")
+            # Before 6.6 "Hyp" alone was nVHE.
+            return "protected" if "Protected" in words else "vhe" if words.startswith("VHE") else "nvhe"
+    return ""
+
+
+def require_mode(kvm: Kvm, wanted: str) -> None:
+    """Raises HarnessError when KVM runs in another mode: its results would stand in the wrong column."""
+    found = kvm_mode(kvm) if wanted else ""
+    if found != wanted:
+        raise HarnessError(
+            f"{kvm.subject.label} runs KVM in {found or 'an unknown'} mode, not in {wanted}",
+            why="the kernel, or the emulated processor, does not know it",
+            cure="Leave it out of --kvm-mode, or give another --cpu",
+        )

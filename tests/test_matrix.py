@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Several subjects in one session: how they are named, shared out, and kept from harming each other."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from helpers.subjects.choose import Wanted, labels, wanted
+from helpers.subjects.setting import PLAIN, Setting, setting_of, settings
+from tests.test_session import GOOD, KERNEL, Project
+
+# A whole run would have to find what is known of a kernel.
+PART = ("-k", "test_")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+SETTINGS = {
+    "": PLAIN,
+    " kvm-mode=nvhe": Setting("nvhe"),
+    " cpu=max,pauth-impdef=on": Setting(cpu="max,pauth-impdef=on"),
+    " kvm-mode=protected cpu=max args=nokaslr maxcpus=1": Setting("protected", "max", "nokaslr maxcpus=1"),
+}
+
+
+@pytest.mark.parametrize("suffix", SETTINGS)
+def test_labels_are_taken_apart(suffix: str) -> None:
+    setting = SETTINGS[suffix]
+    assert setting.suffix == suffix
+    assert setting_of(f"/a b/Image{suffix}") == ("/a b/Image", setting)
+    whole = Wanted("debian:sid", "rfc-v3", "no-lock", setting)
+    assert wanted(whole.label) == whole
+
+
+def test_every_combination_once() -> None:
+    found = labels(["a", "b", "a"], settings=settings(["vhe", "nvhe"], [], ["x", "y"]))
+    assert found == tuple(f"{k} kvm-mode={m} args={a}" for k in "ab" for m in ("vhe", "nvhe") for a in "xy")
+
+
+def test_kvm_runs_in_the_mode_that_was_asked_for(project: Project) -> None:
+    project.suite("")
+    status, text = project.run(KERNEL, "--kvm-mode=vhe,nvhe,protected", "-n", "2", *PART)
+    assert status == 0, text
+    lines = text.rstrip().splitlines()[-3:]
+    assert [line.split(" (")[0] for line in lines] == [
+        f"SELECTION PASSED: -k test_ on debian:stable kvm-mode={mode}" for mode in ("vhe", "nvhe", "protected")
+    ]
+
+
+def test_a_mode_that_cannot_be_is_said(project: Project) -> None:
+    project.suite("")
+    status, text = project.run(KERNEL, "--kvm-mode=vhe", "--cpu=cortex-a57")
+    assert status == 3
+    assert "runs KVM in nvhe mode, not in vhe" in text
+
+
+@pytest.mark.parametrize("arguments", [["--kvm-mode=warp"], ["--test-deadline=soon"], ["--boot-deadline=0"]])
+def test_wrong_usage(arguments: list[str], project: Project) -> None:
+    project.suite("")
+    assert project.run(KERNEL, *arguments)[0] == 4
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_one_that_does_not_boot_costs_the_others_nothing(mode: tuple[str, ...], project: Project) -> None:
+    header = bytearray(4096)
+    header[:2] = b"MZ"
+    struct.pack_into("<Q", header, 16, 1 << 20)
+    header[56:60] = b"ARM\x64"
+    (project.folder / "broken Image").write_bytes(header)
+    project.suite("")
+    status, text = project.run("--kernel=broken Image", KERNEL, "--boot-deadline=60", *PART, *mode)
+    assert status == 3
+    assert "INCONCLUSIVE: -k test_ on broken Image: " in text
+    assert "The kernel of broken Image did not start under QEMU" in text
+    assert "PASSED: -k test_ on debian:stable (Linux" in text
+    outcomes = {(r.nodeid.rpartition("::")[2], r.outcome) for r in project.log.results if r.subject == "debian:stable"}
+    assert outcomes == {(f"{name}[debian:stable]", outcome) for name, outcome in GOOD.items()}
+
+
+def test_no_kernel_is_booted_more_often_than_needed(project: Project) -> None:
+    project.suite(
+        "@pytest.mark.parametrize('n', range(20))\ndef test_boots(subject, kvm, n, worker_id):\n"
+        "    pathlib.Path(f'boot {subject.label} {worker_id}').touch()\n"
+    )
+    status, text = project.run(KERNEL, "--kernel-args=nokaslr", "--kernel-args=quiet", "-n", "2", *PART)
+    assert status == 0, text
+    assert len(list(project.folder.glob("boot *"))) == 2
