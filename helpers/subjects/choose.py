@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from helpers import build
-from helpers.errors import UsageError
+from helpers.errors import HarnessError, UsageError
 from helpers.progress import Progress
 from helpers.subjects.base import Subject
 from helpers.subjects.kernels import resolve_kernel
@@ -21,6 +22,7 @@ from helpers.subjects.remote import Remote
 from helpers.subjects.setting import PLAIN, Setting, setting_of
 
 DEFAULT_KERNEL = "debian:stable"
+CACHE = "kvm-hvc-conformance"
 
 
 def labels(
@@ -57,14 +59,31 @@ def pairs(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def cache_directory() -> Path:
     """Where kernels are kept: the XDG cache directory, or a fresh one where that cannot be written."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = base / "kvm-hvc-conformance"
+    path = base / CACHE
     try:
         path.mkdir(parents=True, exist_ok=True)
         if os.access(path, os.W_OK):
             return path
     except OSError:
         pass
-    return Path(tempfile.gettempdir()) / f"kvm-hvc-conformance-{os.getuid()}"
+    return _own_temporary_folder(path)
+
+
+def _own_temporary_folder(instead_of: Path) -> Path:
+    """The cache where the real one cannot be written. Raises HarnessError when it is another user's."""
+    path = Path(tempfile.gettempdir()) / f"{CACHE}-{os.getuid()}"
+    cure = "Name a folder that can be written in XDG_CACHE_HOME"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.lstat()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise HarnessError(f"Neither {instead_of} nor {path} can be written", why=why, cure=cure) from None
+    # Kernels from here are booted: nobody else may have put them there.
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        what = f"The kernel cache {instead_of} cannot be written, and {path} is not this user's alone"
+        raise HarnessError(what, cure=cure)
+    return path
 
 
 @dataclass(frozen=True)
@@ -128,7 +147,10 @@ def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
         return Local(build.native_path())
     qemu_path()
     say = means.progress.line
-    kernel = resolve_kernel(asked.kernel, cache=cache_directory(), mirror=means.mirror, progress=say)
+    cache = cache_directory()
+    if cache.name != CACHE:
+        say(f"the kernel cache cannot be written; keeping kernels in {cache}")
+    kernel = resolve_kernel(asked.kernel, cache=cache, mirror=means.mirror, progress=say)
     if planted:
         module = module_for(kernel, mirror=means.mirror, progress=say)
         kernel = replace(kernel, modules=(*kernel.modules, module))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From what the person asked for to a subject, on machines that lack something."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import HarnessError, UsageError
+from helpers.progress import Progress
+from helpers.subjects import choose, local
+from helpers.subjects.setting import Setting
+
+MEANS = choose.Means(None, Progress())
+
+
+def test_no_qemu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HarnessError, match=r"is not installed.*make setup, or install QEMU for arm64") as caught:
+        choose.subject("debian:stable", MEANS)
+    assert not isinstance(caught.value, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "expected"),
+    [("aarch64", True, "local"), ("aarch64", False, "debian:stable"), ("x86_64", True, "debian:stable")],
+)
+def test_what_is_meant_when_nothing_is_said(
+    machine: str, device: bool, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(local, "DEVICE", tmp_path if device else tmp_path / "none")
+    assert choose.labels([]) == (expected,)
+    assert choose.labels([], settings=[Setting("nvhe")]) == ("debian:stable kvm-mode=nvhe",)
+
+
+def test_this_machines_kvm_is_taken_as_it_is() -> None:
+    with pytest.raises(UsageError, match="as it is"):
+        choose.subject("local kvm-mode=nvhe", MEANS)
+
+
+def test_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(local, "DEVICE", tmp_path / "kvm")
+    with pytest.raises(HarnessError, match=r"kvm does not exist: .*EL2\. Choose a kernel to boot in QEMU"):
+        local.Local(tmp_path).start()
+
+
+def test_a_device_of_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "kvm").touch()
+    monkeypatch.setattr(local, "DEVICE", tmp_path / "kvm")
+    # Not by chmod: root opens everything.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(HarnessError, match=r"may not be opened by this user: permission denied\. Add the user to"):
+        local.Local(tmp_path).start()
+
+
+def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert choose.cache_directory() == tmp_path / "kvm-hvc-conformance"
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No cache can be made; the folder for temporary files."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_an_unwritable_cache_has_a_stand_in(unwritable: Path) -> None:
+    found = choose.cache_directory()
+    assert found == unwritable / f"kvm-hvc-conformance-{os.getuid()}"
+    assert found.stat().st_mode & 0o777 == 0o700
+    assert choose.cache_directory() == found
+
+
+@pytest.mark.parametrize("trap", ["open to all", "a link", "a file"])
+def test_a_stand_in_of_somebody_else_is_refused(trap: str, unwritable: Path) -> None:
+    path = unwritable / f"kvm-hvc-conformance-{os.getuid()}"
+    if trap == "open to all":
+        path.mkdir()
+        path.chmod(0o777)
+    elif trap == "a link":
+        path.symlink_to(unwritable)
+    else:
+        path.touch()
+    with pytest.raises(HarnessError, match="Name a folder that can be written in XDG_CACHE_HOME"):
+        choose.cache_directory()
