@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import kcidb_io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,23 @@ def ktap_of(path: Path) -> Outcomes:
     return found
 
 
+def kcidb_of(path: Path) -> Outcomes:
+    """A submission that kcidb-io takes, with every build, checkout and issue that it speaks of."""
+    submission = json.loads(path.read_text())
+    assert kcidb_io.schema.LATEST.is_valid_exactly(submission)
+    names = ("checkouts", "builds", "tests", "issues")
+    ids = {name: [each["id"] for each in submission.get(name, [])] for name in names}
+    assert all(len(set(each)) == len(each) for each in ids.values())
+    assert {each["checkout_id"] for each in submission["builds"]} == set(ids["checkouts"])
+    assert {each["build_id"] for each in submission["tests"]} == set(ids["builds"])
+    known = {each["test_id"]: each["issue_id"] for each in submission.get("incidents", [])}
+    assert set(known.values()) == set(ids["issues"])
+    return {
+        (each["misc"]["subject"], each["misc"]["test"]): "known" if each["id"] in known else each["status"]
+        for each in submission["tests"]
+    }
+
+
 FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[str, str]]] = {
     "junit": (
         junit_of,
@@ -144,19 +163,29 @@ FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[
         plain,
         {PASSED: "ok", FAILED: "not ok", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"},
     ),
+    "kcidb": (
+        kcidb_of,
+        str,
+        {PASSED: "PASS", FAILED: "FAIL", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "known"},
+    ),
 }
+NOT_RUN = {"junit": "error", "ktap": "ERROR", "kcidb": "MISS"}
 
 
 def expected(log: Path, name: str) -> Outcomes:
     _, spell, words = FORMATS[name]
     found: tuple[Section, ...] = sections(read_log(log))
-    return {(spell(s.subject), spell(r.nodeid)): words[r.outcome] for s in found for r in s.rows}
+    return {
+        (spell(s.subject), spell(r.nodeid)): NOT_RUN[name] if r.nodeid in s.not_run else words[r.outcome]
+        for s in found
+        for r in s.rows
+    }
 
 
 @pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
 def test_all_reports_of_one_run_agree(log: Callable[[Path], Path], tmp_path: Path) -> None:
     path = log(tmp_path / "results.jsonl")
-    status = main([*(f"--{name}={tmp_path / name}" for name in FORMATS), str(path)])
+    status = main([*(f"--{name}={tmp_path / name}" for name in FORMATS), "--origin=me", str(path)])
     assert status == (1 if log is everything else 0)
     for name, (read, _, _) in FORMATS.items():
         assert read(tmp_path / name) == expected(path, name), name
@@ -203,8 +232,9 @@ DOUBTS = ("cut", "no end", "half missing", "all skipped", "never started", "noth
 @pytest.mark.parametrize("name", DOUBTS)
 def test_no_report_of_a_doubtful_log_is_green(name: str, tmp_path: Path) -> None:
     path = doubtful(tmp_path)[name]
-    outputs = {each: tmp_path / each for each in ("junit", "ktap", "ktap-flat")}
-    assert main([*(f"--{each}={file}" for each, file in outputs.items()), str(path)]) == 3
+    outputs = {each: tmp_path / each for each in ("junit", "ktap", "ktap-flat", "kcidb")}
+    assert main([*(f"--{each}={file}" for each, file in outputs.items()), "--origin=me", str(path)]) == 3
+    assert {"ERROR", "MISS"} & set(kcidb_of(outputs["kcidb"]).values())
     assert "error" in junit_of(outputs["junit"]).values()
     assert "ERROR" in ktap_of(outputs["ktap"]).values()
     assert kunit.parsed(outputs["ktap"])[0] and kunit.parsed(outputs["ktap-flat"])[0]

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.errors import HarnessError, UsageError
+from helpers.results import ci
 from helpers.results.junit import junit
+from helpers.results.kcidb import Origin, kcidb
 from helpers.results.ktap import ktap
 from helpers.results.log import read_log
 from helpers.results.rows import Section, sections_of_all
@@ -26,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         sections = sections_of_all([(name, read_log(Path(name))) for name in options.logs])
-        _write_all(options, sections)
+        for name, data in _reports(options, sections):
+            _write(name, data)
     except UsageError as error:
         return _refuse(error, _WRONG_USAGE)
     except HarnessError as error:
@@ -43,7 +47,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, as for all others")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")
     parser.add_argument("--ktap-flat", metavar="FILE", help="KTAP version 1, one list of tests")
+    _add_kcidb(parser)
     return parser
+
+
+def _add_kcidb(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("KCIDB")
+    group.add_argument("--kcidb", metavar="FILE", help="a submission to KCIDB, schema 5.3")
+    for name, variable, what in (
+        ("origin", "KCIDB_ORIGIN", "who submits, as KCIDB knows them"),
+        ("build", "KCIDB_BUILD_ID", "the kernel's build, where it is in KCIDB already"),
+        ("checkout", "KCIDB_CHECKOUT_ID", "the kernel's checkout, where it is in KCIDB already"),
+    ):
+        default = os.environ.get(variable, "")
+        group.add_argument(f"--{name}", metavar="ID", default=default, help=f"{what} (default: ${variable})")
+    for name in ("url", "commit", "branch"):
+        group.add_argument(f"--git-{name}", metavar="TEXT", default="", help=f"the {name} that the kernel is from")
+    help_text = "the job's own checkout is the kernel: take its url, commit and branch"
+    group.add_argument("--git-from-ci", action="store_true", help=help_text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,13 +74,28 @@ class _Parser(argparse.ArgumentParser):
         super().exit(_WRONG_USAGE if status else 0, message)
 
 
-def _write_all(options: argparse.Namespace, sections: Sequence[Section]) -> None:
+def _reports(options: argparse.Namespace, sections: Sequence[Section]) -> list[tuple[str, bytes]]:
+    """Each wanted report and its file; all are made before the first is written."""
+    reports = []
     if options.junit:
-        _write(options.junit, junit(sections))
+        reports.append((options.junit, junit(sections)))
     if options.ktap:
-        _write(options.ktap, ktap(sections).encode())
+        reports.append((options.ktap, ktap(sections).encode()))
     if options.ktap_flat:
-        _write(options.ktap_flat, ktap(sections, flat=True).encode())
+        reports.append((options.ktap_flat, ktap(sections, flat=True).encode()))
+    if options.kcidb:
+        reports.append((options.kcidb, kcidb(sections, _origin(options)).encode()))
+    return reports
+
+
+def _origin(options: argparse.Namespace) -> Origin:
+    if not options.origin:
+        what = "A submission to KCIDB needs an origin, and none is given"
+        raise UsageError(what, cure="Give --origin NAME or set KCIDB_ORIGIN")
+    git = {"git_url": options.git_url, "git_commit": options.git_commit, "git_branch": options.git_branch}
+    if options.git_from_ci:
+        git = {**ci.revision(os.environ), **{name: value for name, value in git.items() if value}}
+    return Origin(options.origin, options.build, options.checkout, log_url=ci.log_url(os.environ), **git)
 
 
 def _write(name: str, data: bytes) -> None:

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a submission to KCIDB says of kernels and their builds, and what it refuses to say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kcidb_io
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.errors import UsageError
+from helpers.results import ci
+from helpers.results.__main__ import main
+from helpers.results.kcidb import Origin, kcidb, path_of
+from helpers.results.records import FAILED, VERSION, Log, Result, Session, SubjectInfo
+from helpers.results.rows import sections
+
+LABELS = ("debian:stable", "Image")
+WAY = "migration debian:stable -> Image"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ME = Origin("me")
+
+
+def log(*subjects: str, time: float = 1.5e9, message: str = "why") -> Log:
+    nodeid = "suites/a/test_b.py::test_c[D-e.f]"
+    rows = tuple(Result(nodeid, each, FAILED, ("A",), "r", "s", message) for each in subjects)
+    infos = tuple(SubjectInfo(each, "mainline", {"kernel": f"Linux of {each}"}) for each in subjects)
+    return Log(Session(VERSION, (), subjects, time), results=rows, subjects=infos, status=0)
+
+
+def submission(a_log: Log, origin: Origin = ME) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kcidb(sections(a_log), origin))
+    assert kcidb_io.schema.LATEST.is_valid_exactly(found)
+    return found
+
+
+def test_a_migration_is_a_result_of_the_kernel_that_it_arrives_on() -> None:
+    found = submission(log(WAY, *LABELS))
+    assert [each["comment"].split(" (")[0] for each in found["builds"]] == ["Image", "debian:stable"]
+    assert found["builds"][0]["comment"] == "Image (Linux of Image, mainline)"
+    assert found["tests"][0]["build_id"] == found["tests"][2]["build_id"] == found["builds"][0]["id"]
+
+
+def test_the_same_log_has_the_same_ids_and_another_run_others() -> None:
+    assert submission(log("a")) == submission(log("a"))
+    assert submission(log("a"))["tests"][0]["id"] != submission(log("a", time=1.6e9))["tests"][0]["id"]
+
+
+def test_a_build_of_somebody_else() -> None:
+    found = submission(log("a"), Origin("me", build="maestro:7"))
+    assert set(found) == {"version", "tests"} and found["tests"][0]["build_id"] == "maestro:7"
+    with pytest.raises(UsageError, match="2 kernels"):
+        submission(log(WAY, *LABELS), Origin("me", build="maestro:7"))
+
+
+def test_a_checkout_of_somebody_else() -> None:
+    found = submission(log(*LABELS), Origin("me", checkout="maestro:8"))
+    assert "checkouts" not in found and {each["checkout_id"] for each in found["builds"]} == {"maestro:8"}
+
+
+def test_a_checkout_of_ones_own() -> None:
+    origin = Origin("me", git_url="https://example.org/linux.git", git_commit=COMMIT, git_branch="master")
+    (checkout,) = submission(log("a"), origin)["checkouts"]
+    assert (checkout["git_commit_hash"], checkout["git_repository_branch"]) == (COMMIT, "master")
+    assert checkout["start_time"] == "2017-07-14T02:40:00+00:00"
+
+
+@pytest.mark.parametrize("wrong", [{"name": "Me"}, {"build": "7"}, {"checkout": "M:1"}, {"git_commit": "abc"}], ids=str)
+def test_what_kcidb_would_not_take_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        Origin(**{"name": "me", **wrong})
+
+
+@given(st.text(alphabet=st.characters()), st.floats())
+def test_no_text_and_no_time_makes_it_invalid(text: str, time: float) -> None:
+    a_log = log("a", time=time, message=text)
+    submission(a_log)
+    assert all(each.isascii() for each in path_of(text))
+
+
+def test_paths() -> None:
+    assert path_of("suites/lock/test_a.py::test_b[STD-a.b]") == "kvm_hvc.lock.test_a.test_b.STD-a_b"
+    assert path_of("verdict") == "kvm_hvc.verdict"
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "git"),
+    [
+        (
+            {
+                "CI_JOB_URL": "https://g/1",
+                "CI_PROJECT_URL": "https://g/p",
+                "CI_COMMIT_SHA": "a",
+                "CI_COMMIT_REF_NAME": "b",
+            },
+            "https://g/1",
+            {"git_url": "https://g/p", "git_commit": "a", "git_branch": "b"},
+        ),
+        (
+            {
+                "GITHUB_RUN_ID": "5",
+                "GITHUB_SERVER_URL": "https://h",
+                "GITHUB_REPOSITORY": "o/r",
+                "GITHUB_SHA": "a",
+                "GITHUB_REF_NAME": "b",
+            },
+            "https://h/o/r/actions/runs/5",
+            {"git_url": "https://h/o/r", "git_commit": "a", "git_branch": "b"},
+        ),
+        (
+            {"BUILD_URL": "https://j/9/", "GIT_URL": "https://x/y.git", "GIT_COMMIT": "a"},
+            "https://j/9/",
+            {"git_url": "https://x/y.git", "git_commit": "a"},
+        ),
+    ],
+    ids=["GitLab", "GitHub", "Jenkins"],
+)
+def test_what_ci_systems_say(environment: dict[str, str], url: str, git: dict[str, str]) -> None:
+    assert (ci.log_url(environment), ci.revision(environment)) == (url, git)
+
+
+def test_no_ci() -> None:
+    assert ci.log_url({}) == ""
+    with pytest.raises(UsageError, match="GIT_COMMIT"):
+        ci.revision({})
+
+
+def test_without_an_origin_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KCIDB_ORIGIN", raising=False)
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"record": "session", "version": {VERSION}, "argv": [], "subjects": ["a"], "time": 0}}\n')
+    assert main([f"--kcidb={tmp_path / 'x'}", f"--junit={tmp_path / 'y'}", str(path)]) == 4
+    assert "KCIDB_ORIGIN" in capsys.readouterr().err and [each.name for each in tmp_path.iterdir()] == ["log.jsonl"]
+    monkeypatch.setenv("KCIDB_ORIGIN", "me")
+    assert main([f"--kcidb={tmp_path / 'x'}", str(path)]) == 3 and (tmp_path / "x").exists()
