@@ -245,6 +245,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         request.config.stash[WATCHES].setdefault(label, Watch(found)).begin()
     yield found
     found.close()
+    if choose.wanted(label).fault:
+        # The machine lives on with another fault, and another watch.
+        request.config.stash[WATCHES].pop(label, None)
 
 
 def _started(session: pytest.Session, label: str) -> Subject:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from faults.catalogue import CONTROL, FAULTS, MAINLINE, Fault
+from faults.catalogue import FAULTS
+from faults.fault import CONTROL, MAINLINE, Fault
 from helpers.results.selection import is_suite
 from helpers.subjects import choose
 

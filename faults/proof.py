@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from faults.catalogue import CONTROL, MAINLINE, Fault
+from faults.fault import CONTROL, MAINLINE, Fault
 from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
 from helpers.subjects.choose import Wanted, wanted
 

@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from faults.catalogue import CONTROL, FAULTS, MAINLINE, RFC_V3, UNPROVABLE
+from faults.catalogue import FAULTS, UNPROVABLE
+from faults.fault import CONTROL, MAINLINE, RFC_V3
 from faults.page import write_page
 from faults.proof import Proof, Row, prove
 from helpers import build

@@ -7,7 +7,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from faults.catalogue import CONTROL, FAULTS, UNPROVABLE, Fault
+from faults.catalogue import FAULTS, UNPROVABLE
+from faults.fault import CONTROL, Fault
 from faults.page import write_page
 from faults.proof import Proof, prove
 from faults.prove import schedule

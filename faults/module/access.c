@@ -106,6 +106,8 @@ static long reg_list(struct file *file, unsigned int ioctl, unsigned long argume
 		return 0;
 	if (error == -EFAULT && (is(LIST_FAULT_ERRNO) || (is(LIST_FAULT_SILENT) && readable)))
 		return is(LIST_FAULT_ERRNO) ? -EINVAL : 0;
+	if (error == -EPERM && is(LIST_UNFINALISED))
+		return -EINVAL;
 	if (error == -ENOEXEC && is(LIST_UNINITIALISED))
 		return -EINVAL;
 	if (!error && is(LIST_OVERRUN) && !get_user(n, at) && put_user(0ULL, at + 1 + n))

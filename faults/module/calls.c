@@ -3,6 +3,7 @@
 #include <linux/arm-smccc.h>
 
 #include <kvm/arm_hypercalls.h>
+#include <kvm/arm_psci.h>
 
 #include "planted.h"
 
@@ -10,7 +11,6 @@ enum { CALL_HANDLER, INIT_STOLEN_TIME, HANDLE_SMC };
 
 #define ORIGINAL(index, type) ((type)original(&calls_hooks[index]))
 #define NOT_SUPPORTED (~0UL)
-#define TRNG_FIRST 0x84000050
 #define TRNG_FEATURES_ID 0x84000051
 #define TRNG_UUID_ID 0x84000052
 #define TRNG_RND32_ID 0x84000053
@@ -20,23 +20,8 @@ enum { CALL_HANDLER, INIT_STOLEN_TIME, HANDLE_SMC };
 #define UID_ID 0x8600ff01
 #define FEATURES_ID 0x86000000
 #define PTP_ID 0x86000001
-#define VERSION_ID 0x80000000
 #define ARCH_FEATURES_ID 0x80000001
-#define SOC_ID 0x80000002
 #define PSCI_VERSION_ID 0x84000000
-
-/* A call: its function, and x0..x17 as the guest had them. */
-struct call {
-	u32 id;
-	bool smc;
-	u16 immediate;
-	u64 x[18];
-};
-
-static bool is_trng(u32 id)
-{
-	return (id >= TRNG_FIRST && id <= TRNG_RND32_ID) || id == TRNG_RND64_ID;
-}
 
 static bool is_gated(u32 id)
 {
@@ -174,9 +159,9 @@ static void trng_random(struct kvm_vcpu *vcpu, const struct call *call)
 
 static void trng(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (call->id == TRNG_FIRST && is(TRNG_VERSION_WRONG))
+	if (call->id == 0x84000050 && is(TRNG_VERSION_WRONG))
 		vcpu_set_reg(vcpu, 0, 0x10001);
-	if (call->id == TRNG_FIRST && is(OPEN_X3_KEPT))
+	if (call->id == 0x84000050 && is(OPEN_X3_KEPT))
 		vcpu_set_reg(vcpu, 3, call->x[3]);
 	if (call->id == TRNG_FEATURES_ID && is(TRNG_FEATURES_NO_RND64) && (u32)call->x[1] == TRNG_RND64_ID)
 		not_supported(vcpu);
@@ -228,6 +213,11 @@ static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 		smccc_set_retval(vcpu, x(vcpu, 0) << 32 | x(vcpu, 1), x(vcpu, 2) << 32 | x(vcpu, 3), 0, 0);
 	if (is(PTP_COUNTER_OFFSET))
 		vcpu_set_reg(vcpu, 2, x(vcpu, 2) + 1);
+	if (is(PTP_IGNORES_OFFSET)) {
+		u64 ticks = (x(vcpu, 2) << 32 | x(vcpu, 3)) + vcpu->kvm->arch.timer_data.voffset;
+
+		smccc_set_retval(vcpu, x(vcpu, 0), x(vcpu, 1), upper_32_bits(ticks), lower_32_bits(ticks));
+	}
 	if (is(PTP_PHYSICAL_ONLY) && !(u32)call->x[1])
 		vcpu_set_reg(vcpu, 3, x(vcpu, 3) ^ BIT(31));
 }
@@ -256,15 +246,15 @@ static void ungated(struct kvm_vcpu *vcpu, const struct call *call)
 	const struct kvm_smccc_features *f = &vcpu->kvm->arch.smccc_feat;
 	bool unknown = call->id == 0x84000054 || call->id == 0xc5000022 || call->id == 0x86000005;
 
-	if (is(VERSION_GATED) && call->id == VERSION_ID && !f->std_bmap)
+	if (is(VERSION_GATED) && call->id == 0x80000000 && !f->std_bmap)
 		not_supported(vcpu);
-	if (is(VERSION_WRONG) && call->id == VERSION_ID)
+	if (is(VERSION_WRONG) && call->id == 0x80000000)
 		vcpu_set_reg(vcpu, 0, 0x10000);
 	if (is(PSCI_GATED) && call->id == PSCI_VERSION_ID && !f->std_hyp_bmap)
 		not_supported(vcpu);
 	if (is(PSCI_VERSION_WRONG) && call->id == PSCI_VERSION_ID)
 		vcpu_set_reg(vcpu, 0, 0x20000);
-	if (is(SOC_ID_ANSWERED) && call->id == SOC_ID)
+	if (is(SOC_ID_ANSWERED) && call->id == 0x80000002)
 		vcpu_set_reg(vcpu, 0, 0);
 	if (is(UNKNOWN_ANSWERED) && unknown)
 		vcpu_set_reg(vcpu, 0, 0);
@@ -315,9 +305,15 @@ static u64 taken_for(const struct call *call)
 	return id;
 }
 
-static bool refused(const struct call *call)
+static bool refused(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	return (is(UPPER_HALF_REFUSED) && call->x[0] >> 32) || (is(IMMEDIATE_REFUSED) && call->immediate) ||
+	bool psci = (call->id & ~0x4000001fU) == 0x84000000;
+
+	if (psci && is(PSCI_ALL_GATED) && !vcpu->kvm->arch.smccc_feat.std_bmap)
+		return true;
+	if (is_gated(call->id) && is(SERVICES_NEED_PSCI_1) && kvm_psci_version(vcpu) < KVM_ARM_PSCI_1_0)
+		return true;
+	return filter_denies(vcpu, call) || (is(UPPER_HALF_REFUSED) && call->x[0] >> 32) || (is(IMMEDIATE_REFUSED) && call->immediate) ||
 	       (is(SMC_REFUSED) && call->smc);
 }
 
@@ -330,6 +326,7 @@ static int handle(struct kvm_vcpu *vcpu)
 static int handle_gated(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	struct kvm_smccc_features *features = &vcpu->kvm->arch.smccc_feat, saved = *features;
+	void *filter = rcu_dereference_raw(vcpu->kvm->arch.smccc_filter.ma_root);
 	int result;
 
 	if (is(LOCK_GUEST_SEES))
@@ -338,7 +335,12 @@ static int handle_gated(struct kvm_vcpu *vcpu, const struct call *call)
 	shut_gates(features, call);
 	misplace_gates(features, call);
 	gates_by_conduit(features, call);
+	if (is(FILTER_HANDLE_OPENS) && filter_handles(vcpu, call))
+		*features = (struct kvm_smccc_features) { 1, 1, 3 };
+	if (filter_ignored(vcpu, call))
+		rcu_assign_pointer(vcpu->kvm->arch.smccc_filter.ma_root, NULL);
 	result = handle(vcpu);
+	rcu_assign_pointer(vcpu->kvm->arch.smccc_filter.ma_root, filter);
 	*features = saved;
 	return result;
 }
@@ -353,7 +355,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 		return handle(vcpu);
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = x(vcpu, i);
-	if (refused(&call)) {
+	if (refused(vcpu, &call)) {
 		not_supported(vcpu);
 		return 1;
 	}
@@ -361,6 +363,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 	result = handle_gated(vcpu, &call);
 	if (result == 1)
 		answer(vcpu, &call);
+	filter_answer(vcpu, &call);
 	return result;
 }
 

@@ -11,7 +11,8 @@ static const char *const names[] = { FAULTS(NAME) };
 #undef NAME
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };
-static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, run_hooks };
+static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, filter_hooks, neighbours_hooks,
+					run_hooks };
 static int fault, dialect;
 
 bool planted(enum fault one)

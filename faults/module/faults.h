@@ -20,6 +20,7 @@
 	F(LIST_ROOM_SILENT, "list-room-silent") \
 	F(LIST_FAULT_ERRNO, "list-fault-errno") \
 	F(LIST_FAULT_SILENT, "list-fault-silent") \
+	F(LIST_UNFINALISED, "list-unfinalised") \
 	F(LIST_UNINITIALISED, "list-uninitialised") \
 	F(LIST_OVERRUN, "list-overrun") \
 	F(LIST_NONE, "list-none") \
@@ -87,6 +88,10 @@
 	F(LOCK_REINIT_CLEARS, "lock-reinit-clears") \
 	F(LOCK_BY_INIT, "lock-by-init") \
 	F(RUN_CLEARS, "run-clears") \
+	F(RUN_SIGNAL_FORGETS, "run-signal-forgets") \
+	F(RUN_FAILURE_FORGETS, "run-failure-forgets") \
+	F(RUN_ARGUMENT_LOCKS, "run-argument-locks") \
+	F(RUN_DEAD_LIVES, "run-dead-lives") \
 	F(INIT_RESETS, "init-resets") \
 	F(ONE_REG_ON_DEV_KVM, "one-reg-on-dev-kvm") \
 	F(ONE_REG_ON_VM, "one-reg-on-vm") \
@@ -169,6 +174,7 @@
 	F(PTP_WORDS_SWAPPED, "ptp-words-swapped") \
 	F(PTP_WHOLE_WORDS, "ptp-whole-words") \
 	F(PTP_COUNTER_OFFSET, "ptp-counter-offset") \
+	F(PTP_IGNORES_OFFSET, "ptp-ignores-offset") \
 	F(PTP_PHYSICAL_ONLY, "ptp-physical-only") \
 	F(VERSION_GATED, "version-gated") \
 	F(VERSION_WRONG, "version-wrong") \
@@ -188,7 +194,67 @@
 	F(YIELDING_SERVED, "yielding-served") \
 	F(OTHER_WIDTH_SERVED, "other-width-served") \
 	F(OWNER_IGNORED, "owner-ignored") \
+	F(PSCI_ALL_GATED, "psci-all-gated") \
+	F(SERVICES_NEED_PSCI_1, "services-need-psci-1") \
 	F(UPPER_HALF_REFUSED, "upper-half-refused") \
-	F(IMMEDIATE_REFUSED, "immediate-refused")
+	F(IMMEDIATE_REFUSED, "immediate-refused") \
+	F(FILTER_HANDLE_OPENS, "filter-handle-opens") \
+	F(FILTER_INVALID_SILENT, "filter-invalid-silent") \
+	F(FILTER_PADDING_IGNORED, "filter-padding-ignored") \
+	F(FILTER_OVERLAP_SILENT, "filter-overlap-silent") \
+	F(FILTER_RESERVED_TAKEN, "filter-reserved-taken") \
+	F(FILTER_BUSY_SILENT, "filter-busy-silent") \
+	F(FILTER_EMPTY_SILENT, "filter-empty-silent") \
+	F(FILTER_ERRNO, "filter-errno") \
+	F(FILTER_OVERLAP_ERRNO, "filter-overlap-errno") \
+	F(FILTER_NOT_LOCKED, "filter-not-locked") \
+	F(FILTER_LOCK_LATE, "filter-lock-late") \
+	F(FILTER_BUSY_FIRST, "filter-busy-first") \
+	F(FILTER_REFUSED_APPLIES, "filter-refused-applies") \
+	F(FILTER_FAULT_ERRNO, "filter-fault-errno") \
+	F(FILTER_ABSENT, "filter-absent") \
+	F(FILTER_OTHER_ATTRIBUTES, "filter-other-attributes") \
+	F(FILTER_IGNORED, "filter-ignored") \
+	F(FILTER_HVC_ONLY, "filter-hvc-only") \
+	F(FILTER_WHOLE_X0, "filter-whole-x0") \
+	F(FILTER_IMMEDIATE_COUNTS, "filter-immediate-counts") \
+	F(FILTER_FIRST_VCPU, "filter-first-vcpu") \
+	F(FILTER_AFTER_BITMAPS, "filter-after-bitmaps") \
+	F(FILTER_ONE_LESS, "filter-one-less") \
+	F(FILTER_ONE_MORE, "filter-one-more") \
+	F(FILTER_DENIED_X1_KEPT, "filter-denied-x1-kept") \
+	F(FILTER_RECORD_FLAGS, "filter-record-flags") \
+	F(FILTER_RECORD_NUMBER, "filter-record-number") \
+	F(FILTER_RECORD_ARGUMENTS, "filter-record-arguments") \
+	F(FILTER_PC_AT_CALL, "filter-pc-at-call") \
+	F(FILTER_EXIT_CLOBBERS, "filter-exit-clobbers") \
+	F(FILTER_RET_COUNTS, "filter-ret-counts") \
+	F(WORKAROUND_LEVEL_WRONG, "workaround-level-wrong") \
+	F(PSCI_ANY_VERSION, "psci-any-version") \
+	F(PSCI_WITHOUT_FEATURE, "psci-without-feature") \
+	F(PSCI_EMPTIES_BITMAPS, "psci-empties-bitmaps") \
+	F(PSCI_LOCKED, "psci-locked") \
+	F(WORKAROUND_LOCKED, "workaround-locked") \
+	F(PSCI_NO_0_2, "psci-no-0-2") \
+	F(PSCI_FIRST_VCPU_ONLY, "psci-first-vcpu-only") \
+	F(WORKAROUND_ANY_LEVEL, "workaround-any-level") \
+	F(PVTIME_ANY_ADDRESS, "pvtime-any-address") \
+	F(PVTIME_TWICE, "pvtime-twice") \
+	F(PVTIME_EXISTS_FIRST, "pvtime-exists-first") \
+	F(PVTIME_LOCKED, "pvtime-locked") \
+	F(PVTIME_GATED, "pvtime-gated") \
+	F(PVTIME_SHARED, "pvtime-shared") \
+	F(PVTIME_READS_ZERO, "pvtime-reads-zero") \
+	F(STOLEN_TIME_TOO_FAST, "stolen-time-too-fast") \
+	F(RACE_TRANSIENT, "race-transient") \
+	F(BITMAP_RESETS_PSCI, "bitmap-resets-psci") \
+	F(RACE_CHECK_THEN_STORE, "race-check-then-store") \
+	F(QUIET_WARNING, "quiet-warning") \
+	F(QUIET_TAINT, "quiet-taint") \
+	F(CREATE_ERRNO, "create-errno") \
+	F(LATE_VCPU_RESETS, "late-vcpu-resets") \
+	F(LATE_VCPU_UNLOCKS, "late-vcpu-unlocks") \
+	F(RESET_RESETS, "reset-resets") \
+	F(RACE_OTHERS_WAIT, "race-others-wait")
 
 #endif

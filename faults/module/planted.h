@@ -10,6 +10,8 @@
 #include <linux/kprobes.h>
 #include <linux/kvm_host.h>
 
+#include <asm/kvm_emulate.h>
+
 #include "faults.h"
 
 #define IDENTIFIER(symbol, name) F_##symbol,
@@ -24,7 +26,7 @@ struct hook {
 };
 
 /* Terminated by a hook without a symbol. */
-extern struct hook registers_hooks[], access_hooks[], calls_hooks[], run_hooks[];
+extern struct hook registers_hooks[], access_hooks[], calls_hooks[], filter_hooks[], neighbours_hooks[], run_hooks[];
 
 bool planted(enum fault fault);
 #define is(symbol) planted(F_##symbol)
@@ -56,6 +58,8 @@ struct side {
 	bool touched;			/* a register was read or written */
 	bool tried;			/* a KVM_RUN failed before it counted */
 	u64 refused[BITMAPS];		/* one more than the bitmap that was refused last, or 0 */
+	int inside;			/* vCPUs in KVM_RUN */
+	u32 denied;			/* the function of a filter that was refused */
 	u64 other[BITMAPS];		/* one more than what a vCPU but the first holds, or 0 */
 };
 
@@ -68,5 +72,28 @@ void side_forget(void);
 void registers_forget(void);
 
 void run_after_init(struct kvm_vcpu *vcpu);
+
+/* A call: its function, and x0..x17 as the guest had them. */
+struct call {
+	u32 id;
+	bool smc;
+	u16 immediate;
+	u64 x[18];
+};
+
+static inline bool is_trng(u32 id)
+{
+	return (id >= 0x84000050 && id <= 0x84000053) || id == 0xc4000053;
+}
+
+bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call);
+bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call);
+bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);
+void filter_answer(struct kvm_vcpu *vcpu, const struct call *call);
+void filter_resume(struct kvm_vcpu *vcpu);
+
+int neighbour_get(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error);
+bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int *error);
+int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error);
 
 #endif

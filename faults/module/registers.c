@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Reads, writes, limits, lock, defaults and list of the bitmap registers. */
+#include <linux/delay.h>
+#include <linux/panic.h>
 #include <linux/uaccess.h>
+
+#include <kvm/arm_psci.h>
 
 #include "planted.h"
 
 enum { INIT_HYPERCALLS, GET_FW_REG, SET_FW_REG, COPY_INDICES, NUM_REGS };
 
 #define ORIGINAL(index, type) ((type)original(&registers_hooks[index]))
+
+typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
 
 static u64 last_written[BITMAPS], shared[BITMAPS];
 
@@ -101,7 +107,7 @@ static int planted_get_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 	if (vanished(reg->id))
 		return -ENOENT;
 	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (is(NO_FAULT) && !rfc()))
-		return ORIGINAL(GET_FW_REG, int (*)(struct kvm_vcpu *, const struct kvm_one_reg *))(vcpu, reg);
+		return neighbour_get(vcpu, reg, ORIGINAL(GET_FW_REG, access_fn)(vcpu, reg));
 	return get_bitmap(vcpu, &bitmap, reg);
 }
 
@@ -204,7 +210,13 @@ static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 		side_of(vcpu->kvm)->other[bitmap->index] = value + 1;
 		return;
 	}
+	if (is(RACE_TRANSIENT)) {
+		fw_write(bitmap, value | BIT(8));
+		usleep_range(300, 600);
+	}
 	fw_write(bitmap, value);
+	if (is(BITMAP_RESETS_PSCI))
+		vcpu->kvm->arch.psci_version = KVM_ARM_PSCI_1_0;
 	fw_by_index(vcpu->kvm, (bitmap->index + 1) % BITMAPS, &next);
 	if (is(SET_ALSO_NEXT))
 		fw_write(&next, value & next.mask);
@@ -218,6 +230,11 @@ static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 
 	if (locked(vcpu, bitmap) && (value != now || is(LOCK_SAME_VALUE)) && !let_through(now, value))
 		return busy(vcpu, bitmap, value);
+	if (is(RACE_CHECK_THEN_STORE)) {
+		mutex_unlock(&vcpu->kvm->arch.config_lock);
+		usleep_range(300, 600);
+		mutex_lock(&vcpu->kvm->arch.config_lock);
+	}
 	store(vcpu, bitmap, value);
 	return 0;
 }
@@ -229,6 +246,10 @@ static int set_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 
 	if (copy_from_user(&value, (void __user *)reg->addr, sizeof(value)))
 		return -EFAULT;
+	if (is(QUIET_WARNING))
+		printk(KERN_WARNING "WARNING: planted\n");
+	if (is(QUIET_TAINT))
+		add_taint(TAINT_WARN, LOCKDEP_STILL_OK);
 	if (is(LOCK_BEFORE_LIMIT) && locked(vcpu, bitmap) && value != fw_read(bitmap))
 		return -EBUSY;
 	if (!supported(bitmap, value))
@@ -243,12 +264,15 @@ static int planted_set_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 {
 	struct bitmap bitmap;
 	u64 value;
+	int error;
 
 	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!is(NO_FAULT) || rfc()))
 		return set_bitmap(vcpu, &bitmap, reg);
 	if (vanished(reg->id) && KVM_REG_SIZE(reg->id) == sizeof(value))
 		return copy_from_user(&value, (void __user *)reg->addr, sizeof(value)) ? -EFAULT : -ENOENT;
-	return ORIGINAL(SET_FW_REG, int (*)(struct kvm_vcpu *, const struct kvm_one_reg *))(vcpu, reg);
+	if (neighbour_refuses(vcpu, reg, &error))
+		return error;
+	return neighbour_set(vcpu, reg, ORIGINAL(SET_FW_REG, access_fn)(vcpu, reg));
 }
 
 /* The list */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What counts as a run, and what a run or an initialisation changes. */
+#include <linux/delay.h>
+
 #include "planted.h"
 
-enum { PID_CHANGE, IOCTL_RUN };
+enum { PID_CHANGE, IOCTL_RUN, PRECREATE, POSTCREATE, RESET_VCPU, VCPU_IOCTL };
 
 #define ORIGINAL(index, type) ((type)original(&run_hooks[index]))
 
@@ -29,10 +31,18 @@ static int planted_pid_change(struct kvm_vcpu *vcpu)
 
 static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 {
+	int error;
+
 	/* struct kvm_run's second byte: later headers hide its name from the kernel. */
 	if (!((u8 *)vcpu->run)[1])
 		side_of(vcpu->kvm)->entered |= BIT(vcpu->vcpu_idx);
-	return ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
+	filter_resume(vcpu);
+	side_of(vcpu->kvm)->inside++;
+	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
+	side_of(vcpu->kvm)->inside--;
+	if ((error == -EINTR && is(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && is(RUN_FAILURE_FORGETS)))
+		forget_run(vcpu->kvm);
+	return error;
 }
 
 /* After a successful KVM_ARM_VCPU_INIT. */
@@ -48,8 +58,57 @@ void run_after_init(struct kvm_vcpu *vcpu)
 		fw_write(&bitmap, bitmap.mask);
 }
 
+static void reset_all(struct kvm *kvm)
+{
+	struct bitmap bitmap;
+
+	for (int i = 0; fw_by_index(kvm, i, &bitmap); i++)
+		fw_write(&bitmap, bitmap.mask);
+}
+
+static int planted_precreate(struct kvm *kvm, unsigned int id)
+{
+	int error = ORIGINAL(PRECREATE, int (*)(struct kvm *, unsigned int))(kvm, id);
+
+	return error == -EBUSY && is(CREATE_ERRNO) ? -EINVAL : error;
+}
+
+static void planted_postcreate(struct kvm_vcpu *vcpu)
+{
+	ORIGINAL(POSTCREATE, void (*)(struct kvm_vcpu *))(vcpu);
+	if (is(LATE_VCPU_RESETS))
+		reset_all(vcpu->kvm);
+	if (is(LATE_VCPU_UNLOCKS))
+		forget_run(vcpu->kvm);
+}
+
+/* KVM_ARM_VCPU_INIT, and the reset that PSCI owes a vCPU. */
+static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
+{
+	ORIGINAL(RESET_VCPU, void (*)(struct kvm_vcpu *))(vcpu);
+	if (is(RESET_RESETS))
+		reset_all(vcpu->kvm);
+}
+
+static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	struct kvm_vcpu *vcpu = file->private_data;
+
+	if (ioctl == KVM_RUN && argument && is(RUN_ARGUMENT_LOCKS))
+		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
+	while (is(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && side_of(vcpu->kvm)->inside > 0 && !signal_pending(current))
+		usleep_range(1000, 2000);
+	if (is(RUN_DEAD_LIVES))
+		vcpu->kvm->vm_dead = false;
+	return ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
 struct hook run_hooks[] = {
 	[PID_CHANGE] = { "kvm_arch_vcpu_run_pid_change", planted_pid_change },
 	[IOCTL_RUN] = { "kvm_arch_vcpu_ioctl_run", planted_ioctl_run },
+	[PRECREATE] = { "kvm_arch_vcpu_precreate", planted_precreate },
+	[POSTCREATE] = { "kvm_arch_vcpu_postcreate", planted_postcreate },
+	[RESET_VCPU] = { "kvm_reset_vcpu", planted_reset_vcpu },
+	[VCPU_IOCTL] = { "kvm_vcpu_ioctl", planted_vcpu_ioctl },
 	{}
 };

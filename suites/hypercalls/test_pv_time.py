@@ -110,7 +110,7 @@ def test_stolen_time(pv_vm: MakeVm) -> None:
     comparison.done()
 
 
-@pytest.mark.clause("PVTIME-3", "PVTIME-4")
+@pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-6")
 @pytest.mark.parametrize("level", LEVELS)
 def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
     """The first and last 64 bytes of a slot are accepted and read back, whatever the bitmaps hold."""
@@ -214,7 +214,7 @@ def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
     comparison.done()
 
 
-@pytest.mark.clause("PVTIME-6", "PVTIME-2", "ARCH-1")
+@pytest.mark.clause("PVTIME-6", "PVTIME-1", "PVTIME-2", "ARCH-1")
 def test_area_after_run(pv_vm: MakeVm) -> None:
     """An area may be given to a vCPU that has run: the guest finds it from then on; ARCH_FEATURES knew all along."""
     vcpu, comparison = pv_vm().vcpu, Comparison()

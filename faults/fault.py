@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the catalogue says of one fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAINLINE, RFC_V3 = "mainline", "rfc-v3"
+CONTROL = "none"
+"""What is planted where nothing is."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. ``clauses``: a test of each must fail; ``hooks``: the functions of KVM that it needs."""
+
+    id: str
+    breaks: str
+    clauses: tuple[str, ...]
+    hooks: tuple[str, ...]
+    dialects: tuple[str, ...] = (MAINLINE,)
+
+
+def rows(hooks: str, *given: tuple[str, str, str]) -> tuple[Fault, ...]:
+    """Rows of (id, clauses, what it breaks) that share their hooks."""
+    return tuple(Fault(name, breaks, tuple(clauses.split()), tuple(hooks.split())) for name, clauses, breaks in given)

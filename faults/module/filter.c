@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The SMCCC filter: which are taken, and which calls they meet. */
+#include <linux/maple_tree.h>
+#include <linux/uaccess.h>
+#include <linux/xarray.h>
+
+#include "planted.h"
+
+enum { SET_ATTR, HAS_ATTR };
+
+#define ORIGINAL(index) ((int (*)(struct kvm *, struct kvm_device_attr *))original(&filter_hooks[index]))
+
+static bool is_reserved(u32 id)
+{
+	return (id & ~0x4000ffffU) == 0x80000000;
+}
+
+static int error_of(const struct kvm_smccc_filter *filter, int error)
+{
+	bool padded = memchr_inv(filter->pad, 0, sizeof(filter->pad));
+
+	if (error == -EINVAL && (is(FILTER_INVALID_SILENT) || (is(FILTER_PADDING_IGNORED) && padded)))
+		return 0;
+	if (error == -EEXIST && (is(FILTER_OVERLAP_SILENT) || (is(FILTER_RESERVED_TAKEN) && is_reserved(filter->base))))
+		return 0;
+	if (error == -EBUSY && is(FILTER_BUSY_SILENT))
+		return 0;
+	if (error && !filter->nr_functions && !filter->base && is(FILTER_EMPTY_SILENT))
+		return 0;
+	if (error == -EINVAL && is(FILTER_ERRNO))
+		return -EPERM;
+	return error == -EEXIST && is(FILTER_OVERLAP_ERRNO) ? -EBUSY : error;
+}
+
+static bool unlocks(struct kvm *kvm)
+{
+	return is(FILTER_NOT_LOCKED) || (is(FILTER_LOCK_LATE) && !side_of(kvm)->entered);
+}
+
+static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
+{
+	struct kvm_smccc_filter filter = {};
+	bool readable = !copy_from_user(&filter, (void __user *)attr->addr, sizeof(filter)), ran = kvm_vm_has_ran_once(kvm);
+	int error;
+
+	if (is(FILTER_BUSY_FIRST) && ran)
+		return -EBUSY;
+	if (ran && unlocks(kvm))
+		clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+	error = ORIGINAL(SET_ATTR)(kvm, attr);
+	if (ran)
+		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+	if (error && readable && is(FILTER_REFUSED_APPLIES))
+		side_of(kvm)->denied = filter.base;
+	if (!readable)
+		return error == -EFAULT && is(FILTER_FAULT_ERRNO) ? -EINVAL : error;
+	return error_of(&filter, error);
+}
+
+static int planted_has_attr(struct kvm *kvm, struct kvm_device_attr *attr)
+{
+	if (is(FILTER_ABSENT))
+		return -ENXIO;
+	return is(FILTER_OTHER_ATTRIBUTES) ? 0 : ORIGINAL(HAS_ATTR)(kvm, attr);
+}
+
+/* One more than the filter's action for a function, or 0 where no filter names it. */
+static unsigned long action_of(struct kvm *kvm, u32 id)
+{
+	void *entry = mtree_load(&kvm->arch.smccc_filter, id);
+
+	return entry ? xa_to_value(entry) + 1 : 0;
+}
+
+bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	struct kvm *kvm = vcpu->kvm;
+
+	return is(FILTER_IGNORED) || (is(FILTER_HVC_ONLY) && call->smc) || (is(FILTER_WHOLE_X0) && call->x[0] >> 32) ||
+	       (is(FILTER_IMMEDIATE_COUNTS) && call->immediate) || (is(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) ||
+	       (is(FILTER_AFTER_BITMAPS) && !kvm->arch.smccc_feat.std_bmap && is_trng(call->id)) ||
+	       (is(FILTER_ONE_LESS) && action_of(kvm, call->id) && !action_of(kvm, call->id + 1));
+}
+
+bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	struct kvm *kvm = vcpu->kvm;
+
+	return (is(FILTER_REFUSED_APPLIES) && side_of(kvm)->denied == call->id) ||
+	       (is(FILTER_ONE_MORE) && !action_of(kvm, call->id) &&
+		action_of(kvm, call->id - 1) == KVM_SMCCC_FILTER_DENY + 1);
+}
+
+bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	return action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_HANDLE + 1;
+}
+
+/* After a call that the filter may have met. */
+void filter_answer(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	if (is(FILTER_DENIED_X1_KEPT) && action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_DENY + 1)
+		vcpu_set_reg(vcpu, 1, call->x[1]);
+	if (vcpu->run->exit_reason != KVM_EXIT_HYPERCALL)
+		return;
+	if (is(FILTER_RECORD_FLAGS))
+		vcpu->run->hypercall.flags ^= KVM_HYPERCALL_EXIT_SMC;
+	if (is(FILTER_RECORD_NUMBER))
+		vcpu->run->hypercall.nr = call->x[0] ^ 1;
+	if (is(FILTER_RECORD_ARGUMENTS))
+		vcpu->run->hypercall.args[0] = call->x[1];
+	if (is(FILTER_PC_AT_CALL) && !call->smc)
+		*vcpu_pc(vcpu) -= 4;
+	if (is(FILTER_EXIT_CLOBBERS))
+		vcpu_set_reg(vcpu, 0, ~0UL);
+}
+
+/* Before KVM_RUN goes on after an exit. */
+void filter_resume(struct kvm_vcpu *vcpu)
+{
+	if (is(FILTER_RET_COUNTS) && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL)
+		vcpu_set_reg(vcpu, 0, vcpu->run->hypercall.ret);
+}
+
+struct hook filter_hooks[] = {
+	[SET_ATTR] = { "kvm_vm_smccc_set_attr", planted_set_attr },
+	[HAS_ATTR] = { "kvm_vm_smccc_has_attr", planted_has_attr },
+	{}
+};

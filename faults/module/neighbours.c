@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* PSCI_VERSION, the workaround registers, and the stolen-time area's attribute. */
+#include <linux/uaccess.h>
+
+#include <kvm/arm_psci.h>
+
+#include "planted.h"
+
+enum { PVTIME_SET, PVTIME_GET, UPDATE_STOLEN };
+
+#define ORIGINAL(index, type) ((type)original(&neighbours_hooks[index]))
+
+typedef int (*attr_fn)(struct kvm_vcpu *, struct kvm_device_attr *);
+
+static bool is_workaround(u64 id)
+{
+	return id == KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1 || id == KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_2 ||
+	       id == KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3;
+}
+
+/* The error of a read of a firmware register that is no bitmap, which KVM has answered with ERROR. */
+int neighbour_get(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error)
+{
+	u64 level;
+
+	if (error || !is(WORKAROUND_LEVEL_WRONG) || !is_workaround(reg->id))
+		return error;
+	if (get_user(level, (u64 __user *)reg->addr))
+		return -EFAULT;
+	return put_user(level ? 0ULL : 1ULL, (u64 __user *)reg->addr);
+}
+
+static int psci_set(struct kvm_vcpu *vcpu, u64 value, int error)
+{
+	bool feature = vcpu_has_feature(vcpu, KVM_ARM_VCPU_PSCI_0_2);
+	struct bitmap bitmap;
+
+	if (error == -EINVAL && (feature ? is(PSCI_ANY_VERSION) : is(PSCI_WITHOUT_FEATURE)))
+		return 0;
+	if (is(PSCI_EMPTIES_BITMAPS) && fw_by_index(vcpu->kvm, STD, &bitmap))
+		fw_write(&bitmap, 0);
+	return error;
+}
+
+/* Whether a write to a firmware register that is no bitmap is answered without KVM; *ERROR with what. */
+bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int *error)
+{
+	bool psci = reg->id == KVM_REG_ARM_PSCI_VERSION, locked = kvm_vm_has_ran_once(vcpu->kvm);
+	u64 value;
+
+	if ((!psci && !is_workaround(reg->id)) || get_user(value, (u64 __user *)reg->addr))
+		return false;
+	*error = -EBUSY;
+	if (locked && (psci ? is(PSCI_LOCKED) : is(WORKAROUND_LOCKED)))
+		return true;
+	*error = is(PSCI_NO_0_2) ? -EINVAL : 0;
+	return psci && ((is(PSCI_NO_0_2) && value == KVM_ARM_PSCI_0_2) || (is(PSCI_FIRST_VCPU_ONLY) && vcpu->vcpu_idx));
+}
+
+/* The error of a write to a firmware register that is no bitmap, which KVM has answered with ERROR. */
+int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error)
+{
+	u64 value = 0;
+
+	if (reg->id == KVM_REG_ARM_PSCI_VERSION && !get_user(value, (u64 __user *)reg->addr))
+		return psci_set(vcpu, value, error);
+	return is(WORKAROUND_ANY_LEVEL) && is_workaround(reg->id) && error == -EINVAL ? 0 : error;
+}
+
+/* The stolen-time area */
+
+static int pvtime_error(int error)
+{
+	if (error == -EINVAL && is(PVTIME_ANY_ADDRESS))
+		return 0;
+	return error == -EEXIST && is(PVTIME_TWICE) ? 0 : error;
+}
+
+static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)
+{
+	struct kvm_vcpu *other;
+	unsigned long i;
+	int error;
+
+	if (is(PVTIME_EXISTS_FIRST) && vcpu->arch.steal.base != INVALID_GPA)
+		return -EEXIST;
+	if (is(PVTIME_LOCKED) && kvm_vm_has_ran_once(vcpu->kvm))
+		return -EBUSY;
+	if (is(PVTIME_GATED) && !vcpu->kvm->arch.smccc_feat.std_hyp_bmap)
+		return -ENXIO;
+	error = ORIGINAL(PVTIME_SET, attr_fn)(vcpu, attr);
+	if (!error && is(PVTIME_SHARED))
+		kvm_for_each_vcpu(i, other, vcpu->kvm)
+			other->arch.steal.base = vcpu->arch.steal.base;
+	return pvtime_error(error);
+}
+
+static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)
+{
+	int error = ORIGINAL(PVTIME_GET, attr_fn)(vcpu, attr);
+
+	if (!error && is(PVTIME_READS_ZERO))
+		return put_user(0ULL, (u64 __user *)attr->addr);
+	return error;
+}
+
+static void planted_update_stolen(struct kvm_vcpu *vcpu)
+{
+	if (is(STOLEN_TIME_TOO_FAST))
+		vcpu->arch.steal.last_steal -= NSEC_PER_SEC;
+	ORIGINAL(UPDATE_STOLEN, void (*)(struct kvm_vcpu *))(vcpu);
+}
+
+struct hook neighbours_hooks[] = {
+	[PVTIME_SET] = { "kvm_arm_pvtime_set_attr", planted_pvtime_set },
+	[PVTIME_GET] = { "kvm_arm_pvtime_get_attr", planted_pvtime_get },
+	[UPDATE_STOLEN] = { "kvm_update_stolen_time", planted_update_stolen },
+	{}
+};
