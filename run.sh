@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The suite as one kselftest: KTAP on standard output, everything else on standard error, the statuses of kselftest.h.
+# Arguments go to pytest; paths among them are relative to this folder.
+#   0  every subject is conformant, or what was selected passed
+#   1  one is not, or nothing can be concluded: that must look neither like a pass nor like a skip
+#   4  a kernel has no bitmap registers, and nothing else is wrong
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
+
+bail_out() {
+    printf 'KTAP version 1\nBail out! %s\n' "$1"
+    exit 1
+}
+
+[ -x .venv/bin/pytest ] || bail_out "there is no .venv: run make setup first"
+
+reports=reports previous=
+for argument in "$@"; do
+    [ "$previous" != --reports ] || reports=$argument
+    case $argument in --reports=*) reports=${argument#--reports=} ;; esac
+    previous=$argument
+done
+log=$reports/results.jsonl
+
+# The log of an earlier run must not be taken for this one's.
+rm -f -- "$log" || bail_out "the log of an earlier run cannot be removed"
+
+# kselftest's runner ends a test that takes too long by a signal to this process alone.
+.venv/bin/pytest "$@" >&2 &
+child=$!
+trap 'kill -TERM "$child"' TERM INT HUP
+while :; do
+    wait "$child"
+    run=$?
+    kill -0 "$child" 2>/dev/null || break
+done
+
+[ -f "$log" ] || bail_out "pytest ended with status $run and wrote no results log"
+.venv/bin/python -m helpers.results --ktap=- "$log"
+report=$?
+
+# Both must say it: a run that went wrong after its log was written is not good.
+case $run,$report in
+0,0) exit 0 ;;
+5,5) exit 4 ;;
+*) exit 1 ;;
+esac
