@@ -11,10 +11,12 @@ from pathlib import Path
 
 from helpers.errors import HarnessError, UsageError
 from helpers.results import ci
+from helpers.results.columns import columns
 from helpers.results.junit import junit
 from helpers.results.kcidb import Origin, kcidb
 from helpers.results.ktap import ktap
 from helpers.results.log import read_log
+from helpers.results.page import document
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import exit_status
 
@@ -28,9 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the reports, say each verdict; the exit status is the one that the run itself had."""
     options = _parser().parse_args(arguments)
     try:
-        sections = sections_of_all([(name, read_log(Path(name))) for name in options.logs])
+        logs = [(name, read_log(Path(name))) for name in options.logs]
+        sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
             _write(name, data)
+        if options.html:
+            _write(options.html, document(columns(log for _, log in logs)).encode())
     except UsageError as error:
         return _refuse(error, _WRONG_USAGE)
     except HarnessError as error:
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m helpers.results", description="Reports from results logs.", allow_abbrev=False)
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl, of any age of the format")
+    parser.add_argument("--html", metavar="FILE", help="a page of one or several logs, without a script")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, as for all others")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")
     parser.add_argument("--ktap-flat", metavar="FILE", help="KTAP version 1, one list of tests")

@@ -7,46 +7,38 @@ comes from the results log, lists those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.results import page
+from helpers.results.columns import Column
+from helpers.results.page_style import STYLE
 from helpers.results.phases import message_of, outcome_of, properties
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
 from helpers.results.selection import only_shows, touches_suites
-from helpers.results.verdict import Kind, Verdict, one_line
+from helpers.results.text import html_text
 
 _ORDER = ("Failed", "Error", "XFailed", "Skipped", "Passed")
 _CAPITALS = {"xfailed": "XFailed", "xpassed": "XPassed"}
 _OURS = pytest.StashKey[bool]()
-_TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
-_COLOURS = {
-    Kind.CONFORMANT: "#1a7f37",
-    Kind.NON_CONFORMANT: "#b42318",
-    Kind.INCONCLUSIVE: "#9a6700",
-    Kind.NOT_IMPLEMENTED: "#0b6e8a",
-}
 # pytest-html sorts and filters by its own words; another word for "Skipped" is only shown, never stored.
 _STYLE = """<style>
-body { color: #222; display: flex; flex-direction: column; }
+body { display: flex; flex-direction: column; }
 #environment-header, #environment { order: 1; align-self: flex-start; margin-top: 16px; }
 .filters input[disabled], .filters input[disabled] + span { display: none; }
-.verdict { color: white; padding: 12px 18px; margin: 8px 0; border-radius: 6px; }
-.verdict h2 { color: white; font-size: 26px; margin: 0 0 6px 0; overflow-wrap: anywhere; }
-.verdict p, .verdict li { color: white; font-size: 14px; margin: 4px 0; overflow-wrap: anywhere; }
-.environment td { border: 1px solid #ddd; padding: 3px 8px; color: #222; }
-#results-table { color: #222; }
+#results-table, .filters span { color: var(--ink) !important; }
+.logwrapper .log { background: var(--soft); color: var(--ink); }
+button { background: var(--soft); }
 #results-table td { vertical-align: top; }
 .run-count { display: none; }
 .col-requirement .clauses { font-weight: bold; }
-.col-requirement .source { color: #666; }
+.col-requirement .source { color: var(--quiet); }
 .col-finding { white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace; }
 .logwrapper:not(:has(.log)) { display: none; }
 .col-testId { overflow-wrap: anywhere; }
-.skipped td.col-result, span.skipped { color: #666; }
+.skipped td.col-result, span.skipped { color: var(--quiet); }
 .skipped td.col-result, .xfailed td.col-result { font-size: 0; }
 .xfailed td.col-result::before { content: "Known deviation"; font-size: 12px; }
 .skipped td.col-result::before { content: "Not applicable"; font-size: 12px; }
@@ -75,7 +67,7 @@ def discard(config: pytest.Config) -> None:
 
 def set_title(report: Any) -> None:
     """The report's title."""
-    report.title = _TITLE
+    report.title = page.TITLE
 
 
 def table_header(cells: list[str]) -> None:
@@ -95,8 +87,8 @@ def table_row(report: Any, cells: list[str]) -> None:
     cells[:] = [
         f'<td class="col-result">{row_word(report)}</td>',
         f'<td class="col-requirement">{_requirement(report)}</td>',
-        f'<td class="col-finding">{_text(_finding(report))}</td>',
-        f'<td class="col-testId">{_text(test)}</td>',
+        f'<td class="col-finding">{html_text(_finding(report))}</td>',
+        f'<td class="col-testId">{html_text(test)}</td>',
         cells[2],
     ]
 
@@ -137,37 +129,11 @@ def _rank(rows: list[dict[str, Any]]) -> int:
     return min(known, default=len(_ORDER))
 
 
-def banner(verdicts: Iterable[Verdict]) -> list[str]:
-    """The style sheet and a coloured box for each subject."""
-    return [_STYLE, *(_box(verdict) for verdict in verdicts)]
-
-
-def _box(verdict: Verdict) -> str:
-    parts = [f"<h2>{_text(verdict.title)}</h2>", f"<p>{_text(verdict.counted)}</p>"]
-    known = [f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known]
-    parts.append(_list("Known deviations", known))
-    if verdict.broken:
-        parts.append(f"<p>Broken clauses: {_text(', '.join(verdict.broken))}</p>")
-    if verdict.kind is Kind.INCONCLUSIVE:
-        parts.append(_list("Why nothing can be concluded", verdict.reasons))
-    errors = [f"{result.nodeid}: {result.message.strip().partition(chr(10))[0]}" for result in verdict.errors]
-    parts.append(_list("Errors", errors))
-    parts.append(_list("Not run", verdict.not_run))
-    box = f'<div class="verdict" style="background: {_COLOURS[verdict.kind]}">{"".join(parts)}</div>'
-    return box + _environment(verdict)
-
-
-def _list(title: str, lines: Iterable[str]) -> str:
-    items = "".join(f"<li>{_text(one_line(line))}</li>" for line in lines)
-    return f"<p>{_text(title)}:</p><ul>{items}</ul>" if items else ""
-
-
-def _environment(verdict: Verdict) -> str:
-    values = {"subject": verdict.subject, "dialect": verdict.info.dialect, **verdict.info.environment}
-    rows = "".join(
-        f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in values.items() if value
-    )
-    return f'<table class="environment">{rows}</table>'
+def banner(columns: tuple[Column, ...]) -> list[str]:
+    """The style sheets, a box for each subject, and every chapter that needs no script."""
+    verdicts = [column.verdict for column in columns]
+    table = '<h2 id="all-results">All results</h2>'
+    return [STYLE, _STYLE, *page.banner(verdicts, {"All results": "all-results"}), *page.chapters(columns), table]
 
 
 def _requirement(report: Any) -> str:
@@ -176,9 +142,9 @@ def _requirement(report: Any) -> str:
     found = properties(report)
     clauses = ", ".join(str(clause) for clause in found.get("clauses") or ())
     return (
-        f'<div class="clauses">{_text(clauses)}</div>'
-        f"<div>{_text(str(found.get('requirement') or ''))}</div>"
-        f'<div class="source">{_text(str(found.get("source") or ""))}</div>'
+        f'<div class="clauses">{html_text(clauses)}</div>'
+        f"<div>{html_text(str(found.get('requirement') or ''))}</div>"
+        f'<div class="source">{html_text(str(found.get("source") or ""))}</div>'
     )
 
 
@@ -186,12 +152,6 @@ def _finding(report: Any) -> str:
     if report.passed and row_word(report) == "Passed":
         return ""
     return message_of(report)
-
-
-def _text(text: str) -> str:
-    """Untrusted text as HTML on one line of the source; line breaks stay visible as <br>."""
-    legal = text.encode("utf-8", "backslashreplace").decode()
-    return "<br>".join(escape(line) for line in legal.splitlines())
 
 
 def _writable(folder: Path) -> bool:

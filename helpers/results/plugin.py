@@ -17,6 +17,7 @@ import pytest
 
 from helpers.errors import HarnessError
 from helpers.results import html
+from helpers.results.columns import columns
 from helpers.results.junit import write_junit
 from helpers.results.log import LogWriter, read_log
 from helpers.results.phases import message_of, outcome_of, result_of, subject_info
@@ -166,7 +167,7 @@ class Recorder:
         """The verdicts above everything else."""
         self._conclude(session.exitstatus)
         html.arrange(self._config)
-        prefix.extend(html.banner(self._verdicts))
+        prefix.extend(html.banner(columns([self._log]) if self._log else ()))
 
     # Helpers
 

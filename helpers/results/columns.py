@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Logs side by side: what every report that shows several subjects is made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Difference, Log, Result, Sentence
+from helpers.results.verdict import Verdict, results_for, verdicts
+
+# What a cell of several results says: any failure outweighs every pass, and one pass every "not applicable".
+_WEIGHT = (FAILED, ERROR, KNOWN, PASSED, NOT_APPLICABLE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One subject of one log."""
+
+    log: Log
+    verdict: Verdict
+    results: tuple[Result, ...]
+
+    @property
+    def name(self) -> str:
+        """The subject's label."""
+        return self.verdict.subject
+
+    def of_clause(self, clause: str) -> tuple[Result, ...]:
+        """The results of the tests that check a clause."""
+        return tuple(result for result in self.results if clause in result.clauses)
+
+
+def columns(logs: Iterable[Log]) -> tuple[Column, ...]:
+    """Every subject of every log, in order."""
+    return tuple(Column(log, each, results_for(log, each.subject)) for log in logs for each in verdicts(log))
+
+
+def summary(results: Iterable[Result]) -> tuple[str | None, Mapping[str, int]]:
+    """What some results say together (None for none), and how many there are of each outcome."""
+    counts = Counter(result.outcome for result in results)
+    return next((each for each in _WEIGHT if counts[each]), None), counts
+
+
+def sentences(all_columns: Iterable[Column]) -> tuple[Sentence, ...]:
+    """Every clause that a log or a result knows. A log of version 1 names them with its results only."""
+    found: dict[str, Sentence] = {}
+    for column in all_columns:
+        for sentence in column.log.contract.sentences:
+            found.setdefault(sentence.id, sentence)
+    for column in all_columns:
+        for result in column.results:
+            alone = len(result.clauses) == 1
+            chapter = result.nodeid.split("/")[1] if result.nodeid.count("/") > 1 else "suites"
+            for clause in result.clauses:
+                text = result.requirement if alone else ""
+                found.setdefault(clause, Sentence(clause, chapter, text, result.source if alone else "", ""))
+    return tuple(found.values())
+
+
+def differences(all_columns: Iterable[Column]) -> tuple[Difference, ...]:
+    """Every difference between documents and code that a log knows, once."""
+    found = {each.id: each for column in all_columns for each in column.log.contract.differences}
+    return tuple(found.values())
