@@ -79,12 +79,18 @@ def test_what_kcidb_would_not_take_is_refused(wrong: dict[str, str]) -> None:
 def test_no_text_and_no_time_makes_it_invalid(text: str, time: float) -> None:
     a_log = log("a", time=time, message=text)
     submission(a_log)
-    assert all(each.isascii() for each in path_of(text))
+    assert path_of(text, "a").isascii()
 
 
 def test_paths() -> None:
-    assert path_of("suites/lock/test_a.py::test_b[STD-a.b]") == "kvm_hvc.lock.test_a.test_b.STD-a_b"
-    assert path_of("verdict") == "kvm_hvc.verdict"
+    assert path_of("suites/lock/test_a.py::test_b[STD-a.b/[c]]", "d") == "kvm_hvc.lock.test_a.test_b.STD-a_b__c_"
+    assert path_of("verdict", None) == "kvm_hvc.verdict"
+
+
+def test_paths_are_the_same_on_every_kernel() -> None:
+    assert path_of("suites/a.py::b[STD-/tmp/k/Image-x]", "/tmp/k/Image") == "kvm_hvc.a.b.STD-x"
+    assert path_of("suites/a.py::b[debian:sid]", "debian:sid") == "kvm_hvc.a.b"
+    assert path_of("suites/a.py::b[x->y-STD]", "migration x -> y") == "kvm_hvc.a.b.x-_y-STD"
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,19 @@ def kcidb_of(path: Path) -> Outcomes:
     }
 
 
+FLAT = re.compile(r"(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
+
+
+def flat_ktap_of(path: Path) -> dict[str, str]:
+    """Flat KTAP: SUBJECT/TEST to the outcome."""
+    version, plan, *rest = path.read_text().splitlines()
+    matches = [FLAT.fullmatch(line) for line in rest if not line.startswith("# | ")]
+    found = [match.groups() for match in matches if match]
+    assert version == "KTAP version 1" and plan == f"1..{len(matches)}" == f"1..{len(found)}"
+    assert [int(number) for _, number, _, _ in found] == list(range(1, len(found) + 1))
+    return {name: directive or word for word, _, name, directive in found}
+
+
 FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[str, str]]] = {
     "junit": (
         junit_of,
@@ -185,10 +198,12 @@ def expected(log: Path, name: str) -> Outcomes:
 @pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
 def test_all_reports_of_one_run_agree(log: Callable[[Path], Path], tmp_path: Path) -> None:
     path = log(tmp_path / "results.jsonl")
-    status = main([*(f"--{name}={tmp_path / name}" for name in FORMATS), "--origin=me", str(path)])
+    status = main([*(f"--{name}={tmp_path / name}" for name in (*FORMATS, "ktap-flat")), "--origin=me", str(path)])
     assert status == (1 if log is everything else 0)
     for name, (read, _, _) in FORMATS.items():
         assert read(tmp_path / name) == expected(path, name), name
+    nested = {f"{subject}/{nodeid}": word for (subject, nodeid), word in expected(path, "ktap").items()}
+    assert flat_ktap_of(tmp_path / "ktap-flat") == nested
     counted = Counter(row.outcome for section in sections(read_log(path)) for row in section.rows)
     verdicts = [section.verdict for section in sections(read_log(path))]
     assert counted[FAILED] == sum(verdict.counts[FAILED] for verdict in verdicts)

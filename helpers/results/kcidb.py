@@ -73,10 +73,16 @@ def kcidb(sections: Sequence[Section], origin: Origin) -> str:
     return json.dumps({"version": _VERSION, **found}, indent=2) + "\n"
 
 
-def path_of(nodeid: str) -> str:
-    """A test's place in KCIDB's tree, such as kvm_hvc.lock.test_after_run.test_change.STD."""
-    bare = nodeid.removeprefix("suites/").replace(".py::", "/")
-    words = (re.sub("[^A-Za-z0-9_-]", "_", word) for word in re.split(r"/|::|\[|\]", bare))
+def path_of(nodeid: str, subject: str | None) -> str:
+    """A test's place in KCIDB's tree, such as kvm_hvc.lock.test_after_run.test_change.STD.
+
+    It is the same on every kernel, so the kernel's name is left out, which a run of several has in its node ids.
+    """
+    place, _, test = nodeid.partition("::")
+    name, _, parameters = test.partition("[")
+    parameters = f"-{parameters.removesuffix(']')}-".replace(f"-{subject}-", "-", 1)[1:-1]
+    folders = place.removeprefix("suites/").removesuffix(".py").split("/")
+    words = (re.sub("[^A-Za-z0-9_-]", "_", word) for word in (*folders, name, parameters))
     return ".".join([_PATH, *(word for word in words if word)])
 
 
@@ -123,14 +129,13 @@ def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str
         "clauses": list(row.clauses),
         "requirement": row.requirement,
         "source": row.source,
-        "verdict": section.verdict.line,
     }
     environment = {"comment": legal(section.verdict.title), "misc": dict(section.verdict.info.environment)}
     test: dict[str, Any] = {
         "id": _id(origin, "test", section.time, section.subject, row.nodeid),
         "origin": origin.name,
         "build_id": build,
-        "path": path_of(row.nodeid),
+        "path": path_of(row.nodeid, section.subject),
         "status": _NOT_RUN if lost else _STATUS[row.outcome],
         "comment": legal(row.requirement or row.nodeid),
         "environment": environment,
