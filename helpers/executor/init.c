@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The executor as /init, the only program of an initramfs: mounts what it
+ * The executor as a program of its own.  As /init, the only file of an initramfs, it mounts what it
  * needs, loads the modules put beside it, and answers requests on the
  * virtio-serial port.  Lines that begin with "khx:" on the console tell a person why
  * it could not; results never travel there.
+ * Not as the first process, on a board, it removes its own file and answers on
+ * its standard streams until they end.
  */
 #define _GNU_SOURCE
 #include "executor.h"
@@ -127,20 +129,20 @@ static int transfer(int fd, uint8_t *bytes, size_t n, int out)
 	return 0;
 }
 
-static int serve_one(int fd)
+static int serve_one(int in, int out)
 {
 	uint32_t length, answered;
 	uint8_t *request, *answer, *frame;
 	size_t n;
 
-	if (transfer(fd, (uint8_t *)&length, sizeof(length), 0))
+	if (transfer(in, (uint8_t *)&length, sizeof(length), 0))
 		return -1;
 	if (length > KHX_MAX_REQUEST) {
 		errno = EMSGSIZE;
 		return -1;
 	}
 	request = malloc(length ? length : 1);
-	if (!request || transfer(fd, request, length, 0) || executor_run(request, length, &answer, &n))
+	if (!request || transfer(in, request, length, 0) || executor_run(request, length, &answer, &n))
 		return -1;
 	free(request);
 	/* One write: each costs an exit of the virtual machine. */
@@ -151,13 +153,22 @@ static int serve_one(int fd)
 	memcpy(frame, &answered, sizeof(answered));
 	memcpy(frame + sizeof(answered), answer, n);
 	executor_free(answer);
-	if (transfer(fd, frame, sizeof(answered) + n, 1))
+	if (transfer(out, frame, sizeof(answered) + n, 1))
 		return -1;
 	free(frame);
 	return 0;
 }
 
-int main(void)
+/* Whatever ends the connection later, nothing stays behind: the kernel keeps the file while it runs. */
+static int serve_standard_streams(const char *own_file)
+{
+	unlink(own_file);
+	while (!serve_one(STDIN_FILENO, STDOUT_FILENO))
+		;
+	return 0;
+}
+
+static void serve_port(void)
 {
 	int fd;
 
@@ -171,7 +182,15 @@ int main(void)
 		die("no virtio-serial port");
 	printf("khx: serving\n");
 	fflush(stdout);
-	while (!serve_one(fd))
+	while (!serve_one(fd, fd))
 		;
 	die("the wire ended");
+}
+
+int main(int argc, char **argv)
+{
+	if (getpid() != 1)
+		return argc == 2 ? serve_standard_streams(argv[1]) : 2;
+	serve_port();
+	return 1;
 }
