@@ -58,6 +58,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE; repeatable",
     )
     group.addoption(
+        "--board",
+        action="append",
+        default=[],
+        metavar="USER@HOST",
+        help="the kernel that runs on an arm64 board, reached by ssh as it is set up here; repeatable",
+    )
+    group.addoption(
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
     )
     group.addoption(
@@ -136,6 +143,7 @@ def _labels(config: pytest.Config) -> tuple[str, ...]:
     option = config.getoption
     return choose.labels(
         option("--kernel"),
+        option("--board"),
         dialect=option("--dialect-host") or OWN_DIALECT,
         faults=option("--plant"),
         settings=settings(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-_WITH_PATH = ("--kernel", "--reports")
+_WITH_PATH = ("--kernel", "--board", "--reports")
 
 
 def joined(arguments: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from helpers import build
 from helpers.errors import HarnessError, UsageError
 from helpers.progress import Progress
 from helpers.subjects.base import Subject
+from helpers.subjects.board import PREFIX, Board
 from helpers.subjects.kernels import resolve_kernel
 from helpers.subjects.local import Local, local_kvm_possible
 from helpers.subjects.planted import NO_FAULT, OWN_DIALECT, Planted, module_for
@@ -22,23 +23,26 @@ from helpers.subjects.remote import Remote
 from helpers.subjects.setting import PLAIN, Setting, setting_of
 
 DEFAULT_KERNEL = "debian:stable"
+LOCAL = "local"
 CACHE = "kvm-hvc-conformance"
 
 
 def labels(
     kernels: Sequence[str],
+    boards: Sequence[str] = (),
     *,
     dialect: str = OWN_DIALECT,
     faults: Sequence[str] = (),
     settings: Sequence[Setting] = (PLAIN,),
 ) -> tuple[str, ...]:
-    """The subjects that are meant: the kernels asked for, else this machine's KVM, else Debian stable's kernel.
+    """The subjects that are meant: kernels and boards asked for, else this machine's KVM, else Debian stable's kernel.
 
     Each once for every setting, and once for every fault that is to be planted; where something is set or planted,
     never this machine's KVM unasked.
     """
     own = local_kvm_possible() and dialect == OWN_DIALECT and not faults and tuple(settings) == (PLAIN,)
-    chosen = tuple(dict.fromkeys(kernels)) or (("local",) if own else (DEFAULT_KERNEL,))
+    asked = (*kernels, *(PREFIX + board for board in boards))
+    chosen = tuple(dict.fromkeys(asked)) or ((LOCAL,) if own else (DEFAULT_KERNEL,))
     return tuple(
         Wanted(kernel, dialect, fault, setting).label
         for kernel in chosen
@@ -137,14 +141,8 @@ def subject(label: str, means: Means, warm: dict[str, Subject] | None = None) ->
 
 
 def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
-    if asked.kernel == "local":
-        if asked.setting != PLAIN:
-            what = "The KVM of this machine is taken as it is"
-            raise UsageError(what, cure="Choose a kernel to boot in QEMU, such as --kernel=debian:stable")
-        if planted:
-            what = "Nothing is ever planted in the kernel of this machine"
-            raise UsageError(what, cure="Choose a kernel to boot in QEMU, such as --kernel=debian:stable")
-        return Local(build.native_path())
+    if asked.kernel == LOCAL or asked.kernel.startswith(PREFIX):
+        return _running(asked, planted, means)
     qemu_path()
     say = means.progress.line
     cache = cache_directory()
@@ -156,3 +154,20 @@ def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
         kernel = replace(kernel, modules=(*kernel.modules, module))
     machine = Qemu(kernel, build.INIT, setting=asked.setting, start_seconds=means.boot_seconds)
     return Remote(machine, means.progress.waiting)
+
+
+def _running(asked: Wanted, planted: bool, means: Means) -> Subject:
+    """A kernel that runs already, here or on a board."""
+    destination = asked.kernel.removeprefix(PREFIX) if asked.kernel != LOCAL else ""
+    where = destination or "this machine"
+    cure = "Choose a kernel to boot in QEMU, such as --kernel=debian:stable"
+    if asked.setting != PLAIN:
+        raise UsageError(f"The KVM of {where} is taken as it is", cure=cure)
+    if planted:
+        raise UsageError(f"Nothing is ever planted in the kernel of {where}", cure=cure)
+    if asked.kernel == LOCAL:
+        return Local(build.native_path())
+    if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
+        raise UsageError(f"{destination!r} is no board", cure="Give --board=USER@HOST, or a name of ~/.ssh/config")
+    waiting = means.progress.waiting
+    return Remote(Board(destination, build.INIT, waiting, start_seconds=means.boot_seconds), waiting)

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An arm64 board reached by ssh: the static executor is copied there, spoken to, and removes its own file.
+
+The board needs a shell and access to /dev/kvm; no Python, no package, no listening port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.errors import HarnessError
+from helpers.subjects import ssh
+from helpers.subjects.remote import End, Waiting
+from helpers.subjects.stream import Stream
+
+PREFIX = "board:"
+_STATE = "read b </proc/sys/kernel/random/boot_id; read t </proc/sys/kernel/tainted; "
+_COPY = (
+    'm=$(uname -m); [ "$m" = aarch64 ] || {{ echo machine "$m"; exit; }}; '
+    "[ -e /dev/kvm ] || {{ echo no-kvm; exit; }}; "
+    "[ -r /dev/kvm ] && [ -w /dev/kvm ] || {{ echo denied; exit; }}; "
+    'umask 077; for d in "$HOME" /tmp; do f=$d/{name}; (: >"$f") 2>/dev/null && break; f=; done; '
+    '[ "$f" ] || {{ echo unwritable "$HOME"; exit; }}; '
+    '{{ cat >"$f" && chmod 700 "$f"; }} || {{ rm -f "$f"; echo no-room "$d"; exit; }}; '
+    + _STATE
+    + 'echo ready "$b" "$t" "$f"'
+)
+"""Its last word says how it ended; where the home cannot be written, /tmp will do."""
+_SERVE = "{file} {file}; s=$?; rm -f {file}; exit $s"
+_BACK_SHARE = 0.75
+"""Of the time for a start, for a board that was there to come back."""
+_PAUSE = 2.0
+_DIED = 1 << 7
+"""TAINT_DIE (Documentation/admin-guide/tainted-kernels.rst)."""
+_CANNOT_EXECUTE = (126, 127)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What tells one run of a kernel from the next, and whether it oopsed."""
+
+    boot: str
+    taint: int
+
+
+class Board:
+    """One board: a machine in the sense of remote.Machine."""
+
+    def __init__(self, destination: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:
+        self.label = f"{PREFIX}{destination}"
+        self.start_seconds = self.stall_seconds = start_seconds
+        self._destination, self._executor, self._waiting = destination, executor, waiting
+        self._name = f".khx-{secrets.token_hex(8)}"
+        self._state: _State | None = None
+        self._file = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: int | None = None
+
+    # --- life ---------------------------------------------------------------
+
+    def launch(self) -> Stream:
+        """Copies the executor and runs it. Raises HarnessError for a board that cannot be used."""
+        self._install()
+        self._errors = os.memfd_create("ssh's messages")
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            script = _SERVE.format(file=shlex.quote(self._file))
+            self._process = ssh.start(self._destination, script, theirs.fileno(), self._errors)
+            fd = ours.detach()
+        return Stream(fd, fd)
+
+    def _install(self) -> None:
+        """Waits for a board that was there before: it may be booting."""
+        try:
+            executor = self._executor.read_bytes()
+        except OSError:
+            why = f"{self._executor} is missing"
+            raise HarnessError("The executor is not built", why=why, cure="Run make setup") from None
+        until = time.monotonic() + self.start_seconds * _BACK_SHARE if self._state else 0.0
+        try:
+            reply = self._persistent(_COPY.format(name=self._name), until, executor)
+        except (ssh.Interrupted, ssh.Talkative):
+            self._remove()
+            raise
+        word, _, rest = (reply.text.splitlines() or [""])[-1].partition(" ")
+        if word != "ready":
+            raise self._unusable(word, rest, ssh.last_line(reply.errors))
+        boot, taint, self._file = rest.split(" ", 2)
+        self._state = _State(boot, int(taint))
+
+    def _persistent(self, script: str, until: float, stdin: bytes = b"") -> ssh.Reply:
+        """Asks again while the board cannot be reached. Raises Unreachable past ``until``, HarnessError."""
+        try:
+            return ssh.ask(self._destination, script, stdin)
+        except ssh.Unreachable:
+            if time.monotonic() > until:
+                raise
+        with self._waiting(f"waiting for {self.label} to come back"):
+            while True:
+                time.sleep(_PAUSE)
+                with contextlib.suppress(ssh.Unreachable):
+                    return ssh.ask(self._destination, script, stdin)
+                if time.monotonic() > until:
+                    raise ssh.Unreachable(
+                        f"{self.label} did not come back within {self.start_seconds * _BACK_SHARE:.0f} s",
+                        cure="See that it is on; a board with panic=10 on its command line reboots by itself",
+                    )
+
+    def _remove(self) -> None:
+        """An executor that was copied and never ran has not removed itself."""
+        with contextlib.suppress(HarnessError):
+            ssh.ask(self._destination, f'rm -f "$HOME"/{self._name} /tmp/{self._name}')
+
+    def _unusable(self, word: str, rest: str, said: str) -> HarnessError:
+        known = {
+            "machine": ("is no arm64 machine", f"it calls itself {rest}", "Name a board with a 64-bit Arm kernel"),
+            "no-kvm": ("has no /dev/kvm", "its kernel has no KVM, or was not started at EL2",
+                       "See what its kernel says: dmesg | grep -i kvm"),
+            "denied": ("does not let this user open /dev/kvm", "permission denied",
+                       "There, add the user to the group that owns it: usermod -aG kvm USER"),
+            "unwritable": ("has no place for the executor", f"neither {rest} nor /tmp can be written by this user",
+                           "Make one of them writable"),
+            "no-room": ("has no room for the executor", said, f"Free 1 MB in {rest} there"),
+        }  # fmt: skip
+        other = ("did not take the executor", said or "its shell ended early", "See whether ssh works by hand")
+        what, why, cure = known.get(word, other)
+        return HarnessError(f"{self.label} {what}", why=why, cure=cure)
+
+    def close(self) -> None:
+        """Ends the connection, and with it the executor."""
+        if self._process is not None:
+            ssh.end(self._process)
+            self._process = None
+        if self._errors is not None:
+            os.close(self._errors)
+            self._errors = None
+
+    # --- what became of it --------------------------------------------------
+
+    def console_size(self) -> int:
+        """A board's console is not read."""
+        return 0
+
+    def console(self, since: int = 0) -> str:
+        """Says so."""
+        return "(a board's console is not read: look at its serial line, or at pstore after it has rebooted)"
+
+    def start_failure(self, reason: str | None) -> HarnessError:
+        """Why the executor did not answer though it was copied."""
+        status, said = self._status(wait=2), self._said()
+        self._remove()
+        if status in _CANNOT_EXECUTE:
+            cure = f"{self._file} must not be on a file system that is mounted noexec"
+            return HarnessError(f"{self.label} cannot execute the executor", why=ssh.last_line(said), cure=cure)
+        if reason is None and status == 255:
+            return ssh.failure(self._destination, said)
+        why = reason or f"it ended with status {status}"
+        return HarnessError(f"The executor on {self.label} did not answer", why=why, cure="Run again")
+
+    def end(self, answered_nothing_for: float | None) -> End:
+        """Reached again, the board tells whether it is still the same run of its kernel.
+
+        A connection that ended says nothing about the kernel; a boot id that has changed does.
+        """
+        silent = "" if answered_nothing_for is None else f"it did not answer for {answered_nothing_for:.0f} s"
+        status = self._status(wait=0 if silent else 2)
+        before = self._state
+        try:
+            after = self._look()
+        except HarnessError as error:
+            how = silent or "the connection dropped"
+            return End(f"{how}, and then: {error.what}", False, error.cure or "Run again")
+        if before is None or after.boot != before.boot:
+            return End("the board rebooted", True)
+        if after.taint & ~before.taint & _DIED:
+            return End("its kernel oopsed, as its taint says", True)
+        if silent and status is None:
+            return End(f"{silent}, while the board answered to ssh", True)
+        if status == 255 or status is None or status < 0:
+            said = ssh.last_line(self._said()) or (f"ssh ended with status {status}" if status else "ssh said nothing")
+            return End(f"the connection dropped: {said}", False, "Check the network and run again")
+        if status > 128:
+            how = f"the executor was killed by signal {status - 128}"
+            return End(how, False, "See there if memory ran out (dmesg), and run again")
+        return End(f"the executor ended with status {status}", False)
+
+    def _look(self) -> _State:
+        until = time.monotonic() + self.start_seconds * _BACK_SHARE
+        text = self._persistent(f'{_STATE} echo "$b" "$t"', until).text.split()
+        if len(text) != 2 or not text[1].isdigit():
+            raise HarnessError(f"{self.label} does not tell its boot id")
+        return _State(text[0], int(text[1]))
+
+    def _status(self, wait: float) -> int | None:
+        if self._process is None:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(wait)
+        return self._process.returncode
+
+    def _said(self) -> str:
+        if self._errors is None:
+            return ""
+        # Not seek(): ssh writes where this descriptor points to.
+        return os.pread(self._errors, 4000, 0).decode("utf-8", "replace")
+
+    def describe(self) -> dict[str, str]:
+        """Where it runs."""
+        return {"home": f"{self._destination}, a board over ssh", "executor": "copied, and removed"}
