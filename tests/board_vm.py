@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A board for the tests: an arm64 VM with Debian's kernel, busybox and dropbear, reached through a forwarded port.
+
+Only this board has a network, QEMU's own, and only from this machine to its sshd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers.subjects.apt import Apt, choose_mirror
+from helpers.subjects.initramfs import Entry, archive
+from helpers.subjects.kernels import Kernel
+from helpers.subjects.qemu import CPU, qemu_path
+
+USERS = {"root": 0, "member": 1000, "stranger": 1001, "crowded": 1002, "homeless": 1003}
+"""One in group kvm, one who is not, one whose home is full, and one whose home cannot be written."""
+_NETWORK = ("failover", "net_failover", "virtio_net")
+_INIT = """#!/usr/bin/busybox sh
+/usr/bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp /var/run
+/usr/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin:/usr/sbin
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts
+mount -t devpts pts /dev/pts
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs tmp /tmp
+mount -t tmpfs -o size=64k full /home/crowded
+chmod 1777 /tmp
+chmod 666 /dev/null
+for module in {modules}; do insmod /modules/$module.ko; done
+for user in {users}; do
+    home=$(grep "^$user:" /etc/passwd | cut -d: -f6)
+    mkdir -p $home/.ssh
+    cp /authorized_keys $home/.ssh/
+    chmod 755 $home
+    chown -R $user $home
+done
+chown root /home/homeless
+chown root:kvm /dev/kvm
+chmod 660 /dev/kvm
+echo 0 >/proc/sys/kernel/dmesg_restrict
+ip link set lo up
+ip addr add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+dropbearconvert openssh dropbear /hostkey.openssh /hostkey
+exec dropbear -F -E -r /hostkey
+"""
+
+
+def userland(kernel: Kernel, root: Path) -> None:
+    """Fills ROOT from packages of Debian stable: busybox, dropbear with its libraries, the network's modules."""
+    with tempfile.TemporaryDirectory(dir=root.parent) as name:
+        work = Path(name)
+        apt = Apt(work / "apt", "stable", choose_mirror(None))
+        apt.prepare()
+        apt.update()
+        package, version = kernel.origin.split()
+        wanted = apt.needed(["dropbear-bin:arm64", "busybox-static:arm64"])
+        made = work / "root"
+        (work / "kernel").mkdir()
+        for file in apt.download(wanted, work):
+            subprocess.run(["dpkg-deb", "-x", file, made], check=True)
+        for file in apt.download({package: version}, work / "kernel"):
+            subprocess.run(["dpkg-deb", "-x", file, work / "kernel"], check=True)
+        (made / "modules").mkdir()
+        for module in _NETWORK:
+            (packed,) = (work / "kernel").rglob(f"{module}.ko.xz")
+            (made / "modules" / f"{module}.ko").write_bytes(lzma.decompress(packed.read_bytes()))
+        for unused in ("usr/share", "usr/lib/aarch64-linux-gnu/gconv"):
+            shutil.rmtree(made / unused, ignore_errors=True)
+        # Another session may have made it meanwhile.
+        with contextlib.suppress(OSError):
+            made.rename(root)
+
+
+def _entries(root: Path, work: Path) -> Iterator[Entry]:
+    for path in sorted(root.rglob("*")):
+        name, mode = str(path.relative_to(root)), path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            yield Entry(name, mode, str(path.readlink()).encode())
+        else:
+            yield Entry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
+    for link in ("lib", "lib64"):
+        if not (root / link).exists():
+            yield Entry(link, stat.S_IFLNK | 0o777, b"usr/lib")
+    for folder in ("dev", "home", *(f"home/{user}" for user in USERS)):
+        yield Entry(folder, stat.S_IFDIR | 0o755)
+    yield Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    homes = {user: "/root" if user == "root" else f"/home/{user}" for user in USERS}
+    passwd = "".join(f"{user}:x:{uid}:{uid}::{homes[user]}:/bin/sh\n" for user, uid in USERS.items())
+    group = "".join(f"{user}:x:{uid}:\n" for user, uid in USERS.items()) + "kvm:x:50:member,crowded,homeless\n"
+    init = _INIT.format(modules=" ".join(_NETWORK), users=" ".join(USERS))
+    texts = {"etc/passwd": passwd, "etc/group": group, "init": init}
+    keys = {"authorized_keys": (work / "key.pub").read_text(), "hostkey.openssh": (work / "host").read_text()}
+    for name, text in {**texts, **keys}.items():
+        yield Entry(name, stat.S_IFREG | (0o600 if name in keys else 0o755), text.encode())
+
+
+class BoardVm:
+    """The board, and an ssh that knows its key and its port under the name "board"."""
+
+    def __init__(self, kernel: Kernel, root: Path, work: Path) -> None:
+        self._work = work
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        for name in ("key", "host"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
+        (work / "known").write_text(f"board {(work / 'host.pub').read_text()}")
+        (work / "initrd").write_bytes(archive(list(_entries(root, work))))
+        self._process = subprocess.Popen(
+            [
+                qemu_path(), "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-m", "768",
+                "-accel", "tcg,tb-size=256", "-nodefaults", "-no-user-config", "-display", "none",
+                "-serial", f"file:{work / 'console'}",
+                "-kernel", str(kernel.image), "-initrd", str(work / "initrd"),
+                "-append", "console=ttyAMA0 loglevel=4 panic=1",
+                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self._port}-:22",
+                "-device", "virtio-net-pci,netdev=net,romfile=",
+            ],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def ssh(self, folder: Path, *, known: bool = True, key: bool = True) -> None:
+        """Puts a program ssh into FOLDER that reaches the board as the person's own would."""
+        folder.mkdir(exist_ok=True)
+        (folder / "config").write_text(
+            f"Host board\n HostName 127.0.0.1\n Port {self._port}\n IdentitiesOnly yes\n"
+            f" IdentityFile {self._work / 'key' if key else folder / 'none'}\n"
+            f" UserKnownHostsFile {self._work / 'known' if known else folder / 'none'}\n HostKeyAlias board\n"
+        )
+        program = folder / "ssh"
+        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh", path="/usr/bin:/bin")} -F {folder}/config "$@"\n')
+        program.chmod(0o755)
+
+    def wait(self) -> None:
+        """Until sshd answers; ``ssh`` comes first."""
+        until = time.monotonic() + 240
+        while time.monotonic() < until and self._process.poll() is None:
+            command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "root@board", "true"]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return
+            time.sleep(1)
+        raise AssertionError(self.console())
+
+    def console(self) -> str:
+        return (self._work / "console").read_text("utf-8", "replace")[-3000:]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()

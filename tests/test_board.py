@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boards: a stand-in for ssh that provokes every failure, and one real board with a real sshd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import build
+from helpers.errors import HarnessError, UsageError
+from helpers.executor.native import SOURCES
+from helpers.executor.program import Program
+from helpers.progress import Progress
+from helpers.results.log import read_log
+from helpers.subjects import choose
+from helpers.subjects.base import KernelDied
+from helpers.subjects.board import Board
+from helpers.subjects.kernels import resolve_kernel
+from helpers.subjects.remote import Remote
+from tests.board_vm import BoardVm, userland
+
+ROOT = Path(__file__).resolve().parent.parent
+GETPID = {"x86_64": 39, "aarch64": 172}[os.uname().machine]
+
+FAKE = """#!/bin/sh
+# In the place of ssh: its "board" is a folder of this machine.
+cd {folder}
+for command; do :; done
+. ./behaviour
+command=$(printf %s "$command" | sed "s| /tmp; do| {folder}/tmp; do|
+s| /tmp/[.]khx| {folder}/tmp/.khx|; s|/dev/kvm|{folder}/kvm|g
+s|/proc/sys/kernel/random/boot_id|{folder}/boot_id|; s|/proc/sys/kernel/tainted|{folder}/tainted|")
+export HOME=${{home-{folder}/home}} PATH={folder}/bin:$PATH
+sh -c "$command"
+status=$?
+[ ! -e dropped ] || {{ echo Connection to board closed by remote host. >&2; exit 255; }}
+exit $status
+"""
+
+
+class FakeBoard:
+    """What a test changes on it: files in ``folder``, and ``does`` with lines of shell before each command."""
+
+    def __init__(self, folder: Path, executor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self._executor = folder, executor
+        for name in ("home", "tmp", "bin", "path"):
+            (folder / name).mkdir()
+        for name, text in {"kvm": "", "boot_id": "one\n", "tainted": "4096\n", "behaviour": ""}.items():
+            (folder / name).write_text(text)
+        self.program("bin/uname", "echo aarch64")
+        (folder / "path/ssh").write_text(FAKE.format(folder=folder))
+        (folder / "path/ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder / "path"), prepend=":")
+
+    def program(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.folder / name).chmod(0o755)
+
+    def does(self, text: str) -> None:
+        (self.folder / "behaviour").write_text(text)
+
+    def subject(self, start_seconds: float = 30) -> Remote:
+        waiting = Progress().waiting
+        return Remote(Board("root@board", self._executor, waiting, start_seconds=start_seconds), waiting)
+
+    def left_behind(self) -> list[Path]:
+        return [*(self.folder / "home").iterdir(), *(self.folder / "tmp").iterdir()]
+
+
+@pytest.fixture(scope="session")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The executor that goes to a board, for this machine."""
+    path = tmp_path_factory.mktemp("executor") / "khx"
+    sources = [*map(str, SOURCES), str(build.EXECUTOR / "init.c")]
+    subprocess.run(["gcc", "-O1", "-pthread", "-o", str(path), *sources], check=True)
+    return path
+
+
+@pytest.fixture
+def board(tmp_path: Path, executor: Path, monkeypatch: pytest.MonkeyPatch) -> FakeBoard:
+    return FakeBoard(tmp_path, executor, monkeypatch)
+
+
+@pytest.fixture
+def subject(board: FakeBoard) -> Iterator[Remote]:
+    made = board.subject()
+    yield made
+    made.close()
+
+
+def executor_pid(subject: Remote) -> int:
+    program = Program()
+    pid = program.syscall(GETPID)
+    return subject.run(program)[pid].ret
+
+
+def test_the_executor_answers_and_leaves_nothing_behind(board: FakeBoard, subject: Remote) -> None:
+    pid = executor_pid(subject)
+    assert Path(f"/proc/{pid}").exists() and board.left_behind() == []
+    assert executor_pid(subject) == pid
+    subject.close()
+    assert not Path(f"/proc/{pid}").exists() and board.left_behind() == []
+
+
+def test_a_home_that_cannot_be_written_is_passed_over(board: FakeBoard, subject: Remote) -> None:
+    board.does("home=/proc/nowhere")
+    assert executor_pid(subject) and board.left_behind() == []
+
+
+DENIED = "root@board: Permission denied (publickey,password)."
+REFUSED = "ssh: connect to host board port 22: Connection refused"
+CHANGED = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."
+UNUSABLE = {
+    "missing key": (f"echo '{DENIED}' >&2; exit 255", "none of this machine's keys.*ssh-copy-id root@board"),
+    "unknown host key": ("echo Host key verification failed. >&2; exit 255", "host key is not known.*fingerprint"),
+    "changed host key": (f"echo '{CHANGED}' >&2; exit 255", "not the one known of it.*ssh-keygen -R"),
+    "unknown name": ("echo ssh: Could not resolve hostname board: >&2; exit 255", "name is not known.*Check the name"),
+    "off": (f"echo '{REFUSED}' >&2; exit 255", "Connection refused. See that the board is on"),
+    "dropped before the executor ran": (
+        f"case $command in *ready*|*HOME*) ;; *) echo '{REFUSED}' >&2; exit 255;; esac", "Connection refused",
+    ),
+    "no login": ("echo This account is not available.; exit 1", "This account is not available.*by hand"),
+    "talkative shell": ("echo Welcome!", "prints before it runs a command: 'Welcome!.*bashrc"),
+    "other machine": ("printf '#!/bin/sh\\necho riscv64' >bin/uname", "is no arm64 machine: it calls itself riscv64"),
+    "no KVM": ("rm kvm", "has no /dev/kvm.*dmesg"),
+    "no home": ("home=/proc/nowhere; rm -rf tmp", "neither /proc/nowhere nor /tmp can be written"),
+    "full disk": (
+        "printf '#!/bin/sh\\necho cat: No space left on device >&2\\nexit 1' >bin/cat; chmod 755 bin/cat",
+        "no room for the executor: cat: No space left on device. Free 1 MB in .*/home there",
+    ),
+    "noexec": (
+        "printf '#!/bin/sh\\n/usr/bin/chmod 600 $2' >bin/chmod; /usr/bin/chmod 755 bin/chmod", "noexec",
+    ),
+    "dropped while copying": ("touch dropped", "dropped: Connection to board closed by remote host. Check"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", UNUSABLE)
+def test_a_board_that_cannot_be_used_says_why_and_what_to_do(how: str, board: FakeBoard, subject: Remote) -> None:
+    does, message = UNUSABLE[how]
+    board.does(does)
+    with pytest.raises(HarnessError, match=message) as caught:
+        subject.start()
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (board.folder / "tmp").exists() or board.left_behind() == []
+
+
+def test_without_ssh(subject: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HarnessError, match="no program ssh on this machine"):
+        subject.start()
+
+
+LOST = {
+    "connection dropped": "the connection dropped: Connection to board closed",
+    "executor killed": "the executor was killed by signal 9",
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_what_is_not_the_kernels_doing_is_no_finding(how: str, board: FakeBoard, subject: Remote) -> None:
+    pid = executor_pid(subject)
+    if how == "connection dropped":
+        # The next command gets through again.
+        board.does("rm -f dropped")
+        (board.folder / "dropped").touch()
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(HarnessError, match=LOST[how]):
+        executor_pid(subject)
+    assert executor_pid(subject) != pid and subject.generation == 2
+
+
+DIED = {
+    "reboot": ("boot_id", "two\n", "the board rebooted"),
+    "oops": ("tainted", "4224\n", "its kernel oopsed"),
+}
+
+
+@pytest.mark.parametrize("how", DIED)
+def test_a_kernel_that_died_is_a_finding(how: str, board: FakeBoard, subject: Remote) -> None:
+    file, text, message = DIED[how]
+    pid = executor_pid(subject)
+    (board.folder / file).write_text(text)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(KernelDied, match=message):
+        executor_pid(subject)
+    assert executor_pid(subject) != pid and subject.generation == 2
+
+
+def test_a_call_that_never_returns_is_a_finding(board: FakeBoard, subject: Remote) -> None:
+    pid = executor_pid(subject)
+    subject.begin_test(1)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(KernelDied, match="did not answer for 1 s, while the board answered to ssh"):
+        executor_pid(subject)
+
+
+def test_a_board_that_does_not_come_back(board: FakeBoard) -> None:
+    subject = board.subject(start_seconds=4)
+    pid = executor_pid(subject)
+    board.does(f"echo '{REFUSED}' >&2; exit 255")
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(HarnessError, match=r"connection dropped, and then: .* did not come back within 3 s.*panic=10"):
+        executor_pid(subject)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("name", ["", "-oProxyCommand=x", "a b"])
+def test_what_is_no_board_is_wrong_usage(name: str) -> None:
+    with pytest.raises(UsageError, match="is no board"):
+        choose.subject(f"board:{name}", choose.Means(None, Progress()))
+
+
+def test_nothing_is_planted_on_a_board() -> None:
+    assert choose.labels(["a"], ["root@b"], faults=["x"])[1] == "board:root@b with planted fault x"
+    with pytest.raises(UsageError, match="Nothing is ever planted"):
+        choose.subject("board:root@b with planted fault x", choose.Means(None, Progress()))
+
+
+# --- a real board ------------------------------------------------------------
+
+
+@pytest.fixture
+def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BoardVm]:
+    cache = choose.cache_directory()
+    kernel = resolve_kernel("debian:stable", cache=cache, mirror=None, progress=print)
+    root = cache / f"board-{kernel.origin.replace(' ', '_')}"
+    if not root.exists():
+        userland(kernel, root)
+    made = BoardVm(kernel, root, tmp_path)
+    try:
+        made.ssh(tmp_path / "path")
+        monkeypatch.setenv("PATH", str(tmp_path / "path"), prepend=":")
+        made.wait()
+        yield made
+    finally:
+        made.close()
+
+
+def _session(where: str, reports: Path) -> dict[str, str]:
+    """Outcomes by id of the chapters that are short."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", where, f"--reports={reports}"]
+    chosen = ["suites/capability", "suites/lock", "--test-deadline=60"]
+    done = subprocess.run([*command, *chosen], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {r.nodeid: r.outcome for r in read_log(reports / "results.jsonl").results}
+
+
+def _refusal(name: str) -> str:
+    made = Remote(Board(name, build.INIT, Progress().waiting, start_seconds=60), Progress().waiting)
+    with contextlib.closing(made), pytest.raises(HarnessError) as caught:
+        made.start()
+    return str(caught.value)
+
+
+def _panics(name: str) -> None:
+    waiting = Progress().waiting
+    with contextlib.closing(Remote(Board(name, build.INIT, waiting, start_seconds=240), waiting)) as subject:
+        program = Program()
+        program.write(program.open("/proc/sysrq-trigger", os.O_WRONLY), b"c")
+        with pytest.raises(KernelDied, match="the board rebooted"):
+            subject.run(program)
+        assert len(subject.run(Program()).results) == 0 and subject.generation == 2
+
+
+def test_a_real_board(vm: BoardVm, tmp_path: Path) -> None:
+    build.build_all()
+    over_ssh = _session("--board=member@board", tmp_path / "board")
+    assert over_ssh and over_ssh == _session("--kernel=debian:stable", tmp_path / "qemu")
+    homeless = Remote(Board("homeless@board", build.INIT, Progress().waiting, start_seconds=60), Progress().waiting)
+    with contextlib.closing(homeless):
+        homeless.start()
+    left = subprocess.check_output(["ssh", "root@board", "find / -name '.khx*' 2>/dev/null"], text=True)
+    assert left == ""
+    assert "usermod -aG kvm" in _refusal("stranger@board")
+    assert "No space left on device" in _refusal("crowded@board")
+    vm.ssh(tmp_path / "path", known=False)
+    assert "host key is not known" in _refusal("member@board")
+    vm.ssh(tmp_path / "path", key=False)
+    assert "none of this machine's keys" in _refusal("member@board")
+    vm.ssh(tmp_path / "path")
+    _panics("root@board")
