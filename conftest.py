@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from helpers.contract.probe import Probe, probe
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm
 from helpers.progress import Progress
+from helpers.results.columns import columns
+from helpers.results.gate import REQUIREMENTS, Gate, gate, read_baseline
 from helpers.results.html import prepare_html
 from helpers.results.known import excuse_known
 from helpers.results.plugin import Recorder
-from helpers.results.records import Contract, Difference, Sentence
+from helpers.results.records import Contract, Difference, Log, Sentence
 from helpers.results.repeat import pytest_runtest_protocol
 from helpers.results.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose
@@ -122,6 +125,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="rounds of the race between a write and the first KVM_RUN, for each register (default: 800)",
     )
+    group.addoption("--baseline", metavar="FILE", help="failures that are answered for (helpers/results/gate.py)")
+    group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not speak this dialect")
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
 
 
@@ -171,7 +176,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if touches_suites(config) and not only_shows(config):
         _check_subjects(config)
     prepare_html(config, folder)
-    config.pluginmanager.register(Recorder(config, folder, _labels(config), _contract()), "hvc-recorder")
+    recorder = Recorder(config, folder, _labels(config), _contract(), _judge(config))
+    config.pluginmanager.register(recorder, "hvc-recorder")
+
+
+def _judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
+    """The gate that was asked for; the baseline is read before anything is run."""
+    file, require = config.getoption("--baseline"), config.getoption("--require")
+    try:
+        baseline = read_baseline(config.invocation_params.dir / file) if file else ()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return (lambda log: gate(columns([log]), baseline, require, date.today())) if file or require else None
 
 
 def _contract() -> Contract:

@@ -18,6 +18,7 @@ import pytest
 from helpers.errors import HarnessError
 from helpers.results import html
 from helpers.results.columns import columns
+from helpers.results.gate import Gate
 from helpers.results.junit import write_junit
 from helpers.results.log import LogWriter, read_log
 from helpers.results.phases import message_of, outcome_of, result_of, subject_info
@@ -37,12 +38,18 @@ class Recorder:
     """Records a run of the suites in ``reports_dir``; silent when none of them is collected."""
 
     def __init__(
-        self, config: pytest.Config, reports_dir: Path, subjects: tuple[str, ...], contract: Contract | None = None
+        self,
+        config: pytest.Config,
+        reports_dir: Path,
+        subjects: tuple[str, ...],
+        contract: Contract | None = None,
+        judge: Callable[[Log], Gate] | None = None,
     ) -> None:
         self._config = config
         self._folder = reports_dir
         self._subjects = subjects
         self._contract = contract or Contract()
+        self._gate_of = judge
         self._dormant = only_shows(config)
         self._writer: LogWriter | None = None
         self._collected: set[str] = set()
@@ -124,7 +131,9 @@ class Recorder:
         if self._trouble is not None:
             session.exitstatus = Kind.INCONCLUSIVE.status
         elif self._verdicts:
-            session.exitstatus = exit_status(self._verdicts) or int(self._foreign_failed)
+            gated = self._gate()
+            status = gated.status if gated else exit_status(self._verdicts)
+            session.exitstatus = status or int(self._foreign_failed)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
@@ -139,6 +148,13 @@ class Recorder:
         for verdict in self._verdicts:
             terminal.ensure_newline()
             terminal.write_line(_printable(verdict.line), bold=True, **{_COLOURS[verdict.kind]: True})
+
+        gated = self._gate() if self._verdicts else None
+        for line in gated.lines if gated else ():
+            terminal.write_line(_printable(line), bold=True)
+
+    def _gate(self) -> Gate | None:
+        return self._gate_of(self._log) if self._gate_of and self._log else None
 
     # The HTML report
 

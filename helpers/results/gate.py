@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The gate: may this run pass in CI, given a baseline of deviations that somebody answers for?
+
+A baseline is TOML, one table for each deviation:
+
+    [[deviation]]
+    clause = "LOCK-2"               # or test = "suites/lock/test_lock.py::test_same_value*"
+    subject = "debian:*"
+    reason = "Our 6.6 backport lacks the fix; it is queued for the next release."
+    url = "https://example.org/bug/1"
+    until = 2027-01-31              # the last day on which it counts
+
+A clause excuses a result only where the baseline names every clause that its test checks.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import UsageError
+from helpers.results.columns import Column
+from helpers.results.records import FAILED, PASSED, Result
+from helpers.results.verdict import Kind, exit_status, one_line
+
+REQUIREMENTS = ("mainline", "rfc-v3", "any")
+_TEXTS = ("subject", "reason", "url")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a baseline: a clause or a pattern of node ids, for subjects that a pattern names."""
+
+    clause: str
+    test: str
+    subject: str
+    reason: str
+    url: str
+    until: date
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.clause or self.test} on {self.subject}"
+
+    def concerns(self, column: Column, result: Result) -> bool:
+        """Whether it names the result (by one of its clauses, perhaps)."""
+        if not fnmatchcase(column.name, self.subject):
+            return False
+        return fnmatchcase(result.nodeid, self.test) if self.test else self.clause in result.clauses
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The exit status, and why."""
+
+    status: int
+    lines: tuple[str, ...]
+
+
+def read_baseline(path: Path) -> tuple[Entry, ...]:
+    """The entries. Raises UsageError with the entry's number for anything that is not as it must be."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"The baseline {path} cannot be read", why=why, cure="Name a TOML file") from None
+    entries = values.pop("deviation", [])
+    if values or not isinstance(entries, list):
+        what = f"The baseline {path} holds {', '.join(values) or 'something else'} than deviations"
+        raise UsageError(what, cure="Write [[deviation]] tables")
+    return tuple(_entry(each, f"{path}, deviation {number}") for number, each in enumerate(entries, 1))
+
+
+def _entry(values: Any, where: str) -> Entry:
+    wrong = _what_is_wrong(values) if isinstance(values, dict) else "it is no table"
+    if wrong:
+        raise UsageError(f"{where} is no entry of a baseline", why=wrong)
+    return Entry(**{"clause": "", "test": "", **values})
+
+
+def _what_is_wrong(values: dict[str, Any]) -> str:
+    named = [each for each in ("clause", "test") if values.get(each)]
+    empty = [each for each in _TEXTS if not isinstance(values.get(each), str) or not values[each].strip()]
+    unknown = set(values) - {"clause", "test", "until", *_TEXTS}
+    if unknown:
+        return f"it has unknown keys: {', '.join(sorted(unknown))}"
+    if len(named) != 1 or not isinstance(values[named[0]], str):
+        return "it must name either a clause or a test"
+    if empty:
+        return f"it has no {', no '.join(empty)}"
+    if not isinstance(values.get("until"), date) or isinstance(values["until"], datetime):
+        return "until is no date, such as 2027-01-31"
+    return ""
+
+
+def gate(columns: tuple[Column, ...], baseline: tuple[Entry, ...], require: str | None, today: date) -> Gate:
+    """What gates. The verdicts stay what they are; a kernel that lacks what is required has failed."""
+    stale, wanting = tuple(_stale(columns, baseline, today)), tuple(_wanting(columns, require))
+    statuses = [*(3 for _ in stale), *(1 for _ in wanting)]
+    lines = [f"GATE: {text}" for text in (*stale, *wanting)]
+    valid = tuple(each for each in baseline if each.until >= today)
+    for column in columns:
+        status, text = _judged(column, valid)
+        statuses.append(status)
+        lines.append(f"GATE: {column.name}: {text}")
+    status = next((each for each in (1, 3, 5) if each in statuses), 0 if columns else 3)
+    word = "passed" if status == 0 else f"closed with status {status}"
+    return Gate(status, (*map(one_line, lines), f"GATE {word}"))
+
+
+def _judged(column: Column, baseline: tuple[Entry, ...]) -> tuple[int, str]:
+    verdict = column.verdict
+    failed = [result for result in column.results if result.outcome == FAILED]
+    left = [result for result in failed if not _excused(column, result, baseline)]
+    if verdict.kind is not Kind.NON_CONFORMANT:
+        return exit_status([verdict]), verdict.word
+    if left:
+        return 1, f"{len(left)} of {len(failed)} failures are not in the baseline, first {left[0].nodeid}"
+    if verdict.reasons:
+        return 3, f"every failure is in the baseline, but {'; '.join(verdict.reasons)}"
+    if not any(result.outcome == PASSED for result in column.results):
+        return 3, "the baseline covers everything, and no test passed"
+    return 0, f"{len(failed)} failures, each in the baseline"
+
+
+def _excused(column: Column, result: Result, baseline: tuple[Entry, ...]) -> bool:
+    concerned = [each for each in baseline if each.concerns(column, result)]
+    named = {each.clause for each in concerned if each.clause}
+    return any(each.test for each in concerned) or bool(result.clauses and set(result.clauses) <= named)
+
+
+def _stale(columns: tuple[Column, ...], baseline: tuple[Entry, ...], today: date) -> Iterator[str]:
+    """Entries that have expired or that nothing needs: a baseline must shrink."""
+    for entry in baseline:
+        if entry.until < today:
+            yield f"the baseline's entry for {entry.name} expired on {entry.until}: {entry.reason} {entry.url}"
+            continue
+        met = [r for column in columns for r in column.results if entry.concerns(column, r)]
+        if any(result.outcome == FAILED for result in met):
+            continue
+        if met or all(column.verdict.selection is None for column in columns):
+            yield f"the baseline's entry for {entry.name} is not needed: nothing that it names fails; take it out"
+
+
+def _wanting(columns: Iterable[Column], require: str | None) -> Iterator[str]:
+    for column in columns:
+        dialect = column.verdict.info.dialect
+        # The way between two kernels speaks nothing; each of them is a subject of its own.
+        if require and not column.name.startswith("migration ") and not _speaks(dialect, require):
+            yield f"{column.name} speaks {dialect or 'an unknown dialect'}, and {require} is required"
+
+
+def _speaks(dialect: str, require: str) -> bool:
+    return dialect == require if require != "any" else dialect in REQUIREMENTS

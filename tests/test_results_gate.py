@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The gate: what a baseline excuses, that it must shrink, and every way in which it could be falsely green."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import UsageError
+from helpers.results.columns import columns
+from helpers.results.gate import Entry, Gate, gate, read_baseline
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    VERSION,
+    Case,
+    Log,
+    Result,
+    Session,
+    SubjectInfo,
+)
+from tests.throwaway import BAD, GOOD, Project, project
+
+__all__ = ["project"]
+pytest_plugins = ["pytester"]
+
+TODAY = date(2026, 11, 24)
+SUBJECT = "debian:stable"
+LOCK = Entry("LOCK-1", "", "debian:*", "backport is queued", "https://example.org/1", date(2026, 12, 31))
+BY_TEST = replace(LOCK, clause="", test="suites/a.py::bad*")
+ENTRY = """[[deviation]]
+clause = "LOCK-1"
+subject = "debian:*"
+reason = "backport is queued"
+url = "https://example.org/1"
+until = 2026-12-31
+"""
+
+
+def result(outcome: str, name: str = "bad", *clauses: str) -> Result:
+    return Result(f"suites/a.py::{name}", SUBJECT, outcome, clauses or ("LOCK-1",), message="why")
+
+
+FINE, BROKEN = result(PASSED, "good", "CAP-1"), result(FAILED)
+
+
+def a_log(*results: Result, dialect: str = "mainline", **changes: object) -> Log:
+    cases = tuple(Case(each.nodeid, SUBJECT) for each in results)
+    session = Session(VERSION, (), (SUBJECT,), 0.0)
+    log = Log(session, cases, cases, results, (SubjectInfo(SUBJECT, dialect),), None, 0)
+    return replace(log, **changes)  # type: ignore[arg-type]
+
+
+def judged(log: Log, *baseline: Entry, require: str | None = None) -> Gate:
+    return gate(columns([log]), baseline, require, TODAY)
+
+
+@pytest.mark.parametrize("entry", [LOCK, BY_TEST], ids=["clause", "test"])
+def test_a_failure_in_the_baseline_passes(entry: Entry) -> None:
+    found = judged(a_log(FINE, BROKEN), entry)
+    assert found == Gate(0, ("GATE: debian:stable: 1 failures, each in the baseline", "GATE passed"))
+
+
+def test_without_one_the_verdict_stands() -> None:
+    assert judged(a_log(FINE, BROKEN)).status == 1
+    assert judged(a_log(FINE)).status == 0
+    assert judged(a_log(FINE, dialect="none")).status == 5
+
+
+@pytest.mark.parametrize(
+    ("log", "status"),
+    [
+        (a_log(FINE, BROKEN, result(FAILED, "other", "LOCK-2")), 1),
+        (a_log(FINE, result(FAILED, "bad", "LOCK-1", "LOCK-2")), 1),
+        (a_log(FINE, result(FAILED, "bad", "QUIET-1"), BROKEN), 1),
+        (a_log(BROKEN), 3),
+        (a_log(BROKEN, result(NOT_APPLICABLE, "na")), 3),
+        (a_log(FINE, BROKEN, result(ERROR, "e", "CAP-1")), 3),
+        (a_log(FINE, BROKEN, truncated=True), 3),
+        (a_log(FINE, BROKEN, status=None), 3),
+        (a_log(FINE, BROKEN, status=2), 3),
+        (a_log(FINE, BROKEN, collected=(Case("suites/a.py::lost", SUBJECT),)), 3),
+        (a_log(FINE, BROKEN, started=(Case("suites/a.py::killer", SUBJECT),)), 3),
+        (a_log(result(NOT_APPLICABLE, "na")), 3),
+        (a_log(), 3),
+    ],
+    ids=["another failure", "another clause too", "a kernel that warned", "covers everything", "all skipped", "error",
+         "truncated", "no end", "interrupted", "missing", "in flight", "nothing applies", "empty"],
+)  # fmt: skip
+def test_never_falsely_green(log: Log, status: int) -> None:
+    assert judged(log, LOCK).status == status
+
+
+def test_a_subject_that_never_started() -> None:
+    log = a_log(FINE, BROKEN)
+    both = replace(log, session=replace(log.session, subjects=(SUBJECT, "board:a")))
+    assert judged(both, LOCK).status == 3
+
+
+def test_no_subject_at_all_is_inconclusive() -> None:
+    assert gate((), (), None, TODAY).status == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        (replace(LOCK, until=date(2026, 11, 23)), "expired on 2026-11-23"),
+        (replace(LOCK, clause="CAP-1"), "is not needed"),
+        (replace(LOCK, clause="LOCK-9"), "is not needed"),
+        (replace(LOCK, subject="Image*"), "is not needed"),
+    ],
+    ids=["expired", "passes", "nothing of that name", "another subject"],
+)
+def test_an_entry_that_must_go(entry: Entry, word: str) -> None:
+    found = judged(a_log(FINE), entry)
+    assert found.status == 3 and word in found.lines[0] and found.lines[-1] == "GATE closed with status 3"
+
+
+def test_the_last_day_counts() -> None:
+    assert judged(a_log(FINE, BROKEN), replace(LOCK, until=TODAY)).status == 0
+
+
+def test_a_selection_does_not_judge_what_it_left_out() -> None:
+    assert judged(a_log(FINE, selection="-k good"), LOCK).status == 0
+    assert judged(a_log(FINE, result(PASSED), selection="-k good"), LOCK).status == 3
+
+
+@pytest.mark.parametrize(
+    ("dialect", "require", "status"),
+    [("mainline", "mainline", 0), ("mainline", "any", 0), ("rfc-v3", "rfc-v3", 0), ("mainline", "rfc-v3", 1),
+     ("rfc-v3", "mainline", 1), ("none", "any", 1), ("", "any", 1), ("none", "mainline", 1)],
+)  # fmt: skip
+def test_a_required_dialect(dialect: str, require: str, status: int) -> None:
+    assert judged(a_log(FINE, dialect=dialect), require=require).status == status
+
+
+def test_a_baseline_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.toml"
+    path.write_text(ENTRY)
+    assert read_baseline(path) == (LOCK,)
+    path.write_text("")
+    assert read_baseline(path) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "garbage", "a = 1", "deviation = 1", "deviation = [1]", ENTRY.replace("2026-12-31", "'soon'"),
+        ENTRY.replace("2026-12-31", "2026-12-31T00:00:00"), ENTRY + 'test = "x"\n', ENTRY + 'more = "x"\n',
+        ENTRY.replace('clause = "LOCK-1"\n', ""), ENTRY.replace('"LOCK-1"', "1"),
+        *(ENTRY.replace(line + "\n", "") for line in ENTRY.splitlines()[2:]),
+        ENTRY.replace("backport is queued", " "),
+    ],
+)  # fmt: skip
+def test_a_wrong_baseline_is_wrong_usage(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"baseline\.toml"):
+        read_baseline(path)
+    with pytest.raises(UsageError, match="missing"):
+        read_baseline(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_the_last_lines_say_what_gated(project: Project, mode: tuple[str, ...]) -> None:
+    text = (project.pytester.path / "conftest.py").read_text()
+    text = text.replace("SUBJECTS), \"recorder\"", "SUBJECTS, judge=JUDGE), \"recorder\"")
+    text += (
+        "\nfrom datetime import date\nfrom helpers.results.columns import columns\n"
+        "from helpers.results.gate import Entry, gate\n"
+        "ENTRIES = (Entry('LOCK-1', '', '*', 'r', 'https://e', date(9999, 1, 1)),)\n"
+        "JUDGE = lambda log: gate(columns([log]), ENTRIES, 'mainline', date.today())\n"
+    )
+    (project.pytester.path / "conftest.py").write_text(text)
+    project.file("suites/test_a.py", GOOD + BAD)
+    result = project.pytester.runpytest_subprocess("-p", "no:cacheprovider", *mode)
+    assert result.ret == 0
+    lines = [line for line in result.outlines if line.strip()][-3:]
+    assert lines[0].startswith("NON-CONFORMANT") and lines[2] == "GATE passed"
+    assert lines[1] == "GATE: debian:stable: 1 failures, each in the baseline"
