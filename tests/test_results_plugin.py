@@ -69,6 +69,15 @@ def test_inconclusive(project: Project, text: str, mode: tuple[str, ...]) -> Non
     assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
 
 
+def test_why_the_session_was_ended_is_in_the_verdict(project: Project) -> None:
+    project.file("suites/test_a.py", GOOD)
+    text = "INCONCLUSIVE debian:stable: It has no KVM. Build it in."
+    project.file("suites/test_b.py", f"import pytest\ndef test_x(): pytest.exit({text!r}, returncode=3)\n")
+    status, line = project.run()
+    assert status == 3
+    assert "because It has no KVM. Build it in.;" in line and "internal error" not in line
+
+
 def test_a_harness_error_is_no_failure_in_the_html(project: Project) -> None:
     project.file(
         "suites/test_a.py",

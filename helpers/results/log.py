@@ -74,9 +74,9 @@ class LogWriter:
         """Why not all of the suite was run; None if all of it was."""
         self._write("selection", {"text": text})
 
-    def end(self, status: int) -> None:
-        """The last record: pytest's own exit status."""
-        self._write("end", {"status": status})
+    def end(self, status: int, reason: str = "") -> None:
+        """The last record: pytest's own exit status, and why it stopped where it was told to."""
+        self._write("end", {"status": status, "reason": reason})
 
     def close(self) -> None:
         """Close the file; what could not be written is reported by the write, not here."""
@@ -133,6 +133,7 @@ class _Draft:
     subjects: dict[str, SubjectInfo] = field(default_factory=dict)
     selection: str | None = None
     status: int | None = None
+    reason: str = ""
     contract: Contract = field(default_factory=Contract)
 
     def log(self, session: Session, truncated: bool) -> Log:
@@ -144,6 +145,7 @@ class _Draft:
             subjects=tuple(self.subjects.values()),
             selection=self.selection,
             status=self.status,
+            reason=self.reason,
             truncated=truncated,
             contract=self.contract,
         )
@@ -224,6 +226,7 @@ def _selection(draft: _Draft, values: dict[str, Any]) -> None:
 
 def _end(draft: _Draft, values: dict[str, Any]) -> None:
     draft.status = _typed(values["status"], int)
+    draft.reason = _typed(values.get("reason", ""), str)
 
 
 _TAKERS: dict[str, Callable[[_Draft, dict[str, Any]], None]] = {

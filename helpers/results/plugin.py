@@ -62,6 +62,7 @@ class Recorder:
         self._log: Log | None = None
         self._verdicts: tuple[Verdict, ...] = ()
         self._trouble: HarnessError | None = None
+        self._reason = ""
 
     # Collection
 
@@ -116,6 +117,14 @@ class Recorder:
             self._write(lambda log: log.result(result))
 
     # The end
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """pytest.exit says why; its status alone would read as pytest's own."""
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            text = (str(excinfo.value.msg).splitlines() or [""])[0]
+            text = text.removeprefix("INCONCLUSIVE").lstrip(": ")
+            # The verdict's line begins with the subject.
+            self._reason = text.removeprefix(f"{self._subjects[0]}: ") if self._subjects else text
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -237,7 +246,7 @@ class Recorder:
             return
         self._write_rest()
         self._write(lambda log: log.selection(selection(self._config, self._deselected)))
-        self._write(lambda log: log.end(int(pytest_status)))
+        self._write(lambda log: log.end(int(pytest_status), self._reason))
         if self._writer is not None:
             self._writer.close()
         if self._trouble is None:

@@ -117,6 +117,7 @@ class Log:
     subjects: tuple[SubjectInfo, ...] = ()
     selection: str | None = None
     status: int | None = None
+    reason: str = ""
     truncated: bool = False
     contract: Contract = Contract()
 

@@ -223,7 +223,7 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> Kind:
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:
     """Everything that keeps this log from saying anything good."""
-    reasons = []
+    reasons = [log.reason] if log.reason else []
     errors = [result for result in results if result.outcome == ERROR]
     if errors:
         message = _shortened(errors[0].message)
@@ -237,7 +237,7 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
         reasons.append(f"{_many(len(waiting), 'collected test')} not run, first {waiting[0]}")
     if log.truncated or log.status is None:
         reasons.append("the results log breaks off")
-    if log.status in _STATUS_REASONS:
+    if log.status in _STATUS_REASONS and not log.reason:
         reasons.append(_STATUS_REASONS[log.status])
     if not results and not not_run:
         reasons.append("no test was run")
