@@ -21,8 +21,9 @@ from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.contract.mode import MODES, require_mode
 from helpers.contract.probe import Probe, probe
+from helpers.contract.survey import survey
 from helpers.errors import HarnessError, UsageError
-from helpers.kvm import Kvm
+from helpers.kvm import Kvm, KvmError
 from helpers.progress import Progress
 from helpers.results.columns import columns
 from helpers.results.gate import REQUIREMENTS, Gate, gate, read_baseline
@@ -435,8 +436,23 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         ("subject", subject.label),
         ("dialect", found.dialect.name),
         ("environment", _environment(subject, found, request.getfixturevalue("watch"))),
+        ("registers", request.getfixturevalue("surveyed")),
         ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
     ]
+
+
+@pytest.fixture(scope="session")
+def surveyed(subject: Subject, contract: Probe) -> list[dict[str, Any]]:
+    """The registers as the report shows them; none where the kernel cannot even be asked."""
+    try:
+        found = survey(Kvm(subject, guests.load_image(build.GUEST)), contract)
+    except (KvmError, KernelDied):
+        return []
+    return [
+        {"name": s.register.name, "id": s.register.id, "bits": s.register.bits, "default": s.default,
+         "supported": s.supported}
+        for s in found
+    ]  # fmt: skip
 
 
 def _as_text(known: Deviation) -> dict[str, str]:

@@ -28,6 +28,7 @@ from helpers.results.records import (
     Difference,
     KnownDeviation,
     Log,
+    RegisterInfo,
     Result,
     Sentence,
     Session,
@@ -40,6 +41,7 @@ pytest_plugins = ["pytester"]
 
 BOTH = ("debian:stable", "Image")
 HOSTILE = "<script>alert(1)</script> & \x1b[31m 'x' \"y\"\nsecond line"
+VENDOR = RegisterInfo("VENDOR_HYP", 0x6030000000160002, ((0, "FUNC_FEAT"), (1, "PTP")), 3, 3)
 CONTRACT = Contract(
     tuple(Sentence(f"LOCK-{n}", "lock", "It is locked.", "a.rst", "documented") for n in range(1, 4)),
     (Difference("SAME", "LOCK-1", HOSTILE, "It succeeds.", "The code."),),
@@ -54,10 +56,12 @@ def a_log(count: int = 20) -> Log:
         for s in BOTH
     )
     known = Result("suites/lock/test_b.py::k", BOTH[0], KNOWN, ("LOCK-9",), "Known.", "src", "assert 0")
-    info = SubjectInfo(BOTH[0], "mainline", {"kernel": HOSTILE}, (KnownDeviation("late", "LOCK-9", "r", "https://a"),))
+    late = (KnownDeviation("late", "LOCK-9", "r", "https://a"),)
+    info = SubjectInfo(BOTH[0], "mainline", {"kernel": HOSTILE}, late, (VENDOR,))
+    other = SubjectInfo(BOTH[1], "mainline", {}, (), (replace(VENDOR, default=1), replace(VENDOR, name="BMAP_2")))
     session = Session(VERSION, (f"--kernel={BOTH[0]}", "-k", "x"), BOTH, 0.0)
     cases = tuple(Case(each.nodeid, each.subject) for each in (*results, known))
-    return Log(session, cases, cases, (*results, known), (info,), None, 1, contract=CONTRACT)
+    return Log(session, cases, cases, (*results, known), (info, other), None, 1, contract=CONTRACT)
 
 
 class Page(HTMLParser):
@@ -113,6 +117,16 @@ def test_it_says_what_a_person_needs() -> None:
                  "pytest --kernel=debian:stable", "late (LOCK-9): r https://a"):  # fmt: skip
         assert part in text, part
     assert text.index("chapter-failures") < text.index("chapter-conformance-matrix")
+
+
+def test_the_registers_are_drawn_bit_by_bit() -> None:
+    text = document(columns([a_log()]))
+    for default in ("0x3", "0x1"):
+        assert f'aria-label="supported 0x3, in a new VM {default}"' in text
+    assert 'title="bit 1 PTP">1<' in text and 'title="bit 1 PTP">0<' in text
+    assert text.count("≠ differs") == 2 and "no such register" in text
+    picture = text[text.index('in a new VM 0x3">') :].partition("</code>")[0]
+    assert picture.count("</span>") == 64 and picture.count('class="reserved"') == 62
 
 
 def test_a_log_without_contract_or_results() -> None:

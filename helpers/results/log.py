@@ -23,6 +23,7 @@ from helpers.results.records import (
     Difference,
     KnownDeviation,
     Log,
+    RegisterInfo,
     Result,
     Sentence,
     Session,
@@ -194,7 +195,8 @@ def _subject(draft: _Draft, values: dict[str, Any]) -> None:
     name = _typed(values["subject"], str)
     environment = {_typed(key, str): _typed(text, str) for key, text in values["environment"].items()}
     known = tuple(KnownDeviation(**_all_text(each)) for each in values.get("known", ()))
-    draft.subjects[name] = SubjectInfo(name, _typed(values["dialect"], str), environment, known)
+    registers = tuple(RegisterInfo.of(each) for each in values.get("registers", ()))
+    draft.subjects[name] = SubjectInfo(name, _typed(values["dialect"], str), environment, known, registers)
 
 
 def _start(draft: _Draft, values: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from helpers.results.columns import Column, differences, sentences, summary
 from helpers.results.page_style import STYLE
+from helpers.results.pictures import pictures
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result, Sentence
 from helpers.results.text import anchor, html_text
 from helpers.results.verdict import Kind, Verdict, one_line
@@ -211,6 +212,7 @@ def _environment(columns: tuple[Column, ...]) -> Iterator[str]:
 _CHAPTERS = {
     "Failures": _failures,
     "Conformance matrix": _matrix,
+    "Registers": pictures,
     "Documents and code": _differences,
     "Tests by clause": _tests,
     "Environment": _environment,

@@ -33,6 +33,9 @@ a:focus-visible, summary:focus-visible, pre:focus-visible { outline: 3px solid v
 .finding h3 { font-weight: bold; font-size: 15px; }
 .finding dt { color: var(--quiet); float: left; clear: left; width: 8em; } .finding dd { margin-left: 8em; }
 .finding pre { background: var(--soft); padding: 8px; overflow-x: auto; max-height: 30em; }
+.bits code { white-space: nowrap; letter-spacing: 1px; font-size: 13px; } .bits caption { overflow-wrap: anywhere; }
+.bits .default { font-weight: bold; background: var(--ink); color: var(--ground); padding: 0 2px; }
+.bits .supported { border: 1px solid var(--ink); padding: 0 1px; } .bits .reserved { color: var(--quiet); }
 .tests { list-style: none; padding-left: 8px; overflow-wrap: anywhere; }
 details { margin: 3px 0; } summary { cursor: pointer; }
 :target { scroll-margin-top: 12px; background: var(--soft); }

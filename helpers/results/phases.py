@@ -16,6 +16,7 @@ from helpers.results.records import (
     NOT_APPLICABLE,
     PASSED,
     KnownDeviation,
+    RegisterInfo,
     Result,
     SubjectInfo,
     merged,
@@ -95,7 +96,8 @@ def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
     pairs = environment.items() if isinstance(environment, Mapping) else ()
     texts = {str(name): str(value) for name, value in pairs}
     known = tuple(KnownDeviation(**each) for each in found.get("known_deviations") or ())
-    return SubjectInfo(subject, _text(found["dialect"]), texts, known)
+    registers = tuple(RegisterInfo.of(each) for each in found.get("registers") or ())
+    return SubjectInfo(subject, _text(found["dialect"]), texts, known, registers)
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:

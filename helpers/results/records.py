@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 VERSION = 2
 READABLE = (1, 2)
@@ -67,6 +68,25 @@ class KnownDeviation:
 
 
 @dataclass(frozen=True)
+class RegisterInfo:
+    """A bitmap register as a fresh VM of the subject has it; ``bits`` are the numbers and names of known bits."""
+
+    name: str
+    id: int
+    bits: tuple[tuple[int, str], ...]
+    default: int | None
+    supported: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RegisterInfo:
+        """From a record of a log or a report. Raises KeyError, TypeError or ValueError for anything else."""
+        default = values["default"]
+        bits = tuple((int(number), str(name)) for number, name in values["bits"])
+        known = None if default is None else int(default)
+        return cls(str(values["name"]), int(values["id"]), bits, known, int(values["supported"]))
+
+
+@dataclass(frozen=True)
 class Sentence:
     """A clause of the contract as the run knew it."""
 
@@ -104,6 +124,7 @@ class SubjectInfo:
     dialect: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     known: tuple[KnownDeviation, ...] = ()
+    registers: tuple[RegisterInfo, ...] = ()
 
 
 @dataclass(frozen=True)
