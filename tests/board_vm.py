@@ -120,6 +120,8 @@ class BoardVm:
         (work / "initrd").write_bytes(archive(list(_entries(root, work))))
         self._process = subprocess.Popen(
             [
+                # A killed pytest must leave no QEMU behind.
+                *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
                 qemu_path(), "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-m", "768",
                 "-accel", "tcg,tb-size=256", "-nodefaults", "-no-user-config", "-display", "none",
                 "-serial", f"file:{work / 'console'}",
