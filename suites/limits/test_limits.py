@@ -14,6 +14,8 @@ from helpers.kvm import Vm
 from suites.conftest import MakeVm
 
 U64 = (1 << 64) - 1
+OCTETS = [range(at, at + 8) for at in range(0, 64, 8)]
+"""Of a register's bits: with a VM for each bit one VM in five of the whole suite would be theirs."""
 
 
 Write = tuple[int, int]
@@ -64,10 +66,11 @@ def test_other_registers_stay(level: str, register: Register, registers: tuple[R
 
 
 @pytest.mark.clause("LIMIT-1", "LIMIT-2", "LIMIT-3")
-@pytest.mark.parametrize("bit", range(64), ids=lambda bit: f"bit{bit}")
-def test_single_bit(bit: int, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+@pytest.mark.parametrize("bits", OCTETS, ids=lambda bits: f"bits{bits[0]}-{bits[-1]}")
+def test_single_bit(bits: range, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """Each of the 64 bits alone: accepted where supported, else EINVAL with nothing changed."""
-    _try_writes(make_vm(), register, _others(register, registers), product(register.subsets(), [1 << bit]))
+    writes = product(register.subsets(), [1 << bit for bit in bits])
+    _try_writes(make_vm(), register, _others(register, registers), writes)
 
 
 @pytest.mark.clause("LIMIT-2", "LIMIT-3")
