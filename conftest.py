@@ -482,11 +482,11 @@ def _clause_ids(item: pytest.Item) -> list[str]:
     return [str(i) for mark in item.iter_markers("clause") for i in mark.args]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each result carries the sentences that its test checks, in whose order the tests run.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each result carries the sentences that its test checks, in whose order each subject's tests run.
 
     The contract begins with what the rest builds on, so the first failure names the sentence that is broken, not one
-    whose test merely stumbles over it.
+    whose test merely stumbles over it. A subject that is left for another is closed, and would have to boot again.
     """
     for item in items:
         if not is_suite(item.nodeid):
@@ -501,8 +501,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             ("requirement", " ".join(c.text for c in clauses)),
             ("source", "; ".join(f"{c.source} ({standing_of(c)})" for c in clauses)),
         ]
-    order = {clause: number for number, clause in enumerate(CLAUSES)}
-    items.sort(key=lambda item: order[_clause_ids(item)[0]] if is_suite(item.nodeid) else -1)
+    clauses = {clause: number for number, clause in enumerate(CLAUSES)}
+    subjects = {label: number for number, label in enumerate(_labels(config))}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        if not is_suite(item.nodeid):
+            return -1, -1
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        return subjects.get(parameters.get("subject"), 0), clauses[_clause_ids(item)[0]]
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)

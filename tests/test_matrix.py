@@ -91,3 +91,14 @@ def test_no_kernel_is_booted_more_often_than_needed(project: Project) -> None:
     status, text = project.run(KERNEL, "--kernel-args=nokaslr", "--kernel-args=quiet", "-n", "2", *PART)
     assert status == 0, text
     assert len(list(project.folder.glob("boot *"))) == 2
+
+
+def test_subjects_that_take_turns_are_booted_once(project: Project) -> None:
+    project.suite(
+        "def test_boots(subject, kvm):\n    pathlib.Path(f'{subject.label} {subject.generation}').touch()\n"
+        "@pytest.mark.clause('LOCK-1')\ndef test_of_a_later_clause(subject, kvm):\n    test_boots(subject, kvm)\n"
+    )
+    status, text = project.run(KERNEL, "--kernel-args=nokaslr", "--kernel-args=quiet", *PART)
+    assert status == 0, text
+    booted = {path.name for path in project.folder.glob("debian:stable *")}
+    assert booted == {"debian:stable args=nokaslr 1", "debian:stable args=quiet 1"}
