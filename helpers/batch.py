@@ -26,12 +26,12 @@ class RegisterLike(Protocol):
 
 
 class VcpuLike(Protocol):
-    """What a call on a vCPU needs to know of it: numbers in the executor's process."""
+    """What a call on a vCPU needs to know of it: numbers in the executor's process, or results yet to come."""
 
     @property
-    def fd(self) -> int: ...
+    def fd(self) -> int | Arg: ...
     @property
-    def run_address(self) -> int: ...
+    def run_address(self) -> int | Arg: ...
 
 
 @dataclass(frozen=True)
@@ -158,14 +158,14 @@ class Batch:
             self.program.poke(flag, b"\0")
         return done
 
-    def device_attr(self, what: str, fd: int, request: int, group: int, attr: int, data: bytes) -> Pending:
+    def device_attr(self, what: str, fd: int | Arg, request: int, group: int, attr: int, data: bytes) -> Pending:
         """KVM_{SET,GET,HAS}_DEVICE_ATTR with a pointer to ``data``."""
         at = self.program.scratch_bytes(data)
         arg = self.program.scratch_bytes(uapi.pack("kvm_device_attr", group=group, attr=attr))
         self.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), at)
         return self.ioctl(what, fd, request, arg)
 
-    def set_filter(self, vm_fd: int, base: int, count: int, action: int, *, pad: bytes = b"") -> Pending:
+    def set_filter(self, vm_fd: int | Arg, base: int, count: int, action: int, *, pad: bytes = b"") -> Pending:
         """KVM_ARM_VM_SMCCC_FILTER for ``count`` function ids from ``base`` on."""
         data = uapi.pack("kvm_smccc_filter", base=base, nr_functions=count, action=action, pad=pad.ljust(15, b"\0"))
         what = f"KVM_ARM_VM_SMCCC_FILTER base {base:#x}, {count:#x} functions, action {action}"
