@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The contract as a state machine: what each call answers, and what it changes. It knows the tables and no kernel."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from helpers.contract.access import ORDER, Direction, Kind
+from helpers.contract.functions import CLOSED, U32, Situation
+from helpers.contract.model.callees import CALLEES, FAST_PATH, View, exact
+from helpers.contract.model.operations import (
+    CheckExtension,
+    CloseVm,
+    CreateVcpu,
+    CreateVm,
+    EnableCap,
+    GetReg,
+    GuestCall,
+    How,
+    Init,
+    ListRegs,
+    OnVcpu,
+    OnVm,
+    PvTime,
+    Request,
+    Run,
+    SetFilter,
+    SetReg,
+    Show,
+    Step,
+    Want,
+)
+from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUNDS, accepts_version
+from helpers.contract.registers import RFC_V3, Dialect, Register
+from helpers.smccc import U64, Conduit
+from helpers.uapi import kvm as uapi
+
+MEMORY = range(0x10000, 0x20000)
+"""The guest's memory (IPA)."""
+STALE = 0xA5A5_A5A5_A5A5_A5A5
+"""What a read finds in the caller's memory when the kernel writes nothing to it."""
+MOST_VMS, MOST_VCPUS = 3, 4
+_NO_AREA = U64
+_RESERVED = ((0x8000_0000, 0x8000_FFFF), (0xC000_0000, 0xC000_FFFF))
+"""Arm's architecture calls, which no filter may name (vm.rst 6.1)."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the answers depend on beside the calls. ``psci_version`` is a new VM's, with PSCI_0_2.
+
+    ``levels`` are the workaround registers that there are, by name, with what they read.
+    """
+
+    dialect: Dialect
+    registers: tuple[Register, ...]
+    psci_version: int
+    levels: tuple[tuple[str, int], ...]
+    arch_counter: bool
+    pv_time: bool
+    smc: bool
+    smccc_filter: bool
+
+
+@dataclass
+class _Vcpu:
+    initialised: bool = False
+    ipa: int | None = None
+
+
+@dataclass
+class _Vm:
+    values: dict[str, int]
+    psci: int
+    features: tuple[int, ...] | None = None
+    ran: bool = False
+    vcpus: dict[int, _Vcpu] = field(default_factory=dict)
+    filters: list[tuple[int, int, int]] = field(default_factory=list)
+    """(first function, last function, action)"""
+
+
+def play(host: Host, operations: Iterable[OnVm]) -> tuple[Step, ...]:
+    """The calls that can be made, each with its answer; ``Model.applied`` says what becomes of the others."""
+    model, steps = Model(host), []
+    for operation in operations:
+        applied = model.applied(operation)
+        if applied is not None:
+            steps.append(Step(applied, model.step(applied)))
+    return tuple(steps)
+
+
+class Model:
+    """The state of every VM, as the contract has it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._vms: dict[int, _Vm] = {}
+        self._created = 0
+        self._by_id = {r.id: r for r in host.registers}
+        self._levels = dict(host.levels)
+        self._workarounds = {w.register.id: w for w in WORKAROUNDS if w.register.name in self._levels}
+
+    # --- which calls --------------------------------------------------------
+
+    def applied(self, operation: OnVm) -> OnVm | None:
+        """The call with its VM and vCPU counted among those there are; None where it cannot be made.
+
+        It cannot where there is none, where there are enough, where the kernel lacks what is called, and where the
+        contract leaves the answer open.
+        """
+        if isinstance(operation, CreateVm):
+            return CreateVm(self._created) if len(self._vms) < MOST_VMS else None
+        if not self._vms:
+            return None
+        number = list(self._vms)[operation.vm % len(self._vms)]
+        operation = replace(operation, vm=number)
+        if isinstance(operation, OnVcpu):
+            ids = sorted(self._vms[number].vcpus)
+            if not ids:
+                return None
+            operation = replace(operation, vcpu=ids[operation.vcpu % len(ids)])
+        return operation if self._is_told(operation) else None
+
+    def _is_told(self, operation: OnVm) -> bool:
+        match operation:
+            case SetFilter(base=base, count=count):
+                # A known deviation: helpers/contract/deviations.py.
+                return self._host.smccc_filter and (base, count) != (0, 0)
+            case PvTime():
+                return self._host.pv_time
+            case CreateVcpu(id=number):
+                return number < MOST_VCPUS
+            case GuestCall(name=name) if CALLEES[name].level and CALLEES[name].level not in self._levels:
+                return False
+            case Run() | GuestCall():
+                # The RFC leaves to the kernel that it is applied to whether a run counts that is refused later.
+                refused = not self._vcpu(operation).initialised and getattr(operation, "how", None) is not How.ARGUMENT
+                return not (refused and self._host.dialect is RFC_V3)
+            case Init(features=features):
+                # Whether vCPUs of one VM may differ is another contract's, and kernels disagree.
+                held = self._vms[operation.vm].features
+                return held in (None, features) or self._vcpu(operation).initialised
+        return True
+
+    def _vcpu(self, operation: OnVcpu) -> _Vcpu:
+        return self._vms[operation.vm].vcpus[operation.vcpu]
+
+    # --- what they answer ---------------------------------------------------
+
+    def step(self, operation: OnVm) -> tuple[Want, ...]:
+        """Makes the call. ``applied`` must have let it through."""
+        if isinstance(operation, CreateVm):
+            values = {r.name: r.reset for r in self._host.registers}
+            self._vms[operation.vm] = _Vm(values, self._host.psci_version)
+            self._created += 1
+            return (_errno("KVM_CREATE_VM", 0),)
+        vm = self._vms[operation.vm]
+        return self._on_vcpu(vm, operation) if isinstance(operation, OnVcpu) else self._on_vm(vm, operation)
+
+    def _on_vm(self, vm: _Vm, operation: OnVm) -> tuple[Want, ...]:
+        match operation:
+            case CreateVcpu(id=number):
+                error = errno.EEXIST if number in vm.vcpus else 0
+                vm.vcpus.setdefault(number, _Vcpu())
+                return (_errno("KVM_CREATE_VCPU", error),)
+            case SetFilter():
+                return (_errno("KVM_SET_DEVICE_ATTR", _set_filter(vm, operation)),)
+            case CheckExtension():
+                count = len(self._host.registers) if self._host.dialect.capability else 0
+                return (Want("KVM_CHECK_EXTENSION", count, Show.DECIMAL),)
+            case EnableCap():
+                return (_errno("KVM_ENABLE_CAP", errno.EINVAL),)
+        assert isinstance(operation, CloseVm)
+        del self._vms[operation.vm]
+        return ()
+
+    def _on_vcpu(self, vm: _Vm, operation: OnVcpu) -> tuple[Want, ...]:
+        vcpu = vm.vcpus[operation.vcpu]
+        match operation:
+            case Init():
+                return (_errno("KVM_ARM_VCPU_INIT", self._init(vm, vcpu, operation.features)),)
+            case GetReg():
+                error = self._error(vm, vcpu, operation)
+                return _errno("KVM_GET_ONE_REG", error), Want("value", STALE if error else self._held(vm, operation))
+            case SetReg():
+                error = self._error(vm, vcpu, operation)
+                if not error:
+                    self._store(vm, operation)
+                return (_errno("KVM_SET_ONE_REG", error),)
+            case ListRegs():
+                return self._list(vcpu)
+            case Run():
+                return _run(vm, vcpu, operation.how)
+            case GuestCall():
+                return self._guest_call(vm, vcpu, operation)
+        assert isinstance(operation, PvTime)
+        return _pv_time(vcpu, operation)
+
+    def _init(self, vm: _Vm, vcpu: _Vcpu, features: tuple[int, ...]) -> int:
+        if vm.features not in (None, features):
+            return errno.EINVAL
+        if vm.features is None and uapi.KVM_ARM_VCPU_PSCI_0_2 not in features:
+            vm.psci = PSCI_0_1
+        vm.features, vcpu.initialised = features, True
+        return 0
+
+    # --- ONE_REG ------------------------------------------------------------
+
+    def _error(self, vm: _Vm, vcpu: _Vcpu, operation: GetReg | SetReg) -> int:
+        """The errno of an access: the first kind of fault that applies, in the order of access.py."""
+        wrong = {_fault_of_id(operation.register.id)} if not self._is_there(operation.register.id) else set()
+        if not vcpu.initialised:
+            wrong.add(Kind.VCPU)
+        if isinstance(operation, SetReg) and not wrong:
+            wrong |= self._faults_of_value(vm, operation.register.id, operation.value)
+        direction = Direction.SET if isinstance(operation, SetReg) else Direction.GET
+        return next((error for kind, error in ORDER[direction].items() if kind in wrong), 0)
+
+    def _is_there(self, number: int) -> bool:
+        return number in self._by_id or number in self._workarounds or number == PSCI_VERSION.id
+
+    def _faults_of_value(self, vm: _Vm, number: int, value: int) -> set[Kind]:
+        if number in self._by_id:
+            register = self._by_id[number]
+            changes = vm.ran and value != vm.values[register.name]
+            return {kind for kind, on in ((Kind.VALUE, value & ~register.mask), (Kind.LOCK, changes)) if on}
+        if number == PSCI_VERSION.id:
+            # Of the feature the VM's version tells: without it there is nothing but 0.1.
+            without = uapi.KVM_ARM_VCPU_PSCI_0_2 not in (vm.features or ())
+            taken = value == PSCI_0_1 if without else accepts_version(value, self._host.psci_version)
+        else:
+            workaround = self._workarounds[number]
+            taken = workaround.accepts(value, self._levels[workaround.register.name])
+        return set() if taken else {Kind.VALUE}
+
+    def _held(self, vm: _Vm, operation: GetReg) -> int:
+        number = operation.register.id
+        if number == PSCI_VERSION.id:
+            return vm.psci
+        if number in self._workarounds:
+            return self._levels[self._workarounds[number].register.name]
+        return vm.values[self._by_id[number].name]
+
+    def _store(self, vm: _Vm, operation: SetReg) -> None:
+        number = operation.register.id
+        if number == PSCI_VERSION.id:
+            vm.psci = operation.value
+        elif number in self._by_id:
+            vm.values[self._by_id[number].name] = operation.value
+
+    def _list(self, vcpu: _Vcpu) -> tuple[Want, ...]:
+        if not vcpu.initialised:
+            return (_errno("KVM_GET_REG_LIST", errno.ENOEXEC),)
+        listed = [Want(f"times that {r.name} is listed", 1, Show.DECIMAL) for r in self._host.registers]
+        every = Want("bitmap registers listed", len(self._host.registers), Show.DECIMAL)
+        return (_errno("KVM_GET_REG_LIST", 0), every, *listed)
+
+    # --- the guest ----------------------------------------------------------
+
+    def _guest_call(self, vm: _Vm, vcpu: _Vcpu, operation: GuestCall) -> tuple[Want, ...]:
+        if not vcpu.initialised:
+            return (_errno("KVM_RUN", errno.ENOEXEC),)
+        vm.ran = True
+        call = CALLEES[operation.name].call(operation.form)
+        action = self._action(vm, operation)
+        if action == uapi.KVM_SMCCC_FILTER_FWD_TO_USER:
+            flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
+            left = Want("hypercall.nr", call.function & U32), Want("hypercall.flags", flags)
+            return (*_left(uapi.KVM_EXIT_HYPERCALL), *left, *_left(uapi.KVM_EXIT_MMIO), *_x(exact(call.registers)))
+        x = exact(CLOSED) if action == uapi.KVM_SMCCC_FILTER_DENY else self._answer(vm, vcpu, operation)
+        return (*_left(uapi.KVM_EXIT_MMIO), *_x(x))
+
+    def _action(self, vm: _Vm, operation: GuestCall) -> int:
+        """What the filter says to a call that reaches it."""
+        number = CALLEES[operation.name].id
+        if not operation.form.served(self._host.smc):
+            return uapi.KVM_SMCCC_FILTER_HANDLE
+        found = (action for first, last, action in vm.filters if first <= number <= last)
+        return next(found, uapi.KVM_SMCCC_FILTER_HANDLE)
+
+    def _answer(self, vm: _Vm, vcpu: _Vcpu, operation: GuestCall) -> tuple[tuple[int, int], ...]:
+        callee, form = CALLEES[operation.name], operation.form
+        entered = callee.call(form).registers
+        if not form.conduit.name.startswith("SMC") and callee.id in FAST_PATH:
+            return exact((0, 0, *entered[2:4]))
+        if not form.served(self._host.smc):
+            return exact((U64, *entered[1:4]))
+        situation = Situation(self._host.dialect, vm.values, self._host.arch_counter, vcpu.ipa)
+        return callee.answer(View(situation, vm.psci, self._levels))
+
+
+def _errno(name: str, value: int) -> Want:
+    return Want(name, value, Show.ERRNO)
+
+
+def _left(reason: int) -> tuple[Want, ...]:
+    return _errno("KVM_RUN", 0), Want("exit_reason", reason, Show.EXIT)
+
+
+def _x(registers: tuple[tuple[int, int], ...]) -> tuple[Want, ...]:
+    return tuple(Want(f"x{n}", value & mask, Show.HEX, mask) for n, (value, mask) in enumerate(registers[:4]))
+
+
+def _run(vm: _Vm, vcpu: _Vcpu, how: How) -> tuple[Want, ...]:
+    if how is How.ARGUMENT:
+        return (_errno("KVM_RUN", errno.EINVAL),)
+    if not vcpu.initialised:
+        return (_errno("KVM_RUN", errno.ENOEXEC),)
+    vm.ran = True
+    return (_errno("KVM_RUN", errno.EINTR),) if how is How.IMMEDIATE_EXIT else _left(uapi.KVM_EXIT_MMIO)
+
+
+def _fault_of_id(number: int) -> Kind:
+    if (number & ~uapi.KVM_REG_SIZE_MASK) >> 32 != uapi.KVM_REG_ARM64 >> 32:
+        return Kind.ID_HIGH
+    return Kind.ID_LOW if number & uapi.KVM_REG_SIZE_MASK == uapi.KVM_REG_SIZE_U64 else Kind.ID_SIZE
+
+
+def _set_filter(vm: _Vm, operation: SetFilter) -> int:
+    """EINVAL, EBUSY and EEXIST win in this order (FILTER-5)."""
+    first, last = operation.base, operation.base + operation.count - 1
+    if not operation.count or last > U32 or operation.action > uapi.KVM_SMCCC_FILTER_FWD_TO_USER:
+        return errno.EINVAL
+    if vm.ran:
+        return errno.EBUSY
+    taken = (*_RESERVED, *((f[0], f[1]) for f in vm.filters))
+    if any(first <= its_last and its_first <= last for its_first, its_last in taken):
+        return errno.EEXIST
+    vm.filters.append((first, last, operation.action))
+    return 0
+
+
+def _pv_time(vcpu: _Vcpu, operation: PvTime) -> tuple[Want, ...]:
+    done = _errno(operation.request.value, 0)
+    if operation.request is Request.HAS:
+        return (done,)
+    if operation.request is Request.GET:
+        return done, Want("address", _NO_AREA if vcpu.ipa is None else vcpu.ipa)
+    error = errno.EINVAL if operation.ipa % 64 or operation.ipa not in MEMORY else 0
+    if vcpu.ipa is not None and not operation.ipa % 64:
+        error = errno.EEXIST
+    if not error:
+        vcpu.ipa = operation.ipa
+    return (replace(done, value=error),)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What user space and guests may do, one frozen value for each call, and what is compared of its answer.
+
+VMs are numbered in the order in which they are created; a vCPU by the id that KVM_CREATE_VCPU was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from helpers.batch import RegisterId
+from helpers.contract.forms import Form
+from helpers.smccc import U64
+
+
+class Show(Enum):
+    """How a compared number is written."""
+
+    ERRNO = "errno"
+    HEX = "hex"
+    DECIMAL = "decimal"
+    EXIT = "exit reason"
+
+
+@dataclass(frozen=True)
+class Want:
+    """One number of an answer; the bits in ``mask`` must be those of ``value``."""
+
+    name: str
+    value: int
+    show: Show = Show.HEX
+    mask: int = U64
+
+    def holds(self, actual: int | None) -> bool:
+        """Whether the number that came (None: none did) is the expected one."""
+        return actual is not None and not (actual ^ self.value) & self.mask
+
+
+class How(Enum):
+    """How KVM_RUN is called."""
+
+    PLAIN = "a guest with no call to make"
+    IMMEDIATE_EXIT = "immediate_exit = 1"
+    ARGUMENT = "argument 1"
+
+
+class Request(Enum):
+    """What is done with a device attribute."""
+
+    SET = "KVM_SET_DEVICE_ATTR"
+    GET = "KVM_GET_DEVICE_ATTR"
+    HAS = "KVM_HAS_DEVICE_ATTR"
+
+
+@dataclass(frozen=True)
+class OnVm:
+    """A call on a VM's fd, or on something of that VM."""
+
+    vm: int
+
+
+@dataclass(frozen=True)
+class CreateVm(OnVm):
+    """KVM_CREATE_VM, and one slot of memory with the guest in it."""
+
+
+@dataclass(frozen=True)
+class CreateVcpu(OnVm):
+    """KVM_CREATE_VCPU, perhaps with an id that there is."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class SetFilter(OnVm):
+    """KVM_ARM_VM_SMCCC_FILTER."""
+
+    base: int
+    count: int
+    action: int
+
+
+@dataclass(frozen=True)
+class CheckExtension(OnVm):
+    """KVM_CHECK_EXTENSION(207) on the VM's fd."""
+
+
+@dataclass(frozen=True)
+class EnableCap(OnVm):
+    """KVM_ENABLE_CAP(207)."""
+
+
+@dataclass(frozen=True)
+class CloseVm(OnVm):
+    """close(2) of a VM's and its vCPUs' fds."""
+
+
+@dataclass(frozen=True)
+class OnVcpu(OnVm):
+    """A call on a vCPU's fd, or by its guest."""
+
+    vcpu: int
+
+
+@dataclass(frozen=True)
+class Init(OnVcpu):
+    """KVM_ARM_VCPU_INIT with these features (their bit numbers); the guest begins at its entry."""
+
+    features: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GetReg(OnVcpu):
+    """KVM_GET_ONE_REG."""
+
+    register: RegisterId
+
+
+@dataclass(frozen=True)
+class SetReg(OnVcpu):
+    """KVM_SET_ONE_REG."""
+
+    register: RegisterId
+    value: int
+
+
+@dataclass(frozen=True)
+class ListRegs(OnVcpu):
+    """KVM_GET_REG_LIST."""
+
+
+@dataclass(frozen=True)
+class Run(OnVcpu):
+    """KVM_RUN."""
+
+    how: How
+
+
+@dataclass(frozen=True)
+class GuestCall(OnVcpu):
+    """KVM_RUN of a guest that makes one SMCCC call, by its name in helpers/contract/model/callees.py."""
+
+    name: str
+    form: Form
+
+
+@dataclass(frozen=True)
+class PvTime(OnVcpu):
+    """A vCPU's KVM_ARM_VCPU_PVTIME_IPA; ``ipa`` is what is set."""
+
+    request: Request
+    ipa: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call, and what the contract says to it then; nothing where only what follows tells."""
+
+    operation: OnVm
+    wants: tuple[Want, ...]
+
+
+Answer = tuple[int | None, ...]
+"""The numbers of one answer, in the order of its wants; None where the kernel gave none."""
+
+
+def first_difference(steps: tuple[Step, ...], answers: tuple[Answer, ...]) -> int | None:
+    """The place of the first call whose answer is not the expected one."""
+    for at, (step, answer) in enumerate(zip(steps, answers, strict=True)):
+        if not all(want.holds(got) for want, got in zip(step.wants, answer, strict=True)):
+            return at
+    return None

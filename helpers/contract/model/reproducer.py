@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A sequence as one C file that makes its calls and compares the answers: for a bug report, and for bisecting."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from helpers.contract.model import operations as op
+from helpers.contract.model import text
+from helpers.contract.model.callees import CALLEES
+from helpers.contract.model.machine import MEMORY, MOST_VCPUS, STALE, Host
+from helpers.contract.registers import RFC_V3
+from helpers.guests import MAILBOX
+from helpers.uapi import kvm as uapi
+
+TEMPLATE = Path(__file__).with_suffix(".c.in")
+_RUNS = {op.How.IMMEDIATE_EXIT: "kvm_run_immediate_exit", op.How.PLAIN: "kvm_run_plain"}
+
+
+def reproducer(host: Host, steps: Sequence[op.Step], image: bytes, title: str) -> str:
+    """The C file. ``image`` is the assembled guest, ``title`` says what is wrong, for the comment at its head."""
+    body = "\n\n".join(f"\tstep({json.dumps(text.call(s.operation))});\n\t{_statement(host, s)};" for s in steps)
+    holes = {
+        "TITLE": "\n".join(f" * {line}".rstrip() for line in title.replace("*/", "* /").splitlines()),
+        "MEMORY_IPA": f"{MEMORY.start:#x}", "MEMORY_SIZE": f"{len(MEMORY):#x}", "MAILBOX": f"{MAILBOX:#x}",
+        "GUEST": _words(image), "VCPUS": str(MOST_VCPUS), "VMS": str(1 + max(s.operation.vm for s in steps)),
+        "STALE": f"{STALE:#x}", "SEQUENCE": body,
+    }  # fmt: skip
+    made = TEMPLATE.read_text("utf-8")
+    for name, given in holes.items():
+        made = made.replace(f"@{name}@", given)
+    return made.replace("@CONSTANTS@", _constants(made))
+
+
+def _constants(source: str) -> str:
+    """A #define for each name of the kernel's headers in ``source``."""
+    names = sorted({name for name in re.findall(r"\bKVM_\w+", source) if isinstance(getattr(uapi, name, None), int)})
+    # An ioctl's number has 32 bits, which a plain constant would carry into a signed 64-bit one.
+    return "\n".join(f"#define {name} {getattr(uapi, name):#x}ull" for name in names)
+
+
+def _words(image: bytes) -> str:
+    """The guest's words that are not zero, by their place."""
+    padded = image + bytes(-len(image) % 4)
+    words = [(at, word) for at, (word,) in enumerate(struct.iter_unpack("<I", padded)) if word]
+    rows = [words[at : at + 4] for at in range(0, len(words), 4)]
+    return "\n".join("\t" + " ".join(f"[{at:#x}] = {word:#010x}," for at, word in row) for row in rows)
+
+
+def _error(number: int) -> str:
+    return errno.errorcode[number] if number else "0"
+
+
+def _array(values: Iterable[int]) -> str:
+    return f"(const uint64_t[]){{ {', '.join(f'{value:#x}' for value in values)} }}"
+
+
+def _statement(host: Host, step: op.Step) -> str:
+    """The call of the template's function."""
+    operation, wants = step.operation, step.wants
+    if isinstance(operation, op.OnVcpu):
+        return _on_vcpu(host, operation, wants)
+    vm = operation.vm
+    match operation:
+        case op.CreateVcpu(id=number):
+            return f"create_vcpu({vm}, {number}, {_error(wants[0].value)})"
+        case op.SetFilter(base=base, count=count, action=action):
+            return f"set_filter({vm}, {base:#x}, {count:#x}, {action:#x}, {_error(wants[0].value)})"
+        case op.CheckExtension():
+            return f"check_extension({vm}, {wants[0].value})"
+        case op.EnableCap():
+            return f"enable_cap({vm}, {_error(wants[0].value)})"
+    return f"{'create_vm' if isinstance(operation, op.CreateVm) else 'close_vm'}({vm})"
+
+
+def _on_vcpu(host: Host, operation: op.OnVcpu, wants: Sequence[op.Want]) -> str:
+    where, error = f"{operation.vm}, {operation.vcpu}", _error(wants[0].value)
+    match operation:
+        case op.Init(features=features):
+            return f"vcpu_init({where}, {sum(1 << number for number in features):#x}, {error})"
+        case op.GetReg(register=register):
+            return f"get_one_reg({where}, {register.id:#x}, {error}, {wants[1].value:#x})"
+        case op.SetReg(register=register, value=value):
+            return f"set_one_reg({where}, {register.id:#x}, {value:#x}, {error})"
+        case op.ListRegs():
+            first = uapi.fw_reg(3) if host.dialect is RFC_V3 else uapi.fw_feat_bmap_reg(0)
+            ids = [r.id for r in host.registers]
+            return f"reg_list({where}, {error}, {first:#x}, {first | 0xFFFF:#x}, {len(ids)}, {_array(ids)})"
+        case op.Run(how=op.How.ARGUMENT):
+            return f"kvm_run_argument({where}, 1, {error})"
+        case op.Run(how=how):
+            return f"{_RUNS[how]}({where}, {error})"
+        case op.GuestCall():
+            return _guest_call(operation, wants)
+    assert isinstance(operation, op.PvTime)
+    match operation.request:
+        case op.Request.SET:
+            return f"set_pv_time({where}, {operation.ipa:#x}, {error})"
+        case op.Request.GET:
+            return f"get_pv_time({where}, {error}, {wants[1].value:#x})"
+    return f"has_pv_time({where}, {error})"
+
+
+def _guest_call(operation: op.GuestCall, wants: Sequence[op.Want]) -> str:
+    call = CALLEES[operation.name].call(operation.form)
+    flags = next((want.value for want in wants if want.name == "hypercall.flags"), None)
+    x = [want for want in wants if want.name in ("x0", "x1", "x2", "x3")]
+    arguments = [
+        f"{operation.vm}, {operation.vcpu}", str(int(call.conduit)), _array(call.registers), _error(wants[0].value),
+        str(int(flags is not None)), f"{flags or 0:#x}",
+    ]  # fmt: skip
+    compared = [_array(w.value for w in x), _array(w.mask for w in x)] if x else ["NULL", "NULL"]
+    return f"guest_call({', '.join([*arguments, *compared])})"

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A sequence as KVM calls that a person can read, with what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from helpers.batch import error_name, show_bits
+from helpers.contract.model import operations as op
+from helpers.contract.model.callees import CALLEES
+from helpers.smccc import U64
+from helpers.uapi import kvm as uapi
+
+_EXITS = {getattr(uapi, n): n for n in ("KVM_EXIT_MMIO", "KVM_EXIT_HYPERCALL", "KVM_EXIT_SYSTEM_EVENT")}
+_ACTIONS = {
+    uapi.KVM_SMCCC_FILTER_HANDLE: "HANDLE", uapi.KVM_SMCCC_FILTER_DENY: "DENY",
+    uapi.KVM_SMCCC_FILTER_FWD_TO_USER: "FWD_TO_USER",
+}  # fmt: skip
+
+
+def call(operation: op.OnVm) -> str:
+    """One call."""
+    if isinstance(operation, op.OnVcpu):
+        return f"VM {operation.vm}, vCPU {operation.vcpu}: {_on_vcpu(operation)}"
+    return f"VM {operation.vm}: {_on_vm(operation)}"
+
+
+def _on_vm(operation: op.OnVm) -> str:
+    match operation:
+        case op.CreateVm():
+            return "KVM_CREATE_VM"
+        case op.CreateVcpu(id=number):
+            return f"KVM_CREATE_VCPU {number}"
+        case op.SetFilter(base=base, count=count, action=action):
+            does = f"{action} ({_ACTIONS[action]})" if action in _ACTIONS else f"{action:#x}"
+            ranges = f"base {base:#x}, nr_functions {count:#x}, action {does}"
+            return f"KVM_SET_DEVICE_ATTR KVM_ARM_VM_SMCCC_FILTER: {ranges}"
+        case op.CheckExtension():
+            return f"KVM_CHECK_EXTENSION {uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP}"
+        case op.EnableCap():
+            return f"KVM_ENABLE_CAP {uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP}"
+    return "close its vCPUs and itself"
+
+
+def _on_vcpu(operation: op.OnVcpu) -> str:
+    match operation:
+        case op.Init(features=features):
+            return f"KVM_ARM_VCPU_INIT {'with' if features else 'without'} KVM_ARM_VCPU_PSCI_0_2"
+        case op.GetReg(register=register):
+            return f"KVM_GET_ONE_REG {register.name} ({register.id:#x})"
+        case op.SetReg(register=register, value=value):
+            return f"KVM_SET_ONE_REG {register.name} ({register.id:#x}) = {show_bits(value)}"
+        case op.ListRegs():
+            return "KVM_GET_REG_LIST"
+        case op.Run(how=how):
+            return f"KVM_RUN, {how.value}"
+        case op.GuestCall(name=name, form=form):
+            made = CALLEES[name].call(form)
+            x = ", ".join(f"x{n} = {value:#x}" for n, value in enumerate(made.registers[:4]))
+            return f"KVM_RUN, the guest makes {form.name} {name} ({x})"
+    assert isinstance(operation, op.PvTime)
+    given = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
+    return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{given}"
+
+
+def number(want: op.Want, value: int | None) -> str:
+    """One number of an answer."""
+    if value is None:
+        return "no answer"
+    if want.show is op.Show.ERRNO:
+        return error_name(value)
+    if want.show is op.Show.EXIT:
+        return _EXITS.get(value, str(value))
+    return str(value) if want.show is op.Show.DECIMAL else f"{value:#x}"
+
+
+def wanted(want: op.Want) -> str:
+    """The expected number; of some only a few bits are known."""
+    shown = number(want, want.value)
+    return shown if want.mask == U64 else f"{shown} in the bits {want.mask:#x}"
+
+
+def sequence(steps: Sequence[op.Step], answers: Sequence[op.Answer]) -> str:
+    """Every call with its answer, one in each line; below the last what is wrong with it."""
+    lines = [_line(at, step, answer) for at, (step, answer) in enumerate(zip(steps, answers, strict=False), 1)]
+    return "\n".join([*lines, *_wrong(steps[len(answers) - 1], answers[-1])])
+
+
+def _line(at: int, step: op.Step, answer: op.Answer) -> str:
+    told = ", ".join(_told(want, got) for want, got in zip(step.wants, answer, strict=True))
+    return f"{at:4}. {call(step.operation)}" + (f" -> {told}" if told else "")
+
+
+def _told(want: op.Want, got: int | None) -> str:
+    bare = want.show in (op.Show.ERRNO, op.Show.EXIT)
+    return number(want, got) if bare else f"{want.name} = {number(want, got)}"
+
+
+def _wrong(step: op.Step, answer: op.Answer) -> list[str]:
+    return [
+        f"      {want.name}: expected {wanted(want)}, actual {number(want, got)}"
+        for want, got in zip(step.wants, answer, strict=True)
+        if not want.holds(got)
+    ]
+
+
+def expected(steps: Sequence[op.Step]) -> str:
+    """Every call with what it must answer."""
+    return sequence(steps, [tuple(want.value for want in step.wants) for step in steps])
