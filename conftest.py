@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import random
+import re
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -47,6 +49,8 @@ OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
 WATCHES = pytest.StashKey[dict[str, Watch]]()
 WORKERS = pytest.StashKey[list[int]]()
+MODEL_STEPS = 3200
+"""What costs about three seconds."""
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
 
@@ -126,6 +130,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="rounds of the race between a write and the first KVM_RUN, for each register (default: 800)",
     )
+    group.addoption(
+        "--model-steps",
+        type=int,
+        metavar="N",
+        help="drive kernel and model through about N calls, chosen at random (default: the same 3200 each time)",
+    )
+    group.addoption("--model-seed", type=int, metavar="N", help="choose them as the run did that printed this seed")
     group.addoption("--baseline", metavar="FILE", help="failures that are answered for (helpers/results/gate.py)")
     group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not speak this dialect")
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
@@ -174,6 +185,10 @@ def pytest_configure(config: pytest.Config) -> None:
         interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config))
     reports = config.getoption("--reports")
     folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
+    # xdist's workers inherit the options, and must agree with each other.
+    config.option.reports = str(folder)
+    if config.getoption("--model-seed") is None:
+        config.option.model_seed = random.randrange(1 << 32) if config.getoption("--model-steps") else 0
     if touches_suites(config) and not only_shows(config):
         _check_subjects(config)
     prepare_html(config, folder)
@@ -401,6 +416,34 @@ def source_kvm(
 
 
 @pytest.fixture(scope="session")
+def model_steps(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """How many calls the model's test makes in all, and the seed that chooses them."""
+    option = request.config.getoption
+    return option("--model-steps") or MODEL_STEPS, option("--model-seed")
+
+
+@pytest.fixture
+def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Gives the test its time anew: for one that does the same with one thing after another, as long as it is told."""
+    return lambda: subject.begin_test(request.config.getoption("--test-deadline"))
+
+
+@pytest.fixture
+def keep_reproducer(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Puts a C file among the reports, named after the test, and into what is said of its failure."""
+
+    def keep(source: str) -> Path:
+        name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.rpartition("::")[2]).strip("-")
+        path = Path(request.config.getoption("--reports")) / "reproducers" / f"{name}.c"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, "utf-8")
+        request.node.add_report_section("call", "C reproducer", source)
+        return path
+
+    return keep
+
+
+@pytest.fixture(scope="session")
 def contract(subject: Subject) -> Probe:
     """What the subject's kernel speaks, found by asking."""
     image = guests.load_image(build.GUEST)
@@ -535,4 +578,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is under test."""
-    return [f"subjects: {', '.join(_labels(config))}"] if touches_suites(config) else []
+    if not touches_suites(config):
+        return []
+    header = [f"subjects: {', '.join(_labels(config))}"]
+    return [*header, f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else header

@@ -13,6 +13,7 @@ from helpers.contract.clauses import (
     limits,
     lock,
     migration,
+    model,
     neighbours,
     quiet,
     run,
@@ -33,6 +34,7 @@ CHAPTERS = {
     "quiet": quiet.CLAUSES,
     "neighbours": neighbours.CLAUSES,
     "migration": migration.CLAUSES,
+    "model": model.CLAUSES,
     "concurrency": concurrency.CLAUSES,
 }
 """By the folder of suites/ that checks them; first what the others build on."""

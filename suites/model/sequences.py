@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Hypothesis's strategies for sequences of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from helpers.batch import RegisterId
+from helpers.contract.access import Direction, Kind, faults, faulty_id
+from helpers.contract.forms import CONDUITS, HVC, SMC, Form
+from helpers.contract.functions import UPPER
+from helpers.contract.model import operations as op
+from helpers.contract.model.callees import CALLEES, families
+from helpers.contract.model.machine import MEMORY, MOST_VCPUS, MOST_VMS, Host
+from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_1_0, PSCI_VERSION, WORKAROUNDS
+from helpers.contract.registers import Dialect, Register
+from helpers.guests import PV_TIME_IPA
+from helpers.smccc import U64, Conduit
+from helpers.uapi import kvm as uapi
+
+Sequences = SearchStrategy[list[op.OnVm]]
+
+_WHERE = st.sampled_from([(vm, vcpu) for vcpu in range(MOST_VCPUS - 1) for vm in range(MOST_VMS)])
+"""The model counts them among those that there are (Model.applied)."""
+_WITH: tuple[int, ...] = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
+_WITHOUT: tuple[int, ...] = ()
+_FORMS = st.sampled_from([
+    *CONDUITS, HVC, SMC, Form("HVC #1", Conduit.HVC_1), Form("HVC #0xffff", Conduit.HVC_FFFF),
+    Form("SMC #1", Conduit.SMC_1), Form("SMC #0xffff", Conduit.SMC_FFFF),
+    Form("HVC with x0's upper half set", Conduit.HVC, UPPER), Form("SMC with x0's upper half set", Conduit.SMC, UPPER),
+])  # fmt: skip
+_IPAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
+_VERSIONS = (PSCI_0_1, PSCI_0_2, *(PSCI_1_0 | minor for minor in range(5)), 0, 3, 1 << 32 | PSCI_0_2)
+
+
+def _somewhere(rows: Sequence[op.OnVm]) -> SearchStrategy[op.OnVm]:
+    """One of ``rows``, the simplest first, on any vCPU."""
+    return st.builds(_placed, _WHERE, st.sampled_from(rows))
+
+
+def _placed(where: tuple[int, int], operation: op.OnVm) -> op.OnVm:
+    if isinstance(operation, op.OnVcpu):
+        return replace(operation, vm=where[0], vcpu=where[1])
+    return replace(operation, vm=where[0])
+
+
+def _bitmaps(host: Host) -> SearchStrategy[op.OnVm]:
+    """Reads and writes of the registers: every subset, one bit too many, all bits; now and then an id that is wrong."""
+    right: list[op.OnVm] = []
+    wrong: list[op.OnVm] = []
+    for register in host.registers:
+        known, above = RegisterId(register.name, register.id), register.mask + 1
+        right += [op.GetReg(0, 0, known)] * 4
+        right += [op.SetReg(0, 0, known, value) for value in register.subsets()] * 3
+        wrong += [op.SetReg(0, 0, known, v) for v in (above, above | 1, 1 << 32, 1 << 63, U64)]
+        wrong += [op.GetReg(0, 0, each) for each in _almost(register, Direction.GET, host.dialect)]
+        wrong += [op.SetReg(0, 0, each, 0) for each in _almost(register, Direction.SET, host.dialect)]
+    return st.one_of(*[_somewhere(right)] * 4, _somewhere(wrong))
+
+
+def _almost(register: Register, direction: Direction, dialect: Dialect) -> list[RegisterId]:
+    """The register's id with one thing wrong."""
+    wrong = [f for f in faults(direction, dialect) if f.kind in (Kind.ID_HIGH, Kind.ID_SIZE, Kind.ID_LOW)]
+    return [RegisterId(f"{register.name}, {f.name}", faulty_id(register, (f,))) for f in wrong]
+
+
+def _neighbours(host: Host) -> SearchStrategy[op.OnVm]:
+    """PSCI_VERSION and the workarounds' registers, more than half of the turns for the first."""
+    there = dict(host.levels)
+    others = [w.register for w in WORKAROUNDS if w.register.name in there]
+    rows: list[op.OnVm] = [op.GetReg(0, 0, PSCI_VERSION)] * 8
+    rows += [op.SetReg(0, 0, PSCI_VERSION, version) for version in (*_VERSIONS, PSCI_0_2, PSCI_0_2, PSCI_1_0)]
+    for register in others:
+        rows += [op.GetReg(0, 0, register), *(op.SetReg(0, 0, register, v) for v in (0, 1, 2, 3, 0x12, 1 << 63))]
+    return _somewhere(rows)
+
+
+def _calls() -> SearchStrategy[op.OnVm]:
+    """Each family of functions as often as another, though one has many arguments."""
+    by_family = families()
+    most = max(map(len, by_family.values()))
+    names = [names[n % len(names)] for names in by_family.values() for n in range(most)]
+    return st.builds(lambda where, name, form: op.GuestCall(*where, name, form), _WHERE, st.sampled_from(names), _FORMS)
+
+
+_RUNS = _somewhere([op.Run(0, 0, how) for how in op.How])
+_LIVES = _somewhere([
+    *(op.CreateVcpu(0, vcpu) for vcpu in range(MOST_VCPUS)), *[op.Init(0, 0, _WITH)] * 4, op.Init(0, 0, _WITHOUT),
+    op.CreateVm(0), op.CloseVm(0),
+])  # fmt: skip
+_ASKED = _somewhere([op.ListRegs(0, 0), op.CheckExtension(0), op.EnableCap(0)])
+_PV_TIME = _somewhere([op.PvTime(0, 0, r, ipa) for r in op.Request for ipa in (_IPAS if r is op.Request.SET else (0,))])
+
+
+def _filters() -> SearchStrategy[op.OnVm]:
+    """Ranges from any function on, and at the edges of what is reserved; on a few of them most of the turns."""
+    ids = sorted({callee.id for callee in CALLEES.values()})
+    often = [0x84000050, 0x84000053, 0xC5000020, 0x86000000, 0x8600FF01]
+    bases = [*ids, *often * (len(ids) // len(often)), 0, 0x7FFFFFFF, 0x80000000, 0xC000FFFF, 0xFFFFFFFF]
+    counts, actions = st.sampled_from([1, 1, 1, 2, 3, 0x20, 0x10000, 0]), st.sampled_from([0, 1, 1, 1, 2, 2, 2, 3])
+    return st.builds(op.SetFilter, st.integers(0, MOST_VMS - 1), st.sampled_from(bases), counts, actions)
+
+
+_BEGINNINGS = st.tuples(st.integers(1, 2), st.integers(1, 2), st.sampled_from([_WITH, _WITH, _WITH, _WITHOUT]))
+
+
+def _begun(vms: int, vcpus: int, features: tuple[int, ...]) -> list[op.OnVm]:
+    """VMs with vCPUs: of what happens without, little is worth a look."""
+    made: list[op.OnVm] = []
+    for vm in range(vms):
+        made.append(op.CreateVm(vm))
+        for vcpu in range(vcpus):
+            made += [op.CreateVcpu(vm, vcpu), op.Init(vm, vcpu, features)]
+    return made
+
+
+MIXES = ("registers", "guest", "filter", "everything")
+"""What a sequence is mostly made of."""
+
+
+def sequences(host: Host, mix: str, length: int) -> Sequences:
+    """Sequences of up to ``length`` calls, and those before them that make VMs and vCPUs."""
+    bitmaps, calls, filters = _bitmaps(host), _calls(), _filters()
+    every = [bitmaps, calls, filters, _neighbours(host), _PV_TIME, _RUNS, _LIVES, _ASKED]
+    chosen = {
+        "registers": [bitmaps, bitmaps, bitmaps, _neighbours(host), _RUNS, _LIVES, _ASKED],
+        "guest": [bitmaps, calls, calls, calls, _PV_TIME, _neighbours(host), _LIVES],
+        "filter": [filters, filters, filters, calls, calls, calls, bitmaps, _RUNS, _LIVES],
+        "everything": every,
+    }[mix]
+    # A call is replaced by none more easily than taken out of a list: that is how the shortest sequence is found.
+    places = st.lists(st.one_of(st.none(), *chosen), min_size=length, max_size=length)
+    return st.builds(lambda begun, rest: [*_begun(*begun), *(each for each in rest if each)], _BEGINNINGS, places)

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The contract's state machine on traces that a person can follow, the search, and the C programs that it leaves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from errno import EBUSY, EEXIST, EINTR, EINVAL, ENOENT, ENOEXEC
+from pathlib import Path
+
+import pytest
+
+from helpers import build, guests
+from helpers.batch import RegisterId
+from helpers.build import _tool
+from helpers.contract.forms import HVC, SMC
+from helpers.contract.functions import CLOSED
+from helpers.contract.model import operations as op
+from helpers.contract.model import text
+from helpers.contract.model.callees import CALLEES
+from helpers.contract.model.machine import STALE, Host, play
+from helpers.contract.model.reproducer import reproducer
+from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_VERSION
+from helpers.contract.registers import MAINLINE, RFC_V3
+from helpers.errors import HarnessError
+from helpers.executor.program import Program
+from helpers.progress import Progress
+from helpers.smccc import U64
+from helpers.subjects import choose
+from helpers.subjects.base import KernelDied
+from suites.model.hunt import AT_ONCE, Finding, Steps, hunt
+from suites.model.sequences import MIXES, sequences
+
+HOST = Host(MAINLINE, MAINLINE.registers[:3], 0x10001, (), True, True, True, True)
+RFC = replace(HOST, dialect=RFC_V3, registers=RFC_V3.registers)
+PSCI = (2,)
+STD, STD_HYP, VENDOR = (RegisterId(r.name, r.id) for r in MAINLINE.registers[:3])
+VM, VCPU, INIT = op.CreateVm(0), op.CreateVcpu(0, 0), op.Init(0, 0, PSCI)
+RUN, NOW = op.Run(0, 0, op.How.PLAIN), op.Run(0, 0, op.How.IMMEDIATE_EXIT)
+TRNG = "TRNG_VERSION"
+MMIO, HYPERCALL = 6, 3
+EXECVE = 221
+
+
+def calls(name: str, form: object = HVC, vcpu: int = 0) -> op.GuestCall:
+    return op.GuestCall(0, vcpu, name, form)  # type: ignore[arg-type]
+
+
+def put(register: RegisterId, value: int, vcpu: int = 0) -> op.SetReg:
+    return op.SetReg(0, vcpu, register, value)
+
+
+def got(register: RegisterId, vcpu: int = 0) -> op.GetReg:
+    return op.GetReg(0, vcpu, register)
+
+
+def denied(action: int, base: int = 0x84000050, count: int = 1) -> op.SetFilter:
+    return op.SetFilter(0, base, count, action)
+
+
+Trace = Sequence[tuple[op.OnVm, tuple[int, ...]]]
+OPEN, CLOSED_X = (0, MMIO, 0x10000, 0, 0, 0), (0, MMIO, *CLOSED)
+BEGUN: Trace = [(VM, (0,)), (VCPU, (0,)), (INIT, (0,))]
+TRACES: dict[str, Trace] = {
+    "defaults": [*BEGUN, (got(STD), (0, 1)), (got(VENDOR), (0, 3))],
+    "a run fixes": [*BEGUN, (put(STD, 0), (0,)), (RUN, (0, MMIO)), (put(STD, 1), (EBUSY,)), (put(STD, 0), (0,)),
+                    (put(STD, 2), (EINVAL,)), (got(STD), (0, 0))],
+    "immediate_exit is a run": [*BEGUN, (NOW, (EINTR,)), (put(STD, 0), (EBUSY,))],
+    "a refused run is none": [(VM, (0,)), (VCPU, (0,)), (RUN, (ENOEXEC,)), (op.Run(0, 0, op.How.ARGUMENT), (EINVAL,)),
+                              (INIT, (0,)), (put(STD, 0), (0,))],
+    "not initialised": [(VM, (0,)), (VCPU, (0,)), (got(STD), (ENOEXEC, STALE)), (put(STD, 0), (ENOEXEC,)),
+                        (op.ListRegs(0, 0), (ENOEXEC,)), (calls(TRNG), (ENOEXEC,))],
+    "another vCPU's run counts": [*BEGUN, (op.CreateVcpu(0, 1), (0,)), (op.Init(0, 1, PSCI), (0,)),
+                                  (op.Run(0, 1, op.How.PLAIN), (0, MMIO)), (put(STD, 0), (EBUSY,))],
+    "another VM's does not": [*BEGUN, (op.CreateVm(1), (0,)), (op.CreateVcpu(1, 0), (0,)), (op.Init(1, 0, PSCI), (0,)),
+                              (op.Run(1, 0, op.How.PLAIN), (0, MMIO)), (put(STD, 0), (0,))],
+    "INIT again keeps": [*BEGUN, (put(STD, 0), (0,)), (RUN, (0, MMIO)), (op.Init(0, 0, ()), (EINVAL,)), (INIT, (0,)),
+                         (got(STD), (0, 0)), (put(STD, 1), (EBUSY,))],
+    "a gate": [*BEGUN, (calls(TRNG), OPEN), (calls("KVM_FEATURES"), (0, MMIO, 3, 0, 0, 0))],
+    "a closed gate": [*BEGUN, (put(STD, 0), (0,)), (calls(TRNG, SMC), CLOSED_X)],
+    "unknown ids": [*BEGUN, (got(RegisterId("?", STD.id + 7)), (ENOENT, STALE)),
+                    (put(RegisterId("?", STD.id ^ 1 << 52), 0), (ENOENT,)),
+                    (got(RegisterId("?", STD.id ^ 1 << 62)), (EINVAL, STALE))],
+    "denied": [*BEGUN, (denied(1), (0,)), (denied(2), (EEXIST,)), (calls(TRNG), CLOSED_X), (denied(1), (EBUSY,)),
+               (denied(9), (EINVAL,))],
+    "forwarded": [*BEGUN, (put(STD, 0), (0,)), (denied(2), (0,)),
+                  (calls(TRNG, SMC), (0, HYPERCALL, 0x84000050, 1, 0, MMIO, *CALLEES[TRNG].call(SMC).registers[:4]))],
+    "reserved and wrapping": [(VM, (0,)), (denied(1, 0x7FFFFFFF, 2), (EEXIST,)), (denied(1, 0xFFFFFFFF, 2), (EINVAL,)),
+                              (denied(1, 1, 0), (EINVAL,)), (denied(1, 0xFFFFFFFF), (0,))],
+    "stolen time": [*BEGUN, (op.PvTime(0, 0, op.Request.GET), (0, U64)), (calls("PV_TIME_ST"), CLOSED_X),
+                    (op.PvTime(0, 0, op.Request.SET, 0x1F001), (EINVAL,)),
+                    (op.PvTime(0, 0, op.Request.SET, 0x1F000), (0,)),
+                    (op.PvTime(0, 0, op.Request.SET, 0x1F000), (EEXIST,)),
+                    (calls("PV_TIME_ST"), (0, MMIO, 0x1F000, 0, 0, 0)), (op.PvTime(0, 0, op.Request.HAS), (0,))],
+    "PSCI_VERSION": [*BEGUN, (got(PSCI_VERSION), (0, 0x10001)), (put(PSCI_VERSION, 0x10002), (EINVAL,)),
+                     (RUN, (0, MMIO)),
+                     (put(PSCI_VERSION, PSCI_0_2), (0,)), (calls("PSCI.PSCI_VERSION"), (0, MMIO, PSCI_0_2, 0, 0, 0)),
+                     (INIT, (0,)), (got(PSCI_VERSION), (0, PSCI_0_2))],
+    "PSCI 0.1": [(VM, (0,)), (VCPU, (0,)), (op.Init(0, 0, ()), (0,)), (got(PSCI_VERSION), (0, PSCI_0_1)),
+                 (put(PSCI_VERSION, PSCI_0_2), (EINVAL,)), (calls("PSCI_VERSION"), CLOSED_X), (calls(TRNG), OPEN)],
+    "questions": [*BEGUN, (VCPU, (EEXIST,)), (op.ListRegs(0, 0), (0, 3, 1, 1, 1)), (op.CheckExtension(0), (0,)),
+                  (op.EnableCap(0), (EINVAL,)), (op.CloseVm(0), ())],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_traces(name: str) -> None:
+    trace = TRACES[name]
+    steps = play(HOST, [operation for operation, _ in trace])
+    assert [(s.operation, tuple(w.value for w in s.wants)) for s in steps] == [tuple(each) for each in trace]
+
+
+def test_the_rfc() -> None:
+    std = RegisterId("STD", RFC_V3.registers[0].id)
+    operations = [VM, VCPU, RUN, INIT, op.CheckExtension(0), got(STD), put(std, 0), calls("KVM_FEATURES"), put(std, 1)]
+    steps = play(RFC, operations)
+    # Whether the refused KVM_RUN is a run, the RFC leaves open: it is not made.
+    assert RUN not in [s.operation for s in steps]
+    assert [s.wants[0].value for s in steps] == [0, 0, 0, 3, ENOENT, 0, 0, EBUSY]
+    assert steps[-2].wants[2].value == 1 | 1 << 1
+
+
+def test_vms_and_vcpus_are_counted_among_those_there_are() -> None:
+    operations = [op.CloseVm(1), VM, op.CreateVm(7), op.CreateVcpu(3, 2), op.Init(1, 9, PSCI), op.CloseVm(2), VCPU]
+    applied = [s.operation for s in play(HOST, operations)]
+    second = [op.CreateVcpu(1, 2), op.Init(1, 2, PSCI)]
+    assert applied == [VM, op.CreateVm(1), *second, op.CloseVm(0), op.CreateVcpu(1, 0)]
+
+
+def test_what_the_contract_leaves_open_is_not_called() -> None:
+    lacking = replace(HOST, smccc_filter=False, pv_time=False)
+    assert play(lacking, [VM, VCPU, denied(1), op.PvTime(0, 0, op.Request.HAS)])[2:] == ()
+    assert play(HOST, [VM, denied(1, 0, 0)])[1:] == ()
+    mixed = [VM, VCPU, INIT, op.CreateVcpu(0, 1), op.Init(0, 1, ())]
+    assert op.Init(0, 1, ()) not in [s.operation for s in play(HOST, mixed)]
+    assert not [s for s in play(HOST, [*mixed[:3], calls("ARCH_FEATURES.WORKAROUND_1")]) if s.operation == mixed[-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("TRNG_RND32.0x21", (0, 0, 1, 0xFFFFFFFF), (0, 0, 2, 0)),
+        ("TRNG_RND64.0xc0", (0, U64, U64, U64), (1, 0, 0, 0)),
+        ("KVM_PTP.VIRTUAL", (1, 2, 3, 4), CLOSED),
+    ],
+)
+def test_of_some_answers_only_a_few_bits_are_known(name: str, good: tuple[int, ...], bad: tuple[int, ...]) -> None:
+    wants = play(HOST, [VM, VCPU, INIT, calls(name)])[-1].wants[2:]
+    assert all(want.holds(x) for want, x in zip(wants, good, strict=True))
+    assert not all(want.holds(x) for want, x in zip(wants, bad, strict=True))
+    assert not wants[0].holds(None)
+
+
+# --- the search --------------------------------------------------------------
+
+
+def honest(steps: Steps) -> list[op.Answer]:
+    return [tuple(want.value for want in step.wants) for step in steps]
+
+
+def unlocked_by_init(steps: Steps) -> list[op.Answer]:
+    """A kernel that forgets the run when a vCPU is initialised again."""
+    answers, again = honest(steps), set()
+    for at, step in enumerate(steps):
+        again |= {step.operation.vm} if isinstance(step.operation, op.Init) and at else set()
+        if isinstance(step.operation, op.SetReg) and answers[at] == (EBUSY,) and again:
+            ran = [s for s in steps[:at] if isinstance(s.operation, (op.Run, op.GuestCall))]
+            last = max(n for n, s in enumerate(steps[:at]) if isinstance(s.operation, op.Init))
+            if ran and steps.index(ran[-1]) < last:
+                answers[at] = (0,)
+    return answers
+
+
+def hunted(drive: Callable[[Steps], Sequence[op.Answer]], mix: str = "registers") -> Finding | None:
+    return hunt(HOST, drive, sequences(HOST, mix, 40), 40, 0)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_an_honest_kernel(mix: str) -> None:
+    driven: list[Steps] = []
+    assert hunted(lambda steps: driven.append(steps) or honest(steps), mix) is None  # type: ignore[func-returns-value]
+    kinds = {type(step.operation) for steps in driven for step in steps}
+    assert len(driven) > 20 and {op.CreateVm, op.CreateVcpu, op.Init, op.SetReg} <= kinds
+    again: list[Steps] = []
+    hunted(lambda steps: again.append(steps) or honest(steps), mix)  # type: ignore[func-returns-value]
+    assert again == driven, "the same seed gives other sequences"
+
+
+def test_every_kind_of_call_is_made() -> None:
+    kinds: set[type[op.OnVm]] = set()
+    hunted(lambda steps: kinds.update(type(s.operation) for s in steps) or honest(steps), "everything")  # type: ignore
+    assert kinds == {
+        op.CreateVm, op.CreateVcpu, op.SetFilter, op.CheckExtension, op.EnableCap, op.CloseVm, op.Init, op.GetReg,
+        op.SetReg, op.ListRegs, op.Run, op.GuestCall, op.PvTime,
+    }  # fmt: skip
+
+
+def test_the_shortest_sequence() -> None:
+    finding = hunted(unlocked_by_init)
+    assert finding is not None and finding.died is None
+    kinds = [type(step.operation).__name__ for step in finding.steps]
+    assert kinds == ["CreateVm", "CreateVcpu", "Init", "Run", "Init", "SetReg"], text.expected(finding.steps)
+
+
+def test_a_kernel_that_does_not_answer() -> None:
+    finding = hunted(lambda steps: [tuple(None for _ in step.wants) for step in steps])
+    assert finding is not None and len(finding.steps) == 1
+    assert "expected success, actual no answer" in text.sequence(finding.steps, finding.answers)
+
+
+def test_a_kernel_that_dies() -> None:
+    deaths = 0
+
+    def mortal(steps: Steps) -> list[op.Answer]:
+        nonlocal deaths
+        kinds = [type(s.operation) for s in steps]
+        if op.ListRegs in kinds and op.SetReg in kinds[: kinds.index(op.ListRegs)]:
+            deaths += 1
+            raise KernelDied("lab:mortal", "it panicked", "Oops")
+        return honest(steps)
+
+    finding = hunted(mortal)
+    assert finding is not None and finding.died is not None and deaths == 3
+    kinds = [type(step.operation) for step in finding.steps]
+    assert kinds[-1] is op.ListRegs and op.SetReg in kinds and len(kinds) < 20
+
+
+def test_a_long_search_goes_on_with_other_sequences() -> None:
+    driven: list[Steps] = []
+    hunt(HOST, lambda s: driven.append(s) or honest(s), sequences(HOST, "registers", 2), AT_ONCE + 40, 0)  # type: ignore
+    assert len(driven) > AT_ONCE / 4 and len(set(driven[-20:]) - set(driven[:-20])) > 5
+
+
+def test_the_seed_is_told() -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "suites/model", "--model-steps=5"]
+    for seed, said in (([], r"model seed: \d+"), (["--model-seed=7"], "model seed: 7\n")):
+        done = subprocess.run([*command, *seed], cwd=build.ROOT, capture_output=True, text=True, check=True)
+        assert re.search(said, done.stdout), done.stdout
+
+
+def test_a_lost_machine_is_no_finding() -> None:
+    def lost(steps: Steps) -> list[op.Answer]:
+        raise HarnessError("The machine was lost")
+
+    with pytest.raises(HarnessError, match="was lost"):
+        hunted(lost)
+
+
+# --- what a maintainer reads ---------------------------------------------------
+
+EVERY = [
+    VM, VCPU, VCPU, INIT, op.Init(0, 0, ()), op.CreateVcpu(0, 1), got(STD, 1), op.Init(0, 1, PSCI), got(STD),
+    put(STD, 2), put(STD, 1 << 63), put(STD_HYP, 1), put(PSCI_VERSION, PSCI_0_2), got(PSCI_VERSION), op.ListRegs(0, 0),
+    got(RegisterId("STD, id of size U32", STD.id & ~0xF0_0000_0000_0000 | 2 << 52)), op.CheckExtension(0),
+    op.EnableCap(0), denied(2), denied(1), denied(1, 0x8600FF01), denied(3), op.PvTime(0, 0, op.Request.HAS),
+    op.PvTime(0, 0, op.Request.GET), op.PvTime(0, 0, op.Request.SET, 0x1F040), op.PvTime(0, 0, op.Request.GET),
+    op.Run(0, 0, op.How.ARGUMENT), put(STD, 0), calls(TRNG), calls(TRNG, SMC), calls("VENDOR_HYP_CALL_UID"),
+    calls("TRNG_GET_UUID", SMC), calls("PV_TIME_ST"), calls("PV_TIME_ST", vcpu=1), calls("KVM_PTP.VIRTUAL"),
+    calls("PSCI.PSCI_VERSION"), calls("WORKAROUND_1"), NOW, RUN, INIT, calls("KVM_FEATURES"), put(STD, 1), put(STD, 0),
+    got(STD, 1), denied(1), op.CreateVm(1), op.CreateVcpu(1, 3), op.Run(1, 3, op.How.PLAIN), op.Init(1, 3, ()),
+    calls("KVM_FEATURES"), got(STD), op.CloseVm(0), op.CloseVm(0),
+]  # fmt: skip
+"""Every call, in a VM that the calls change and that ends, beside another."""
+
+
+def test_a_person_can_read_it() -> None:
+    steps = play(HOST, [VM, VCPU, INIT, RUN, put(STD, 0)])
+    shown = text.sequence(steps, [*honest(steps)[:-1], (0,)])
+    assert "   3. VM 0, vCPU 0: KVM_ARM_VCPU_INIT with KVM_ARM_VCPU_PSCI_0_2 -> success" in shown
+    assert "   4. VM 0, vCPU 0: KVM_RUN, a guest with no call to make -> success, KVM_EXIT_MMIO" in shown
+    assert shown.endswith(
+        "   5. VM 0, vCPU 0: KVM_SET_ONE_REG STD (0x6030000000160000) = 0x0 (no bit) -> success\n"
+        "      KVM_SET_ONE_REG: expected EBUSY, actual success"
+    )
+
+
+def test_every_call_can_be_read() -> None:
+    shown = text.expected(play(HOST, EVERY))
+    for words in (
+        "KVM_GET_REG_LIST -> success, bitmap registers listed = 3, times that STD is listed = 1",
+        "KVM_SET_DEVICE_ATTR KVM_ARM_VM_SMCCC_FILTER: base 0x84000050, nr_functions 0x1, action 2 (FWD_TO_USER)",
+        "the guest makes SMC TRNG_VERSION (x0 = 0x84000050, x1 = ",
+        "hypercall.nr = 0x84000050, hypercall.flags = 0x1, success, KVM_EXIT_MMIO, x0 = 0x84000050",
+        "KVM_GET_ONE_REG STD, id of size U32 (0x6020000000160000) -> ENOENT",
+        "KVM_SET_DEVICE_ATTR KVM_ARM_VCPU_PVTIME_IPA = 0x1f040 -> success", "KVM_CHECK_EXTENSION 207 -> ",
+        "VM 0: close its vCPUs and itself",
+    ):  # fmt: skip
+        assert words in shown, shown
+
+
+# --- C programs ----------------------------------------------------------------
+
+
+def _compiled(folder: Path, steps: Steps, *flags: str) -> Path:
+    build.build_all()
+    source, program = folder / "reproducer.c", folder / "reproducer"
+    source.write_text(reproducer(HOST, steps, guests.load_image(build.GUEST), "A title */ with an end of comment."))
+    command = [_tool("gcc"), "-static", "-s", *flags, "-o", program, source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    return program
+
+
+@pytest.mark.parametrize("steps", [play(HOST, EVERY), play(HOST, [VM])], ids=["every_call", "one_call"])
+def test_the_program_compiles_without_a_warning(steps: Steps, tmp_path: Path) -> None:
+    assert _compiled(tmp_path, steps, "-Wall", "-Wextra", "-Werror", "-O2").stat().st_size > 0
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    source = reproducer(HOST, play(HOST, EVERY), b"\x01\x00\x00\x00" * 8, "A title")
+    assert not re.findall(r"@\w+@", source) and "#include <linux" not in source
+
+
+def _ended(label: str, program: Path) -> KernelDied:
+    """The program in the place of the first process: its end is the kernel's, whose last words tell its status."""
+    subject = choose.subject(label, choose.Means(None, Progress()))
+    try:
+        put_there = Program()
+        file = put_there.open("/reproducer", 0o1 | 0o100, 0o755)
+        written = put_there.write(file, program.read_bytes())
+        put_there.close(file)
+        assert subject.run(put_there)[written].ret == program.stat().st_size
+        replaced = Program()
+        path, arguments = replaced.scratch_bytes(b"/reproducer\0"), replaced.scratch(16)
+        replaced.poke_address(arguments, path)
+        replaced.syscall(EXECVE, path, arguments, 0)
+        with pytest.raises(KernelDied) as died:
+            subject.run(replaced)
+        return died.value
+    finally:
+        subject.close()
+
+
+def test_the_program_on_a_kernel_that_keeps_the_contract(tmp_path: Path) -> None:
+    died = _ended("debian:stable", _compiled(tmp_path, play(HOST, EVERY)))
+    assert "exitcode=0x00000000" in died.how, died.last_words
+    assert "Every answer was the expected one." in died.last_words
+
+
+def test_the_program_shows_the_fault(tmp_path: Path) -> None:
+    steps = play(HOST, [VM, VCPU, INIT, NOW, put(STD, 0)])
+    died = _ended("debian:stable with planted fault lock-missing", _compiled(tmp_path, steps))
+    assert "exitcode=0x00000100" in died.how, died.last_words
+    assert "KVM_SET_ONE_REG: expected EBUSY, actual success  <-- different" in died.last_words
