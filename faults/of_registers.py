@@ -139,6 +139,7 @@ LOCK = (
         "kvm_arch_vcpu_ioctl",
         ("lock-by-init", "LIMIT-1", "KVM_ARM_VCPU_INIT locks"),
         ("lock-reinit-clears", "RUN-8", "KVM_ARM_VCPU_INIT again unlocks"),
+        ("lock-reinit-after-psci", "MODEL-1", "KVM_ARM_VCPU_INIT again unlocks where PSCI_VERSION was written"),
         ("init-resets", "RUN-8", "KVM_ARM_VCPU_INIT again resets the registers"),
     ),
     *rows("kvm_arch_vcpu_run_pid_change", ("run-clears", "LOCK-4 DEFAULT-1", "KVM_RUN empties the registers")),

@@ -86,6 +86,7 @@
 	F(LOCK_SAME_VALUE, "lock-same-value") \
 	F(LOCK_BEFORE_LIMIT, "lock-before-limit") \
 	F(LOCK_REINIT_CLEARS, "lock-reinit-clears") \
+	F(LOCK_REINIT_AFTER_PSCI, "lock-reinit-after-psci") \
 	F(LOCK_BY_INIT, "lock-by-init") \
 	F(RUN_CLEARS, "run-clears") \
 	F(RUN_SIGNAL_FORGETS, "run-signal-forgets") \

@@ -50,7 +50,7 @@ void run_after_init(struct kvm_vcpu *vcpu)
 {
 	struct bitmap bitmap;
 
-	if (is(LOCK_REINIT_CLEARS))
+	if (is(LOCK_REINIT_CLEARS) || (is(LOCK_REINIT_AFTER_PSCI) && vcpu->kvm->arch.psci_version))
 		forget_run(vcpu->kvm);
 	if (is(LOCK_BY_INIT))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
