@@ -10,7 +10,7 @@ import random
 import re
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.contract.mode import MODES, require_mode
 from helpers.contract.probe import Probe, probe
-from helpers.contract.survey import survey
+from helpers.contract.survey import Surveyed, survey
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm, KvmError
 from helpers.progress import Progress
@@ -51,6 +51,8 @@ WATCHES = pytest.StashKey[dict[str, Watch]]()
 WORKERS = pytest.StashKey[list[int]]()
 MODEL_STEPS = 3200
 """What costs about three seconds."""
+TOLD = pytest.StashKey[list[KernelDied]]()
+"""The deaths that a test's own reports tell of."""
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
 
@@ -299,7 +301,9 @@ def _started(session: pytest.Session, label: str) -> Subject:
         found.launch()
         if not hasattr(session.config, "workerinput"):
             lineup.launch_after(label, _in_use(session))
-        require_mode(Kvm(found, guests.load_image(build.GUEST)), choose.wanted(label).setting.mode)
+        # A death is untold, and told at the end of the first test.
+        with contextlib.suppress(KernelDied):
+            require_mode(Kvm(found, guests.load_image(build.GUEST)), choose.wanted(label).setting.mode)
     except HarnessError as error:
         if found is not None:
             found.close()
@@ -345,7 +349,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     if _needs_subject(item):
         with contextlib.suppress(HarnessError):
             _subject_of(item).begin_teardown(TEARDOWN_SECONDS)
-    yield
+    try:
+        yield
+    finally:
+        deaths = [died for died in item.config.stash[LINEUP].untold() if died not in item.stash.get(TOLD, ())]
+    if deaths:
+        # Whoever met it went on without a word.
+        raise deaths[0]
     watches = item.config.stash[WATCHES]
     for label in watches if _needs_subject(item) else ():
         complaint = watches[label].complaint()
@@ -444,25 +454,32 @@ def keep_reproducer(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def contract(subject: Subject) -> Probe:
-    """What the subject's kernel speaks, found by asking."""
-    image = guests.load_image(build.GUEST)
-    try:
-        try:
-            return probe(Kvm(subject, image))
-        except KernelDied:
-            return probe(Kvm(subject, image))
-    except KernelDied as died:
-        what = f"The kernel of {subject.label} died twice while it was asked what it speaks"
-        raise HarnessError(what, why=died.how, cure=f"Its console ended with:\n{died.last_words}") from None
+def _asked(subject: Subject) -> dict[str, Any]:
+    """What the subject's kernel answered so far. pytest would keep a death, too, and give it to every later test."""
+    return {}
 
 
-@pytest.fixture(scope="session")
-def known_deviations(request: pytest.FixtureRequest, subject: Subject, contract: Probe) -> tuple[Deviation, ...]:
-    """What the subject's kernel is known to do wrong, found by asking."""
+@pytest.fixture
+def contract(subject: Subject, _asked: dict[str, Any]) -> Probe:
+    """What the subject's kernel speaks, found by asking: if it dies over that, the next test asks again."""
+    if "contract" not in _asked:
+        _asked["contract"] = probe(Kvm(subject, guests.load_image(build.GUEST)))
+    found: Probe = _asked["contract"]
+    return found
+
+
+@pytest.fixture
+def known_deviations(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> tuple[Deviation, ...]:
+    """What the subject's kernel is known to do wrong, found by asking: nothing if it dies over that."""
     if request.config.getoption("--no-known-deviations"):
         return ()
-    return recognised(Kvm(subject, guests.load_image(build.GUEST)), contract)
+    if "deviations" not in _asked:
+        _asked["deviations"] = ()
+        _asked["deviations"] = recognised(Kvm(subject, guests.load_image(build.GUEST)), contract)
+    found: tuple[Deviation, ...] = _asked["deviations"]
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -484,13 +501,18 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
     ]
 
 
-@pytest.fixture(scope="session")
-def surveyed(subject: Subject, contract: Probe) -> list[dict[str, Any]]:
-    """The registers as the report shows them; none where the kernel cannot even be asked."""
-    try:
-        found = survey(Kvm(subject, guests.load_image(build.GUEST)), contract)
-    except (KvmError, KernelDied):
-        return []
+@pytest.fixture
+def surveyed(subject: Subject, contract: Probe, _asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """The registers as the report shows them; none where the kernel cannot even be asked, or dies over it."""
+    if "survey" not in _asked:
+        _asked["survey"] = []
+        with contextlib.suppress(KvmError):
+            _asked["survey"] = _as_dicts(survey(Kvm(subject, guests.load_image(build.GUEST)), contract))
+    found: list[dict[str, Any]] = _asked["survey"]
+    return found
+
+
+def _as_dicts(found: Iterable[Surveyed]) -> list[dict[str, Any]]:
     return [
         {"name": s.register.name, "id": s.register.id, "bits": s.register.bits, "default": s.default,
          "supported": s.supported}
@@ -566,6 +588,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
     elif isinstance(error, KernelDied):
+        item.stash.setdefault(TOLD, []).append(error)
         report.user_properties = [*report.user_properties, ("kernel_died", error.how)]
         report.longrepr = str(error)
     elif isinstance(error, KernelComplained):

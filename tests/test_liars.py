@@ -14,6 +14,7 @@ import pytest
 
 from helpers.errors import HarnessError
 from helpers.executor.program import Program
+from helpers.subjects import remote
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import Qemu
@@ -165,6 +166,33 @@ def test_last_words_begin_with_the_test(fake: FakeQemu, under: Under) -> None:
         under.number()
     assert caught.value.last_words == "Internal error: Oops.[31m\nKernel panic - not syncing: Fatal"
     assert caught.value.how == "Kernel panic - not syncing: Fatal"
+
+
+def test_last_words_before_the_test(fake: FakeQemu, under: Under) -> None:
+    """A kernel that dies while nobody asks it is dead when the next test begins."""
+    fake.does("honest(2); time.sleep(.5)\nprint('Kernel panic - not syncing: late', file=console)\n")
+    under.number()
+    while under.machine.end(None).how != "Kernel panic - not syncing: late":
+        pass
+    under.subject.begin_test(5)
+    with pytest.raises(KernelDied) as caught:
+        under.number()
+    assert caught.value.last_words == "Kernel panic - not syncing: late"
+    assert under.subject.untold() is caught.value and under.subject.untold() is None
+
+
+def test_what_costs_too_much_is_given_up(fake: FakeQemu, under: Under, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MOST_LOST_SECONDS", 1.5)
+    fake.does("honest(2); ask()\n" + SILENCE)
+    for _ in range(2):
+        under.subject.begin_test(30)
+        under.number()
+        under.subject.begin_test(1)
+        with pytest.raises(KernelDied):
+            under.number()
+    under.subject.begin_test(5)
+    with pytest.raises(GivenUp, match=r"its deaths have cost [0-9]+ s"):
+        under.number()
 
 
 def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> None:

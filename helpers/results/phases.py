@@ -26,6 +26,9 @@ from helpers.results.records import (
 _LONGEST_MESSAGE = 20_000
 QUIET = "QUIET-1"
 """The clause that every test checks as well: the kernel does not complain."""
+_QUIETLY: Mapping[str, Any] = {
+    "clauses": (QUIET,), "requirement": "The kernel neither warns, nor taints itself, nor dies.", "source": "",
+}  # fmt: skip
 
 
 def outcome_of(report: pytest.TestReport) -> str:
@@ -74,7 +77,8 @@ def result_of(reports: list[pytest.TestReport], subjects: tuple[str, ...]) -> Re
     ]
     complaint = _text(found.get("kernel_complained"))
     if not complaint:
-        return merged(single)[0]
+        beside = _died_beside(reports)
+        return replace(merged(single)[0], **_QUIETLY) if beside else merged(single)[0]
     failed = any(outcome_of(report) == FAILED and "kernel_complained" not in properties(report) for report in reports)
     return _with_complaint(merged(single)[0], complaint, failed)
 
@@ -83,7 +87,13 @@ def _with_complaint(result: Result, complaint: str, failed: bool) -> Result:
     """A complaint breaks a clause of its own, beside those that the test broke if it ``failed`` by itself."""
     if failed:
         return replace(result, clauses=(*result.clauses, QUIET), message=f"{result.message}\n\n{complaint}")
-    return replace(result, clauses=(QUIET,), requirement="The kernel neither warns nor taints itself.", source="")
+    return replace(result, **_QUIETLY)
+
+
+def _died_beside(reports: list[pytest.TestReport]) -> bool:
+    """Whether the only failure is that the kernel died outside of the test itself: over what every test needs."""
+    failed = [report for report in reports if outcome_of(report) == FAILED]
+    return bool(failed) and all(r.when != "call" and "kernel_died" in properties(r) for r in failed)
 
 
 def subject_info(report: pytest.TestReport) -> SubjectInfo | None:

@@ -23,9 +23,9 @@ FLAKY = "flaky: it failed, then passed when it was repeated"
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """As pytest does it, with a second run between a failure and its reports."""
     # A debugger at a failure that comes again would be asked twice.
-    # What fails under a planted fault is meant to.
-    options = item.config.option
-    if not is_suite(item.nodeid) or getattr(options, "usepdb", False) or getattr(options, "plant", None):
+    # What fails in a proof is meant to.
+    proof = item.config.pluginmanager.has_plugin("faults.plugin")
+    if not is_suite(item.nodeid) or item.config.getoption("usepdb", False) or proof:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)

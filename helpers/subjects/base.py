@@ -38,6 +38,9 @@ class Subject(Protocol):
     def describe(self) -> dict[str, str]:
         """What is known of the subject without asking its kernel."""
 
+    def untold(self) -> KernelDied | None:
+        """The last death, once: whoever caught it may have kept it to himself."""
+
     def close(self) -> None:
         """Ends it, and every process that belongs to it."""
 

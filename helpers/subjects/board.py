@@ -149,7 +149,7 @@ class Board:
         """A board's console is not read."""
         return 0
 
-    def console(self, since: int = 0) -> str:
+    def console(self, since: int) -> str:
         """Says so."""
         return "(a board's console is not read: look at its serial line, or at pstore after it has rebooted)"
 

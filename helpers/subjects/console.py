@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 
 _BYTES, _LINES, _WIDTH = 64 << 10, 40, 500
+_FIRST, _LAST = 40, 80
+"""Lines of what a test made the kernel print: an oops begins with its cause, and has 70."""
 
 _CAUSES = (
     ("khx: no virtio-serial port", "the kernel has no driver for PCI, virtio-pci or virtio-console",
@@ -38,16 +40,29 @@ def size(path: Path) -> int:
         return 0
 
 
-def tail(path: Path, since: int) -> str:
-    """The last lines of what follows the first ``since`` bytes."""
+def tail(path: Path) -> str:
+    """The last lines."""
+    return "\n".join(_lines(path, max(0, size(path) - _BYTES))[-_LINES:])
+
+
+def said(path: Path, since: int) -> str:
+    """What follows the first ``since`` bytes: all of it, or its beginning and its end."""
+    last = max(since, size(path) - _BYTES)
+    lines = _lines(path, last)
+    if last == since and len(lines) <= _FIRST + _LAST:
+        return "\n".join(lines)
+    first = _lines(path, since)[:_FIRST]
+    return "\n".join([*first, "[...]", *lines[-_LAST:]])
+
+
+def _lines(path: Path, since: int) -> list[str]:
     try:
         with path.open("rb") as file:
-            file.seek(max(since, size(path) - _BYTES))
+            file.seek(since)
             data = file.read(_BYTES)
     except OSError:
-        return ""
-    lines = harmless(data.decode("utf-8", "replace")).strip("\n").split("\n")
-    return "\n".join(lines[-_LINES:])
+        return []
+    return harmless(data.decode("utf-8", "replace")).strip("\n").split("\n")
 
 
 def last_panic(printed: str) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from helpers.errors import HarnessError
-from helpers.subjects.base import Subject
+from helpers.subjects.base import KernelDied, Subject
 
 
 class Lineup:
@@ -34,6 +34,10 @@ class Lineup:
         for following in labels[at + 1 : at + (os.cpu_count() or 1)]:
             with contextlib.suppress(HarnessError):
                 self.get(following).launch()
+
+    def untold(self) -> list[KernelDied]:
+        """The deaths of all of them since this was asked last."""
+        return [died for died in (subject.untold() for subject in self._made.values()) if died is not None]
 
     def close(self) -> None:
         """Ends every subject."""

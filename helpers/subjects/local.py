@@ -69,6 +69,9 @@ class Local:
         """What cleans up after it has at least so long."""
         self._until = max(self._until, time.monotonic() + seconds)
 
+    def untold(self) -> None:
+        """Nobody is left to tell of this kernel's death."""
+
     @property
     def alive(self) -> bool:
         """Whether it is started."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from helpers import build
 from helpers.errors import HarnessError, UsageError
 from helpers.executor.program import Answer, Program
-from helpers.subjects.base import Subject
+from helpers.subjects.base import KernelDied, Subject
 from helpers.subjects.kernels import DEBIAN, Kernel
 from helpers.subjects.toolroot import KernelPackage, cross_prefix, headers_of, make_root, run_in
 
@@ -72,6 +72,10 @@ class Planted:
         if not self._is_planted():
             self.start()
         return self._inner.run(program)
+
+    def untold(self) -> KernelDied | None:
+        """Of the kernel underneath."""
+        return self._inner.untold()
 
     def describe(self) -> dict[str, str]:
         """What is known of the kernel underneath, and what was planted."""

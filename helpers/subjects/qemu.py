@@ -134,13 +134,13 @@ class Qemu:
         """Bytes that the kernel has printed since it was started."""
         return console.size(self._file("console")) if self._directory else 0
 
-    def console(self, since: int = 0) -> str:
-        """The end of what it printed after the first ``since`` bytes."""
-        return console.tail(self._file("console"), since) if self._directory else ""
+    def console(self, since: int) -> str:
+        """What it printed after the first ``since`` bytes; only beginning and end where that is much."""
+        return console.said(self._file("console"), since) if self._directory else ""
 
     def start_failure(self, reason: str | None) -> HarnessError:
         """With the likely cause, as its console tells it."""
-        printed = self.console()
+        printed = console.tail(self._file("console")) if self._directory else ""
         why, cure = console.boot_cause(printed) or (reason or self.end(None).how, "Look at the console's last lines")
         last = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
         what = f"The kernel of {self.label} did not start under QEMU"
@@ -155,7 +155,7 @@ class Qemu:
         status = self._status(wait=2)
         if status in (0, -signal.SIGXFSZ):
             flood = "it printed without end"
-            return End(flood if status else console.last_panic(self.console()) or "it powered off or rebooted", True)
+            return End(flood if status else console.last_panic(self.console(0)) or "it powered off or rebooted", True)
         if status is not None and status < 0:
             name = signal.Signals(-status).name
             return End(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")

@@ -17,6 +17,8 @@ from helpers.subjects.stream import Stream
 
 MOST_DEATHS = 5
 """Tests in a row that may end the subject before it is given up."""
+MOST_LOST_SECONDS = 600.0
+"""What deaths may cost in all, in silence and new starts, before the subject is given up."""
 MOST_FAILED_STARTS = 2
 DEFAULT_SECONDS = 20.0
 """What programs outside of tests have."""
@@ -34,6 +36,10 @@ class End:
     how: str
     by_kernel: bool
     cure: str = "Run again"
+
+
+class _Stalled(Exception):
+    """A start has stopped half-way."""
 
 
 class Machine(Protocol):
@@ -57,8 +63,8 @@ class Machine(Protocol):
     def console_size(self) -> int:
         """Bytes printed since the start."""
 
-    def console(self, since: int = 0) -> str:
-        """The end of what was printed after the first ``since`` bytes, harmless for a terminal."""
+    def console(self, since: int) -> str:
+        """What was printed after the first ``since`` bytes, bounded and harmless for a terminal."""
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""
@@ -83,6 +89,9 @@ class Remote:
         self._mark = 0
         self._deaths = self._failed_starts = 0
         self._died_in_test = False
+        self._lost_seconds = 0.0
+        self._heard_at = 0
+        self._untold: KernelDied | None = None
 
     # --- life ---------------------------------------------------------------
 
@@ -105,6 +114,9 @@ class Remote:
             raise GivenUp(f"{self.label} is given up", why=f"it failed to start {self._failed_starts} times in a row")
         if self._deaths >= MOST_DEATHS:
             raise GivenUp(f"{self.label} is given up", why=f"it ended in {self._deaths} tests in a row")
+        if self._lost_seconds > MOST_LOST_SECONDS:
+            why = f"its deaths have cost {self._lost_seconds:.0f} s"
+            raise GivenUp(f"{self.label} is given up", why=why)
 
     def start(self) -> None:
         """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
@@ -122,7 +134,8 @@ class Remote:
         now = time.monotonic()
         self._started, self._failed_starts = True, 0
         self._start_took = now - self._launched_at
-        self._mark = self._machine.console_size()
+        self._lost_seconds += self._start_took if self.generation > 1 else 0
+        self._mark = self._heard_at = self._machine.console_size()
         if self._until:
             # A test that had to start the subject has its time nevertheless.
             self._until += now - began
@@ -137,6 +150,8 @@ class Remote:
             wire.decode(Program(), self._first_answer(self._stream, deadline), serial=self._serial)
         except TimeoutError:
             raise self._machine.start_failure(f"no answer within {self._machine.start_seconds:.0f} s") from None
+        except _Stalled as stalled:
+            raise self._machine.start_failure(str(stalled)) from None
         except (OSError, EOFError):
             raise self._machine.start_failure(None) from None
         except HarnessError as error:
@@ -154,8 +169,7 @@ class Remote:
                 if now > deadline:
                     raise
                 if now - since > self._machine.stall_seconds:
-                    reason = f"nothing was printed for {now - since:.0f} s, and no answer"
-                    raise self._machine.start_failure(reason) from None
+                    raise _Stalled(f"nothing was printed for {now - since:.0f} s, and no answer") from None
 
     def close(self) -> None:
         """Ends the machine."""
@@ -174,6 +188,11 @@ class Remote:
         """Where it runs, and how long it took to answer."""
         return {**self._machine.describe(), "boot": f"{self._start_took:.1f} s"}
 
+    def untold(self) -> KernelDied | None:
+        """The last death, once."""
+        died, self._untold = self._untold, None
+        return died
+
     # --- programs -----------------------------------------------------------
 
     def begin_test(self, seconds: float) -> None:
@@ -181,7 +200,13 @@ class Remote:
         self._deaths = self._deaths + 1 if self._died_in_test else 0
         self._died_in_test = False
         self._until, self._allowed = time.monotonic() + seconds, seconds
-        self._mark = self._machine.console_size() if self._started else 0
+        self._mark = self._begin_of_last_words()
+
+    def _begin_of_last_words(self) -> int:
+        if self._stream is None or not self._started:
+            return 0
+        # What died since its last answer said so before this test.
+        return self._heard_at if self._stream.ended else self._machine.console_size()
 
     def begin_teardown(self, seconds: float) -> None:
         """What cleans up after the test has at least so long."""
@@ -224,16 +249,20 @@ class Remote:
         self._serial += 1
         within = max(1, int(seconds * _EXECUTOR_SHARE * 1000))
         self._stream.send(wire.encode(program, serial=self._serial, deadline_ms=within), until)
-        return wire.decode(program, self._stream.receive(until), serial=self._serial)
+        answer = wire.decode(program, self._stream.receive(until), serial=self._serial)
+        self._heard_at = self._machine.console_size()
+        return answer
 
     def _ended(self, silent_for: float | None) -> Exception:
         end = self._machine.end(silent_for)
         words = self._machine.console(self._mark) or "(nothing was printed)"
         self._died_in_test = True
+        self._lost_seconds += silent_for or 0
         self.close()
         # Little time was left: that it went unanswered says nothing about the kernel.
         hurried = silent_for is not None and silent_for < self._allowed / 2
         if end.by_kernel and not hurried:
-            return KernelDied(self.label, end.how, words)
+            self._untold = KernelDied(self.label, end.how, words)
+            return self._untold
         cure = f"{end.cure}. The kernel's console since this test began:\n{words}"
         return HarnessError(f"{self.label} was lost", why=end.how, cure=cure)

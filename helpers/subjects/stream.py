@@ -44,6 +44,13 @@ class Stream:
         del self._rest[: 4 + length]
         return body
 
+    @property
+    def ended(self) -> bool:
+        """Whether the other side is gone; what it sent before may still be unread."""
+        poll = select.poll()
+        poll.register(self._read_fd, 0)
+        return bool(poll.poll(0))
+
     def _fill(self, size: int, until: float) -> None:
         while len(self._rest) < size:
             self._wait(self._read_fd, select.POLLIN, until)

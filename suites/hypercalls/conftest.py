@@ -15,6 +15,7 @@ from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm, RegisterId
 from helpers.smccc import CallResult
+from helpers.subjects.base import Subject
 from helpers.uapi import kvm as uapi
 from suites.calls import HVC, Form, call_of, hold
 
@@ -40,7 +41,7 @@ class Observe(Protocol):
 
 
 @pytest.fixture(scope="session")
-def seen(contract: Probe) -> dict[tuple[object, ...], Observed]:
+def seen(subject: Subject) -> dict[tuple[object, ...], Observed]:
     """What was observed so far of this subject."""
     return {}
 
