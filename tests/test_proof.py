@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from faults.catalogue import FAULTS, UNPROVABLE
+from faults.deaths import DEATHS
 from faults.fault import CONTROL, Fault
 from faults.page import write_page
 from faults.proof import Proof, prove
@@ -92,7 +93,7 @@ def test_controls_come_before_between_and_after() -> None:
 def test_the_catalogue_is_the_module() -> None:
     header = (build.ROOT / "faults/module/faults.h").read_text()
     names = re.findall(r'F\(\w+, "([^"]+)"\)', header)
-    assert sorted(names) == sorted([CONTROL, *(fault.id for fault in FAULTS)])
+    assert sorted(names) == sorted([CONTROL, *(each.id for each in (*FAULTS, *DEATHS))])
     hooked = set()
     for source in (build.ROOT / "faults/module").glob("*.c"):
         hooked |= set(re.findall(r'\] = \{ "(\w+)"', source.read_text()))

@@ -58,6 +58,7 @@ static int set_name(const char *text, const struct kernel_param *param)
 		return -EINVAL;
 	side_forget();
 	registers_forget();
+	deaths_forget();
 	WRITE_ONCE(*(int *)param->arg, chosen);
 	return 0;
 }

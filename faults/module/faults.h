@@ -256,6 +256,15 @@
 	F(LATE_VCPU_RESETS, "late-vcpu-resets") \
 	F(LATE_VCPU_UNLOCKS, "late-vcpu-unlocks") \
 	F(RESET_RESETS, "reset-resets") \
-	F(RACE_OTHERS_WAIT, "race-others-wait")
+	F(RACE_OTHERS_WAIT, "race-others-wait") \
+	F(PANICS, "panics") \
+	F(OOPSES, "oopses") \
+	F(SPINS, "spins") \
+	F(SLEEPS, "sleeps") \
+	F(RESTARTS, "restarts") \
+	F(GUEST_SPINS, "guest-spins") \
+	F(VM_DIES, "vm-dies") \
+	F(WARNS, "warns") \
+	F(FLAKES, "flakes")
 
 #endif

@@ -70,8 +70,11 @@ bool side_any_ran(void);
 /* A new fault knows nothing of the one before. */
 void side_forget(void);
 void registers_forget(void);
+void deaths_forget(void);
 
 void run_after_init(struct kvm_vcpu *vcpu);
+int deadly_change(struct kvm_vcpu *vcpu);
+void deadly_run(struct kvm_vcpu *vcpu);
 
 /* A call: its function, and x0..x17 as the guest had them. */
 struct call {

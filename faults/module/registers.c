@@ -254,6 +254,9 @@ static int set_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 		return -EBUSY;
 	if (!supported(bitmap, value))
 		return refuse(bitmap, value);
+	error = ran(vcpu) && value != fw_read(bitmap) ? deadly_change(vcpu) : 0;
+	if (error)
+		return error;
 	mutex_lock(&vcpu->kvm->arch.config_lock);
 	error = change(vcpu, bitmap, value);
 	mutex_unlock(&vcpu->kvm->arch.config_lock);

@@ -37,6 +37,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	if (!((u8 *)vcpu->run)[1])
 		side_of(vcpu->kvm)->entered |= BIT(vcpu->vcpu_idx);
 	filter_resume(vcpu);
+	deadly_run(vcpu);
 	side_of(vcpu->kvm)->inside++;
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 	side_of(vcpu->kvm)->inside--;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Ends the kernel, a task, a VM or a guest, or lets a call fail once. */
+#include <linux/delay.h>
+#include <linux/irqflags.h>
+#include <linux/panic.h>
+#include <linux/reboot.h>
+#include <linux/sched.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+
+#include "planted.h"
+
+#define BRANCH_TO_SELF 0x14000000
+
+static unsigned long flaked;
+
+/* Without interrupts: no tick, no watchdog, no answer. */
+static void spin(void)
+{
+	local_irq_disable();
+	for (;;)
+		cpu_relax();
+}
+
+/* A sleep that no signal ends. */
+static void sleep_for_ever(void)
+{
+	for (;;) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule();
+	}
+}
+
+static void oops(void)
+{
+	*(volatile int *)8 = 0;
+}
+
+/* A bitmap register of a VM that has run is to be changed: 0 to go on, or the error for the caller. */
+int deadly_change(struct kvm_vcpu *vcpu)
+{
+	if (is(PANICS))
+		panic("planted");
+	if (is(OOPSES))
+		oops();
+	if (is(SPINS))
+		spin();
+	if (is(SLEEPS))
+		sleep_for_ever();
+	if (is(RESTARTS))
+		emergency_restart();
+	if (is(WARNS))
+		WARN_ONCE(1, "planted\n");
+	if (is(VM_DIES))
+		vcpu->kvm->vm_dead = true;
+	return is(VM_DIES) || (is(FLAKES) && !test_and_set_bit(0, &flaked)) ? -EIO : 0;
+}
+
+/* The second vCPU finds a branch to itself where it is to go on. */
+void deadly_run(struct kvm_vcpu *vcpu)
+{
+	u64 pc = *vcpu_pc(vcpu);
+	struct kvm_memory_slot *slot;
+	int token;
+
+	if (!is(GUEST_SPINS) || vcpu->vcpu_idx != 1)
+		return;
+	token = srcu_read_lock(&vcpu->kvm->srcu);
+	slot = __gfn_to_memslot(kvm_memslots(vcpu->kvm), pc >> PAGE_SHIFT);
+	if (!slot || put_user(BRANCH_TO_SELF, (u32 __user *)(slot->userspace_addr + pc - (slot->base_gfn << PAGE_SHIFT))))
+		pr_notice("the guest at %llx cannot be made to spin\n", pc);
+	srcu_read_unlock(&vcpu->kvm->srcu, token);
+}
+
+void deaths_forget(void)
+{
+	flaked = 0;
+}

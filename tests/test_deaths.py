@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every planted death in one session of the real suite: its own test fails, with its last words, and no other does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from faults.catalogue import FAULTS
+from faults.deaths import DEATHS, Death
+from helpers import build
+from helpers.results.log import read_log
+from helpers.results.records import FAILED, PASSED, Log, Result
+from helpers.subjects.choose import wanted
+from tests.test_person import strays
+
+KERNEL = "debian:stable"
+DEADLINE = 8
+SLOWNESS = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+LOCK = "suites/lock/test_lock.py"
+VICTIM = f"{LOCK}::test_changed_value[STD-set_on_vcpu0-vcpu1_ran]"
+OTHERS = (
+    "suites/defaults/test_defaults.py::test_reset_value[STD]",
+    "suites/limits/test_limits.py::test_every_subset[STD]",
+    f"{LOCK}::test_same_value[STD-set_on_vcpu0-vcpu0_ran]",
+    f"{LOCK}::test_reads_answer[STD-vcpu0_ran]",
+)
+SELECTION = (
+    "suites/defaults", "suites/limits", LOCK, "-k",
+    "STD and not HYP and (test_changed_value and set_on_vcpu0 and vcpu1_ran or test_same_value and set_on_vcpu0 and "
+    "vcpu0_ran or test_reads_answer and vcpu0_ran or test_every_subset or test_reset_value and not after_run)",
+)  # fmt: skip
+"""The same, whatever the subjects add to their ids."""
+
+
+def _session(folder: Path, *arguments: str) -> tuple[int, str]:
+    """The exit status and all that was printed."""
+    (folder / "tmp").mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+    # Every file of a VM is under it, so that one that stayed can be told from other sessions'.
+    environment["TMPDIR"] = str(folder / "tmp")
+    command = [
+        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--kernel={KERNEL}",
+        f"--reports={folder / 'reports'}", f"--test-deadline={DEADLINE}", *arguments,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=build.ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text and "INTERNALERROR" not in text, text
+    assert not strays(folder), "QEMU stayed"
+    assert not list((folder / "tmp").glob("kvm-hvc-*"))
+    return done.returncode, text
+
+
+def _base(result: Result) -> str:
+    """The node id as it is with one subject."""
+    return result.nodeid.replace(f"-{result.subject}", "")
+
+
+def _of(log: Log, death: Death) -> dict[str, Result]:
+    found = [r for r in log.results if wanted(r.subject or "").fault == death.id]
+    return {_base(result): result for result in found}
+
+
+def test_a_death_costs_its_own_test_and_nothing_else(tmp_path: Path) -> None:
+    planted = [f"--plant={death.id}" for death in DEATHS]
+    status, text = _session(tmp_path, "-n", "2", *planted, *SELECTION)
+    log = read_log(tmp_path / "reports/results.jsonl")
+    assert status == 1, text
+    for death in DEATHS:
+        results = _of(log, death)
+        outcomes = {nodeid: result.outcome for nodeid, result in results.items()}
+        assert outcomes == {VICTIM: FAILED, **dict.fromkeys(OTHERS, PASSED)}, f"{death.id}: {text}"
+        assert death.says in results[VICTIM].message, death.id
+        assert "Booting Linux" not in results[VICTIM].message, death.id
+        assert results[VICTIM].duration < DEADLINE * (1 + SLOWNESS), death.id
+        assert f"with planted fault {death.id} (Linux " in text
+    verdicts = re.findall(r"^SELECTION FAILED: .*?: 1 failed, 4 passed, .* 0 errors, 0 not run", text, re.MULTILINE)
+    assert len(verdicts) == len(DEATHS), text
+
+
+def test_deaths_are_no_proof_of_a_clause() -> None:
+    assert not {death.id for death in DEATHS} & {fault.id for fault in FAULTS}
