@@ -28,6 +28,7 @@ from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm, KvmError
 from helpers.progress import Progress
 from helpers.results.columns import columns
+from helpers.results.folder import claim
 from helpers.results.gate import REQUIREMENTS, Gate, gate, read_baseline
 from helpers.results.html import prepare_html
 from helpers.results.known import excuse_known
@@ -47,6 +48,7 @@ __all__ = ["pytest_runtest_protocol"]
 
 OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
+FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[str, Watch]]()
 WORKERS = pytest.StashKey[list[int]]()
 MODEL_STEPS = 3200
@@ -185,17 +187,29 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not config.getoption("usepdb"):
         interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config))
-    reports = config.getoption("--reports")
-    folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
+    folder = config.stash[FOLDER] = _reports_folder(config)
     # xdist's workers inherit the options, and must agree with each other.
     config.option.reports = str(folder)
     if config.getoption("--model-seed") is None:
         config.option.model_seed = random.randrange(1 << 32) if config.getoption("--model-steps") else 0
-    if touches_suites(config) and not only_shows(config):
+    if _runs_suites(config):
         _check_subjects(config)
     prepare_html(config, folder)
     recorder = Recorder(config, folder, _labels(config), _contract(), _judge(config))
     config.pluginmanager.register(recorder, "hvc-recorder")
+
+
+def _runs_suites(config: pytest.Config) -> bool:
+    return touches_suites(config) and not only_shows(config)
+
+
+def _reports_folder(config: pytest.Config) -> Path:
+    reports = config.getoption("--reports")
+    folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
+    try:
+        return claim(folder, asked=bool(reports)) if _runs_suites(config) else folder
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
@@ -600,8 +614,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What is under test."""
+    """What is under test, where the reports go if another session has their folder, and what chance began with."""
     if not touches_suites(config):
         return []
-    header = [f"subjects: {', '.join(_labels(config))}"]
-    return [*header, f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else header
+    folder = config.stash[FOLDER]
+    elsewhere = [f"reports: {folder}, because another session runs"] if folder.name.startswith("session-") else []
+    seed = [f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else []
+    return [f"subjects: {', '.join(_labels(config))}", *elsewhere, *seed]

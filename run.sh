@@ -23,11 +23,12 @@ for argument in "$@"; do
 done
 log=$reports/results.jsonl
 
-# The log of an earlier run must not be taken for this one's.
+# The log of an earlier run must not be taken for this one's, nor one taken away that is being written.
+[ ! -d "$reports" ] || flock --nonblock "$reports" true || bail_out "another session writes its reports to $reports"
 rm -f -- "$log" || bail_out "the log of an earlier run cannot be removed"
 
 # kselftest's runner ends a test that takes too long by a signal to this process alone.
-.venv/bin/pytest "$@" >&2 &
+.venv/bin/pytest --reports="$reports" "$@" >&2 &
 child=$!
 trap 'kill -TERM "$child"' TERM INT HUP
 while :; do
