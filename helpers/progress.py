@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _QUIET_SECONDS = 15.0
 """Between two signs of life where nobody watches a terminal."""
@@ -25,10 +25,25 @@ class Progress:
         self._write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
 
     @contextlib.contextmanager
-    def waiting(self, text: str) -> Iterator[None]:
-        """Says what is waited for while the block runs: on a terminal at once and every second, else now and then."""
+    def steps(self) -> Iterator[Callable[[str], None]]:
+        """Gives what each step is told to: its line is written at once, and then for how long it goes on."""
+        with contextlib.ExitStack() as step:
+
+            def begin(text: str) -> None:
+                step.close()
+                self.line(text)
+                step.enter_context(self.waiting(text, said=True))
+
+            yield begin
+
+    @contextlib.contextmanager
+    def waiting(self, text: str, *, said: bool = False) -> Iterator[None]:
+        """Says what is waited for while the block runs: on a terminal at once and every second, else now and then.
+
+        Not at once where it was ``said``.
+        """
         done = threading.Event()
-        thread = threading.Thread(target=self._tell, args=(text, time.monotonic(), done), daemon=True)
+        thread = threading.Thread(target=self._tell, args=(text, said, time.monotonic(), done), daemon=True)
         thread.start()
         try:
             yield
@@ -38,8 +53,8 @@ class Progress:
             if self._terminal:
                 self._write("\r\x1b[K")
 
-    def _tell(self, text: str, since: float, done: threading.Event) -> None:
-        if self._terminal:
+    def _tell(self, text: str, said: bool, since: float, done: threading.Event) -> None:
+        if self._terminal and not said:
             self._write(f"\r\x1b[K{text} ...")
         while not done.wait(1.0 if self._terminal else _QUIET_SECONDS):
             seconds = f"{text}: {time.monotonic() - since:.0f} s"

@@ -13,6 +13,8 @@ VERSION = 2
 MAX_FRAME = 64 << 20
 """Bytes. The executor's own limits keep an answer below this."""
 
+_LONGEST_REASON = 200
+
 _U64 = (1 << 64) - 1
 _HEAD = struct.Struct("<IHHIII")
 _RESULT = struct.Struct("<qIIII")
@@ -81,7 +83,8 @@ def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
     if answered != serial:
         raise _garbage(f"it answers request {answered}, not {serial}")
     if status == 1:
-        text = reader.take(second).decode("utf-8", "replace")
+        # Whatever a kernel made of it: bounded, and nothing in it that a terminal would obey.
+        text = ascii(reader.take(second)[:_LONGEST_REASON].decode("utf-8", "replace"))[1:-1]
         raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
     results: list[list[Result]] = [[] for _ in range(program.op_count)]
     expected = sum(t.repeat * len(t.ops) for s in program.stages for t in s)

@@ -144,14 +144,14 @@ def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
     if asked.kernel == LOCAL or asked.kernel.startswith(PREFIX):
         return _running(asked, planted, means)
     qemu_path()
-    say = means.progress.line
     cache = cache_directory()
     if cache.name != CACHE:
-        say(f"the kernel cache cannot be written; keeping kernels in {cache}")
-    kernel = resolve_kernel(asked.kernel, cache=cache, mirror=means.mirror, progress=say)
-    if planted:
-        module = module_for(kernel, mirror=means.mirror, progress=say)
-        kernel = replace(kernel, modules=(*kernel.modules, module))
+        means.progress.line(f"the kernel cache cannot be written; keeping kernels in {cache}")
+    with means.progress.steps() as say:
+        kernel = resolve_kernel(asked.kernel, cache=cache, mirror=means.mirror, progress=say)
+        if planted:
+            module = module_for(kernel, mirror=means.mirror, progress=say)
+            kernel = replace(kernel, modules=(*kernel.modules, module))
     machine = Qemu(kernel, build.INIT, setting=asked.setting, start_seconds=means.boot_seconds)
     return Remote(machine, means.progress.waiting)
 

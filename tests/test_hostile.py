@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel that writes what terminals, browsers and parsers obey: in each report it is text, and nothing more."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from helpers.errors import HarnessError
+from helpers.executor import wire
+from helpers.executor.program import Program
+from tests.test_session import GOOD, KERNEL, ROOT, Project
+
+HOSTILE = (
+    b"\x1b]0;owned\x07\x1b[2J\x9b31m <script>alert(1)</script> ]]> </failure> # SKIP not a failure \x00\xff\xfe "
+    b"\xe2\x80\xae\xed\xa0\x80 &amp; \\ \"'\n"
+    b"KTAP version 1\n1..1\nok 1 fine # SKIP\nBail out!\nCONFORMANT debian:stable: 0 failed\n"
+    b"reboot: System halted\r\n"
+)
+DIES = f"""
+def test_dies(subject, kvm):
+    program = Program()
+    fd = program.open("/dev/ttyAMA0", os.O_WRONLY)
+    program.write(fd, {HOSTILE!r})
+    subject.run(program)
+    sysrq(subject, b"c")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+class Elements(HTMLParser):
+    """The names of a page's elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag == "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.scripts.append(data)
+
+
+def assert_harmless(text: str) -> None:
+    odd = {each for each in text if not each.isprintable() and each not in "\n\t"}
+    assert not odd, odd
+
+
+def test_what_a_console_holds_is_text_everywhere(project: Project) -> None:
+    project.suite(DIES)
+    status, text = project.run(KERNEL)
+    assert status == 1 and project.outcomes() == {**GOOD, "test_dies": "failed"}, text
+    message = project.results()["test_dies"].message
+    assert "<script>alert(1)</script> ]]> </failure> # SKIP not a failure" in message
+    assert_harmless(message)
+    assert_harmless(text)
+    assert text.rstrip().splitlines()[-1].startswith("NON-CONFORMANT debian:stable")
+    reports = project.folder / "reports"
+    _check_junit(reports / "junit.xml")
+    page = (reports / "report.html").read_text("utf-8")
+    elements = Elements()
+    elements.feed(page)
+    assert elements.scripts and not any("alert(1)" in each for each in elements.scripts)
+    assert "&lt;script&gt;alert(1)" in page
+    assert_harmless(page)
+    _check_ktap(reports / "results.jsonl")
+
+
+def _check_junit(path: Path) -> None:
+    root = ElementTree.parse(path).getroot()
+    failures = root.findall(".//failure")
+    assert len(failures) == 1 and not root.findall(".//script") and not root.findall(".//skipped")
+    assert "</failure> # SKIP" in (failures[0].text or "")
+
+
+def _check_ktap(log: Path) -> None:
+    command = [sys.executable, "-m", "helpers.results", "--ktap-flat=-", str(log)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert_harmless(done.stdout)
+    results = re.findall(r"^ *(ok|not ok) [0-9]+ .*::(\w+)(.*)$", done.stdout, re.MULTILINE)
+    assert sorted(name for _, name, _ in results) == sorted([*GOOD, "test_dies"])
+    assert [rest for word, _, rest in results if word == "not ok"] == [""]
+    assert not re.search(r"^(?!#).*SKIP|^ *Bail", done.stdout, re.MULTILINE)
+
+
+def test_a_reason_of_the_executor_is_bounded_and_harmless() -> None:
+    text = b"\x1b[2J" + b"\xff" * (1 << 20)
+    body = struct.pack("<IHHIII", wire.MAGIC, wire.VERSION, 1, 0, 0, len(text)) + text
+    with pytest.raises(HarnessError, match="refused a program") as caught:
+        wire.decode(Program(), body)
+    assert_harmless(str(caught.value))
+    assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("length", [1 << 20, (1 << 32) - 1])
+def test_a_result_longer_than_its_answer(length: int) -> None:
+    program = Program()
+    program.close(0)
+    head = struct.pack("<IHHIII", wire.MAGIC, wire.VERSION, 0, 0, 0, 1)
+    with pytest.raises(HarnessError, match="ends at byte 44 before its contents do"):
+        wire.decode(program, head + struct.pack("<qIIII", 0, 0, 1, length, 0))
