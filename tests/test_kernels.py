@@ -30,6 +30,16 @@ def arm64_image(*, flags: int = 0, size: int = 5000) -> bytes:
     return bytes(header) + bytes(n * n % 251 for n in range(size))
 
 
+def efi_image() -> bytes:
+    """An Image with an EFI stub, whose two sections end with the file."""
+    image = bytearray(arm64_image(size=8192 - 64))
+    struct.pack_into("<I", image, 0x3C, 64)
+    struct.pack_into("<4sHH12xHH", image, 64, b"PE\0\0", 0xAA64, 2, 160, 0x206)
+    for at, section in ((248, (4096, 0)), (288, (4096, 4096))):
+        struct.pack_into("<8x8xII", image, at, *section)
+    return bytes(image)
+
+
 def zboot(name: str, payload: bytes, *, told: int | None = None) -> bytes:
     """An EFI zboot file; as in the kernel's build, all but gzip have the unpacked size after the stream."""
     payload += b"" if name == "gzip" else struct.pack("<I", 5064)
@@ -52,6 +62,10 @@ def given(tmp_path: Path, data: bytes) -> Kernel:
 def test_a_raw_image_is_taken_as_it_is(tmp_path: Path) -> None:
     kernel = given(tmp_path, arm64_image())
     assert kernel == Kernel(str(tmp_path / "kernel"), tmp_path / "kernel", (), str(tmp_path / "kernel"))
+
+
+def test_a_whole_image_with_an_efi_stub(tmp_path: Path) -> None:
+    assert given(tmp_path, efi_image()).image == tmp_path / "kernel"
 
 
 PACKED = {
@@ -91,6 +105,9 @@ REFUSED = {
     "big-endian": (arm64_image(flags=1), "big-endian"),
     "gzip-of-text": (gzip.compress(b"hello\n"), "is not an arm64 kernel"),
     "gzip-of-vmlinux": (gzip.compress(b"\x7fELF" + bytes(900)), "arch/arm64/boot/Image"),
+    "cut-image": (efi_image()[:-1], "cut off: its header tells 8192 bytes, the Image has 8191"),
+    "cut-image-header": (efi_image()[:100], "damaged or was cut off"),
+    "gzip-of-cut-image": (gzip.compress(efi_image()[:5000]), "damaged or was cut off"),
     "cut-gzip": (gzip.compress(arm64_image())[:-40], "damaged or was cut off"),
     "cut-gzip-trailer": (gzip.compress(arm64_image())[:-3], "damaged or was cut off"),
     "broken-gzip": (b"\x1f\x8b" + bytes(90), "damaged or was cut off"),

@@ -24,6 +24,8 @@ ARM64_MAGIC = b"ARM\x64"
 ARM64_MAGIC_AT = 56
 _ARM64_FLAGS_AT = 24
 _BIG_ENDIAN = 1
+_PE_AT = 0x3C
+"""Where a file of MS-DOS says where its PE header is."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _HEAD = 0x240
 """Bytes that hold every magic number looked for."""
@@ -51,6 +53,7 @@ def bootable_image(path: Path, *, cache: Path) -> Path:
     head = _read_head(path)
     if is_raw_image(head):
         refuse_big_endian(head, path)
+        _refuse_cut_off(head, path.stat().st_size, path)
         return path
     if not _is_packed(head):
         raise _not_a_kernel(head, path)
@@ -65,6 +68,7 @@ def unpack_image(data: bytes, path: Path) -> bytes:
     for _ in range(_DEEPEST):
         if is_raw_image(data):
             refuse_big_endian(data, path)
+            _refuse_cut_off(data[:_HEAD], len(data), path)
             return data
         if data.startswith(_GZIP_MAGIC):
             data = _inflate("gzip", data, path)
@@ -89,6 +93,29 @@ def refuse_big_endian(data: bytes, path: Path) -> None:
             why="the suite's programs are little-endian",
             cure="Build the kernel with CONFIG_CPU_LITTLE_ENDIAN=y",
         )
+
+
+def _refuse_cut_off(head: bytes, size: int, path: Path) -> None:
+    """Raise UsageError for an Image that ends before its sections do: it would boot without a word."""
+    told = _size_of_sections(head)
+    if told > size:
+        raise _cut_off(path, f"its header tells {told} bytes, the Image has {size}")
+
+
+def _size_of_sections(head: bytes) -> int:
+    """Where the last section of an Image with an EFI stub ends (arch/arm64/kernel/efi-header.S); 0 without one."""
+    if head[:2] != b"MZ" or len(head) < _PE_AT + 4:
+        return 0
+    (at,) = struct.unpack_from("<I", head, _PE_AT)
+    if at + 24 > len(head):
+        return int(at) + 24
+    if head[at : at + 4] != b"PE\0\0":
+        return 0
+    count, optional = struct.unpack_from("<6xH12xH", head, at)
+    first = at + 24 + optional
+    tables = (head[first + 40 * number : first + 40 * number + 40] for number in range(count))
+    ends = [sum(struct.unpack_from("<II", table, 16)) for table in tables if len(table) == 40]
+    return max([*ends, first + 40 * count])
 
 
 def decompress(name: str, data: bytes) -> bytes:
