@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ PSCI_0_2 = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
 
 _PC = RegisterId(f"pc = {MEMORY_IPA:#x}", uapi.KVM_REG_ARM_CORE_PC)
 _REG_LIST_ROOM = 2048
+_LOG_RECORDS = 1000
+_KVM_SAID = re.compile(rb";kvm \[\d+\]: ([ -~]{1,200})")
 
 
 @dataclass
@@ -218,9 +221,10 @@ class Kvm:
         program.ioctl(fd, uapi.KVM_CREATE_VM)
         answer = subject.run(program)
         if answer[fd].errno:
+            said = _said_of_kvm(subject)
             raise HarnessError(
                 f"{subject.label} has no usable KVM",
-                why=f"opening /dev/kvm gives {answer[fd].error}",
+                why=f"opening /dev/kvm gives {answer[fd].error}{f', and the kernel said {said!r}' if said else ''}",
                 cure="Build the kernel with CONFIG_VIRTUALIZATION and CONFIG_KVM, and start it at EL2",
             )
         if answer[version].ret != uapi.KVM_API_VERSION:
@@ -256,6 +260,17 @@ class Kvm:
         result = Vm(self, vm.ret, memory.ret)
         result.vcpus = [each.vcpu(result, i) for i, each in enumerate(made)]
         return result
+
+
+def _said_of_kvm(subject: Subject) -> str:
+    """The last word of KVM's own start (arch/arm64/kvm/arm.c, kvm_arm_init) in the kernel's log; empty for none."""
+    program = Program()
+    fd = program.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    records = [program.read(fd, 8192) for _ in range(_LOG_RECORDS)]
+    program.close(fd)
+    answer = subject.run(program)
+    said = [match[1] for record in records if (match := _KVM_SAID.search(answer[record].data))]
+    return said[-1].decode("ascii", "replace") if said else ""
 
 
 class _VcpuCalls:
