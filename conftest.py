@@ -343,6 +343,14 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             _started(session, labels[0])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whoever presses Ctrl-C now gets whole reports."""
+    config = session.config
+    if not hasattr(config, "workerinput") and not config.getoption("usepdb"):
+        interrupt.end_already(lambda: _end_workers(config), lambda: _write_nowhere(config))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """However the session ended, no virtual machine stays."""
     if LINEUP in config.stash:

@@ -30,6 +30,20 @@ def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None]) ->
             signal.signal(each, handle)
 
 
+def end_already(clean_up: Callable[[], None], on_hangup: Callable[[], None]) -> None:
+    """The session is at its end: one of these signals hurries what still hangs, and does not cut the reports off."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        _ignore_others()
+        clean_up()
+        if number == signal.SIGHUP:
+            on_hangup()
+
+    for each in _SIGNALS:
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, handle)
+
+
 def end_at_once(clean_up: Callable[[], None]) -> None:
     """For a worker, whose results so far are with the controller: the first of these signals ends the process."""
 

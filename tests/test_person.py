@@ -99,6 +99,21 @@ def test_while_it_boots(project: Project) -> None:
     assert seconds < WITHIN
 
 
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_while_it_ends(mode: tuple[str, ...], project: Project) -> None:
+    (project.folder / "slow_end.py").write_text(
+        "import time\ndef pytest_sessionfinish(session):\n    print('ending', flush=True)\n    time.sleep(2)\n"
+    )
+    project.suite("")
+    process = project.start(KERNEL, "-p", "slow_end", "-s", "-k", "test_before", *mode)
+    assert process.stdout
+    while "ending" not in process.stdout.readline():
+        assert process.poll() is None
+    _, text = ended(process, [signal.SIGINT, signal.SIGINT])
+    assert process.returncode == 0 and "Traceback" not in text, text
+    assert text.rstrip().splitlines()[-1].startswith("SELECTION PASSED")
+
+
 def test_killed_outright(project: Project) -> None:
     process = project.start(KERNEL)
     wait_for_results(project)
