@@ -63,6 +63,11 @@ class Recorder:
         self._verdicts: tuple[Verdict, ...] = ()
         self._trouble: HarnessError | None = None
         self._reason = ""
+        self._session: pytest.Session | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Whom to stop when nothing can be recorded any more."""
+        self._session = session
 
     # Collection
 
@@ -236,6 +241,12 @@ class Recorder:
 
     def _blame(self, error: HarnessError) -> None:
         self._trouble = self._trouble or error
+        # Tests whose results are lost need not be made.
+        dsession = self._config.pluginmanager.get_plugin("dsession")
+        loops: tuple[Any, ...] = (self._session, dsession)
+        for loop in loops:
+            if loop is not None:
+                loop.shouldstop = error.what
 
     def _conclude(self, pytest_status: int) -> None:
         """End the log and read it back: the verdict follows from what is on the disk, not from memory."""

@@ -53,8 +53,9 @@ class KernelDied(Exception):
         self.subject, self.how, self.last_words = subject, how, last_words
 
     def __str__(self) -> str:
+        # Summaries show the first line.
         return (
-            f"The kernel of {self.subject} died: {self.how}. "
+            f"The kernel of {self.subject} died: {self.how}.\n"
             f"Its console since this test began:\n{self.last_words}"
         )
 

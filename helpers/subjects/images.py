@@ -114,8 +114,9 @@ def _size_of_sections(head: bytes) -> int:
     count, optional = struct.unpack_from("<6xH12xH", head, at)
     first = at + 24 + optional
     tables = (head[first + 40 * number : first + 40 * number + 40] for number in range(count))
-    ends = [sum(struct.unpack_from("<II", table, 16)) for table in tables if len(table) == 40]
-    return max([*ends, first + 40 * count])
+    ends: list[int] = [sum(struct.unpack_from("<II", table, 16)) for table in tables if len(table) == 40]
+    last: int = max([*ends, first + 40 * count])
+    return last
 
 
 def decompress(name: str, data: bytes) -> bytes:

@@ -144,7 +144,7 @@ class Qemu:
         why, cure = console.boot_cause(printed) or (reason or self.end(None).how, "Look at the console's last lines")
         last = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
         what = f"The kernel of {self.label} did not start under QEMU"
-        return HarnessError(what, why=why, cure=f"{cure}. Its console ended with:\n{last}")
+        return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last}")
 
     def end(self, answered_nothing_for: float | None) -> End:
         """How QEMU, or the kernel in it, ended."""

@@ -264,5 +264,5 @@ class Remote:
         if end.by_kernel and not hurried:
             self._untold = KernelDied(self.label, end.how, words)
             return self._untold
-        cure = f"{end.cure}. The kernel's console since this test began:\n{words}"
+        cure = f"{end.cure}.\nThe kernel's console since this test began:\n{words}"
         return HarnessError(f"{self.label} was lost", why=end.how, cure=cure)
