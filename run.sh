@@ -28,7 +28,7 @@ log=$reports/results.jsonl
 rm -f -- "$log" || bail_out "the log of an earlier run cannot be removed"
 
 # kselftest's runner ends a test that takes too long by a signal to this process alone.
-.venv/bin/pytest --reports="$reports" "$@" >&2 &
+.venv/bin/pytest "$@" >&2 &
 child=$!
 trap 'kill -TERM "$child"' TERM INT HUP
 while :; do
