@@ -23,6 +23,7 @@ from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.contract.mode import MODES, require_mode
 from helpers.contract.probe import Probe, probe
+from helpers.contract.services import Service, services
 from helpers.contract.survey import Surveyed, survey
 from helpers.errors import HarnessError, UsageError
 from helpers.kvm import Kvm, KvmError
@@ -57,6 +58,8 @@ TOLD = pytest.StashKey[list[KernelDied]]()
 """The deaths that a test's own reports tell of."""
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
+SURVEY_SECONDS = 5.0
+"""What asking a subject's guests for the report may take, which is no test's time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -519,6 +522,7 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         ("dialect", found.dialect.name),
         ("environment", _environment(subject, found, request.getfixturevalue("watch"))),
         ("registers", request.getfixturevalue("surveyed")),
+        ("services", request.getfixturevalue("offered")),
         ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
     ]
 
@@ -538,6 +542,30 @@ def _as_dicts(found: Iterable[Surveyed]) -> list[dict[str, Any]]:
     return [
         {"name": s.register.name, "id": s.register.id, "bits": s.register.bits, "default": s.default,
          "supported": s.supported}
+        for s in found
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def offered(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The services as reports show them; none where a guest does not come back, which is for the checks to say."""
+    if "services" not in _asked:
+        _asked["services"] = []
+        subject.begin_test(SURVEY_SECONDS)
+        with contextlib.suppress(KvmError):
+            _asked["services"] = _services(services(Kvm(subject, guests.load_image(build.GUEST)), contract))
+        # The first test has not begun yet.
+        subject.begin_test(request.config.getoption("--test-deadline"))
+    found: list[dict[str, Any]] = _asked["services"]
+    return found
+
+
+def _services(found: Iterable[Service]) -> list[dict[str, Any]]:
+    return [
+        {"function": s.function, "register": (s.gate or ("", ""))[0], "bit": (s.gate or ("", ""))[1],
+         "default": s.default, "answers": s.answers}
         for s in found
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from helpers.batch import Batch
 from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Program
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, RegisterId, Vcpu
+from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, RegisterId, Vcpu, Vm, error_name
 from helpers.smccc import Call, CallResult, Conduit
 from helpers.uapi import kvm as uapi
 
@@ -32,6 +32,13 @@ def load_image(path: Path) -> bytes:
     if len(image) > MAILBOX:
         raise HarnessError(f"The guest in {path} reaches into its mailbox", cure="Run make clean setup")
     return image
+
+
+def set_pv_time(vm: Vm, ipa: int) -> None:
+    """Gives the first vCPU a stolen-time area. Raises KvmError."""
+    error = vm.vcpu.try_set_attr(uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA, ipa)
+    if error:
+        raise KvmError(f"KVM_ARM_VCPU_PVTIME_IPA = {ipa:#x} failed with {error_name(error)}")
 
 
 @dataclass(frozen=True)

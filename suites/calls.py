@@ -8,9 +8,9 @@ from collections.abc import Callable
 from helpers.contract.forms import CONDUITS, GARBAGE, HVC, SMC, Form
 from helpers.contract.functions import Function, Situation
 from helpers.contract.registers import Register
-from helpers.kvm import KvmError, Vm
+from helpers.guests import set_pv_time
+from helpers.kvm import Vm
 from helpers.smccc import Call
-from helpers.uapi import kvm as uapi
 
 __all__ = ["CONDUITS", "GARBAGE", "HVC", "LEVELS", "SMC", "At", "Form", "VmAt", "call_of", "hold", "set_pv_time"]
 
@@ -18,13 +18,6 @@ __all__ = ["CONDUITS", "GARBAGE", "HVC", "LEVELS", "SMC", "At", "Form", "VmAt", 
 def call_of(function: Function, form: Form = HVC) -> Call:
     """The call, with garbage where it takes no argument."""
     return Call(form.upper | function.id, (*function.args, *GARBAGE[len(function.args) :]), form.conduit)
-
-
-def set_pv_time(vm: Vm, ipa: int) -> None:
-    """Gives the first vCPU a stolen-time area. Raises KvmError."""
-    error = vm.vcpu.try_set_attr(uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA, ipa)
-    if error:
-        raise KvmError(f"KVM_ARM_VCPU_PVTIME_IPA = {ipa:#x} failed with errno {error}")
 
 
 def hold(vm: Vm, registers: tuple[Register, ...], situation: Situation) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from helpers.results.records import (
     Case,
     Log,
     Result,
+    ServiceInfo,
     Session,
     SubjectInfo,
     merged,
@@ -32,7 +34,11 @@ from helpers.results.records import (
 from helpers.results.verdict import Kind, Verdict, exit_status, one_line, verdicts
 
 SUBJECT = "debian:stable"
-INFO = SubjectInfo(SUBJECT, "mainline", {"kernel": "6.12.107", "registers": "3"})
+SERVICES = (
+    ServiceInfo("KVM_FEATURES", "VENDOR_HYP", "FUNC_FEAT", "0x3, 0, 0, 0", ((0, "NOT_SUPPORTED"), (1, "0x1, 0, 0, 0"))),
+    ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0"),
+)
+INFO = SubjectInfo(SUBJECT, "mainline", {"kernel": "6.12.107", "registers": "3"}, services=SERVICES)
 ONE = "suites/test_a.py::test_one"
 TWO = "suites/test_a.py::test_two"
 
@@ -83,6 +89,20 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert write(path) == read_log(path)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_log_from_before_the_services_is_read(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "results.jsonl"
+    written = write(path)
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records[0]["version"] = version
+    for record in records:
+        for name in ("known", "registers", "services")[2 - version :]:
+            record.pop(name, None)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    read = read_log(path)
+    assert read.subjects == (replace(INFO, services=()),) and read.results == written.results
+
+
 def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     write(path)
@@ -106,6 +126,7 @@ def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
         b'{"record": "end"}',
         b'{"record": "end", "status": "0"}',
         b'{"record": "start", "nodeid": 1, "subject": null}',
+        b'{"record": "subject", "subject": "a", "dialect": "", "environment": {}, "services": [{"function": "F"}]}',
         b'{"record": "collected", "tests": [["a"]]}',
         b"\xff\xfe",
         b"",

@@ -26,6 +26,7 @@ from helpers.results.records import (
     RegisterInfo,
     Result,
     Sentence,
+    ServiceInfo,
     Session,
     SubjectInfo,
     merged,
@@ -196,7 +197,9 @@ def _subject(draft: _Draft, values: dict[str, Any]) -> None:
     environment = {_typed(key, str): _typed(text, str) for key, text in values["environment"].items()}
     known = tuple(KnownDeviation(**_all_text(each)) for each in values.get("known", ()))
     registers = tuple(RegisterInfo.of(each) for each in values.get("registers", ()))
-    draft.subjects[name] = SubjectInfo(name, _typed(values["dialect"], str), environment, known, registers)
+    services = tuple(ServiceInfo.of(each) for each in values.get("services", ()))
+    dialect = _typed(values["dialect"], str)
+    draft.subjects[name] = SubjectInfo(name, dialect, environment, known, registers, services)
 
 
 def _start(draft: _Draft, values: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from helpers.results.records import (
     KnownDeviation,
     RegisterInfo,
     Result,
+    ServiceInfo,
     SubjectInfo,
     merged,
     subject_of,
@@ -107,7 +108,8 @@ def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
     texts = {str(name): str(value) for name, value in pairs}
     known = tuple(KnownDeviation(**each) for each in found.get("known_deviations") or ())
     registers = tuple(RegisterInfo.of(each) for each in found.get("registers") or ())
-    return SubjectInfo(subject, _text(found["dialect"]), texts, known, registers)
+    services = tuple(ServiceInfo.of(each) for each in found.get("services") or ())
+    return SubjectInfo(subject, _text(found["dialect"]), texts, known, registers, services)
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:

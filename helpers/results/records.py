@@ -87,6 +87,28 @@ class RegisterInfo:
 
 
 @dataclass(frozen=True)
+class ServiceInfo:
+    """A hypercall as a guest of a fresh VM sees it, its answers (x0..x3) as words or numbers.
+
+    ``register`` and ``bit`` are what opens it, empty where nothing does. ``default`` is its answer with the registers
+    as a new VM has them, ``answers`` those for each bitmap of the register, ascending, the others as in a new VM.
+    """
+
+    function: str
+    register: str
+    bit: str
+    default: str
+    answers: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> ServiceInfo:
+        """From a record of a log or a report. Raises KeyError, TypeError or ValueError for anything else."""
+        answers = tuple((int(bitmap), str(answer)) for bitmap, answer in values["answers"])
+        function, register, bit, default = (str(values[name]) for name in ("function", "register", "bit", "default"))
+        return cls(function, register, bit, default, answers)
+
+
+@dataclass(frozen=True)
 class Sentence:
     """A clause of the contract as the run knew it."""
 
@@ -125,6 +147,7 @@ class SubjectInfo:
     environment: Mapping[str, str] = field(default_factory=dict)
     known: tuple[KnownDeviation, ...] = ()
     registers: tuple[RegisterInfo, ...] = ()
+    services: tuple[ServiceInfo, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from helpers.contract.functions import ARCH_FEATURES, CLOSED, PV_TIME_FEATURES_I
 from helpers.contract.probe import Probe
 from helpers.contract.registers import PV_TIME, STD_HYP, Register
 from helpers.executor.program import Program
+from helpers.guests import set_pv_time
 from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Vcpu, Vm
 from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
-from suites.calls import GARBAGE, LEVELS, set_pv_time
+from suites.calls import GARBAGE, LEVELS
 from suites.conftest import MakeVm
 
 EEXIST, EFAULT, ENXIO = errno.EEXIST, errno.EFAULT, errno.ENXIO
