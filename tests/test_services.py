@@ -11,7 +11,7 @@ import pytest
 from helpers import build, guests
 from helpers.contract.functions import CLOSED, FUNCTIONS, Situation
 from helpers.contract.probe import Probe, probe
-from helpers.contract.registers import MAINLINE
+from helpers.contract.registers import MAINLINE, NONE
 from helpers.contract.services import VARYING, Service, answer_class, services
 from helpers.kvm import Kvm
 from helpers.progress import Progress
@@ -45,6 +45,12 @@ NS, INVALID = (1 << 64) - 1, (1 << 64) - 2
 )
 def test_classes(function: str, x: tuple[int, int, int, int], shown: str) -> None:
     assert answer_class(NAMED[function], x, PROBE) == shown
+
+
+def test_classes_where_there_are_no_registers() -> None:
+    none = replace(PROBE, dialect=NONE, present=())
+    assert answer_class(NAMED["KVM_FEATURES"], (3, 0, 0, 0), none) == "0x3, 0, 0, 0"
+    assert answer_class(NAMED["KVM_PTP.VIRTUAL"], CLOSED, none) == "NOT_SUPPORTED"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +87,12 @@ def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) ->
             else:
                 assert answer == VARYING, service
     assert {value for value, _ in found["KVM_PTP.VIRTUAL"].answers} == {0, 1, 2, 3}
+
+
+def test_the_rfc_dialect(warm: dict[str, Subject]) -> None:
+    found, _ = seen(f"{KERNEL} speaking rfc-v3", warm)
+    assert found["KVM_FEATURES"].gate is None and not found["KVM_FEATURES"].answers
+    assert found["KVM_PTP.VIRTUAL"].answers == ((0, "NOT_SUPPORTED"), (1, VARYING))
 
 
 def test_what_a_fault_changes_shows_and_nothing_else(warm: dict[str, Subject]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from helpers import guests
 from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
 from helpers.contract.probe import Probe
-from helpers.contract.registers import Register
+from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.kvm import Kvm, error_name
 from helpers.smccc import NOT_SUPPORTED, Call, signed
 
@@ -56,8 +56,8 @@ def answer_class(function: Function, x: tuple[int, int, int, int], probe: Probe)
     """x0..x3 as a word, or as numbers where these tell something; the same for answers that differ by chance alone."""
     if x == CLOSED:
         return "NOT_SUPPORTED"
-    open_to_all = Situation(probe.dialect, {r.name: r.mask for r in probe.present}, probe.arch_counter, None)
-    kind = function.answer(open_to_all)
+    # Only the kind of the answer is wanted, which depends on no register's value.
+    kind = function.answer(Situation(probe.dialect, dict.fromkeys(REGISTER_NAMES, 0), probe.arch_counter, None))
     if isinstance(kind, str) and _varies(kind, x):
         return VARYING
     return ", ".join(map(_number, x))
@@ -70,8 +70,10 @@ def _service(
     seen: Mapping[str, Mapping[int, Mapping[str, str]]],
 ) -> Service:
     gate = function.gated(probe.dialect)
-    by_bitmap = seen.get(gate[0], {}) if gate else {}
-    answers = tuple((value, found[function.name]) for value, found in by_bitmap.items())
+    # A kernel without the register has nothing that could close it.
+    if gate is None or gate[0] not in seen:
+        return Service(function.name, None, fresh[function.name], ())
+    answers = tuple((value, found[function.name]) for value, found in seen[gate[0]].items())
     return Service(function.name, gate, fresh[function.name], answers)
 
 

@@ -10,44 +10,51 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.errors import HarnessError, UsageError
-from helpers.results import ci
+from helpers.results import ci, diff_command
 from helpers.results.columns import columns
 from helpers.results.junit import junit
 from helpers.results.kcidb import Origin, kcidb
 from helpers.results.ktap import ktap
 from helpers.results.log import read_log
+from helpers.results.output import harmless, write
 from helpers.results.page import document
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import exit_status
 
 _WRONG_USAGE = 4
 _INCONCLUSIVE = 3
-_STANDARD_OUTPUT = "-"
-_LOG_BEGINS = b'{"record": "session"'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the reports, say each verdict; the exit status is the one that the run itself had."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["diff"]:
+        return diff_command.main(words[1:])
+    options = _parser().parse_args(words)
     try:
         logs = [(name, read_log(Path(name))) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
-            _write(name, data)
+            write(name, data)
         if options.html:
-            _write(options.html, document(columns(log for _, log in logs)).encode())
+            write(options.html, document(columns(log for _, log in logs)).encode())
     except UsageError as error:
         return _refuse(error, _WRONG_USAGE)
     except HarnessError as error:
         return _refuse(error, _INCONCLUSIVE)
     verdicts = [section.verdict for section in sections]
     for verdict in verdicts:
-        print(_harmless(verdict.line), file=sys.stderr)
+        print(harmless(verdict.line), file=sys.stderr)
     return exit_status(verdicts)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m helpers.results", description="Reports from results logs.", allow_abbrev=False)
+    parser = _Parser(
+        prog="python -m helpers.results",
+        description="Reports from results logs.",
+        epilog="python -m helpers.results diff BEFORE AFTER tells what changed from one log to another.",
+        allow_abbrev=False,
+    )
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl, of any age of the format")
     parser.add_argument("--html", metavar="FILE", help="a page of one or several logs, without a script")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, as for all others")
@@ -104,36 +111,9 @@ def _origin(options: argparse.Namespace) -> Origin:
     return Origin(options.origin, options.build, options.checkout, log_url=ci.log_url(os.environ), **git)
 
 
-def _write(name: str, data: bytes) -> None:
-    try:
-        if name == _STANDARD_OUTPUT:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        else:
-            _spare_logs(Path(name))
-            Path(name).write_bytes(data)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise HarnessError(f"The report {name} cannot be written", why=why, cure="Name another file") from error
-
-
-def _spare_logs(path: Path) -> None:
-    """``--junit LOG``, where the report's name was forgotten, must not cost a log. Raises UsageError, OSError."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        if file.read(len(_LOG_BEGINS)) == _LOG_BEGINS:
-            raise UsageError(f"{path} is a results log, and no report is written over one", cure="Name another file")
-
-
 def _refuse(error: HarnessError, status: int) -> int:
-    print(_harmless(f"INCONCLUSIVE: {error}" if status == _INCONCLUSIVE else str(error)), file=sys.stderr)
+    print(harmless(f"INCONCLUSIVE: {error}" if status == _INCONCLUSIVE else str(error)), file=sys.stderr)
     return status
-
-
-def _harmless(text: str) -> str:
-    encoding = sys.stderr.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 if __name__ == "__main__":

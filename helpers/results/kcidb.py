@@ -17,7 +17,7 @@ from typing import Any
 
 from helpers.errors import UsageError
 from helpers.results.junit import legal
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result, without_subject
 from helpers.results.rows import Section
 from helpers.results.verdict import description
 
@@ -78,9 +78,8 @@ def path_of(nodeid: str, subject: str | None) -> str:
 
     It is the same on every kernel, so the kernel's name is left out, which a run of several has in its node ids.
     """
-    place, _, test = nodeid.partition("::")
-    name, _, parameters = test.partition("[")
-    parameters = f"-{parameters.removesuffix(']')}-".replace(f"-{subject}-", "-", 1)[1:-1]
+    place, _, test = without_subject(nodeid, subject).partition("::")
+    name, _, parameters = test.removesuffix("]").partition("[")
     folders = place.removeprefix("suites/").removesuffix(".py").split("/")
     words = (re.sub("[^A-Za-z0-9_-]", "_", word) for word in (*folders, name, parameters))
     return ".".join([_PATH, *(word for word in words if word)])

@@ -197,3 +197,12 @@ def subject_of(nodeid: str, subjects: tuple[str, ...]) -> str | None:
     named = [subject for subject in subjects if bracket and f"-{subject}-" in words]
     # A label may be a part of a longer one (debian, debian-sid): the longest is meant.
     return max(named, key=len) if named else None
+
+
+def without_subject(nodeid: str, subject: str | None) -> str:
+    """A node id as it is where there is one subject alone, without the subject's name among its parameters."""
+    place, bracket, parameters = nodeid.partition("[")
+    if not bracket or subject is None:
+        return nodeid
+    words = f"-{parameters.removesuffix(']')}-".replace(f"-{subject}-", "-", 1)[1:-1]
+    return f"{place}[{words}]" if words else place

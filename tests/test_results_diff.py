@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What changed between two kernels: each kind of change counts as it should, and git bisect finds a planted one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import UsageError
+from helpers.results.__main__ import main
+from helpers.results.columns import columns
+from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, Comparison, Weight, compare, paired
+from helpers.results.diff_text import page, text
+from helpers.results.log import LogWriter
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    PASSED,
+    VERSION,
+    Case,
+    KnownDeviation,
+    Log,
+    RegisterInfo,
+    Result,
+    ServiceInfo,
+    Session,
+    SubjectInfo,
+    without_subject,
+)
+from tests.test_results_page import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE, TWO = "suites/a/test_a.py::test_one", "suites/a/test_a.py::test_two[STD]"
+STD = RegisterInfo("STD", 0x6030000000160000, ((0, "TRNG_V1_0"),), 1, 1)
+OPEN = "0x10000, 0, 0, 0"
+TRNG = ServiceInfo("TRNG_VERSION", "STD", "TRNG_V1_0", OPEN, ((0, "NOT_SUPPORTED"), (1, OPEN)))
+PSCI = ServiceInfo("PSCI_VERSION", "", "", "0x10001, 0, 0, 0")
+DEVIATION = KnownDeviation("early", "LOCK-1", "r", "https://e")
+INFO = SubjectInfo("good", "mainline", {"kernel": "Linux 6.12", "home": "QEMU"}, (), (STD,), (TRNG, PSCI))
+
+
+def a_log(
+    name: str = "good", info: SubjectInfo = INFO, *, outcomes: dict[str, str] | None = None, **more: object
+) -> Log:
+    found = {ONE: PASSED, TWO: PASSED} if outcomes is None else outcomes
+    results = tuple(Result(nodeid, name, outcome, ("LOCK-1",), message="m") for nodeid, outcome in found.items())
+    cases = tuple(Case(each.nodeid, name) for each in results)
+    log = Log(Session(VERSION, (), (name,), 0.0), cases, cases, results, (replace(info, subject=name),), None, 0)
+    return replace(log, **more)  # type: ignore[arg-type]
+
+
+def compared(after: Log, before: Log | None = None) -> Comparison:
+    ((one, other),) = paired(columns([before or a_log()]), columns([after]))
+    return compare(one, other)
+
+
+def with_info(**changes: object) -> Log:
+    return a_log("new", replace(INFO, **changes))  # type: ignore[arg-type]
+
+
+def with_outcomes(one: str, two: str = PASSED) -> Log:
+    return a_log("new", outcomes={ONE: one, TWO: two})
+
+
+def test_the_same() -> None:
+    found = compared(with_info(environment={"kernel": "Linux 7.2", "home": "QEMU", "boot": "3 s"}))
+    assert (found.status, found.changes) == (SAME, ()) and found.summary.startswith("SAME")
+
+
+OTHER_DEFAULT, MORE_BITS = replace(STD, default=0), replace(STD, supported=3)
+SHUT = replace(TRNG, answers=((0, "NOT_SUPPORTED"), (1, "NOT_SUPPORTED")))
+
+
+@pytest.mark.parametrize(
+    ("after", "what"),
+    [
+        (with_info(dialect="rfc-v3"), "dialect"),
+        (with_info(registers=()), None),
+        (with_info(dialect="none", registers=()), "dialect"),
+        (with_info(registers=(OTHER_DEFAULT,)), "register STD"),
+        (with_info(registers=(MORE_BITS,)), "register STD"),
+        (with_info(registers=(STD, replace(STD, name="NEW"))), "register NEW"),
+        (with_info(services=(replace(TRNG, default="0x10001, 0, 0, 0"), PSCI)), "TRNG_VERSION in a new VM"),
+        (with_info(services=(SHUT, PSCI)), "TRNG_VERSION with STD=0x1"),
+        (with_info(services=(replace(TRNG, bit="X"), PSCI)), "TRNG_VERSION is opened by"),
+        (with_info(services=(TRNG, replace(PSCI, default="0x10003, 0, 0, 0"))), "PSCI_VERSION in a new VM"),
+    ],
+)
+def test_what_guests_see_counts(after: Log, what: str | None) -> None:
+    for found in (compared(after), compared(a_log(), after)):
+        visible = [change.what for change in found.changes if change.weight is Weight.VISIBLE]
+        assert found.status == (CHANGED if what else CANNOT_TELL)
+        assert visible[:1] == ([what] if what else [])
+
+
+def test_what_a_vmm_is_told_counts() -> None:
+    here, there = ({**INFO.environment, "stolen time": word} for word in ("supported", "not supported"))
+    found = compared(with_info(environment=there), a_log(info=replace(INFO, environment=here)))
+    assert found.status == CHANGED
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "status"),
+    [
+        (PASSED, FAILED, CHANGED), (PASSED, NOT_APPLICABLE, CHANGED), (PASSED, KNOWN, CHANGED),
+        (NOT_APPLICABLE, FAILED, CHANGED), (KNOWN, FAILED, CHANGED), (FAILED, FAILED, SAME), (FAILED, PASSED, SAME),
+        (NOT_APPLICABLE, PASSED, SAME), (FAILED, NOT_APPLICABLE, SAME), (PASSED, ERROR, CANNOT_TELL),
+        (ERROR, FAILED, CANNOT_TELL), (ERROR, PASSED, CANNOT_TELL),
+    ],
+)  # fmt: skip
+def test_what_is_worse(was: str, now: str, status: int) -> None:
+    known = replace(INFO, known=(DEVIATION,)) if KNOWN in (was, now) else INFO
+    logs = [a_log(name, known, outcomes={ONE: each, TWO: PASSED}) for name, each in (("good", was), ("new", now))]
+    found = compared(logs[1], logs[0])
+    assert found.status == status
+    assert bool(found.parts.get("Tests")) is (was != now)
+    assert ("Clauses" in found.parts) is (was != now)
+
+
+def test_a_deviation_recognised_anew_is_worse() -> None:
+    known = with_info(known=(DEVIATION,))
+    found = compared(known)
+    assert found.parts["Known deviations"][0].weight is Weight.WORSE
+    assert compared(a_log(), known).parts["Known deviations"][0].weight is Weight.OTHER
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        a_log("new", truncated=True),
+        a_log("new", status=None),
+        a_log("new", status=2),
+        a_log("new", reason="the kernel did not boot"),
+        a_log("new", collected=(Case("suites/a/test_b.py::lost", "new"),)),
+        a_log("new", outcomes={}),
+        a_log("new", outcomes={"suites/b/test_c.py::other": PASSED}),
+        with_info(services=()),
+        with_info(registers=()),
+        with_outcomes(NOT_APPLICABLE, NOT_APPLICABLE),
+    ],
+    ids=["truncated", "no end", "interrupted", "no boot", "missing", "empty", "nothing in common", "services unknown",
+         "registers unknown", "all skipped"],
+)  # fmt: skip
+def test_a_doubtful_log_is_never_the_same(after: Log) -> None:
+    found = compared(after)
+    assert found.status in (CANNOT_TELL, CHANGED) and found.doubts
+    assert compared(a_log(), after).status == CANNOT_TELL, "nor is anything the same as a doubtful one"
+
+
+def test_a_change_is_a_fact_in_a_doubtful_log_too() -> None:
+    assert compared(replace(with_outcomes(FAILED), truncated=True)).status == CHANGED
+
+
+def test_a_failure_that_the_first_run_left_out() -> None:
+    whole, part = a_log(outcomes={ONE: PASSED}), a_log(outcomes={ONE: PASSED}, selection="-k one")
+    after = with_outcomes(PASSED, FAILED)
+    assert compared(after, whole).status == CHANGED
+    assert compared(after, part).status == CANNOT_TELL
+    assert compared(part, with_outcomes(PASSED, FAILED)).status == SAME, "what is selected is compared"
+
+
+def test_another_machine_is_shown_and_does_not_count() -> None:
+    found = compared(with_info(environment={"kernel": "x", "home": "a board"}))
+    assert found.status == SAME and found.parts["Environment"][0].before == "QEMU"
+
+
+# Which subjects
+
+
+def two(*names: str) -> Log:
+    logs = [a_log(name) for name in names]
+    session = replace(logs[0].session, subjects=names)
+    infos = tuple(info for log in logs for info in log.subjects)
+    results = tuple(replace(r, nodeid=f"{ONE}[{r.subject}-STD]") for log in logs for r in log.results[:1])
+    return replace(logs[0], session=session, subjects=infos, results=results, collected=(), started=())
+
+
+def test_subjects_of_the_same_name_are_compared() -> None:
+    pairs = paired(columns([two("a", "b")]), columns([two("b", "a")]))
+    assert [(one.name, other.name) for one, other in pairs] == [("a", "a"), ("b", "b")]
+    assert [compare(*pair).status for pair in pairs] == [SAME, SAME]
+
+
+@pytest.mark.parametrize(("one", "other"), [(("a", "b"), ("a",)), (("a",), ("a", "b")), (("a", "b"), ("a", "c"))])
+def test_what_cannot_be_paired_is_refused(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"first log has a.*; the second a"):
+        paired(columns([two(*one)]), columns([two(*other)]))
+
+
+def test_a_node_id_without_its_subject() -> None:
+    assert without_subject("suites/a.py::t[debian:sid-STD]", "debian:sid") == "suites/a.py::t[STD]"
+    assert without_subject("suites/a.py::t[STD-debian:sid]", "debian:sid") == "suites/a.py::t[STD]"
+    assert without_subject("suites/a.py::t[debian:sid]", "debian:sid") == "suites/a.py::t"
+    assert without_subject("suites/a.py::t[STD]", "debian:sid") == "suites/a.py::t[STD]"
+    assert without_subject("suites/a.py::t", None) == "suites/a.py::t"
+
+
+# What is shown
+
+HOSTILE = "<script>x</script>\x1b[2J\nSAME: nothing"
+
+
+def hostile() -> Comparison:
+    service = replace(TRNG, default=HOSTILE)
+    return compared(with_info(services=(service, PSCI), environment={"home": HOSTILE}))
+
+
+def test_the_text_ends_with_the_conclusion() -> None:
+    lines = text(hostile()).splitlines()
+    assert lines[-1] == "CHANGED: 1 changes that guests or VMMs see, 0 for the worse"
+    assert all(line.isprintable() for line in lines) and not any(line.startswith("SAME") for line in lines)
+    assert "  ≠ TRNG_VERSION in a new VM: 0x10000, 0, 0, 0 -> <script>" in "\n".join(lines)
+
+
+def test_the_page_runs_and_fetches_nothing() -> None:
+    shown = page([hostile(), compared(a_log("new"))])
+    found = Page(shown)
+    assert "script" not in found.tags and not found.fetched and "\x1b" not in shown
+    assert found.tags.count("table") == 2 and "prefers-color-scheme" in shown
+
+
+def test_text_and_page_tell_the_same() -> None:
+    found = compared(a_log("new", outcomes={f"{ONE}[{n}]": FAILED for n in range(50)}))
+    shown, lines = page([found]), text(found)
+    assert all(change.what in shown for change in found.changes) and len(found.changes) > 50
+    assert "30 more, which --html shows" in lines and found.summary in lines and found.summary in shown
+
+
+# The command
+
+
+def written(path: Path, log: Log) -> str:
+    writer = LogWriter(path)
+    writer.session(log.session)
+    writer.collected(log.collected)
+    for info in log.subjects:
+        writer.subject(info)
+    for each in log.results:
+        writer.result(each)
+    if log.status is not None:
+        writer.end(log.status)
+    writer.close()
+    return str(path)
+
+
+def test_statuses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = written(tmp_path / "good", a_log()), written(tmp_path / "bad", with_outcomes(FAILED))
+    cut = written(tmp_path / "cut", a_log("new", status=None))
+    several = written(tmp_path / "several", two("a", "b"))
+    assert main(["diff", good, good]) == SAME
+    assert main(["diff", good, bad, f"--html={tmp_path / 'page'}"]) == CHANGED
+    assert "test_one" in (tmp_path / "page").read_text() and "-> failed (worse)" in capsys.readouterr().out
+    assert main(["diff", good, cut]) == CANNOT_TELL
+    assert main(["diff", good, str(tmp_path / "none")]) == CANNOT_TELL
+    assert "CANNOT TELL: The results log" in capsys.readouterr().err
+    for wrong in ([str(tmp_path / "none"), good], [good, several], [good, bad, f"--html={bad}"]):
+        assert main(["diff", *wrong]) == 129
+        assert capsys.readouterr().out == ""
+    for wrong in ([], [good], ["--htm", "x", good, good]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["diff", *wrong])
+        assert stopped.value.code == 129
+
+
+def test_the_page_on_standard_output_stands_alone(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    good = written(tmp_path / "good", a_log())
+    assert main(["diff", good, good, "--html=-"]) == SAME
+    out, err = capfdbinary.readouterr()
+    assert out.startswith(b"<!DOCTYPE html>") and out.endswith(b"</html>\n") and b"SAME: nothing" in err
+
+
+# git bisect
+
+KERNEL, SELECTION = "debian:stable", "test_change and STD and not STD_HYP"
+COMMITS, FIRST_BAD = 5, 3
+
+
+@pytest.fixture
+def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """git in a repository of its own, whatever the person's settings are."""
+    for name in [name for name in os.environ if name.startswith(("GIT_", "PYTEST_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    folder = tmp_path / "tree"
+    folder.mkdir()
+
+    def run(*words: str, status: int = 0) -> str:
+        person = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        done = subprocess.run(["git", *person, *words], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    run("init", "-q", "-b", "main")
+    return run
+
+
+def test_bisect_finds_a_planted_regression(
+    git: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each commit's kernel is Debian's, from one of them on with a fault; one does not build, and is skipped."""
+    tree, commits = tmp_path / "tree", []
+    for number in range(COMMITS):
+        # pytest reads arguments from a file that is given with an @.
+        (tree / "arguments").write_text("--plant=lock-missing\n" if number >= FIRST_BAD else "")
+        (tree / "build").write_text(f"exit {int(number == 1)}  # {number}\n")
+        git("add", ".")
+        git("commit", "-q", "-m", f"commit {number}")
+        commits.append(git("rev-parse", "HEAD").strip())
+    pytest_run = [sys.executable, "-m", "pytest", f"--kernel={KERNEL}", f"--reports={tmp_path / 'good'}", "-q", "-k"]
+    subprocess.run([*pytest_run, SELECTION], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    monkeypatch.setenv("KERNEL", KERNEL)
+    monkeypatch.setenv("BUILD", "bash ./build")
+    git("bisect", "start", commits[-1], commits[0])
+    step = [str(ROOT / "tools/bisect-step.sh"), str(tmp_path / "good/results.jsonl")]
+    told = git("bisect", "run", *step, f"@{tree}/arguments", "-q", "-k", SELECTION)
+    assert re.search(f"^{commits[FIRST_BAD]} is the first bad commit", told, re.MULTILINE), told
+    assert "LOCK-1" in told and "-> " in told
+
+
+def test_bisect_stops_at_wrong_usage(git: Callable[..., str], tmp_path: Path) -> None:
+    step = ROOT / "tools/bisect-step.sh"
+    good = written(tmp_path / "good", a_log())
+    for arguments in ([], [str(tmp_path / "none")], [good, "--no-such-option"]):
+        environment = {**os.environ, "BUILD": "true", "KERNEL": KERNEL}
+        done = subprocess.run([step, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
+        assert done.returncode == 129, arguments
