@@ -216,7 +216,7 @@ def hostile() -> Comparison:
 
 def test_the_text_ends_with_the_conclusion() -> None:
     lines = text(hostile()).splitlines()
-    assert lines[-1] == "CHANGED: 1 changes that guests or VMMs see, 0 for the worse"
+    assert lines[-1] == "CHANGED: 1 change for guests or VMMs to see, 0 for the worse"
     assert all(line.isprintable() for line in lines) and not any(line.startswith("SAME") for line in lines)
     assert "  ≠ TRNG_VERSION in a new VM: 0x10000, 0, 0, 0 -> <script>" in "\n".join(lines)
 

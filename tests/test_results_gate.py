@@ -23,6 +23,7 @@ from helpers.results.records import (
     Result,
     Session,
     SubjectInfo,
+    merged,
 )
 from tests.throwaway import BAD, GOOD, Project, project
 
@@ -63,7 +64,7 @@ def judged(log: Log, *baseline: Entry, require: str | None = None) -> Gate:
 @pytest.mark.parametrize("entry", [LOCK, BY_TEST], ids=["clause", "test"])
 def test_a_failure_in_the_baseline_passes(entry: Entry) -> None:
     found = judged(a_log(FINE, BROKEN), entry)
-    assert found == Gate(0, ("GATE: debian:stable: 1 failures, each in the baseline", "GATE passed"))
+    assert found == Gate(0, ("GATE: debian:stable: 1 failure, each in the baseline", "GATE passed"))
 
 
 def test_without_one_the_verdict_stands() -> None:
@@ -88,9 +89,12 @@ def test_without_one_the_verdict_stands() -> None:
         (a_log(FINE, BROKEN, started=(Case("suites/a.py::killer", SUBJECT),)), 3),
         (a_log(result(NOT_APPLICABLE, "na")), 3),
         (a_log(), 3),
+        (a_log(FINE, BROKEN, reason="the disk was full"), 3),
+        (a_log(FINE, BROKEN, status=4), 3),
     ],
     ids=["another failure", "another clause too", "a kernel that warned", "covers everything", "all skipped", "error",
-         "truncated", "no end", "interrupted", "missing", "in flight", "nothing applies", "empty"],
+         "truncated", "no end", "interrupted", "missing", "in flight", "nothing applies", "empty", "ended",
+         "called wrongly"],
 )  # fmt: skip
 def test_never_falsely_green(log: Log, status: int) -> None:
     assert judged(log, LOCK).status == status
@@ -100,6 +104,35 @@ def test_a_subject_that_never_started() -> None:
     log = a_log(FINE, BROKEN)
     both = replace(log, session=replace(log.session, subjects=(SUBJECT, "board:a")))
     assert judged(both, LOCK).status == 3
+
+
+@pytest.mark.parametrize("wide", ["*", "suites/*"])
+def test_a_baseline_for_everything_gates_nothing_and_is_closed(wide: str) -> None:
+    found = judged(a_log(FINE, BROKEN), replace(BY_TEST, test=wide))
+    assert found.status == 3 and "covers everything" in found.lines[0]
+    clauses = judged(a_log(FINE, BROKEN), LOCK, replace(LOCK, clause="CAP-1"))
+    assert clauses.status == 3
+
+
+def test_one_kernels_result_is_not_anothers() -> None:
+    """Both were to run the same tests, and one of them has but half of the results."""
+    both = (SUBJECT, "board:a")
+    good = [replace(FINE, subject=name, nodeid=f"suites/a.py::{test}") for name in both for test in ("one", "two")]
+    log = a_log(*good[:3], collected=tuple(Case(each.nodeid, each.subject) for each in good))
+    found = judged(replace(log, session=replace(log.session, subjects=both)))
+    assert found.status == 3 and found.lines[1].startswith("GATE: board:a: INCONCLUSIVE, because")
+    assert judged(replace(log, session=replace(log.session, subjects=both), results=tuple(good))).status == 0
+
+
+def test_of_an_id_twice_the_worse_counts() -> None:
+    twice = a_log(FINE, BROKEN, replace(BROKEN, outcome=PASSED))
+    for results in (twice.results, twice.results[::-1]):
+        assert judged(replace(twice, results=merged(results))).status == 1
+
+
+def test_an_entry_is_not_called_needless_where_nothing_was_found_out() -> None:
+    found = judged(a_log(FINE, truncated=True), LOCK)
+    assert found.status == 3 and not any("take it out" in line for line in found.lines)
 
 
 def test_no_subject_at_all_is_inconclusive() -> None:
@@ -133,7 +166,7 @@ def test_a_selection_does_not_judge_what_it_left_out() -> None:
 @pytest.mark.parametrize(
     ("dialect", "require", "status"),
     [("mainline", "mainline", 0), ("mainline", "any", 0), ("rfc-v3", "rfc-v3", 0), ("mainline", "rfc-v3", 1),
-     ("rfc-v3", "mainline", 1), ("none", "any", 1), ("", "any", 1), ("none", "mainline", 1)],
+     ("rfc-v3", "mainline", 1), ("none", "any", 1), ("", "any", 3), ("", "mainline", 3), ("none", "mainline", 1)],
 )  # fmt: skip
 def test_a_required_dialect(dialect: str, require: str, status: int) -> None:
     assert judged(a_log(FINE, dialect=dialect), require=require).status == status
@@ -166,8 +199,9 @@ def test_a_wrong_baseline_is_wrong_usage(text: str, tmp_path: Path) -> None:
         read_baseline(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_the_last_lines_say_what_gated(project: Project, mode: tuple[str, ...]) -> None:
+def gated(project: Project, *arguments: str, subjects: tuple[str, ...] = (SUBJECT,)) -> tuple[int, list[str]]:
+    """The exit status and what the terminal says, of a session with a baseline for the clause of BAD."""
+    project.conftest(fine="CAP-1", subjects=subjects)
     text = (project.pytester.path / "conftest.py").read_text()
     text = text.replace("SUBJECTS), \"recorder\"", "SUBJECTS, judge=JUDGE), \"recorder\"")
     text += (
@@ -177,9 +211,58 @@ def test_the_last_lines_say_what_gated(project: Project, mode: tuple[str, ...]) 
         "JUDGE = lambda log: gate(columns([log]), ENTRIES, 'mainline', date.today())\n"
     )
     (project.pytester.path / "conftest.py").write_text(text)
+    result = project.pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    return int(result.ret), [line for line in result.outlines if line.strip()]
+
+
+DIES = "\ndef test_bad_dies():\n    import os; os._exit(1)\n"
+LIES = "\nfrom helpers.errors import HarnessError\ndef test_bad_harness():\n    raise HarnessError('no network')\n"
+SKIPS = "\nimport pytest\npytestmark = pytest.mark.skip(reason='not applicable, because so')\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "subjects", "says"),
+    [
+        (GOOD + BAD + DIES, ("-n", "2"), (SUBJECT,), "crashed while running"),
+        (GOOD + BAD + LIES, (), (SUBJECT,), "no network"),
+        (GOOD + BAD + SKIPS, (), (SUBJECT,), "no test passed"),
+        (GOOD + BAD, ("-k", "nothing"), (SUBJECT,), "no test was run"),
+        (GOOD + BAD, ("-k", "bad"), (SUBJECT,), "no test passed"),
+        (BAD + GOOD, ("-x",), (SUBJECT,), "collected tests not run"),
+        (BAD + GOOD, ("--maxfail=1", "-n", "2"), (SUBJECT,), "GATE"),
+        (GOOD + BAD, (), (SUBJECT, "board:a"), "board:a: INCONCLUSIVE"),
+        ("import nowhere\n" + GOOD + BAD, (), (SUBJECT,), "ImportError"),
+    ],
+    ids=["a worker died", "harness error", "all skipped", "empty selection", "only what is in the baseline",
+         "stopped early", "stopped early by workers", "a subject never started", "a file that cannot be imported"],
+)  # fmt: skip
+def test_no_session_is_falsely_green(
+    text: str, arguments: tuple[str, ...], subjects: tuple[str, ...], says: str, project: Project
+) -> None:
+    """Whatever the baseline excuses: the harness, and what is missing, it does not."""
+    project.file("suites/test_a.py", text)
+    status, lines = gated(project, *arguments, subjects=subjects)
+    last = [line for line in lines if line.startswith("GATE")]
+    assert status == 3, lines
+    assert last[-1] == lines[-1] == "GATE closed with status 3"
+    assert any(says in line for line in lines[-5:]), lines
+
+
+def test_a_gate_without_a_test_of_the_suites_is_closed(project: Project) -> None:
+    """The path was mistyped, say: nothing failed, for nothing was asked."""
+    project.file("suites/test_a.py", GOOD)
+    project.file("tests/test_b.py", "def test_harness(): pass\n")
+    status, lines = gated(project, "tests")
+    assert status == 3 and lines[-2:] == ["GATE: no test of the suites was run", "GATE closed with status 3"]
+    assert gated(project, "--collect-only", "-q")[0] == 0
+    assert gated(project, "suites/none.py")[0] == 4
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_the_last_lines_say_what_gated(project: Project, mode: tuple[str, ...]) -> None:
     project.file("suites/test_a.py", GOOD + BAD)
-    result = project.pytester.runpytest_subprocess("-p", "no:cacheprovider", *mode)
-    assert result.ret == 0
-    lines = [line for line in result.outlines if line.strip()][-3:]
+    status, lines = gated(project, *mode)
+    assert status == 0
+    lines = lines[-3:]
     assert lines[0].startswith("NON-CONFORMANT") and lines[2] == "GATE passed"
-    assert lines[1] == "GATE: debian:stable: 1 failures, each in the baseline"
+    assert lines[1] == "GATE: debian:stable: 1 failure, each in the baseline"

@@ -21,7 +21,7 @@ from helpers.results.records import (
     ServiceInfo,
     without_subject,
 )
-from helpers.results.verdict import COUNT_NAMES, Kind
+from helpers.results.verdict import COUNT_NAMES, Kind, many
 
 SAME, CHANGED, CANNOT_TELL = 0, 1, 125
 """The exit statuses, as git bisect run takes them: good, bad, skip."""
@@ -71,7 +71,8 @@ class Comparison:
     def summary(self) -> str:
         """The end of it, in one line."""
         counts = Counter(change.weight for change in self.changes)
-        seen = f"{counts[Weight.VISIBLE]} changes that guests or VMMs see, {counts[Weight.WORSE]} for the worse"
+        visible = many(counts[Weight.VISIBLE], "change")
+        seen = f"{visible} for guests or VMMs to see, {counts[Weight.WORSE]} for the worse"
         if self.status == CHANGED:
             return f"CHANGED: {seen}"
         if self.status == CANNOT_TELL:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from helpers.errors import HarnessError
 from helpers.results import html
 from helpers.results.columns import columns
-from helpers.results.gate import Gate
+from helpers.results.gate import Gate, gate
 from helpers.results.junit import write_junit
 from helpers.results.log import LogWriter, read_log
 from helpers.results.phases import message_of, outcome_of, result_of, subject_info
@@ -148,6 +149,8 @@ class Recorder:
             gated = self._gate()
             status = gated.status if gated else exit_status(self._verdicts)
             session.exitstatus = status or int(self._foreign_failed)
+        elif self._ungated and pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = self._ungated.status
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
@@ -163,12 +166,17 @@ class Recorder:
             terminal.ensure_newline()
             terminal.write_line(_printable(verdict.line), bold=True, **{_COLOURS[verdict.kind]: True})
 
-        gated = self._gate() if self._verdicts else None
+        gated = self._gate() if self._verdicts else self._ungated
         for line in gated.lines if gated else ():
             terminal.write_line(_printable(line), bold=True)
 
     def _gate(self) -> Gate | None:
         return self._gate_of(self._log) if self._gate_of and self._log else None
+
+    @property
+    def _ungated(self) -> Gate | None:
+        """A gate that was asked for and had nothing to judge, which must not pass for one that passed."""
+        return gate((), (), None, date.min) if self._gate_of and not self._dormant else None
 
     # The HTML report
 

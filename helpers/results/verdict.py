@@ -76,7 +76,7 @@ class Verdict:
             word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
         if not self.known:
             return word
-        return f"{word}, {_many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
+        return f"{word}, {many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
 
     @property
     def title(self) -> str:
@@ -138,13 +138,23 @@ def unfinished(log: Log, subject: str, subjects: tuple[str, ...]) -> tuple[str, 
 
     One whose subject cannot be told is missing from every subject: none of them may go green over it.
     """
-    done = {result.nodeid for result in log.results}
+    done: dict[str, set[str | None]] = {}
+    for result in log.results:
+        done.setdefault(result.nodeid, set()).add(result.subject)
     missing: dict[str, None] = {}
     for test in (*log.collected, *log.started):
         owner = test.subject or subject_of(test.nodeid, subjects)
-        if test.nodeid not in done and owner in (None, subject):
+        if owner in (None, subject) and not _finished(owner, done.get(test.nodeid, set()), log.session.subjects):
             missing[test.nodeid] = None
     return tuple(missing)
+
+
+def _finished(owner: str | None, found: set[str | None], asked: tuple[str, ...]) -> bool:
+    """Whether a test of ``owner`` has its result among ``found``, the subjects of the results with its id.
+
+    Another kernel's result is none of it; that of a migration, which nobody asks for by name, is.
+    """
+    return bool(found) and (owner is None or owner in found or not found <= set(asked))
 
 
 def results_for(log: Log, subject: str) -> tuple[Result, ...]:
@@ -227,14 +237,14 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
     errors = [result for result in results if result.outcome == ERROR]
     if errors:
         message = _shortened(errors[0].message)
-        reasons.append(f"{_many(len(errors), 'error')}, first {errors[0].nodeid}: {message}")
+        reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {message}")
     started = {test.nodeid for test in log.started}
     in_flight = [nodeid for nodeid in not_run if nodeid in started]
     if in_flight:
         reasons.append(f"in flight when the run ended: {_some(in_flight)}")
     waiting = [nodeid for nodeid in not_run if nodeid not in started]
     if waiting:
-        reasons.append(f"{_many(len(waiting), 'collected test')} not run, first {waiting[0]}")
+        reasons.append(f"{many(len(waiting), 'collected test')} not run, first {waiting[0]}")
     if log.truncated or log.status is None:
         reasons.append("the results log breaks off")
     if log.status in _STATUS_REASONS and not log.reason:
@@ -260,7 +270,8 @@ def _outcomes(known: KnownDeviation, results: tuple[Result, ...]) -> set[str]:
     return {result.outcome for result in results if known.excuses(result.clauses)}
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """A count and its noun."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
