@@ -15,6 +15,7 @@ from helpers.results.columns import columns
 from helpers.results.junit import junit
 from helpers.results.kcidb import Origin, kcidb
 from helpers.results.ktap import ktap
+from helpers.results.lava import lava
 from helpers.results.log import read_log
 from helpers.results.output import harmless, write
 from helpers.results.page import document
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, as for all others")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")
     parser.add_argument("--ktap-flat", metavar="FILE", help="KTAP version 1, one list of tests")
+    parser.add_argument("--lava", metavar="FILE", help="what lava-test-case prints, for the console of a job in LAVA")
     _add_kcidb(parser)
     return parser
 
@@ -96,6 +98,8 @@ def _reports(options: argparse.Namespace, sections: Sequence[Section]) -> list[t
         reports.append((options.ktap, ktap(sections).encode()))
     if options.ktap_flat:
         reports.append((options.ktap_flat, ktap(sections, flat=True).encode()))
+    if options.lava:
+        reports.append((options.lava, lava(sections).encode()))
     if options.kcidb:
         reports.append((options.kcidb, kcidb(sections, _origin(options)).encode()))
     return reports
