@@ -44,6 +44,8 @@ from helpers.subjects.lineup import Lineup
 from helpers.subjects.planted import OWN_DIALECT
 from helpers.subjects.setting import settings
 from helpers.subjects.watch import KernelComplained, Watch
+from helpers.trace.listing import listing
+from helpers.trace.recorder import Trace, Traced
 
 __all__ = ["pytest_runtest_protocol"]
 
@@ -51,6 +53,7 @@ OpenKvm = Callable[[], Kvm]
 LINEUP = pytest.StashKey[Lineup]()
 FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[str, Watch]]()
+TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
 MODEL_STEPS = 3200
 """What costs about three seconds."""
@@ -177,7 +180,8 @@ def _labels(config: pytest.Config) -> tuple[str, ...]:
 def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
     means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"))
-    return Lineup(lambda label, warm: choose.subject(label, means, warm))
+    trace = config.stash[TRACE] = Trace()
+    return Lineup(lambda label, warm: Traced(choose.subject(label, means, warm), trace))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -363,6 +367,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The test's time begins, and so do the last words of a kernel that it kills."""
+    item.config.stash[TRACE].clear()
     if _needs_subject(item):
         with contextlib.suppress(HarnessError):
             _subject_of(item).begin_test(item.config.getoption("--test-deadline"))
@@ -383,7 +388,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         raise deaths[0]
     watches = item.config.stash[WATCHES]
     for label in watches if _needs_subject(item) else ():
-        complaint = watches[label].complaint()
+        with item.config.stash[TRACE].paused():
+            complaint = watches[label].complaint()
         if complaint:
             raise KernelComplained(complaint)
 
@@ -644,6 +650,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif isinstance(error, KernelComplained):
         report.user_properties = [*report.user_properties, ("kernel_complained", str(error))]
         report.longrepr = str(error)
+    if error is not None and not isinstance(error, pytest.skip.Exception) and is_suite(item.nodeid):
+        report.user_properties = [*report.user_properties, ("calls", listing(item.config.stash[TRACE]))]
     if isinstance(error, GivenUp) and len(_labels(item.config)) == 1:
         item.session.shouldstop = str(error)
     return report

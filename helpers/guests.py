@@ -89,6 +89,17 @@ def ask(wanted: Sequence[Call]) -> bytes:
     return asked
 
 
+def asked_calls(mailbox: bytes) -> list[Call] | None:
+    """The calls that ``ask`` put there; None for anything else. Its results are read by ``read``."""
+    count, rest = divmod(len(mailbox) - _HEAD, _RECORD)
+    if count < 1 or rest or struct.unpack_from("<4Q", mailbox) != (count, 0, 0, 0):
+        return None
+    records = [struct.unpack_from("<9Q", mailbox, _HEAD + _RECORD * i) for i in range(count)]
+    if any(conduit >= len(Conduit) for conduit, *_ in records):
+        return None
+    return [Call(function, tuple(args), Conduit(conduit)) for conduit, function, *args in records]
+
+
 def read(mailbox: bytes) -> list[CallResult]:
     """The results of the calls, in the mailbox as the guest left it."""
     return [_result(mailbox, i) for i in range((len(mailbox) - _HEAD) // _RECORD)]

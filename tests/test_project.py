@@ -27,6 +27,7 @@ ALLOWED = {
     "batch": {"executor", "subjects", "uapi"},
     "kvm": {"batch", "errors", "executor", "subjects", "uapi"},
     "guests": {"batch", "errors", "executor", "kvm", "smccc", "uapi"},
+    "trace": {"contract", "executor", "guests", "smccc", "subjects", "uapi"},
     "contract": {"batch", "errors", "executor", "guests", "kvm", "smccc", "uapi"},
     "results": {"errors"},
     "errors": set(),
@@ -63,7 +64,7 @@ def test_imports_form_a_tree(path: Path) -> None:
     assert not beyond, f"{path.name} may not import {beyond}"
 
 
-@pytest.mark.parametrize("room", ["uapi", "executor", "kvm", "smccc", "guests"])
+@pytest.mark.parametrize("room", ["uapi", "executor", "kvm", "smccc", "guests", "trace"])
 def test_these_know_nothing_of_pytest(room: str) -> None:
     folder = ROOT / "helpers" / room
     for path in folder.glob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]:

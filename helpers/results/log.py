@@ -220,6 +220,7 @@ def _result(draft: _Draft, values: dict[str, Any]) -> None:
             source=_typed(values["source"], str),
             message=_typed(values["message"], str),
             duration=float(values["duration"]),
+            calls=_typed(values.get("calls", ""), str),
         )
     )
 

@@ -73,6 +73,7 @@ def result_of(reports: list[pytest.TestReport], subjects: tuple[str, ...]) -> Re
             source=_text(found.get("source")),
             message=message_of(report),
             duration=report.duration,
+            calls=_text(properties(report).get("calls")),
         )
         for report in reports
     ]

@@ -51,6 +51,8 @@ class Result:
     source: str = ""
     message: str = ""
     duration: float = 0.0
+    calls: str = ""
+    """The last system calls before it ended badly, one a line."""
 
 
 @dataclass(frozen=True)

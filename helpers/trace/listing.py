@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A trace in words, in strace's manner: who was asked, for what, with which values, and what came back.
+
+    vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000160000 STD, 0x0) = EBUSY
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from helpers.executor.program import Answer, Code, Op, Program, Result, Thread
+from helpers.trace.arguments import Memory, described
+from helpers.trace.guest import Mailbox
+from helpers.trace.names import SYSCALLS, Roles, ioctl_name
+from helpers.trace.recorder import Sent, Trace
+from helpers.uapi import kvm as uapi
+
+MOST_LINES = 60
+_S64 = 1 << 63
+_PAGE = 0xFFF
+Following = list[tuple[int, Op]]
+"""The operations of the same thread that come later, with their numbers."""
+
+
+def listing(trace: Trace) -> str:
+    """The last MOST_LINES calls, and how many more there were; "" for none."""
+    lines = _lines(trace.sent)
+    shown = [_counted(line, len(list(same))) for line, same in groupby(lines)]
+    left_out = [f"{trace.dropped} earlier programs were not kept"] if trace.dropped else []
+    if len(shown) > MOST_LINES:
+        left_out.append(f"{len(shown) - MOST_LINES} earlier lines are left out")
+    head = [f"({'; '.join(left_out)})"] if left_out else []
+    return "\n".join([*head, *shown[-MOST_LINES:]])
+
+
+def _counted(line: str, times: int) -> str:
+    return line if times == 1 else f"{line}   ({times} times)"
+
+
+def _lines(sent: Iterable[Sent]) -> list[str]:
+    lines: list[str] = []
+    roles: dict[str, Roles] = {}
+    several = len({each.subject for each in sent}) > 1
+    for each in sent:
+        found = _Writer(each, roles.setdefault(each.subject, Roles())).lines()
+        lines += [f"[{each.subject}] {line}" for line in found] if several else found
+    return lines
+
+
+class _Writer:
+    """One program. What its calls were given is found by doing its POKEs again, on paper."""
+
+    def __init__(self, sent: Sent, roles: Roles) -> None:
+        self._program: Program = sent.program
+        self._answer: Answer | None = sent.answer
+        self._roles = roles
+        self._memory = Memory(sent.program, sent.answer)
+        self._mailbox = Mailbox()
+        self._immediate_exit = False
+
+    def lines(self) -> list[str]:
+        """Its calls in the order of the text."""
+        lines: list[str] = []
+        for stage in self._program.stages:
+            threads = [thread for thread in stage if thread.ops]
+            for number, thread in enumerate(threads, 1):
+                if len(threads) > 1:
+                    often = f", {thread.repeat} times" if thread.repeat > 1 else ""
+                    lines.append(f"thread {number} of {len(threads)}, beside the others{often}:")
+                lines += self._thread(thread)
+        if self._answer is None:
+            lines.append("... to which nothing was answered")
+        elif self._answer.expired:
+            lines.append("... until the deadline passed")
+        return lines
+
+    def _thread(self, thread: Thread) -> Iterator[str]:
+        for place, (index, op) in enumerate(thread.ops):
+            made = _MAKERS.get(op.code)
+            if made is not None:
+                yield from made(self, op, self._results(index), thread.ops[place + 1 :])
+
+    def _results(self, index: int) -> tuple[Result, ...]:
+        return self._answer.results[index] if self._answer is not None else ()
+
+    def _value(self, op: Op, number: int) -> int:
+        """An argument's value; addresses in the executor's scratch memory are only told apart."""
+        return self._memory.value(op.args[number]) if number < len(op.args) else 0
+
+    # --- what each operation is ---------------------------------------------------
+
+    def _open(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        path = op.data.rstrip(b"\0").decode("utf-8", "replace")
+        yield f"open({path!r}, {self._value(op, 0):#o}){_came(results, 'fd ')}"
+        for result in results[-1:]:
+            if not result.errno:
+                self._roles.opened(result.ret, path)
+
+    def _close(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        fd = self._value(op, 0)
+        yield f"close({self._roles[fd]}){_came(results)}"
+        self._roles.closed(fd)
+
+    def _ioctl(self, op: Op, results: tuple[Result, ...], after: Following) -> Iterator[str]:
+        fd, request = self._value(op, 0), self._value(op, 1)
+        target = self._roles[fd]
+        arguments = described(request, op.args[2], self._memory, [(self._results(i), o) for i, o in after])
+        if request == uapi.KVM_RUN and self._immediate_exit:
+            arguments = "immediate_exit"
+        role = ""
+        if results and results[-1].ran and not results[-1].errno:
+            role = self._roles.answered(fd, request, results[-1].ret, self._memory.value(op.args[2]))
+        # A vCPU that was not seen being made is known by what it answers.
+        target = self._roles[fd] if target.startswith("fd ") else target
+        came = _came(results, "fd " if role else "")
+        yield f"{target}: {ioctl_name(request)}({arguments}){came}{f' ({role})' if role else ''}"
+        if request == uapi.KVM_RUN:
+            yield from self._mailbox.run(results, [(self._results(i), o) for i, o in after], self._memory)
+
+    def _mmap(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        fd = self._value(op, 4)
+        what = "memory" if fd >= _S64 or fd < 0 else f"struct kvm_run of {self._roles[fd]}"
+        yield f"mmap({what}, {self._value(op, 1):#x} bytes){_came(results, hexadecimal=True)}"
+
+    def _munmap(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        yield f"munmap({self._value(op, 0):#x}, {self._value(op, 1):#x} bytes){_came(results)}"
+
+    def _poke(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        if not self._memory.poke(op):
+            address = self._value(op, 0)
+            if len(op.data) == 1 and address & _PAGE == uapi.offset("kvm_run_mmio", "immediate_exit"):
+                self._immediate_exit = op.data != b"\0"
+            self._mailbox.poked(address, op.data)
+        yield from ()
+
+    def _poke_value(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        self._memory.point(op)
+        yield from ()
+
+    def _read(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        yield f"read({self._roles[self._value(op, 0)]}, {self._value(op, 1)} bytes){_came(results)}"
+
+    def _write(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        yield f"write({self._roles[self._value(op, 0)]}, {len(op.data)} bytes){_came(results)}"
+
+    def _syscall(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+        number = self._value(op, 0)
+        yield f"{SYSCALLS.get(number, f'syscall {number}')}(){_came(results)}"
+
+
+_MAKERS = {
+    Code.OPEN: _Writer._open,
+    Code.CLOSE: _Writer._close,
+    Code.IOCTL: _Writer._ioctl,
+    Code.MMAP: _Writer._mmap,
+    Code.MUNMAP: _Writer._munmap,
+    Code.POKE: _Writer._poke,
+    Code.POKE_VALUE: _Writer._poke_value,
+    Code.READ: _Writer._read,
+    Code.WRITE: _Writer._write,
+    Code.SYSCALL: _Writer._syscall,
+}
+
+
+def _came(results: tuple[Result, ...], prefix: str = "", *, hexadecimal: bool = False) -> str:
+    """What came back: a value, an errno's name, or how often each where it was done more than once."""
+    if not results:
+        return ""
+    kinds = Counter(_one(result, prefix, hexadecimal) for result in results)
+    if len(results) == 1:
+        return f" = {next(iter(kinds))}"
+    return " = " + ", ".join(f"{kind} ({times} times)" for kind, times in kinds.most_common())
+
+
+def _one(result: Result, prefix: str, hexadecimal: bool) -> str:
+    if not result.ran:
+        return "not reached"
+    if result.errno:
+        return result.error
+    return f"{prefix}{result.ret:#x}" if hexadecimal else f"{prefix}{result.ret}"

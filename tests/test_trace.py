@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The calls that led to a failure: kept cheaply, written out in the field's own terms, whatever came back."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from helpers import guests
+from helpers.batch import Batch, RegisterId
+from helpers.contract.registers import MAINLINE, RFC_V3
+from helpers.executor.program import Answer, Code, Op, Program, Result
+from helpers.kvm import MEMORY_IPA, Kvm, Vcpu
+from helpers.smccc import Call, Conduit
+from helpers.trace.listing import MOST_LINES, listing
+from helpers.trace.names import IOCTLS
+from helpers.trace.recorder import MOST_PROGRAMS, Trace, Traced
+from helpers.uapi import kvm as uapi
+
+Answering = Callable[[Op], Result]
+KVM_FD, VM_FD, VCPU_FD = 3, 11, 12
+RUN_ADDRESS = 0xFFFF80000000
+STD, VENDOR = MAINLINE.registers[0], MAINLINE.registers[2]
+
+
+class Scripted:
+    """A subject that answers each operation by a function: the words of the listing are under test, not a kernel."""
+
+    label, generation, alive = "scripted", 1, True
+
+    def __init__(self, answering: Answering) -> None:
+        self.answering = answering
+
+    def run(self, program: Program) -> Answer:
+        found: list[tuple[Result, ...]] = [()] * program.op_count
+        for thread in (thread for stage in program.stages for thread in stage):
+            for index, op in thread.ops:
+                found[index] = (self.answering(op),) * thread.repeat
+        return Answer(tuple(found), False)
+
+    def start(self) -> None:
+        """It is."""
+
+
+def answering(refused: int = 0) -> Answering:
+    """KVM's fds and the guest's answers; ``refused`` is the errno of every KVM_SET_ONE_REG."""
+    fds = {uapi.KVM_CREATE_VM: VM_FD, uapi.KVM_CREATE_VCPU: VCPU_FD, uapi.KVM_GET_API_VERSION: 12}
+    memory: dict[int, bytes] = {}
+
+    def answer(op: Op) -> Result:
+        request = op.args[1].value if op.code == Code.IOCTL else 0
+        if op.code == Code.POKE:
+            memory[op.args[0].value] = op.data
+        if op.code == Code.PEEK:
+            return Result(0, 0, True, _memory(memory, op.args[0].value, op.args[1].value))
+        if request == uapi.KVM_SET_ONE_REG and refused:
+            return Result(-1, refused, True, b"")
+        if op.code in (Code.OPEN, Code.MMAP):
+            return Result(KVM_FD if op.code == Code.OPEN else RUN_ADDRESS, 0, True, b"")
+        return Result(fds.get(request, 0), 0, True, b"")
+
+    return answer
+
+
+def _memory(memory: dict[int, bytes], address: int, size: int) -> bytes:
+    if size == uapi.ffi.sizeof("struct kvm_run_mmio"):
+        return uapi.pack("kvm_run_mmio", exit_reason=uapi.KVM_EXIT_MMIO, data=b"\1")
+    asked = bytearray(memory.get(address, bytes(size))[:size].ljust(size, b"\0"))
+    if guests.asked_calls(bytes(asked)):
+        struct.pack_into("<4Q", asked, 32 + 72, 0x10001, 0, 0, 7)
+    return bytes(asked)
+
+
+@pytest.fixture
+def trace() -> Trace:
+    return Trace()
+
+
+def opened(trace: Trace, script: Answering | None = None) -> Vcpu:
+    kvm = Kvm(Traced(Scripted(script or answering()), trace), b"")
+    return kvm.create_vm().vcpu
+
+
+def test_a_vm_and_a_refused_write(trace: Trace) -> None:
+    vcpu = opened(trace)
+    vcpu.vm.kvm.subject = Traced(Scripted(answering(errno.EBUSY)), trace)
+    assert vcpu.try_set_reg(VENDOR, 2) == errno.EBUSY
+    assert listing(trace).splitlines() == [
+        "open('/dev/kvm', 0o2000002) = fd 3",
+        "/dev/kvm: KVM_GET_API_VERSION() = 12",
+        "/dev/kvm: KVM_GET_VCPU_MMAP_SIZE() = 0",
+        f"mmap(memory, 0x10000 bytes) = {RUN_ADDRESS:#x}",
+        "/dev/kvm: KVM_CREATE_VM() = fd 11 (vm1)",
+        f"vm1: KVM_SET_USER_MEMORY_REGION(slot 0, IPA {MEMORY_IPA:#x}, 0x10000 bytes) = 0",
+        "vm1: KVM_CREATE_VCPU(0) = fd 12 (vm1.vcpu0)",
+        "vm1: KVM_ARM_PREFERRED_TARGET() = 0",
+        "vm1.vcpu0: KVM_ARM_VCPU_INIT(features 2) = 0",
+        f"vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000100040 pc, {MEMORY_IPA:#x}) = 0",
+        f"mmap(struct kvm_run of vm1.vcpu0, 0x0 bytes) = {RUN_ADDRESS:#x}",
+        "vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000160002 VENDOR_HYP, 0x2) = EBUSY",
+    ]
+
+
+def test_a_read_a_run_and_the_guests_calls(trace: Trace) -> None:
+    vcpu = opened(trace)
+    trace.clear()
+    vcpu.immediate_exit()
+    guests.call(vcpu, Call(0x80000000, (5, 0, 6), Conduit.SMC))
+    batch = vcpu.vm.batch()
+    batch.get(vcpu, STD)
+    batch.set_filter(vcpu.vm.fd, 0x84000050, 4, 1)
+    batch.run()
+    assert listing(trace).splitlines() == [
+        "vcpu (fd 12): KVM_RUN(immediate_exit) = 0",
+        "vcpu (fd 12): KVM_RUN() = 0",
+        "    left the guest with KVM_EXIT_MMIO",
+        "    guest: SMC(0x80000000 SMCCC_VERSION, 0x5, 0x0, 0x6) -> x0=0x10001 x1=0x0 x2=0x0 x3=0x7",
+        "vcpu (fd 12): KVM_GET_ONE_REG(0x6030000000160000 STD, reads 0x0) = 0",
+        "fd 11: KVM_SET_DEVICE_ATTR(SMCCC_FILTER, base 0x84000050 TRNG_VERSION, 0x4 functions, DENY) = 0",
+    ]
+
+
+def test_an_id_that_the_dialects_share_has_both_names(trace: Trace) -> None:
+    vcpu = opened(trace)
+    vcpu.try_set_reg(RFC_V3.registers[0], 1)
+    assert "0x6030000000140003 WORKAROUND_3 or RFC v3's STD, 0x1" in listing(trace)
+
+
+def test_what_was_never_answered_and_never_reached(trace: Trace) -> None:
+    vcpu = opened(trace)
+
+    def dies(op: Op) -> Result:
+        raise RuntimeError("the kernel is gone")
+
+    vcpu.vm.kvm.subject = Traced(Scripted(dies), trace)
+    with pytest.raises(RuntimeError):
+        vcpu.try_run()
+    assert listing(trace).splitlines()[-2:] == ["vm1.vcpu0: KVM_RUN()", "... to which nothing was answered"]
+    Traced(Scripted(lambda op: Result(0, 0, False, b"")), trace).run(_races())
+    assert listing(trace).splitlines()[-1] == "vm1.vcpu0: KVM_RUN() = not reached (800 times)"
+
+
+def _races() -> Program:
+    program = Program()
+    with program.concurrently() as stage:
+        for _ in range(2):
+            with stage.thread(repeat=800) as thread:
+                thread.ioctl(VCPU_FD, uapi.KVM_RUN)
+    return program
+
+
+def test_threads_say_so(trace: Trace) -> None:
+    Traced(Scripted(answering()), trace).run(_races())
+    assert listing(trace).splitlines() == [
+        "thread 1 of 2, beside the others, 800 times:",
+        "vcpu (fd 12): KVM_RUN() = 0 (800 times)",
+        "thread 2 of 2, beside the others, 800 times:",
+        "vcpu (fd 12): KVM_RUN() = 0 (800 times)",
+    ]
+
+
+def test_it_is_bounded_and_says_what_is_missing(trace: Trace) -> None:
+    vcpu = opened(trace)
+    for number in range(3 * MOST_PROGRAMS):
+        vcpu.try_set_reg(RegisterId("any", number), number)
+    lines = listing(trace).splitlines()
+    assert len(trace.sent) == MOST_PROGRAMS and len(lines) == MOST_LINES + 1
+    assert lines[0] == f"({2 * MOST_PROGRAMS + 2} earlier programs were not kept; 4 earlier lines are left out)"
+    trace.clear()
+    for _ in range(5):
+        vcpu.try_set_reg(STD, 1)
+    assert listing(trace) == "vcpu (fd 12): KVM_SET_ONE_REG(0x6030000000160000 STD, 0x1) = 0   (5 times)"
+
+
+def test_what_the_harness_asks_for_itself_is_not_the_tests(trace: Trace) -> None:
+    vcpu = opened(trace)
+    trace.clear()
+    with trace.paused():
+        vcpu.try_run()
+    assert listing(trace) == ""
+
+
+def test_every_kvm_ioctl_has_its_name() -> None:
+    assert IOCTLS[uapi.KVM_SET_ONE_REG] == "KVM_SET_ONE_REG" and IOCTLS[uapi.KVM_RUN] == "KVM_RUN"
+    assert all(request >> 8 & 0xFF == uapi.KVMIO for request in IOCTLS)
+
+
+def test_a_bad_pointer_is_shown_as_it_is(trace: Trace) -> None:
+    batch = Batch(Traced(Scripted(answering()), trace))
+    batch.ioctl("KVM_SET_ONE_REG", VCPU_FD, uapi.KVM_SET_ONE_REG, 0xDEAD0000)
+    batch.ioctl("KVM_GET_REG_LIST", VCPU_FD, uapi.KVM_GET_REG_LIST, batch.program.scratch_bytes(struct.pack("<Q", 9)))
+    batch.run()
+    assert listing(trace).splitlines() == [
+        "vcpu (fd 12): KVM_SET_ONE_REG(pointer 0xdead0000) = 0",
+        "vcpu (fd 12): KVM_GET_REG_LIST({09000000 00000000}) = 0",
+    ]
