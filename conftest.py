@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from helpers import build, guests, interrupt
+from helpers import build, guests, interrupt, version
+from helpers.contract.about import about, merged
 from helpers.contract.clauses import CHAPTERS, CLAUSES
 from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.differences import DIFFERENCES, standing_of
@@ -202,7 +203,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _runs_suites(config):
         _check_subjects(config)
     prepare_html(config, folder)
-    recorder = Recorder(config, folder, _labels(config), _contract(), _judge(config))
+    recorder = Recorder(config, folder, _labels(config), _contract(), _judge(config), _suite(config))
     config.pluginmanager.register(recorder, "hvc-recorder")
 
 
@@ -227,6 +228,13 @@ def _judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     return (lambda log: gate(columns([log]), baseline, require, date.today())) if file or require else None
+
+
+def _suite(config: pytest.Config) -> dict[str, str]:
+    """What the log says of the suite itself, and what its random choices begin with."""
+    seed = getattr(config.option, "hypothesis_seed", None)
+    found = {**version.environment(), "Hypothesis seed": "random" if seed is None else str(seed)}
+    return {**found, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random")}
 
 
 def _contract() -> Contract:
@@ -526,7 +534,7 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
     request.node.user_properties += [
         ("subject", subject.label),
         ("dialect", found.dialect.name),
-        ("environment", _environment(subject, found, request.getfixturevalue("watch"))),
+        ("environment", request.getfixturevalue("environment")),
         ("registers", request.getfixturevalue("surveyed")),
         ("services", request.getfixturevalue("offered")),
         ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
@@ -587,7 +595,18 @@ def _migration(item: pytest.Item) -> str | None:
     return f"migration {source} -> {subject}" if source != subject and source is not None else None
 
 
-def _environment(subject: Subject, found: Probe, seen: Watch) -> dict[str, str]:
+@pytest.fixture(scope="session")
+def environment(request: pytest.FixtureRequest, subject: Subject, contract: Probe) -> dict[str, str]:
+    """What the report says of the subject."""
+    seen = request.config.stash[WATCHES][subject.label]
+    try:
+        told = about(Kvm(subject, guests.load_image(build.GUEST)))
+    except KernelDied:
+        told = {}
+    return {**merged(told, _environment(subject, contract)), **seen.sees()}
+
+
+def _environment(subject: Subject, found: Probe) -> dict[str, str]:
     return {
         "kernel": f"Linux {found.release}",
         "registers": str(len(found.present)),
@@ -595,7 +614,6 @@ def _environment(subject: Subject, found: Probe, seen: Watch) -> dict[str, str]:
         "clock source": "architected counter" if found.arch_counter else "another",
         "stolen time": "supported" if found.pv_time else "not supported",
         **subject.describe(),
-        **seen.sees(),
     }
 
 

@@ -27,6 +27,7 @@ ALLOWED = {
     "batch": {"executor", "subjects", "uapi"},
     "kvm": {"batch", "errors", "executor", "subjects", "uapi"},
     "guests": {"batch", "errors", "executor", "kvm", "smccc", "uapi"},
+    "version": set(),
     "trace": {"contract", "executor", "guests", "smccc", "subjects", "uapi"},
     "contract": {"batch", "errors", "executor", "guests", "kvm", "smccc", "uapi"},
     "results": {"errors"},

@@ -50,7 +50,7 @@ class LogWriter:
 
     def session(self, session: Session) -> None:
         """The first record."""
-        self._write("session", asdict(session))
+        self._write("session", {**asdict(session), "environment": dict(session.environment)})
 
     def contract(self, contract: Contract) -> None:
         """What the subjects are held to."""
@@ -171,9 +171,9 @@ def _session(draft: _Draft, values: dict[str, Any]) -> None:
         raise ValueError(f"version {version} of the log is unknown, this program reads {READABLE}")
     if draft.session is not None:
         raise ValueError("a second session")
-    draft.session = Session(
-        version, _texts(values["argv"]), _texts(values["subjects"]), float(values["time"])
-    )
+    environment = _pairs(values.get("environment", {}))
+    argv, subjects = _texts(values["argv"]), _texts(values["subjects"])
+    draft.session = Session(version, argv, subjects, float(values["time"]), environment)
 
 
 def _contract(draft: _Draft, values: dict[str, Any]) -> None:
@@ -194,7 +194,7 @@ def _collected(draft: _Draft, values: dict[str, Any]) -> None:
 
 def _subject(draft: _Draft, values: dict[str, Any]) -> None:
     name = _typed(values["subject"], str)
-    environment = {_typed(key, str): _typed(text, str) for key, text in values["environment"].items()}
+    environment = _pairs(values["environment"])
     known = tuple(KnownDeviation(**_all_text(each)) for each in values.get("known", ()))
     registers = tuple(RegisterInfo.of(each) for each in values.get("registers", ()))
     services = tuple(ServiceInfo.of(each) for each in values.get("services", ()))
@@ -251,6 +251,10 @@ def _typed(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{value!r} is not of type {kind.__name__}")
     return value
+
+
+def _pairs(values: Mapping[str, Any]) -> dict[str, str]:
+    return {_typed(name, str): _typed(text, str) for name, text in values.items()}
 
 
 def _text_or_none(value: object) -> str | None:

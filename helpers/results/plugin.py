@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,14 @@ class Recorder:
         subjects: tuple[str, ...],
         contract: Contract | None = None,
         judge: Callable[[Log], Gate] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._config = config
         self._folder = reports_dir
         self._subjects = subjects
         self._contract = contract or Contract()
         self._gate_of = judge
+        self._environment = environment or {}
         self._dormant = only_shows(config)
         self._writer: LogWriter | None = None
         self._collected: set[str] = set()
@@ -242,7 +244,7 @@ class Recorder:
     def _begin(self) -> LogWriter:
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
         writer = LogWriter(self._folder / "results.jsonl")
-        writer.session(Session(VERSION, argv, self._subjects, time.time()))
+        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment))
         writer.contract(self._contract)
         writer.selection(selection(self._config, self._deselected))
         return writer

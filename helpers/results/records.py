@@ -23,12 +23,13 @@ OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
 
 @dataclass(frozen=True)
 class Session:
-    """What was started: with which arguments, for which subjects, when (seconds since 1970)."""
+    """What was started: with which arguments, for which subjects, when (seconds since 1970), with which programs."""
 
     version: int
     argv: tuple[str, ...]
     subjects: tuple[str, ...]
     time: float
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -214,4 +214,4 @@ class Board:
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""
-        return {"home": f"{self._destination}, a board over ssh", "executor": "copied, and removed"}
+        return {"home": f"{self._destination}, a board over ssh: not emulated", "executor": "copied, and removed"}

@@ -51,6 +51,11 @@ class SuiteKernel:
     modules: tuple[Path, ...]
     origin: str
 
+    @property
+    def config(self) -> Path:
+        """Its configuration, as the package has it."""
+        return self.image.parent / "config"
+
 
 @dataclass(frozen=True)
 class _Content:

@@ -18,13 +18,14 @@ class Kernel:
 
     ``label`` is what the person asked for, ``image`` what QEMU's ``-kernel`` boots, ``modules`` the unpacked
     .ko files for virtio over PCI and its console, in load order (empty: built in), ``origin`` where it
-    came from: a Debian package with its version, or a file.
+    came from: a Debian package with its version, or a file; ``config`` its configuration, where that came with it.
     """
 
     label: str
     image: Path
     modules: tuple[Path, ...]
     origin: str
+    config: Path | None = None
 
 
 def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> Kernel:
@@ -38,6 +39,6 @@ def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Call
     if what.startswith(DEBIAN):
         suite = what.removeprefix(DEBIAN)
         found = debian.kernel_of_suite(suite, cache=cache, mirror=mirror, progress=progress)
-        return Kernel(what, found.image, found.modules, found.origin)
+        return Kernel(what, found.image, found.modules, found.origin, found.config)
     path = Path(what).expanduser().absolute()
     return Kernel(what, images.bootable_image(path, cache=cache), (), str(path))

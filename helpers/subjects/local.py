@@ -79,7 +79,7 @@ class Local:
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""
-        return {"home": "this machine", "executor": "in process"}
+        return {"home": "this machine: not emulated", "executor": "in process"}
 
     def close(self) -> None:
         """Nothing outlives the process."""

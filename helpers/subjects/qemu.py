@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import shutil
 import signal
 import socket
@@ -177,8 +178,20 @@ class Qemu:
 
     def describe(self) -> dict[str, str]:
         """Where it runs."""
-        found = {"home": "QEMU (TCG)", "kernel image": self.kernel.origin, "executor": "/init"}
-        return {**found, **self.setting.describe()}
+        found = {
+            "home": "QEMU (TCG): emulated",
+            "emulator": _version(qemu_path()),
+            "emulated CPU": self.setting.cpu or CPU,
+            "kernel image": self.kernel.origin,
+            "executor": "/init",
+        }
+        return {**found, **self._configuration(), **self.setting.describe()}
+
+    def _configuration(self) -> dict[str, str]:
+        config = self.kernel.config
+        if config is None or not config.is_file() or not config.stat().st_size:
+            return {}
+        return {"configuration": f"sha256 {hashlib.sha256(config.read_bytes()).hexdigest()} (its package's)"}
 
 
 def _limits() -> list[str]:
@@ -196,3 +209,10 @@ def _safety(qemu: str) -> tuple[str, ...]:
     if "-sandbox" not in known.stdout:
         return plain
     return (*plain, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+
+
+@functools.cache
+def _version(qemu: str) -> str:
+    command = [qemu, "-version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return said.stdout.partition("\n")[0].strip()
