@@ -62,7 +62,7 @@ TOLD = pytest.StashKey[list[KernelDied]]()
 """The deaths that a test's own reports tell of."""
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""
-SURVEY_SECONDS = 5.0
+SURVEY_SECONDS = 60.0
 """What asking a subject's guests for the report may take, which is no test's time."""
 
 
@@ -568,7 +568,7 @@ def offered(
     if "services" not in _asked:
         _asked["services"] = []
         subject.begin_test(SURVEY_SECONDS)
-        with contextlib.suppress(KvmError):
+        with contextlib.suppress(KvmError, HarnessError):
             _asked["services"] = _services(services(Kvm(subject, guests.load_image(build.GUEST)), contract))
         # The first test has not begun yet.
         subject.begin_test(request.config.getoption("--test-deadline"))
