@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -34,10 +32,6 @@ from helpers.results.records import (
     Session,
     SubjectInfo,
 )
-from tests.throwaway import BAD, GOOD, Project, project
-
-__all__ = ["project"]
-pytest_plugins = ["pytester"]
 
 BOTH = ("debian:stable", "Image")
 HOSTILE = "<script>alert(1)</script> & \x1b[31m 'x' \"y\"\nsecond line"
@@ -162,18 +156,3 @@ def test_the_converter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["--html", str(tmp_path / "out.html"), str(log)]) == 1
     assert capsys.readouterr().err.count("NON-CONFORMANT") == 2
     assert (tmp_path / "out.html").read_text() == document(columns([a_log()]))
-
-
-@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
-def test_a_browser_shows_the_whole_report(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + BAD)
-    project.run()
-    profile, report = project.pytester.path / "profile", project.reports / "report.html"
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-               "--disable-background-networking", "--enable-logging=stderr", "--dump-dom",
-               f"--user-data-dir={profile}", report.as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert "CONSOLE" not in done.stderr
-    page = Page(done.stdout)
-    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
-    assert done.stdout.count('class="results-table-row') >= 4

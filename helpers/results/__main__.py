@@ -17,8 +17,9 @@ from helpers.results.kcidb import Origin, kcidb
 from helpers.results.ktap import ktap
 from helpers.results.lava import lava
 from helpers.results.log import read_log
-from helpers.results.output import harmless, write
-from helpers.results.page import document
+from helpers.results.output import STANDARD_OUTPUT, harmless, write
+from helpers.results.page import PROOF, document
+from helpers.results.records import Log
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import exit_status
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, data in _reports(options, sections):
             write(name, data)
         if options.html:
-            write(options.html, document(columns(log for _, log in logs)).encode())
+            write(options.html, _page(options.html, [log for _, log in logs]))
     except UsageError as error:
         return _refuse(error, _WRONG_USAGE)
     except HarnessError as error:
@@ -47,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for verdict in verdicts:
         print(harmless(verdict.line), file=sys.stderr)
     return exit_status(verdicts)
+
+
+def _page(name: str, logs: Sequence[Log]) -> bytes:
+    """The page, which leads to the proof where that lies beside it."""
+    proof = name != STANDARD_OUTPUT and (Path(name).parent / PROOF).is_file()
+    return document(columns(logs), proof).encode()
 
 
 def _parser() -> argparse.ArgumentParser:

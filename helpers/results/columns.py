@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Difference, Log, Result, Sentence
 from helpers.results.verdict import Verdict, results_for, verdicts
 
+_MIGRATION = "migration "
+"""What the name of a subject begins with that is a way between two kernels."""
 # What a cell of several results says: any failure outweighs every pass, and one pass every "not applicable".
 _WEIGHT = (FAILED, ERROR, KNOWN, PASSED, NOT_APPLICABLE)
 
@@ -21,20 +24,45 @@ class Column:
     log: Log
     verdict: Verdict
     results: tuple[Result, ...]
+    place: int = 0
+    """Its number in a report, for the ids of elements."""
 
     @property
     def name(self) -> str:
         """The subject's label."""
         return self.verdict.subject
 
+    @property
+    def way(self) -> tuple[str, str] | None:
+        """From which kernel to which a VM migrated; None where the subject is a kernel."""
+        source, arrow, target = self.name.removeprefix(_MIGRATION).partition(" -> ")
+        return (source, target) if arrow and self.name.startswith(_MIGRATION) else None
+
+    @cached_property
+    def _by_clause(self) -> Mapping[str, tuple[Result, ...]]:
+        found: dict[str, list[Result]] = {}
+        for result in self.results:
+            for clause in dict.fromkeys(result.clauses):
+                found.setdefault(clause, []).append(result)
+        return {clause: tuple(results) for clause, results in found.items()}
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return {result.nodeid: number for number, result in enumerate(self.results)}
+
+    def number(self, result: Result) -> int:
+        """The place of one of its results, for the ids of elements: whatever they are called, no two share it."""
+        return self._numbers[result.nodeid]
+
     def of_clause(self, clause: str) -> tuple[Result, ...]:
         """The results of the tests that check a clause."""
-        return tuple(result for result in self.results if clause in result.clauses)
+        return self._by_clause.get(clause, ())
 
 
 def columns(logs: Iterable[Log]) -> tuple[Column, ...]:
     """Every subject of every log, in order."""
-    return tuple(Column(log, each, results_for(log, each.subject)) for log in logs for each in verdicts(log))
+    found = [(log, each) for log in logs for each in verdicts(log)]
+    return tuple(Column(log, each, results_for(log, each.subject), place) for place, (log, each) in enumerate(found))
 
 
 def summary(results: Iterable[Result]) -> tuple[str | None, Mapping[str, int]]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_html
+from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from helpers.results import page
 from helpers.results.columns import Column
@@ -24,24 +26,30 @@ _ORDER = ("Failed", "Error", "XFailed", "Skipped", "Passed")
 _CAPITALS = {"xfailed": "XFailed", "xpassed": "XPassed"}
 _OURS = pytest.StashKey[bool]()
 # pytest-html sorts and filters by its own words; another word for "Skipped" is only shown, never stored.
+_TEMPLATE = "report.jinja2"
 _STYLE = """<style>
-body { display: flex; flex-direction: column; }
-#environment-header, #environment { order: 1; align-self: flex-start; margin-top: 16px; }
-.filters input[disabled], .filters input[disabled] + span { display: none; }
-#results-table, .filters span { color: var(--ink) !important; }
-.logwrapper .log { background: var(--soft); color: var(--ink); }
-button { background: var(--soft); }
-#results-table td { vertical-align: top; }
-.run-count { display: none; }
-.col-requirement .clauses { font-weight: bold; }
-.col-requirement .source { color: var(--quiet); }
-.col-finding { white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace; }
-.logwrapper:not(:has(.log)) { display: none; }
-.col-testId { overflow-wrap: anywhere; }
-.skipped td.col-result, span.skipped { color: var(--quiet); }
+.controls { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 12px 0; }
+.controls[hidden], .filters label[hidden], .hidden { display: none; }
+.filters { display: flex; flex-wrap: wrap; gap: 4px 16px; border: 1px solid var(--line); padding: 4px 10px 8px; }
+button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--line); border-radius: 4px;
+  padding: 3px 8px; cursor: pointer; }
+th button { border: 0; background: none; padding: 0; font-weight: 600; text-align: left; }
+.sortable.desc::after { content: " \25b2"; } .sortable.asc::after { content: " \25bc"; }
+#results-table { width: 100%; font-size: 14px; }
+.col-requirement { min-width: 14em; } .col-requirement .clauses { font-weight: 600; }
+.col-finding { white-space: pre-wrap; overflow-wrap: anywhere;
+  font: 13px/1.45 ui-monospace, monospace; min-width: 12em; }
+.col-testId { overflow-wrap: anywhere; min-width: 10em; } .col-result { white-space: nowrap; }
+.results-table-row.passed, .results-table-row.failed { font-weight: normal; color: inherit; }
+.passed .col-result { color: var(--pass); } .failed .col-result { color: var(--fail); font-weight: 600; }
+.error .col-result { color: var(--doubt); } .xfailed .col-result { color: var(--known); }
+.skipped .col-result, .skipped { color: var(--quiet); } .results-table-row.skipped { color: inherit; }
 .skipped td.col-result, .xfailed td.col-result { font-size: 0; }
-.xfailed td.col-result::before { content: "Known deviation"; font-size: 12px; }
-.skipped td.col-result::before { content: "Not applicable"; font-size: 12px; }
+.xfailed td.col-result::before { content: "Known deviation"; font-size: 14px; }
+.skipped td.col-result::before { content: "Not applicable"; font-size: 14px; }
+.media { display: none; } .logwrapper:not(:has(.log)) { display: none; }
+.log { white-space: pre-wrap; overflow-wrap: anywhere; font: 12px/1.4 ui-monospace, monospace; max-height: 30em;
+  overflow: auto; background: var(--soft); padding: 6px; }
 </style>"""
 
 
@@ -73,12 +81,17 @@ def set_title(report: Any) -> None:
 def table_header(cells: list[str]) -> None:
     """The columns; links are left out, because there are none."""
     cells[:] = [
-        '<th class="sortable" data-column-type="result">Result</th>',
-        '<th class="sortable" data-column-type="requirement">Requirement</th>',
-        "<th>Finding</th>",
-        '<th class="sortable" data-column-type="testId">Test</th>',
-        '<th class="sortable" data-column-type="duration">Duration</th>',
+        _sorting("result", "Result"),
+        _sorting("requirement", "Requirement"),
+        '<th scope="col">Finding</th>',
+        _sorting("testId", "Test"),
+        _sorting("duration", "Duration"),
     ]
+
+
+def _sorting(column: str, name: str) -> str:
+    """A heading that can be pressed, with the keyboard as well."""
+    return f'<th scope="col"><button type="button" class="sortable" data-column-type="{column}">{name}</button></th>'
 
 
 def table_row(report: Any, cells: list[str]) -> None:
@@ -109,9 +122,12 @@ def row_word(report: Any) -> str:
 
 def arrange(config: pytest.Config) -> None:
     """Failures first, and filters that count what the rows say (a harness error in a call is no failure)."""
-    data = getattr(_plugin(config), "_report", None)
+    plugin = _plugin(config)
+    data = getattr(plugin, "_report", None)
     if data is None:
         return
+    if config.stash.get(_OURS, False):
+        plugin._template = _template()
     tests = data.data["tests"]
     words = [row.get("result") for rows in tests.values() for row in rows]
     for name, values in data.outcomes.items():
@@ -124,16 +140,28 @@ def arrange(config: pytest.Config) -> None:
     data.data["renderCollapsed"] = ["passed", "skipped", "xfailed"]
 
 
+def _template() -> Template:
+    """The page, with pytest-html's own script."""
+    folders = [Path(__file__).parent, Path(pytest_html.__file__).parent / "resources"]
+    environment = Environment(loader=FileSystemLoader(folders), autoescape=select_autoescape(["jinja2"]))
+    template = environment.get_template(_TEMPLATE)
+    template.globals["style"] = STYLE + _STYLE
+    return template
+
+
 def _rank(rows: list[dict[str, Any]]) -> int:
     known = [_ORDER.index(row["result"]) for row in rows if row.get("result") in _ORDER]
     return min(known, default=len(_ORDER))
 
 
-def banner(columns: tuple[Column, ...]) -> list[str]:
-    """The style sheets, a box for each subject, and every chapter that needs no script."""
-    verdicts = [column.verdict for column in columns]
-    table = '<h2 id="all-results">All results</h2>'
-    return [STYLE, _STYLE, *page.banner(verdicts, {"All results": "all-results"}), *page.chapters(columns), table]
+def banner(config: pytest.Config, columns: tuple[Column, ...]) -> list[str]:
+    """The verdicts, and every chapter that needs no script; with its style where the page is a person's own --html."""
+    more = {"#all-results": "All results"}
+    report = Path(config.option.htmlpath)
+    if (report.parent / page.PROOF).is_file():
+        more[page.PROOF] = page.PROOF_NAME
+    parts = [*page.banner(columns, more), *page.chapters(columns)]
+    return parts if config.stash.get(_OURS, False) else [STYLE, _STYLE, *parts, '<div id="all-results"></div>']
 
 
 def _requirement(report: Any) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from helpers.errors import HarnessError, UsageError
 
-_STANDARD_OUTPUT = "-"
+STANDARD_OUTPUT = "-"
 _LOG_BEGINS = b'{"record": "session"'
 
 
 def write(name: str, data: bytes) -> None:
     """Write a report; - is standard output. Raises UsageError over a log, HarnessError where it cannot be."""
     try:
-        if name == _STANDARD_OUTPUT:
+        if name == STANDARD_OUTPUT:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         else:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from helpers.results.columns import Column
 from helpers.results.records import RegisterInfo
+from helpers.results.tables import table
 from helpers.results.text import html_text
 
+_HEADS = "".join(f'<th scope="col">{name}</th>' for name in ("Kernel", "Values", "Bits 63 to 0"))
 _SIGNS = {"default": "1", "supported": "0", "reserved": "·"}
 
 
@@ -18,10 +20,9 @@ def pictures(columns: tuple[Column, ...]) -> Iterator[str]:
     for name in names:
         rows = [(column.name, _find(column, name)) for column in columns if column.verdict.info.registers]
         first = rows[0][1]
-        yield f'<div class="wide"><table class="bits"><caption><span class="id">{html_text(name)}</span>'
-        yield f" {html_text(_described(next(found for _, found in rows if found)))}</caption>"
-        yield from (_row(subject, found, found != first) for subject, found in rows)
-        yield "</table></div>"
+        caption = f"{name} {_described(next(found for _, found in rows if found))}"
+        body = "".join(_row(subject, found, found != first) for subject, found in rows)
+        yield table(caption, f"<thead><tr>{_HEADS}</tr></thead><tbody>{body}</tbody>", "bits")
     if names:
         yield "<p>1: supported, and set in a new VM; 0: supported, and clear; · reserved. Measured, not assumed.</p>"
 

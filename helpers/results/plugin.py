@@ -207,7 +207,7 @@ class Recorder:
         """The verdicts above everything else."""
         self._conclude(session.exitstatus)
         html.arrange(self._config)
-        prefix.extend(html.banner(columns([self._log]) if self._log else ()))
+        prefix.extend(html.banner(self._config, columns([self._log]) if self._log else ()))
 
     # Helpers
 
