@@ -5,18 +5,24 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup conformance matrix check prove clean
+.PHONY: help setup setup-check conformance matrix check bench sample prove clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
+	@echo 'make bench                   how long a report of 100 and of 5,000 results takes to write and to open'
+	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
 	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
 	@echo 'make clean                   remove what was built, the Python environment too'
 
 setup:
 	@tools/setup.sh
+
+# A browser, for the tests of the reports.
+setup-check:
+	@tools/setup.sh check
 
 conformance: setup
 	$(PYTEST) $(ARGS)
@@ -27,7 +33,7 @@ MATRIX ?= bullseye bookworm stable sid trixie-backports
 matrix: setup
 	$(PYTEST) $(foreach suite,$(MATRIX),--kernel=debian:$(suite)) $(ARGS)
 
-check: setup
+check: setup-check
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict helpers faults
 	$(PYTEST) tests
@@ -35,9 +41,15 @@ check: setup
 	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
 	.venv/bin/python -m faults.prove --quick
 
+bench: setup-check
+	.venv/bin/python -m tools.bench_report
+
+sample: setup-check
+	.venv/bin/python -m tools.sample $(ARGS)
+
 prove: setup
 	.venv/bin/python -m faults.prove $(ARGS)
 
 clean:
 	rm -rf .venv .build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find helpers suites tests -name __pycache__ -type d -exec rm -rf {} +
+	find helpers suites tests tools -name __pycache__ -type d -exec rm -rf {} +

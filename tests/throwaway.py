@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,20 @@ def pytest_runtest_makereport(item, call):
     excuse_known(report, call)
     return report
 """
+
+def run_suite(folder: Path, suite: str, *, more: str = "") -> Path:
+    """Runs ``suite`` in a project of its own, whose conftest.py ends with ``more``; the path of its HTML report."""
+    (folder / "suites").mkdir(parents=True)
+    (folder / "pytest.ini").write_text("[pytest]\ntestpaths = suites\n")
+    conftest = CONFTEST.format(root=str(ROOT), dialect="mainline", subjects=("debian:stable",), known=[], fine="LOCK-1")
+    (folder / "conftest.py").write_text(conftest + more)
+    (folder / "suites/test_a.py").write_text(suite)
+    others = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+    return folder / REPORTS / "report.html"
+
 
 GOOD = """
 import pytest

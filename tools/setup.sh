@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Install what is missing (Debian packages, .venv), then build the C parts. A second run changes nothing.
+# "setup.sh check" adds what only the project's own tests need: a browser, and what drives it.
 # PYTHON names another python3.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python3}
+purpose=${1:-}
+case $purpose in '' | check) ;; *) printf 'usage: setup.sh [check]\n' >&2 && exit 2 ;; esac
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -15,7 +18,7 @@ probe() {
     qemu-system-arm) command -v qemu-system-aarch64 ;;
     gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc ;;
     libc6-dev-arm64-cross) [ -e "$(aarch64-linux-gnu-gcc -print-file-name=libc.a)" ] ;;
-    gcc | make) command -v "$1" ;;
+    gcc | make | chromium) command -v "$1" ;;
     libc6-dev) [ -e /usr/include/stdio.h ] ;;
     python3-dev) "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' ;;
     python3-venv) "$python" -c 'import ensurepip, venv' ;;
@@ -25,6 +28,7 @@ probe() {
 }
 
 packages=(qemu-system-arm gcc libc6-dev python3-dev python3-venv debian-archive-keyring make)
+[ "$purpose" != check ] || packages+=(chromium)
 # On arm64 the machine's own gcc makes arm64 programs.
 case $(uname -m) in aarch64 | arm64) ;; *) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;; esac
 
@@ -56,15 +60,19 @@ check_python() {
         die "$python is $("$python" -V 2>&1), 3.11 or later is needed; name another: PYTHON=python3.11 make setup"
 }
 
+pip_install() {
+    # Settings meant for another kind of installation would put the packages elsewhere; the rest (index,
+    # certificates, constraints) is the machine's business and stays.
+    env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV -u PYTHONPATH -u PYTHONHOME \
+        .venv/bin/python -m pip install -q --no-input --disable-pip-version-check -r "$1" ||
+        die "pip could not install $1; its message is above"
+}
+
 make_environment() {
     say "making .venv"
     check_python
     "$python" -m venv --clear .venv || die "$python cannot make a virtual environment"
-    # Settings meant for another kind of installation would put the packages elsewhere; the rest (index,
-    # certificates, constraints) is the machine's business and stays.
-    env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV -u PYTHONPATH -u PYTHONHOME \
-        .venv/bin/python -m pip install -q --no-input --disable-pip-version-check -r requirements.txt ||
-        die "pip could not install requirements.txt; its message is above"
+    pip_install requirements.txt
     # helpers/command_line.py says why pytest's arguments need a look before pytest's own.
     printf '%s\nimport helpers.command_line\n' "$PWD" >"$(.venv/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/kvm_hvc.pth"
     printf '%s\n' "$1" >.venv/setup-stamp
@@ -81,6 +89,11 @@ missing=$(missing_packages)
 stamp="$(cat requirements.txt tools/setup.sh | sha256sum) $PWD"
 if [ "$(cat .venv/setup-stamp 2>/dev/null)" != "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     make_environment "$stamp"
+fi
+if [ "$purpose" = check ] && ! cmp -s requirements-check.txt .venv/check-stamp; then
+    say "adding what the project's own tests need"
+    pip_install requirements-check.txt
+    cp requirements-check.txt .venv/check-stamp
 fi
 # The lock must not outlive this script in a child.
 .venv/bin/python -m helpers.build 9>&-

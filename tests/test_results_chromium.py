@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The reports as a person has them: in a browser, on a phone, printed, with a keyboard, under Jenkins' policy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.results.columns import columns
+from helpers.results.log import read_log
+from helpers.results.page import document
+from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
+from helpers.results.signs import WORDS
+from tests.test_results_page import BOTH, a_log
+from tests.throwaway import BAD, GOOD, run_suite
+from tools.browser import browser
+
+JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self';"
+HOSTILE = (
+    "<script>window.ran = 1; alert(1)</script>",
+    "</pre></template></script><img src=x onerror='window.ran = 1'>",
+    "\"onmouseover='window.ran = 1' x='",
+    "]]> # SKIP \\x1b &amp; {{ 7 * 7 }} {% raw %} javascript:alert(1)",
+)
+"""What a kernel may answer, print, or call itself."""
+ALL = " ".join(HOSTILE)
+_NAMED = {"link", "button", "checkbox", "table", "image", "navigation", "region"}
+
+
+@dataclass
+class Seen:
+    """A page, and whatever it did that it should not."""
+
+    page: Any
+    wrong: list[str] = field(default_factory=list)
+
+    def text(self, selector: str = "body") -> str:
+        return str(self.page.locator(selector).first.inner_text())
+
+
+class Viewer:
+    """Opens files as a person would."""
+
+    def __init__(self, started: Any) -> None:
+        self._browser = started
+        self._contexts: list[Any] = []
+
+    def open(self, path: Path, width: int = 1200, **options: Any) -> Seen:
+        context = self._browser.new_context(viewport={"width": width, "height": 900}, **options)
+        self._contexts.append(context)
+        seen = Seen(context.new_page())
+        seen.page.on("console", lambda message: seen.wrong.append(f"{message.type}: {message.text}"))
+        seen.page.on("pageerror", lambda error: seen.wrong.append(str(error)))
+        seen.page.on("dialog", lambda dialog: (seen.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        seen.page.on("request", lambda request: self._asked(seen, path, request.url))
+        seen.page.goto(path.as_uri())
+        return seen
+
+    @staticmethod
+    def _asked(seen: Seen, path: Path, url: str) -> None:
+        if url.partition("#")[0] != path.as_uri():
+            seen.wrong.append(f"request: {url}")
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture
+def viewer(started: Any) -> Iterator[Viewer]:
+    made = Viewer(started)
+    yield made
+    made.close()
+
+
+def hostile(log: Log) -> Log:
+    """Every text that comes from a kernel or a test is hostile."""
+    results = tuple(replace(r, message=ALL, requirement=ALL, source=ALL, calls=ALL) for r in log.results)
+    worse = Result(f"suites/x.py::t[{ALL}]", BOTH[0], FAILED, ("LOCK-1",), ALL, ALL, f"{ALL}\n" * 60, calls=ALL)
+    infos = tuple(
+        replace(info, environment={"kernel": ALL, ALL: ALL}, services=(ServiceInfo(ALL, "STD", ALL, ALL, ((0, ALL),)),))
+        for info in log.subjects
+    )
+    return replace(log, results=(*results, worse), subjects=infos)
+
+
+def static(folder: Path, log: Log) -> Path:
+    path = folder / "page.html"
+    path.write_text(document(columns([log])))
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of pytest-html's, with what a kernel may say in failures and skips."""
+    folder = tmp_path_factory.mktemp("project")
+    texts = "".join(f"def test_hostile_{n}(): assert 0, {text!r}\n" for n, text in enumerate(HOSTILE))
+    skips = "".join(f"def test_skip_{n}(): pytest.skip({text!r})\n" for n, text in enumerate(HOSTILE))
+    return run_suite(folder, GOOD + BAD + texts + skips)
+
+
+def test_the_matrix_says_what_the_log_says(viewer: Viewer, tmp_path: Path) -> None:
+    log = a_log()
+    seen = viewer.open(static(tmp_path, log))
+    for column in columns([log]):
+        for sentence in log.contract.sentences:
+            label = f"{sentence.id} on {column.name}: "
+            link = seen.page.locator(f'.matrix a[aria-label^="{label}"]')
+            told = re.findall(r"(\d+) ([a-z ]+)", link.get_attribute("aria-label").removeprefix(label))
+            results = column.of_clause(sentence.id)
+            counted = {word: sum(r.outcome == state for r in results) for state, word in WORDS.items()}
+            assert {word: int(count) for count, word in told} == {w: n for w, n in counted.items() if n}
+            passed = sum(result.outcome == PASSED for result in results)
+            assert f" {passed}/" in link.inner_text()
+            link.click()
+            # A link into a folded chapter opens it.
+            assert seen.page.locator(":target").is_visible()
+    assert seen.wrong == []
+
+
+@pytest.mark.parametrize("kind", ["static", "pytest-html"])
+def test_what_a_kernel_says_is_shown_and_does_nothing(
+    kind: str, viewer: Viewer, report: Path, tmp_path: Path
+) -> None:
+    seen = viewer.open(static(tmp_path, hostile(a_log())) if kind == "static" else report)
+    assert seen.page.evaluate("window.ran") is None and seen.wrong == []
+    text = seen.page.locator("body").text_content()
+    for part in HOSTILE:
+        assert part in text, part
+    assert seen.page.locator("img, [onerror], [onmouseover], a[href^='javascript']").count() == 0
+
+
+def test_links_lead_somewhere(viewer: Viewer, report: Path) -> None:
+    seen = viewer.open(report)
+    missing = seen.page.evaluate(
+        "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href').slice(1))"
+        ".filter(id => !document.getElementById(id))"
+    )
+    ids = seen.page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert missing == [] and len(ids) == len(set(ids))
+
+
+def test_filters_and_sorting(viewer: Viewer, report: Path) -> None:
+    seen = viewer.open(report)
+    rows = seen.page.locator("tbody.results-table-row")
+    (column,) = columns([read_log(report.with_name("results.jsonl"))])
+    assert rows.count() == len(column.results) == 12
+    assert rows.first.locator(".col-result").inner_text() == "Failed"
+    failed = seen.page.get_by_role("checkbox", name="5 Failed")
+    failed.uncheck()
+    assert rows.count() == 7 and "Failed" not in seen.page.locator("#results-table .col-result").all_inner_texts()
+    failed.check()
+    names = seen.page.locator("#results-table tbody .col-testId")
+    button = seen.page.get_by_role("button", name=re.compile("^Test"))
+    button.focus()
+    for _ in range(2):
+        seen.page.keyboard.press("Enter")
+    order = seen.page.locator("th[aria-sort]").get_attribute("aria-sort")
+    found = names.all_inner_texts()
+    assert found == sorted(found, reverse=order == "descending") and seen.wrong == []
+
+
+@pytest.mark.parametrize("kind", ["static", "pytest-html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(kind: str, scheme: str, viewer: Viewer, report: Path, tmp_path: Path) -> None:
+    path = static(tmp_path, hostile(a_log())) if kind == "static" else report
+    seen = viewer.open(path, 360, color_scheme=scheme)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+    for selector in (".verdict h2", ".verdict p", ".finding pre", "caption", "nav a", ".matrix .failed a", ".source"):
+        assert seen.page.evaluate(CONTRAST, selector) >= 4.5, selector
+
+
+CONTRAST = """selector => {
+  const luminance = ([r, g, b]) => { const f = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
+    return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b) }
+  const parse = text => text.match(/[\\d.]+/g).map(Number)
+  const element = document.querySelector(selector)
+  let under = element
+  while (under.parentElement && !(parse(getComputedStyle(under).backgroundColor)[3] === undefined &&
+         getComputedStyle(under).backgroundColor.startsWith("rgb("))) under = under.parentElement
+  const [a, b] = [getComputedStyle(element).color, getComputedStyle(under).backgroundColor]
+    .map(c => luminance(parse(c))).sort((x, y) => y - x)
+  return (a + 0.05) / (b + 0.05)
+}"""
+
+
+@pytest.mark.parametrize("kind", ["static", "pytest-html"])
+def test_a_screen_reader_finds_its_way(kind: str, viewer: Viewer, report: Path, tmp_path: Path) -> None:
+    seen = viewer.open(static(tmp_path, a_log()) if kind == "static" else report)
+    nodes = seen.page.context.new_cdp_session(seen.page).send("Accessibility.getFullAXTree")["nodes"]
+    shown = [node for node in nodes if not node.get("ignored")]
+    roles = [node["role"]["value"] for node in shown]
+    named = [node for node in shown if node["role"]["value"] in _NAMED]
+    assert [node["role"]["value"] for node in named if not node.get("name", {}).get("value")] == []
+    assert roles.count("main") == 1 and roles.count("banner") == 1 and "navigation" in roles
+    assert seen.page.locator("h1").count() == 1 and seen.page.locator("html").get_attribute("lang") == "en"
+    assert seen.page.locator("th:not([scope]), .wide:not([aria-label])").count() == 0
+
+
+def test_with_a_keyboard(viewer: Viewer, tmp_path: Path) -> None:
+    seen = viewer.open(static(tmp_path, a_log()))
+    seen.page.keyboard.press("Tab")
+    first = seen.page.locator(":focus")
+    assert first.inner_text() == "Skip to the verdicts" and first.bounding_box()["x"] >= 0
+    seen.page.keyboard.press("Enter")
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert seen.page.locator(":focus").inner_text() == "Failures"
+
+
+def test_printed(viewer: Viewer, tmp_path: Path) -> None:
+    log = a_log()
+    log = replace(log, results=tuple(replace(result, calls="vm1: KVM_RUN() = 0") for result in log.results))
+    seen = viewer.open(static(tmp_path, log))
+    calls = seen.page.locator(".finding details pre").first
+    assert not calls.is_visible()
+    seen.page.emulate_media(media="print")
+    assert calls.is_visible() and not seen.page.locator("nav").is_visible()
+    assert seen.page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("kind", ["static", "pytest-html"])
+def test_under_jenkins_content_policy(kind: str, started: Any, report: Path, tmp_path: Path) -> None:
+    """Neither a script nor a style sheet: what was found can be read all the same."""
+    path = static(tmp_path, a_log()) if kind == "static" else report
+    context = started.new_context()
+    page = context.new_page()
+    answer = {"body": path.read_text(), "content_type": "text/html", "headers": {"Content-Security-Policy": JENKINS}}
+    page.route("**/*", lambda route: route.fulfill(**answer))
+    page.goto("http://ci.invalid/report.html")
+    text = page.locator("main").inner_text()
+    context.close()
+    for part in ("NON-CONFORMANT", "failed", "LOCK-1", "Conformance matrix", "Tests by clause", "Environment"):
+        assert part in text, part
+    assert kind == "static" or "A script fills this table, and none is running here" in text
+
+
+def test_5000_results_are_all_there(viewer: Viewer, tmp_path: Path) -> None:
+    log = a_log(2500)
+    seen = viewer.open(static(tmp_path, log))
+    shown = seen.page.locator("ul.tests li.passed code, ul.tests li.failed code").count()
+    assert shown == sum(result.outcome in (PASSED, FAILED) for result in log.results) + 6
+    assert seen.page.locator("article.finding").count() == 100
+    assert "more, in one line each" in seen.text() and seen.wrong == []

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make bench``: what a report of 100 and one of 5,000 results take to write, and to open in a browser.
+
+The seconds are this machine's; what is compared from one commit to the next is how they grow, from the same run.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import HarnessError
+from helpers.results.columns import columns
+from helpers.results.log import read_log
+from helpers.results.page import document
+from tests.throwaway import run_suite
+from tools.browser import browser
+
+SIZES = (100, 5000)
+WRITE_SECONDS, OPEN_SECONDS = 5.0, 2.0
+"""What the larger of them may take on an idle machine."""
+# One in 25 fails, one in 5 does not apply.
+_SUITE = """
+import pytest
+@pytest.mark.parametrize("n", range({count}))
+def test_it(n):
+    if n % 5 == 4: pytest.skip("not applicable, because PTP is missing")
+    assert n % 25, "expected: EBUSY\\n    actual: success"
+"""
+_CLOCK = """
+import time
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    began = time.perf_counter()
+    yield
+    (session.config.rootpath / "seconds").write_text(str(time.perf_counter() - began))
+"""
+
+
+def main() -> int:
+    """Prints a table; 1 where the larger report takes longer than it may."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="kvm-hvc-bench-") as folder, browser() as started:
+            rows = [row for size in SIZES for row in _measure(Path(folder) / str(size), size, started)]
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return 3
+    small, large = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    over = False
+    for (name, few), (_, many) in zip(small, large, strict=True):
+        limit = WRITE_SECONDS if name.startswith("write") else OPEN_SECONDS
+        over |= many > limit
+        print(f"{name:28} {few:7.3f} s {many:7.3f} s   {many / few:5.1f} times   (may take {limit:.0f} s)")
+    return int(over)
+
+
+def _measure(folder: Path, size: int, started: Any) -> Iterator[tuple[str, float]]:
+    """Writing and opening the report of a run, and the page made from its log."""
+    report = run_suite(folder, _SUITE.format(count=size), more=_CLOCK)
+    yield "write report.html", float((folder / "seconds").read_text())
+    yield "open report.html", _opening(report, started)
+    began = time.perf_counter()
+    (folder / "page.html").write_text(document(columns([read_log(report.with_name("results.jsonl"))])))
+    yield "write the page of the log", time.perf_counter() - began
+    yield "open the page of the log", _opening(folder / "page.html", started)
+
+
+def _opening(path: Path, started: Any) -> float:
+    """Seconds until the page is loaded and laid out; the best of three, as other programs only add to it."""
+    best = float("inf")
+    for _ in range(3):
+        page = started.new_page()
+        began = time.perf_counter()
+        page.goto(path.as_uri())
+        page.evaluate("document.documentElement.scrollHeight")
+        best = min(best, time.perf_counter() - began)
+        page.close()
+    return best
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A browser without a window, for looking at reports; nothing is left of it afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from helpers.errors import HarnessError
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# A report asks nobody for anything; a browser would by itself.
+_ARGUMENTS = (
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+_CURE = "Run tools/setup.sh check"
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A playwright Browser with a profile of its own. Raises HarnessError where it cannot be had."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise HarnessError("Playwright is not installed", cure=_CURE) from None
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        raise HarnessError("There is no Chromium", why=f"none of {', '.join(_NAMES)} is in PATH", cure=_CURE)
+    with sync_playwright() as playwright:
+        # Without Chromium's own sandbox, which neither root nor a container without user namespaces can have.
+        started = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS), chromium_sandbox=False)
+        try:
+            yield started
+        finally:
+            started.close()

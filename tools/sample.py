@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make sample``: the report that docs/ shows, and its picture in the README, from real results logs.
+
+    python -m tools.sample [LOG...]        without a LOG that of the last run, which make matrix is meant to be
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.errors import HarnessError
+from helpers.results.columns import columns
+from helpers.results.log import read_log
+from helpers.results.page import document
+from tools.browser import browser
+
+ROOT = Path(__file__).resolve().parent.parent
+LOG, PAGE, PICTURE = (ROOT / name for name in ("reports/results.jsonl", "docs/sample-report.html", "docs/report.png"))
+MOST_BYTES = 1_000_000
+"""Of the page: it is in every clone of the repository for ever."""
+_SIZE = {"width": 1100, "height": 780}
+
+
+def main(logs: Sequence[str]) -> int:
+    """Writes both, and says how big they are."""
+    try:
+        text = document(columns(read_log(Path(name)) for name in logs or [str(LOG)])).encode()
+        if len(text) > MOST_BYTES:
+            raise HarnessError(f"The page has {len(text)} bytes, more than {MOST_BYTES}", cure="Take fewer kernels")
+        PAGE.write_bytes(text)
+        _photograph()
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return 3
+    for path in (PAGE, PICTURE):
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+    return 0
+
+
+def _photograph() -> None:
+    """The top of the page, from the verdicts on."""
+    with browser() as started:
+        page = started.new_page(viewport=_SIZE, color_scheme="light")
+        page.goto(PAGE.as_uri())
+        page.screenshot(path=str(PICTURE))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
