@@ -34,7 +34,7 @@ _STYLE = """<style>
 button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--line); border-radius: 4px;
   padding: 3px 8px; cursor: pointer; }
 th button { border: 0; background: none; padding: 0; font-weight: 600; text-align: left; }
-.sortable.desc::after { content: " \25b2"; } .sortable.asc::after { content: " \25bc"; }
+.sortable.asc::after { content: " ▲"; } .sortable.desc::after { content: " ▼"; }
 #results-table { width: 100%; font-size: 14px; }
 .col-requirement { min-width: 14em; } .col-requirement .clauses { font-weight: 600; }
 .col-finding { white-space: pre-wrap; overflow-wrap: anywhere;
