@@ -51,5 +51,5 @@ prove: setup
 	.venv/bin/python -m faults.prove $(ARGS)
 
 clean:
-	rm -rf .venv .build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find helpers suites tests tools -name __pycache__ -type d -exec rm -rf {} +

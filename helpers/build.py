@@ -1,25 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds what is not Python: ``python -m helpers.build``. Incremental: a file is made when its sources are newer."""
+"""Builds what is not Python: ``python -m helpers.build``. Incremental: what was made from the same sources stays.
+
+A checkout takes what it can from the wheel, where that is installed (``pip install .``): no compiler is needed then.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / ".build"
+PACKAGE = "kvm_hvc_conformance"
+"""What the wheel installs: all of this below one name."""
+FOLDER = ".build"
+OUTPUT = ROOT / FOLDER
 EXECUTOR = ROOT / "helpers" / "executor"
 GUEST_SOURCE = ROOT / "guest_asm" / "smccc_calls.S"
 
 INIT = OUTPUT / "init"
 GUEST = OUTPUT / "smccc_calls.bin"
+NATIVE = OUTPUT / "_khx_native.abi3.so"
 
 
 def _tool(name: str) -> str:
@@ -27,7 +38,7 @@ def _tool(name: str) -> str:
     prefix = "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
     path = shutil.which(prefix + name)
     if path is None:
-        raise HarnessError(f"{prefix}{name} is missing", cure="Run make setup, or install a compiler for aarch64")
+        raise HarnessError(f"{prefix}{name} is missing", cure="Run make setup, or install it and run again")
     return path
 
 
@@ -56,34 +67,86 @@ def _guest(target: Path) -> None:
 def _native(target: Path) -> None:
     from helpers.executor import native
 
-    work = OUTPUT / f"native.{os.getpid()}"
-    work.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(native.build(work), target)
-    shutil.rmtree(work)
+    work = target.with_name(f"native.{os.getpid()}")
+    work.mkdir()
+    try:
+        shutil.copyfile(native.build(work), target)
+    finally:
+        shutil.rmtree(work)
 
 
-def native_path() -> Path:
-    """Where the in-process executor is built."""
-    return OUTPUT / "_khx_native.so"
+@dataclass(frozen=True)
+class _Artefact:
+    """A file in the output folder: how it is made from which sources, and for which machine."""
+
+    name: str
+    sources: tuple[Path, ...]
+    make: Callable[[Path], None]
+    machine: str
+
+    def made_from(self) -> str:
+        """Changes when the sources do, or how they are built; their times do not matter, which checkouts change."""
+        digest = hashlib.sha256()
+        for source in sorted(self.sources):
+            digest.update(f"{source.name} {source.stat().st_size}\n".encode() + source.read_bytes())
+        return f"{self.machine} {digest.hexdigest()}\n"
 
 
-def _make(target: Path, sources: list[Path], build: Callable[[Path], None]) -> None:
-    if target.exists() and target.stat().st_mtime >= max(s.stat().st_mtime for s in sources):
+def _artefacts() -> Iterator[_Artefact]:
+    c_sources = (*EXECUTOR.glob("*.[ch]"), EXECUTOR / "native.py", Path(__file__))
+    yield _Artefact(INIT.name, c_sources, _init, "aarch64")
+    yield _Artefact(GUEST.name, (GUEST_SOURCE, Path(__file__)), _guest, "aarch64")
+    # setuptools and cffi build for the platform that sysconfig names, which is another one's where a wheel is for it.
+    yield _Artefact(NATIVE.name, c_sources, _native, sysconfig.get_platform())
+
+
+def _record(file: Path) -> Path:
+    """Where it is kept what FILE was made from."""
+    return file.with_name(f"{file.name}.made-from")
+
+
+def _is_current(file: Path, made_from: str) -> bool:
+    try:
+        return file.exists() and _record(file).read_text() == made_from
+    except OSError:
+        return False
+
+
+def _installed() -> Path | None:
+    """The output folder of the installed wheel."""
+    spec = importlib.util.find_spec(PACKAGE)
+    places = spec.submodule_search_locations if spec is not None else None
+    return next((Path(place) / FOLDER for place in places or ()), None)
+
+
+def _make(artefact: _Artefact, output: Path, installed: Path | None) -> None:
+    target, made_from = output / artefact.name, artefact.made_from()
+    if _is_current(target, made_from):
         return
-    print(f"building {target.name}", flush=True)
     # Two sessions may build at once; a reader sees the old file or the whole new one.
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
-    build(temporary)
+    if installed is not None and _is_current(installed / artefact.name, made_from):
+        shutil.copy(installed / artefact.name, temporary)
+    else:
+        print(f"building {target.name}", flush=True)
+        artefact.make(temporary)
+    _record(target).unlink(missing_ok=True)
     temporary.rename(target)
+    temporary.write_text(made_from)
+    temporary.rename(_record(target))
 
 
-def build_all() -> None:
-    """Makes everything that is missing or older than its sources. Raises HarnessError."""
-    OUTPUT.mkdir(exist_ok=True)
-    c_sources = [*EXECUTOR.glob("*.[ch]"), EXECUTOR / "native.py"]
-    _make(INIT, c_sources, _init)
-    _make(GUEST, [GUEST_SOURCE], _guest)
-    _make(native_path(), c_sources, _native)
+def build_all(output: Path = OUTPUT) -> None:
+    """Makes everything that is missing, or was made from other sources. Raises HarnessError."""
+    installed = _installed() if output == OUTPUT else None
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for artefact in _artefacts():
+            _make(artefact, output, installed)
+    except OSError as error:
+        why = error.strerror or str(error)
+        cure = "Make room, or see whose it is"
+        raise HarnessError(f"The folder {output} cannot be written", why=why, cure=cure) from None
 
 
 def main() -> int:

@@ -58,6 +58,6 @@ class FakeQemu:
         self.does(SILENCE)
 
     def does(self, text: str) -> None:
-        head = HEAD.format(python=sys.executable, root=str(ROOT), native=str(build.native_path()))
+        head = HEAD.format(python=sys.executable, root=str(ROOT), native=str(build.NATIVE))
         self._path.write_text(head + text)
         self._path.chmod(0o755)

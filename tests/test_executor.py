@@ -27,7 +27,7 @@ RW, PRIVATE = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANON
 @pytest.fixture(scope="module")
 def native() -> Native:
     build.build_all()
-    return Native(build.native_path())
+    return Native(build.NATIVE)
 
 
 def run(native: Native, program: Program) -> Answer:
@@ -203,7 +203,7 @@ harmless = st.builds(
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.lists(harmless, max_size=4), st.integers(0, 3), st.integers(0, 5), st.integers(0, 2**32 - 1))
 def test_any_request_gets_an_answer(ops: list[bytes], threads: int, repeat: int, count: int) -> None:
-    native = Native(build.native_path())
+    native = Native(build.NATIVE)
     claimed = len(ops) if count % 2 else count
     body = HEAD + struct.pack("<II", threads, 0) + struct.pack("<II", repeat, claimed) + b"".join(ops)
     answer = native.run(body)
@@ -215,7 +215,7 @@ def test_any_request_gets_an_answer(ops: list[bytes], threads: int, repeat: int,
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.binary(max_size=200))
 def test_any_bytes_get_an_answer(body: bytes) -> None:
-    answer = Native(build.native_path()).run(body)
+    answer = Native(build.NATIVE).run(body)
     assert struct.unpack_from("<IHH", answer) == (wire.MAGIC, wire.VERSION, 1)
 
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from helpers import clause_table
 from helpers.command_line import joined
@@ -108,6 +110,16 @@ def test_every_source_has_its_licence_line() -> None:
     sources = [ROOT / name for name in listed if name.endswith((".py", ".c", ".h", ".S", ".sh", ".ini", ".toml"))]
     without = [p for p in sources if p.exists() and "SPDX-License-Identifier: GPL-2.0-only" not in p.read_text()[:300]]
     assert sources and not without
+
+
+def test_what_is_pinned_is_what_the_wheel_asks_for() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [Requirement(each) for each in (*project["project"]["dependencies"], *project["build-system"]["requires"])]
+    assert asked
+    for each in asked:
+        assert pinned[each.name] in each.specifier, each
 
 
 @pytest.mark.parametrize(

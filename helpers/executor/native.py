@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from cffi import FFI
+from cffi import FFI, VerificationError
 
 from helpers.errors import HarnessError
 
@@ -18,7 +18,7 @@ SOURCES = tuple(HERE / f"{name}.c" for name in ("executor", "read_program", "run
 
 
 def build(directory: Path) -> Path:
-    """Compiles the extension into ``directory``; returns the shared object's path."""
+    """Compiles the extension into ``directory``; returns the shared object's path. Raises HarnessError."""
     ffi = FFI()
     ffi.cdef("int executor_run(const uint8_t *, size_t, uint8_t **, size_t *);void executor_free(uint8_t *);")
     ffi.set_source(
@@ -28,8 +28,15 @@ def build(directory: Path) -> Path:
         include_dirs=[str(HERE)],
         extra_compile_args=["-O2"],
         libraries=["pthread"],
+        # One file for every version of Python: what cffi generates keeps to the limited API by itself.
+        py_limited_api=True,
     )
-    return Path(ffi.compile(tmpdir=str(directory)))
+    try:
+        return Path(ffi.compile(tmpdir=str(directory)))
+    except (VerificationError, ImportError) as error:
+        # Since Python 3.12 cffi needs setuptools for this.
+        cure = "Run make setup, or pip install . again"
+        raise HarnessError("The executor cannot be built", why=str(error), cure=cure) from None
 
 
 class Native:

@@ -166,7 +166,7 @@ def _running(asked: Wanted, planted: bool, means: Means) -> Subject:
     if planted:
         raise UsageError(f"Nothing is ever planted in the kernel of {where}", cure=cure)
     if asked.kernel == LOCAL:
-        return Local(build.native_path())
+        return Local(build.NATIVE)
     if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
         raise UsageError(f"{destination!r} is no board", cure="Give --board=USER@HOST, or a name of ~/.ssh/config")
     waiting = means.progress.waiting

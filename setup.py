@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The wheel: this tree below one name, kvm_hvc_conformance, with what helpers/build.py makes of the C sources.
+
+The metadata are in pyproject.toml. tests/native_vm.py shows how a wheel for arm64 is made elsewhere.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import Command, find_namespace_packages, setup
+from setuptools.command.build import build as Build
+from setuptools.command.build_py import build_py as BuildPy
+from setuptools.dist import Distribution
+
+ROOT = Path(__file__).resolve().parent
+# setuptools runs this file as it is, without its folder on the path.
+sys.path.insert(0, str(ROOT))
+
+from helpers import build  # noqa: E402
+from helpers.errors import HarnessError  # noqa: E402
+
+ROOMS = ["helpers", "helpers.*", "suites", "suites.*", "faults", "faults.*"]
+DATA = ["pytest.ini", "guest_asm/*.S", "helpers/executor/*.[ch]", "faults/module/*"]
+
+
+class BuildArtefacts(Command):
+    """The executor, in its three homes, and the guest."""
+
+    def initialize_options(self) -> None:
+        self.build_lib: str | None = None
+        self.editable_mode = False
+
+    def finalize_options(self) -> None:
+        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
+
+    def run(self) -> None:
+        # From an editable installation the suite builds into the checkout by itself.
+        if self.editable_mode or self.build_lib is None:
+            return
+        try:
+            build.build_all(Path(self.build_lib) / build.PACKAGE / build.FOLDER)
+        except HarnessError as error:
+            sys.exit(str(error))
+
+    def get_source_files(self) -> list[str]:
+        return []
+
+    def get_outputs(self) -> list[str]:
+        return []
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+class BuildAll(Build):
+    """With the artefacts, and with nothing of an earlier build."""
+
+    sub_commands = [*Build.sub_commands, ("build_artefacts", None)]  # noqa: RUF012
+
+    def run(self) -> None:
+        shutil.rmtree(Path(self.build_lib) / build.PACKAGE, ignore_errors=True)
+        super().run()
+
+
+class WithoutThisFile(BuildPy):
+    """It lies beside conftest.py, which is shipped."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        return [each for each in super().find_package_modules(package, package_dir) if each[1] != "setup"]
+
+
+class ForOneMachine(Distribution):
+    """Not pure Python, though setuptools itself builds none of the C."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(
+    packages=[build.PACKAGE, *(f"{build.PACKAGE}.{name}" for name in find_namespace_packages(include=ROOMS))],
+    package_dir={build.PACKAGE: "."},
+    package_data={build.PACKAGE: DATA},
+    cmdclass={"build": BuildAll, "build_py": WithoutThisFile, "build_artefacts": BuildArtefacts},
+    distclass=ForOneMachine,
+)
