@@ -22,7 +22,7 @@ MOST_LOST_SECONDS = 600.0
 MOST_FAILED_STARTS = 2
 DEFAULT_SECONDS = 20.0
 """What programs outside of tests have."""
-_EXECUTOR_SHARE = 0.75
+EXECUTOR_SHARE = 0.75
 """Of the time left, for the executor to interrupt a call by itself, which is kinder than a new boot."""
 
 Waiting = Callable[[str], AbstractContextManager[None]]
@@ -40,6 +40,12 @@ class End:
 
 class _Stalled(Exception):
     """A start has stopped half-way."""
+
+
+def out_of_time(label: str, seconds: float) -> HarnessError:
+    """For a test that is too slow on a subject that is not."""
+    what = f"The test took longer than {seconds:.0f} s while {label} went on answering"
+    return HarnessError(what, cure="On a slow machine give more with --test-deadline")
 
 
 class Machine(Protocol):
@@ -237,17 +243,14 @@ class Remote:
             return self._allowed
         left = self._until - time.monotonic()
         if left <= 0:
-            raise HarnessError(
-                f"The test took longer than {self._allowed:.0f} s while {self.label} went on answering",
-                cure="On a slow machine give more with --test-deadline",
-            )
+            raise out_of_time(self.label, self._allowed)
         return left
 
     def _exchange(self, program: Program, seconds: float) -> Answer:
         assert self._stream is not None
         until = time.monotonic() + seconds
         self._serial += 1
-        within = max(1, int(seconds * _EXECUTOR_SHARE * 1000))
+        within = max(1, int(seconds * EXECUTOR_SHARE * 1000))
         self._stream.send(wire.encode(program, serial=self._serial, deadline_ms=within), until)
         answer = wire.decode(program, self._stream.receive(until), serial=self._serial)
         self._heard_at = self._machine.console_size()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""This machine's own kernel as the subject: calls that block, calls that never return, tests that are out of time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import build
+from helpers.errors import HarnessError
+from helpers.executor.native import Native
+from helpers.executor.program import Program
+from helpers.subjects import local
+from helpers.subjects.base import GivenUp, KernelDied
+
+
+@pytest.fixture
+def subject(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[local.Local]:
+    """With a file in the place of /dev/kvm: nothing here is asked of it."""
+    (tmp_path / "kvm").touch()
+    monkeypatch.setattr(local, "DEVICE", tmp_path / "kvm")
+    build.build_all()
+    made = local.Local(build.NATIVE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def blocked() -> Iterator[Program]:
+    """A program that reads from a pipe into which nobody writes."""
+    ours, theirs = os.pipe()
+    program = Program(deadline_ms=60_000)
+    program.read(ours, 1)
+    yield program
+    os.close(ours)
+    os.close(theirs)
+
+
+def opened(subject: local.Local) -> bool:
+    program = Program()
+    fd = program.open("/dev/null", os.O_RDONLY)
+    program.close(fd)
+    return subject.run(program)[fd].errno == 0
+
+
+def test_programs_run_on_one_thread(subject: local.Local) -> None:
+    # KVM_RUN asks whether it is the thread of the last one.
+    number = {"x86_64": 186, "aarch64": 178}[os.uname().machine]
+    seen = set()
+    for _ in range(5):
+        program = Program()
+        thread = program.syscall(number)
+        seen.add(subject.run(program)[thread].ret)
+    assert len(seen) == 1 and subject.generation == 1
+
+
+def test_a_call_that_blocks_is_interrupted(subject: local.Local, blocked: Program) -> None:
+    subject.begin_test(1)
+    assert subject.run(blocked).expired
+    subject.begin_test(20)
+    assert opened(subject) and subject.generation == 1
+
+
+def test_ctrl_c_does_not_wait_for_a_call_that_blocks(subject: local.Local, blocked: Program) -> None:
+    subject.begin_test(8)
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        subject.run(blocked)
+    assert time.monotonic() - began < 5
+    assert not subject.alive
+
+
+def test_a_test_that_is_out_of_time(subject: local.Local) -> None:
+    subject.begin_test(0.2)
+    assert opened(subject)
+    time.sleep(0.3)
+    with pytest.raises(HarnessError, match="The test took longer than 0 s while local went on answering"):
+        opened(subject)
+    subject.begin_teardown(5)
+    assert opened(subject)
+
+
+class _Stuck(Native):
+    """Its calls return when the test says so, as one does not that hangs inside the kernel."""
+
+    def __init__(self, shared_object: Path) -> None:
+        super().__init__(shared_object)
+        self.returns = threading.Event()
+
+    def run(self, request: bytes) -> bytes:
+        self.returns.wait()
+        return super().run(request)
+
+
+def test_a_call_that_never_returns_is_a_finding(subject: local.Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = _Stuck(build.NATIVE)
+    monkeypatch.setattr(local, "Native", lambda _: stuck)
+    subject.begin_test(1)
+    try:
+        with pytest.raises(KernelDied, match="a call did not return for 1 s, and signals did not end it"):
+            opened(subject)
+        assert not subject.alive
+        with pytest.raises(GivenUp, match=r"still inside this machine's kernel.*reboot the machine"):
+            opened(subject)
+    finally:
+        stuck.returns.set()
+
+
+def test_little_time_says_nothing_about_the_kernel(subject: local.Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = _Stuck(build.NATIVE)
+    monkeypatch.setattr(local, "Native", lambda _: stuck)
+    subject.begin_test(4)
+    time.sleep(3)
+    try:
+        with pytest.raises(HarnessError, match="did not answer within 1 s"):
+            opened(subject)
+    finally:
+        stuck.returns.set()
