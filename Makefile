@@ -36,8 +36,8 @@ matrix: setup
 check: setup-check
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict helpers faults
-	$(PYTEST) tests
-	$(PYTEST)
+	$(PYTEST) --kernel=debian:stable
+	KVM_HVC_QEMU_LOG=$(CURDIR)/reports/results.jsonl $(PYTEST) tests
 	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
 	.venv/bin/python -m faults.prove --quick
 

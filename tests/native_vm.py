@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An arm64 machine for the tests: a VM with Debian stable's kernel and Python, and the wheel to be installed there.
+
+Nothing of it runs on this machine. Only the byte code is compiled here, by Debian's same Python of this machine's own
+kind: byte code is the same on every kind, and an emulated processor takes minutes for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from helpers.subjects.apt import Apt, choose_mirror
+from helpers.subjects.initramfs import Entry, archive
+from helpers.subjects.kernels import Kernel
+from helpers.subjects.qemu import CPU, qemu_path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPENDENCIES = ("pip", "cffi", "pytest", "pytest-html", "pytest-xdist", "zstandard")
+"""What pyproject.toml names, and pip to install the wheel; in the versions of requirements.txt."""
+USERS = {"member": 1000, "stranger": 1001}
+"""One is in group kvm."""
+_PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
+_SITE = "opt/venv/lib/{python}/site-packages"
+_UNUSED = ("usr/share", "usr/sbin", "usr/lib/systemd", "usr/lib/aarch64-linux-gnu/gconv", "var", "etc")
+_INIT = """#!/usr/bin/busybox sh
+/usr/bin/busybox mkdir -p /bin /proc /sys /dev /tmp
+/usr/bin/busybox --install -s /bin
+export PATH=/opt/venv/bin:/usr/bin:/bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs tmp /tmp
+mkdir -p /dev/shm
+mount -t tmpfs shm /dev/shm
+chmod 1777 /tmp /dev/shm
+chmod 666 /dev/null /dev/zero /dev/urandom
+for module in /modules/*.ko; do [ ! -e $module ] || insmod $module; done
+chown root:kvm /dev/kvm
+chmod 660 /dev/kvm
+chown -R member /home/member /opt/venv
+ip link set lo up
+date -s @{now}
+for user in {users}; do
+    [ -e /$user.sh ] || continue
+    mkdir /tmp/$user
+    chown $user /tmp/$user
+    # On the console too: a machine that is ended for taking too long has said how far it came.
+    {{ su $user -c "cd /tmp/$user; sh -ex /$user.sh"; echo $? >/tmp/$user/status; }} 2>&1 | tee /tmp/$user/said
+done
+tar -cf /dev/vport0p1 -C /tmp {users}
+poweroff -f
+"""
+
+
+def wheel(folder: Path) -> Path:
+    """The wheel for arm64, made by pip, with the cross compiler where this machine is of another kind."""
+    cross = {
+        "CC": "aarch64-linux-gnu-gcc",
+        "LDSHARED": "aarch64-linux-gnu-gcc -shared",
+        # The limited API's headers are the same for all machines with 64-bit pointers.
+        "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+    }
+    environment = {**os.environ, **(cross if platform.machine() != "aarch64" else {})}
+    source = folder / "source"
+    copy_checkout(source)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source]
+    _do(*command, environment=environment)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def copy_checkout(target: Path) -> None:
+    """This tree as it is, without what git ignores, and without what running the suite does not take."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", ":!tests", ":!docs"]
+    for name in subprocess.check_output(command, cwd=ROOT, text=True).split():
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+
+
+# --- the userland -------------------------------------------------------------
+
+
+def userland(kernel: Kernel, cache: Path) -> Path:
+    """An initramfs with Debian stable's busybox and Python, and what the wheel depends on.
+
+    Kept in CACHE until KERNEL, what is pinned, or this file changes: then Debian's packages are asked for again.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    pins = _pins()
+    key = repr((kernel.origin, pins)).encode() + Path(__file__).read_bytes()
+    made = cache / f"{hashlib.sha256(key).hexdigest()[:16]}.cpio"
+    if made.exists():
+        return made
+    with tempfile.TemporaryDirectory(dir=cache) as name:
+        work = Path(name)
+        apt = Apt(work / "apt", "stable", choose_mirror(None), _host())
+        apt.prepare()
+        apt.update()
+        root = _unpacked(apt, apt.needed(["python3:arm64", "busybox-static:arm64"]), work / "arm64")
+        python = _add_dependencies(root, pins)
+        _compile(_unpacked(apt, apt.needed(["python3"]), work / "host"), python, root)
+        (work / "cpio").write_bytes(archive(list(_entries(root))))
+        (work / "cpio").rename(made)
+    for other in set(cache.glob("*.cpio")) - {made}:
+        other.unlink(missing_ok=True)
+    return made
+
+
+def _do(*command: str | Path, environment: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _host() -> str:
+    return subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+
+
+def _pins() -> list[str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if "==" in line]
+
+
+def _unpacked(apt: Apt, packages: Mapping[str, str], root: Path) -> Path:
+    root.mkdir()
+    folder = root.with_name(f"{root.name}.packages")
+    folder.mkdir()
+    for file in apt.download(dict(packages), folder):
+        _do("dpkg-deb", "-x", file, root)
+    return root
+
+
+def _add_dependencies(root: Path, pins: list[str]) -> str:
+    """Into a virtual environment; the interpreter's name, such as python3.13."""
+    python = (root / "usr/bin/python3").readlink().name
+    version = python.removeprefix("python")
+    constraints = root.with_name("constraints")
+    constraints.write_text("\n".join(pins))
+    command = [sys.executable, "-m", "pip", "install", "-q", "--only-binary=:all:", f"--python-version={version}"]
+    command += [f"--platform={each}" for each in _PLATFORMS]
+    command += [f"--constraint={constraints}", f"--target={root / _SITE.format(python=python)}", "--no-compile"]
+    _do(*command, *DEPENDENCIES)
+    environment = root / "opt/venv"
+    (environment / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
+    (environment / "bin").mkdir()
+    for name in ("python", "python3", python):
+        (environment / "bin" / name).symlink_to(f"/usr/bin/{python}")
+    return python
+
+
+def _compile(host: Path, python: str, root: Path) -> None:
+    loader = next((host / "usr").glob("lib*/ld-linux-*.so.*"))
+    libraries = ":".join(str(each.parent) for each in host.glob("usr/lib/*/libc.so.6"))
+    for unused in _UNUSED:
+        shutil.rmtree(root / unused, ignore_errors=True)
+    folders = [root / "usr/lib" / python, root / _SITE.format(python=python)]
+    # The times of the sources do not pass through the archive.
+    command = [loader, "--library-path", libraries, host / "usr/bin" / python, "-m", "compileall", "-q"]
+    command += ["--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/", *folders]
+    _do(*command, environment={"PYTHONHOME": str(host / "usr")})
+
+
+def _entries(root: Path) -> Iterator[Entry]:
+    for path in sorted(root.rglob("*")):
+        name, mode = str(path.relative_to(root)), path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            yield Entry(name, mode, str(path.readlink()).encode())
+        else:
+            yield Entry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
+
+
+# --- the machine --------------------------------------------------------------
+
+
+def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> Iterator[Entry]:
+    """What is in no package: users, /init, the kernel's modules, what is in the home of member."""
+    for link in ("lib", "lib64"):
+        yield Entry(link, stat.S_IFLNK | 0o777, b"usr/lib")
+    for folder in ("dev", "etc", "home", "modules", *(f"home/{user}" for user in USERS)):
+        yield Entry(folder, stat.S_IFDIR | 0o755)
+    yield Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    users = {"root": 0, **USERS}
+    passwd = "".join(f"{user}:x:{uid}:{uid}::/home/{user}:/bin/sh\n" for user, uid in users.items())
+    group = "".join(f"{user}:x:{uid}:\n" for user, uid in users.items()) + "kvm:x:50:member\n"
+    init = _INIT.format(now=int(time.time()), users=" ".join(scripts))
+    texts = {"etc/passwd": passwd, "etc/group": group, "etc/hosts": "127.0.0.1 localhost\n", "init": init}
+    texts |= {f"{user}.sh": script for user, script in scripts.items()}
+    for name, text in texts.items():
+        yield Entry(name, stat.S_IFREG | 0o755, text.encode())
+    for module in kernel.modules:
+        yield Entry(f"modules/{module.name}", stat.S_IFREG | 0o644, module.read_bytes())
+    for entry in _entries(home):
+        yield Entry(f"home/member/{entry.name}", entry.mode, entry.data)
+
+
+def run(kernel: Kernel, base: Path, work: Path, scripts: Mapping[str, str], *, seconds: float) -> str:
+    """Runs each user's script; what is in their /tmp/USER then comes to WORK, with status and said.
+
+    WORK/home is the home of member. Returns the console; raises subprocess.TimeoutExpired.
+    """
+    extra = archive(list(_machine_files(kernel, work / "home", scripts)))
+    (work / "initrd").write_bytes(base.read_bytes() + bytes(-base.stat().st_size % 512) + extra)
+    subprocess.run(
+        [
+            *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
+            qemu_path(), "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-smp", "2", "-m", "2048",
+            "-accel", "tcg,thread=multi,tb-size=512", "-nodefaults", "-no-user-config",
+            "-display", "none", "-nic", "none", "-no-reboot", "-serial", f"file:{work / 'console'}",
+            "-kernel", str(kernel.image), "-initrd", str(work / "initrd"),
+            "-append", "console=ttyAMA0 loglevel=4 panic=-1",
+            "-chardev", f"file,id=out,path={work / 'out.tar'}",
+            "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=out",
+        ],
+        stdin=subprocess.DEVNULL, timeout=seconds, check=False,
+    )  # fmt: skip
+    with contextlib.suppress(tarfile.ReadError), tarfile.open(work / "out.tar") as out:
+        out.extractall(work, filter="data")
+    return (work / "console").read_text("utf-8", "replace")

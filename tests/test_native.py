@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""pip install and pytest on an arm64 machine, for real: the suite says there what it says of the same kernel in QEMU.
+
+The machine has no compiler, no network and no privileges for the user. It is emulated, and takes minutes for that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.results.log import Log, read_log
+from helpers.results.verdict import verdicts
+from helpers.subjects import choose
+from helpers.subjects.kernels import resolve_kernel
+from tests import native_vm
+
+ROOT = Path(__file__).resolve().parent.parent
+KERNEL = "debian:stable"
+QEMU_LOG = "KVM_HVC_QEMU_LOG"
+"""Names the log of a session on the same kernel by this tree, as make check has one; without it one is made here."""
+MEMBER = """
+python -m pip install -q --no-index /home/member/*.whl
+cd /home/member/checkout
+python -m pytest -n 2 --test-deadline=200 --reports=/tmp/member/reports
+"""
+STRANGER = "kvm-hvc-conformance -k capability"
+
+
+def _qemu_log(folder: Path) -> Log:
+    given = os.environ.get(QEMU_LOG)
+    if given:
+        return read_log(Path(given))
+    command = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--kernel={KERNEL}", f"--reports={folder}"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_log(folder / "results.jsonl")
+
+
+def _outcomes(log: Log) -> dict[str, str]:
+    return {result.nodeid: result.outcome for result in log.results}
+
+
+def _line(log: Log) -> str:
+    (verdict,) = verdicts(log)
+    return verdict.line.replace(f" {verdict.subject} ", " SUBJECT ", 1)
+
+
+def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
+    cache = choose.cache_directory()
+    kernel = resolve_kernel(KERNEL, cache=cache, mirror=None, progress=print)
+    base = native_vm.userland(kernel, cache / "native")
+    wheel = native_vm.wheel(tmp_path)
+    assert "-cp311-abi3-linux_aarch64" in wheel.name
+    native_vm.copy_checkout(tmp_path / "home/checkout")
+    shutil.copy(wheel, tmp_path / "home")
+    scripts = {"member": MEMBER, "stranger": STRANGER}
+    console = native_vm.run(kernel, base, tmp_path, scripts, seconds=1800)
+    assert (tmp_path / "member/status").exists(), console[-5000:]
+    said = (tmp_path / "member/said").read_text()
+    assert (tmp_path / "member/status").read_text() == "0\n", said
+    native, qemu = read_log(tmp_path / "member/reports/results.jsonl"), _qemu_log(tmp_path / "qemu")
+    assert {result.subject for result in native.results} == {"local"}
+    assert len(_outcomes(native)) > 1000
+    assert _outcomes(native) == _outcomes(qemu)
+    assert _line(native) == _line(qemu)
+    # Who is not in group kvm is told so, in one sentence; the program that the wheel installs says it anywhere.
+    said = (tmp_path / "stranger/said").read_text()
+    assert (tmp_path / "stranger/status").read_text() == "3\n", said
+    assert "/dev/kvm may not be opened by this user: permission denied. Add the user to the group kvm" in said
+    assert "Traceback" not in said
