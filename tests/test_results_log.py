@@ -293,7 +293,10 @@ def test_junit(tmp_path: Path) -> None:
     assert counts == {"name": SUBJECT, "tests": "3", "failures": "1", "errors": "1", "skipped": "1"}
     failure = suite.find("testcase/failure")
     assert failure is not None and failure.get("message") == r"x0 = \x1b[1m\x00 & more"
-    values = {each.get("name"): each.get("value") for each in suite.findall("testcase[1]//property")}
-    assert values == {"clauses": "LOCK-1", "requirement": "<b>", "source": "src"}
+    case = suite.find("testcase")
+    assert case is not None and case.get("group") == "LOCK-1"
+    assert case.findtext("system-out") == "clauses: LOCK-1\nrequirement: <b>\nsource: src"
+    values = {each.get("name"): each.get("value") for each in suite.findall("properties/property")}
+    assert values["clause LOCK-1"] == "failed: 1 failed, 1 not applicable"
     with pytest.raises(HarnessError):
         write_junit(log(bad), tmp_path / "missing" / "junit.xml")

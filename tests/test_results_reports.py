@@ -16,8 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.results.__main__ import main
+from helpers.results.columns import columns, summary
+from helpers.results.diff import SAME, compare
+from helpers.results.diff_text import page, text
 from helpers.results.junit import legal
 from helpers.results.ktap import ktap, plain
+from helpers.results.lava import CLAUSE, case_names
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import (
     ERROR,
@@ -34,7 +38,7 @@ from helpers.results.records import (
     SubjectInfo,
 )
 from helpers.results.rows import Section, sections
-from tests import kunit
+from tests import junitxsd, kunit
 
 STABLE, OTHER, WAY = "debian:stable", "Image # SKIP", "migration debian:stable -> Image # SKIP"
 INFO = SubjectInfo(STABLE, "mainline", {"kernel": "Linux 6.12", "registers": "3"})
@@ -106,7 +110,7 @@ def junit_of(path: Path) -> Outcomes:
             folder, name = case.get("classname", ""), case.get("name", "")
             # What is no test (a file, the verdict) has its whole id as its name.
             nodeid = name if "test_" not in name or "/" in name else f"{folder.replace('.', '/')}.py::{name}"
-            kind = next((each.tag for each in case if each.tag != "properties"), "passed")
+            kind = next((each.tag for each in case if each.tag != "system-out"), "passed")
             found[suite.get("name", ""), nodeid] = kind
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             assert suite.get(name) == str(len(suite.findall(f"testcase/{kind}")))
@@ -208,6 +212,70 @@ def test_all_reports_of_one_run_agree(log: Callable[[Path], Path], tmp_path: Pat
     verdicts = [section.verdict for section in sections(read_log(path))]
     assert counted[FAILED] == sum(verdict.counts[FAILED] for verdict in verdicts)
     assert counted[ERROR] == sum(verdict.counts[ERROR] + verdict.counts["not-run"] for verdict in verdicts)
+
+
+LAVA_WORDS = {PASSED: "pass", FAILED: "fail", ERROR: "unknown", NOT_APPLICABLE: "skip", KNOWN: "skip"}
+LAVA_VERDICTS = {"CONFORMANT": "pass", "NON-CONFORMANT": "fail", "INCONCLUSIVE": "unknown", "NOT-IMPLEMENTED": "skip"}
+
+
+def lava_of(path: Path) -> list[dict[str, str]]:
+    """For each test set its cases and their results; no case is there twice."""
+    sets: list[dict[str, str]] = []
+    for line in path.read_text().splitlines():
+        if line.startswith("<LAVA_SIGNAL_TESTSET START "):
+            sets.append({})
+        case = re.fullmatch(r"<LAVA_SIGNAL_TESTCASE TEST_CASE_ID=(\S+) RESULT=(\w+)>", line)
+        if case:
+            assert case.group(1) not in sets[-1], line
+            sets[-1][case.group(1)] = case.group(2)
+    return sets
+
+
+@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+def test_lava_agrees(log: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = log(tmp_path / "results.jsonl")
+    main([f"--lava={tmp_path / 'lava'}", str(path)])
+    found = sections(read_log(path))
+    for section, cases in zip(found, lava_of(tmp_path / "lava"), strict=True):
+        rows = [row for row in section.rows if row.nodeid != "verdict"]
+        assert cases.pop("verdict") == LAVA_VERDICTS[section.verdict.kind.value]
+        clauses = {name: cases.pop(name) for name in list(cases) if name.startswith(CLAUSE)}
+        assert cases == {n: LAVA_WORDS[row.outcome] for n, row in zip(case_names(section), rows, strict=True)}
+        assert clauses == {f"{CLAUSE}LOCK-1": LAVA_WORDS[summary(r for r in rows if r.clauses)[0] or ""]}
+
+
+@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+def test_the_diff_of_a_log_and_itself_says_its_verdicts_and_no_change(
+    log: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    read = read_log(log(tmp_path / "results.jsonl"))
+    for section, column in zip(sections(read), columns([read]), strict=True):
+        found = compare(column, column)
+        assert found.changes == () and section.verdict.line in text(found)
+        assert all(reason in found.summary for reason in section.verdict.reasons) or found.status == SAME
+        assert page([found]).count(f"{section.verdict.counts[FAILED]} failed, ") >= 2
+
+
+@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+def test_junit_is_valid_by_the_schema_that_jenkins_has(log: Callable[[Path], Path], tmp_path: Path) -> None:
+    main([f"--junit={tmp_path / 'junit.xml'}", str(log(tmp_path / "results.jsonl"))])
+    schema = junitxsd.schema()
+    assert [str(error) for error in schema.iter_errors(str(tmp_path / "junit.xml"))] == []
+    root = ET.parse(tmp_path / "junit.xml").getroot()
+    ET.SubElement(root[0], "properti")
+    assert not schema.is_valid(root)
+
+
+@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+def test_junit_names_the_clauses(log: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = log(tmp_path / "results.jsonl")
+    main([f"--junit={tmp_path / 'junit.xml'}", str(path)])
+    for section, suite in zip(sections(read_log(path)), ET.parse(tmp_path / "junit.xml").getroot(), strict=True):
+        told = {each.get("name", ""): each.get("value", "") for each in suite.findall("properties/property")}
+        assert told["verdict"] == section.verdict.line
+        assert told["clause LOCK-1"].startswith(f"{summary(r for r in section.rows if r.clauses)[0]}: ")
+        groups = [case.get("group", "") for case in suite.findall("testcase")]
+        assert groups == [", ".join(row.clauses) for row in section.rows]
 
 
 @pytest.mark.parametrize("form", ["ktap", "ktap-flat"])

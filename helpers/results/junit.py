@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results log as JUnit XML: a suite for each subject, the clauses as properties of each case."""
+"""The results log as JUnit XML, by the schema of Jenkins' xUnit plugin (junit-10.xsd), which others follow.
+
+A suite for each subject, whose properties are the verdict, the environment and what came out for each clause. A case
+has no properties in that schema: its clauses are its group, and what they say stands in its output.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.errors import HarnessError
+from helpers.results.columns import summary
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Log, Result
 from helpers.results.rows import Section, sections
+from helpers.results.verdict import COUNT_NAMES
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"}
@@ -49,10 +55,19 @@ def _suite(section: Section) -> ET.Element:
         skipped=_count(rows, NOT_APPLICABLE, KNOWN),
         time=f"{sum(row.duration for row in rows):.3f}",
     )
-    values = [("verdict", verdict.line), ("dialect", verdict.info.dialect), *verdict.info.environment.items()]
-    _properties(suite, dict(values))
+    clauses = dict.fromkeys(clause for row in rows for clause in row.clauses)
+    told = {f"clause {clause}": _told([row for row in rows if clause in row.clauses]) for clause in clauses}
+    values = {"verdict": verdict.line, "dialect": verdict.info.dialect, **verdict.info.environment, **told}
+    _properties(suite, values)
     suite.extend(_case(row) for row in rows)
     return suite
+
+
+def _told(rows: Iterable[Result]) -> str:
+    """What a clause's tests say together, and how many each."""
+    state, counts = summary(rows)
+    each = ", ".join(f"{counts[outcome]} {COUNT_NAMES[outcome]}" for outcome in COUNT_NAMES if counts[outcome])
+    return f"{state}: {each}"
 
 
 def _count(rows: Iterable[Result], *outcomes: str) -> str:
@@ -68,17 +83,17 @@ def _case(result: Result) -> ET.Element:
         name=legal(name or folder),
         time=f"{result.duration:.3f}",
     )
-    values = {
-        "clauses": ", ".join(result.clauses),
-        "requirement": result.requirement,
-        "source": result.source,
-    }
-    _properties(case, values)
+    if result.clauses:
+        case.set("group", legal(", ".join(result.clauses)))
     if result.outcome in _ELEMENTS:
         first = result.message.strip().partition("\n")[0]
         prefix = "known deviation: " if result.outcome == KNOWN else ""
         finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=legal(prefix + first))
         finding.text = legal(result.message)
+    values = {"clauses": ", ".join(result.clauses), "requirement": result.requirement, "source": result.source}
+    told = "\n".join(f"{name}: {value}" for name, value in values.items() if value)
+    if told:
+        ET.SubElement(case, "system-out").text = legal(told)
     return case
 
 
