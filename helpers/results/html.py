@@ -27,6 +27,8 @@ _CAPITALS = {"xfailed": "XFailed", "xpassed": "XPassed"}
 _OURS = pytest.StashKey[bool]()
 # pytest-html sorts and filters by its own words; another word for "Skipped" is only shown, never stored.
 _TEMPLATE = "report.jinja2"
+MOST_ROWS = 500
+"""Of more than so many rows the script shows at first only those that somebody must look at."""
 _STYLE = """<style>
 .controls { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 12px 0; }
 .controls[hidden], .filters label[hidden], .hidden { display: none; }
@@ -145,7 +147,7 @@ def _template() -> Template:
     folders = [Path(__file__).parent, Path(pytest_html.__file__).parent / "resources"]
     environment = Environment(loader=FileSystemLoader(folders), autoescape=select_autoescape(["jinja2"]))
     template = environment.get_template(_TEMPLATE)
-    template.globals["style"] = STYLE + _STYLE
+    template.globals.update(style=STYLE + _STYLE, most_rows=MOST_ROWS)
     return template
 
 
