@@ -38,7 +38,7 @@ from helpers.results.plugin import Recorder
 from helpers.results.records import Contract, Difference, Log, Sentence
 from helpers.results.repeat import pytest_runtest_protocol
 from helpers.results.selection import is_suite, only_shows, touches_suites
-from helpers.subjects import choose
+from helpers.subjects import choose, lab
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.base import GivenUp, KernelDied, Subject
 from helpers.subjects.lineup import Lineup
@@ -167,11 +167,32 @@ def _modes(text: str) -> tuple[str, ...]:
     return modes
 
 
+def _environment_file(config: pytest.Config) -> str:
+    """labgrid's, as its own plugin is told of it; "" where there is none."""
+    if not config.pluginmanager.has_plugin("labgrid"):
+        return ""
+    return config.getoption("lg_env") or os.environ.get("LG_ENV", "")
+
+
+def _places(config: pytest.Config) -> tuple[str, ...]:
+    """The targets in labgrid's environment."""
+    file = _environment_file(config)
+    if not file:
+        return ()
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        raise pytest.UsageError("What labgrid gives is held by one process: run with -n 0 (make: JOBS=0)")
+    try:
+        return lab.targets(file)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def _labels(config: pytest.Config) -> tuple[str, ...]:
     option = config.getoption
     return choose.labels(
         option("--kernel"),
         option("--board"),
+        _places(config),
         dialect=option("--dialect-host") or OWN_DIALECT,
         faults=option("--plant"),
         settings=settings(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),
@@ -180,7 +201,7 @@ def _labels(config: pytest.Config) -> tuple[str, ...]:
 
 def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
-    means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"))
+    means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"), _environment_file(config))
     trace = config.stash[TRACE] = Trace()
     return Lineup(lambda label, warm: Traced(choose.subject(label, means, warm), trace))
 
@@ -370,6 +391,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """However the session ended, no virtual machine stays."""
     if LINEUP in config.stash:
         config.stash[LINEUP].close()
+    if _environment_file(config):
+        lab.let_go(_environment_file(config))
 
 
 @pytest.hookimpl(tryfirst=True)

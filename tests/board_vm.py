@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from helpers.subjects import choose
 from helpers.subjects.apt import Apt, choose_mirror
 from helpers.subjects.initramfs import Entry, archive
-from helpers.subjects.kernels import Kernel
+from helpers.subjects.kernels import Kernel, resolve_kernel
 from helpers.subjects.qemu import CPU, qemu_path
 
 USERS = {"root": 0, "member": 1000, "stranger": 1001, "crowded": 1002, "homeless": 1003}
@@ -58,7 +59,17 @@ exec dropbear -F -E -r /hostkey
 """
 
 
-def userland(kernel: Kernel, root: Path) -> None:
+def stable() -> tuple[Kernel, Path]:
+    """Debian stable's kernel, and the folder with the board's user space for it; both are kept."""
+    cache = choose.cache_directory()
+    kernel = resolve_kernel("debian:stable", cache=cache, mirror=None, progress=print)
+    root = cache / f"board-{kernel.origin.replace(' ', '_')}"
+    if not root.exists():
+        _userland(kernel, root)
+    return kernel, root
+
+
+def _userland(kernel: Kernel, root: Path) -> None:
     """Fills ROOT from packages of Debian stable: busybox, dropbear with its libraries, the network's modules."""
     with tempfile.TemporaryDirectory(dir=root.parent) as name:
         work = Path(name)
@@ -107,17 +118,26 @@ def _entries(root: Path, work: Path) -> Iterator[Entry]:
         yield Entry(name, stat.S_IFREG | (0o600 if name in keys else 0o755), text.encode())
 
 
+def files(root: Path, work: Path) -> None:
+    """Makes WORK/initrd, in which sshd takes WORK/key and has the key WORK/host."""
+    for name in ("key", "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
+    (work / "initrd").write_bytes(archive(list(_entries(root, work))))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class BoardVm:
     """The board, and an ssh that knows its key and its port under the name "board"."""
 
     def __init__(self, kernel: Kernel, root: Path, work: Path) -> None:
         self._work = work
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
-        for name in ("key", "host"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
+        self.port = free_port()
+        files(root, work)
         (work / "known").write_text(f"board {(work / 'host.pub').read_text()}")
-        (work / "initrd").write_bytes(archive(list(_entries(root, work))))
         self._process = subprocess.Popen(
             [
                 # A killed pytest must leave no QEMU behind.
@@ -127,7 +147,7 @@ class BoardVm:
                 "-serial", f"file:{work / 'console'}",
                 "-kernel", str(kernel.image), "-initrd", str(work / "initrd"),
                 "-append", "console=ttyAMA0 loglevel=4 panic=1",
-                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self._port}-:22",
+                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
                 "-device", "virtio-net-pci,netdev=net,romfile=",
             ],
             stdin=subprocess.DEVNULL,
@@ -137,7 +157,7 @@ class BoardVm:
         """Puts a program ssh into FOLDER that reaches the board as the person's own would."""
         folder.mkdir(exist_ok=True)
         (folder / "config").write_text(
-            f"Host board\n HostName 127.0.0.1\n Port {self._port}\n IdentitiesOnly yes\n"
+            f"Host board\n HostName 127.0.0.1\n Port {self.port}\n IdentitiesOnly yes\n"
             f" IdentityFile {self._work / 'key' if key else folder / 'none'}\n"
             f" UserKnownHostsFile {self._work / 'known' if known else folder / 'none'}\n HostKeyAlias board\n"
         )

@@ -23,9 +23,8 @@ from helpers.results.log import read_log
 from helpers.subjects import choose
 from helpers.subjects.base import KernelDied
 from helpers.subjects.board import Board
-from helpers.subjects.kernels import resolve_kernel
 from helpers.subjects.remote import Remote
-from tests.board_vm import BoardVm, userland
+from tests.board_vm import BoardVm, stable
 
 ROOT = Path(__file__).resolve().parent.parent
 GETPID = {"x86_64": 39, "aarch64": 172}[os.uname().machine]
@@ -231,12 +230,7 @@ def test_nothing_is_planted_on_a_board() -> None:
 
 @pytest.fixture
 def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BoardVm]:
-    cache = choose.cache_directory()
-    kernel = resolve_kernel("debian:stable", cache=cache, mirror=None, progress=print)
-    root = cache / f"board-{kernel.origin.replace(' ', '_')}"
-    if not root.exists():
-        userland(kernel, root)
-    made = BoardVm(kernel, root, tmp_path)
+    made = BoardVm(*stable(), tmp_path)
     try:
         made.ssh(tmp_path / "path")
         monkeypatch.setenv("PATH", str(tmp_path / "path"), prepend=":")

@@ -54,6 +54,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.path = [ROOT]
         (folder / "suites").mkdir()
         for path in (ROOT / "conftest.py", ROOT / "pytest.ini", *(ROOT / "suites").glob("*.py")):
             shutil.copyfile(path, folder / path.relative_to(ROOT))
@@ -64,7 +65,7 @@ class Project:
     def start(self, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
         """A session in a process group of its own, on the terminal if one is given."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
-        environment["PYTHONPATH"] = str(ROOT)
+        environment["PYTHONPATH"] = ":".join(map(str, self.path))
         # setsid -c makes the terminal the session's own, so that closing it hangs up.
         command = ["setsid", "-c"] if terminal is not None else []
         command += [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]

@@ -35,7 +35,7 @@ _COPY = (
 )
 """Its last word says how it ended; where the home cannot be written, /tmp will do."""
 _SERVE = "{file} {file}; s=$?; rm -f {file}; exit $s"
-_BACK_SHARE = 0.75
+BACK_SHARE = 0.75
 """Of the time for a start, for a board that was there to come back."""
 _PAUSE = 2.0
 _DIED = 1 << 7
@@ -57,7 +57,8 @@ class Board:
     def __init__(self, destination: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:
         self.label = f"{PREFIX}{destination}"
         self.start_seconds = self.stall_seconds = start_seconds
-        self._destination, self._executor, self._waiting = destination, executor, waiting
+        self._destination = ssh.Destination(destination)
+        self._executor, self._waiting = executor, waiting
         self._name = f".khx-{secrets.token_hex(8)}"
         self._state: _State | None = None
         self._file = ""
@@ -84,7 +85,7 @@ class Board:
         except OSError:
             why = f"{self._executor} is missing"
             raise HarnessError("The executor is not built", why=why, cure="Run make setup") from None
-        until = time.monotonic() + self.start_seconds * _BACK_SHARE if self._state else 0.0
+        until = time.monotonic() + self.start_seconds * BACK_SHARE if self._state else 0.0
         try:
             reply = self._persistent(_COPY.format(name=self._name), until, executor)
         except (ssh.Interrupted, ssh.Talkative):
@@ -99,7 +100,7 @@ class Board:
     def _persistent(self, script: str, until: float, stdin: bytes = b"") -> ssh.Reply:
         """Asks again while the board cannot be reached. Raises Unreachable past ``until``, HarnessError."""
         try:
-            return ssh.ask(self._destination, script, stdin)
+            return self._ask(script, stdin)
         except ssh.Unreachable:
             if time.monotonic() > until:
                 raise
@@ -107,17 +108,20 @@ class Board:
             while True:
                 time.sleep(_PAUSE)
                 with contextlib.suppress(ssh.Unreachable):
-                    return ssh.ask(self._destination, script, stdin)
+                    return self._ask(script, stdin)
                 if time.monotonic() > until:
                     raise ssh.Unreachable(
-                        f"{self.label} did not come back within {self.start_seconds * _BACK_SHARE:.0f} s",
+                        f"{self.label} did not come back within {self.start_seconds * BACK_SHARE:.0f} s",
                         cure="See that it is on; a board with panic=10 on its command line reboots by itself",
                     )
+
+    def _ask(self, script: str, stdin: bytes = b"") -> ssh.Reply:
+        return ssh.ask(self._destination, script, stdin)
 
     def _remove(self) -> None:
         """An executor that was copied and never ran has not removed itself."""
         with contextlib.suppress(HarnessError):
-            ssh.ask(self._destination, f'rm -f "$HOME"/{self._name} /tmp/{self._name}')
+            self._ask(f'rm -f "$HOME"/{self._name} /tmp/{self._name}')
 
     def _unusable(self, word: str, rest: str, said: str) -> HarnessError:
         known = {
@@ -193,7 +197,7 @@ class Board:
         return End(f"the executor ended with status {status}", False)
 
     def _look(self) -> _State:
-        until = time.monotonic() + self.start_seconds * _BACK_SHARE
+        until = time.monotonic() + self.start_seconds * BACK_SHARE
         text = self._persistent(f'{_STATE} echo "$b" "$t"', until).text.split()
         if len(text) != 2 or not text[1].isdigit():
             raise HarnessError(f"{self.label} does not tell its boot id")

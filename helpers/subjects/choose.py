@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers import build
 from helpers.errors import HarnessError, UsageError
 from helpers.progress import Progress
+from helpers.subjects import lab
 from helpers.subjects.base import Subject
 from helpers.subjects.board import PREFIX, Board
 from helpers.subjects.kernels import resolve_kernel
@@ -30,18 +31,20 @@ CACHE = "kvm-hvc-conformance"
 def labels(
     kernels: Sequence[str],
     boards: Sequence[str] = (),
+    places: Sequence[str] = (),
     *,
     dialect: str = OWN_DIALECT,
     faults: Sequence[str] = (),
     settings: Sequence[Setting] = (PLAIN,),
 ) -> tuple[str, ...]:
-    """The subjects that are meant: kernels and boards asked for, else this machine's KVM, else Debian stable's kernel.
+    """The subjects that are meant: kernels, boards and labgrid's targets asked for, else this machine's KVM, else
+    Debian stable's kernel.
 
     Each once for every setting, and once for every fault that is to be planted; where something is set or planted,
     never this machine's KVM unasked.
     """
     own = local_kvm_possible() and dialect == OWN_DIALECT and not faults and tuple(settings) == (PLAIN,)
-    asked = (*kernels, *(PREFIX + board for board in boards))
+    asked = (*kernels, *(PREFIX + board for board in boards), *(lab.PREFIX + place for place in places))
     chosen = tuple(dict.fromkeys(asked)) or ((LOCAL,) if own else (DEFAULT_KERNEL,))
     return tuple(
         Wanted(kernel, dialect, fault, setting).label
@@ -117,11 +120,15 @@ def wanted(label: str) -> Wanted:
 
 @dataclass(frozen=True)
 class Means:
-    """What subjects are made with: where kernels come from, who hears of it, how long a boot may take (s)."""
+    """What subjects are made with: where kernels come from, who hears of it, how long a boot may take (s).
+
+    ``environment`` is labgrid's file, where there is one.
+    """
 
     mirror: str | None
     progress: Progress
     boot_seconds: float = BOOT_SECONDS
+    environment: str = ""
 
 
 def subject(label: str, means: Means, warm: dict[str, Subject] | None = None) -> Subject:
@@ -141,7 +148,7 @@ def subject(label: str, means: Means, warm: dict[str, Subject] | None = None) ->
 
 
 def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
-    if asked.kernel == LOCAL or asked.kernel.startswith(PREFIX):
+    if asked.kernel == LOCAL or asked.kernel.startswith((PREFIX, lab.PREFIX)):
         return _running(asked, planted, means)
     qemu_path()
     cache = cache_directory()
@@ -157,8 +164,8 @@ def _kernel(asked: Wanted, planted: bool, means: Means) -> Subject:
 
 
 def _running(asked: Wanted, planted: bool, means: Means) -> Subject:
-    """A kernel that runs already, here or on a board."""
-    destination = asked.kernel.removeprefix(PREFIX) if asked.kernel != LOCAL else ""
+    """A kernel that is not ours to boot: it runs here, on a board, or where labgrid boots it."""
+    destination = asked.kernel.partition(":")[2]
     where = destination or "this machine"
     cure = "Choose a kernel to boot in QEMU, such as --kernel=debian:stable"
     if asked.setting != PLAIN:
@@ -167,7 +174,10 @@ def _running(asked: Wanted, planted: bool, means: Means) -> Subject:
         raise UsageError(f"Nothing is ever planted in the kernel of {where}", cure=cure)
     if asked.kernel == LOCAL:
         return Local(build.NATIVE)
+    waiting, seconds = means.progress.waiting, means.boot_seconds
+    if asked.kernel.startswith(lab.PREFIX):
+        place = lab.Place(destination, means.environment, build.INIT, waiting, start_seconds=seconds)
+        return Remote(place, waiting)
     if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
         raise UsageError(f"{destination!r} is no board", cure="Give --board=USER@HOST, or a name of ~/.ssh/config")
-    waiting = means.progress.waiting
-    return Remote(Board(destination, build.INIT, waiting, start_seconds=means.boot_seconds), waiting)
+    return Remote(Board(destination, build.INIT, waiting, start_seconds=seconds), waiting)

@@ -25,6 +25,17 @@ _FAILED = 255
 """ssh's own exit status where it, not the command, failed (ssh(1), EXIT STATUS)."""
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where to: a name as on ssh's command line, and what else must stand there to reach it."""
+
+    name: str
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Unreachable(HarnessError):
     """The board may answer again later: it is off, boots, or the network is down."""
 
@@ -45,7 +56,7 @@ class Reply:
     errors: str
 
 
-def command(destination: str, script: str) -> list[str]:
+def command(destination: Destination, script: str) -> list[str]:
     """The command line that runs SCRIPT there, with sh whatever the login shell is. Raises HarnessError."""
     ssh = shutil.which("ssh")
     if ssh is None:
@@ -53,10 +64,10 @@ def command(destination: str, script: str) -> list[str]:
             f"{destination} cannot be reached", why="there is no program ssh on this machine",
             cure="Install it (Debian: openssh-client)",
         )  # fmt: skip
-    return [ssh, *_OPTIONS, "--", destination, f"exec sh -c {shlex.quote(script)}"]
+    return [ssh, *_OPTIONS, *destination.options, "--", destination.name, f"exec sh -c {shlex.quote(script)}"]
 
 
-def ask(destination: str, script: str, stdin: bytes = b"") -> Reply:
+def ask(destination: Destination, script: str, stdin: bytes = b"") -> Reply:
     """Runs SCRIPT there to its end. Raises Unreachable, Interrupted, Talkative, HarnessError."""
     try:
         done = subprocess.run(
@@ -85,7 +96,7 @@ def ask(destination: str, script: str, stdin: bytes = b"") -> Reply:
     return Reply(after, errors)
 
 
-def start(destination: str, script: str, wire: int, errors: int) -> subprocess.Popen[bytes]:
+def start(destination: Destination, script: str, wire: int, errors: int) -> subprocess.Popen[bytes]:
     """Runs SCRIPT there with the descriptor WIRE as standard input and output. Raises HarnessError."""
     try:
         # A session of its own: Ctrl-C is for us to handle, not for ssh.
@@ -111,7 +122,7 @@ _LATER = (
 )  # fmt: skip
 
 
-def failure(destination: str, errors: str) -> HarnessError:
+def failure(destination: Destination, errors: str) -> HarnessError:
     """Why there was no connection, from what ssh said."""
     what = f"{destination} cannot be reached"
     for text, why, cure in _CAUSES:
