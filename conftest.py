@@ -702,7 +702,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is under test, where the reports go if another session has their folder, and what chance began with."""
     if not touches_suites(config):
         return []
-    folder = config.stash[FOLDER]
-    elsewhere = [f"reports: {folder}, because another session runs"] if folder.name.startswith("session-") else []
+    # A worker has none.
+    folder = config.stash.get(FOLDER, None)
+    moved = folder is not None and folder.name.startswith("session-")
+    elsewhere = [f"reports: {folder}, because another session runs"] if moved else []
     seed = [f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else []
     return [f"subjects: {', '.join(_labels(config))}", *elsewhere, *seed]
