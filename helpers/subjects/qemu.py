@@ -142,7 +142,8 @@ class Qemu:
     def start_failure(self, reason: str | None) -> HarnessError:
         """With the likely cause, as its console tells it."""
         printed = console.tail(self._file("console")) if self._directory else ""
-        why, cure = console.boot_cause(printed) or (reason or self.end(None).how, "Look at the console's last lines")
+        cure = "Look at the console's last lines; a busy machine needs more --boot-deadline"
+        why, cure = console.boot_cause(printed) or (reason or self.end(None).how, cure)
         last = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
         what = f"The kernel of {self.label} did not start under QEMU"
         return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last}")
