@@ -618,15 +618,20 @@ def _migration(item: pytest.Item) -> str | None:
     return f"migration {source} -> {subject}" if source != subject and source is not None else None
 
 
-@pytest.fixture(scope="session")
-def environment(request: pytest.FixtureRequest, subject: Subject, contract: Probe) -> dict[str, str]:
+@pytest.fixture
+def environment(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> dict[str, str]:
     """What the report says of the subject."""
-    seen = request.config.stash[WATCHES][subject.label]
-    try:
-        told = about(Kvm(subject, guests.load_image(build.GUEST)))
-    except KernelDied:
-        told = {}
-    return {**merged(told, _environment(subject, contract)), **seen.sees()}
+    if "environment" not in _asked:
+        seen = request.config.stash[WATCHES][subject.label]
+        try:
+            told = about(Kvm(subject, guests.load_image(build.GUEST)))
+        except KernelDied:
+            told = {}
+        _asked["environment"] = {**merged(told, _environment(subject, contract)), **seen.sees()}
+    found: dict[str, str] = _asked["environment"]
+    return found
 
 
 def _environment(subject: Subject, found: Probe) -> dict[str, str]:
@@ -663,14 +668,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             ("requirement", " ".join(c.text for c in clauses)),
             ("source", "; ".join(f"{c.source} ({standing_of(c)})" for c in clauses)),
         ]
-    clauses = {clause: number for number, clause in enumerate(CLAUSES)}
+    order = {clause: number for number, clause in enumerate(CLAUSES)}
     subjects = {label: number for number, label in enumerate(_labels(config))}
 
     def place(item: pytest.Item) -> tuple[int, int]:
         if not is_suite(item.nodeid):
             return -1, -1
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        return subjects.get(parameters.get("subject"), 0), clauses[_clause_ids(item)[0]]
+        return subjects.get(str(parameters.get("subject")), 0), order[_clause_ids(item)[0]]
 
     items.sort(key=place)
 

@@ -161,9 +161,9 @@ class Place(Board):
         """Bytes read from the console, where labgrid has one for it."""
         return console.size(self._console.path) if self._console else super().console_size()
 
-    def console(self, since: int = 0) -> str:
+    def console(self, since: int) -> str:
         """The end of what it printed after the first ``since`` bytes."""
-        return console.tail(self._console.path, since) if self._console else super().console(since)
+        return console.said(self._console.path, since) if self._console else super().console(since)
 
     def close(self) -> None:
         """Ends the connection, and leaves the target as it is: labgrid's to keep."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from helpers.executor.program import Answer, Program
-from helpers.subjects.base import Subject
+from helpers.subjects.base import KernelDied, Subject
 
 MOST_PROGRAMS = 64
 """What is kept. The longest tests send thousands; the last ones lead to their failure."""
@@ -112,6 +112,10 @@ class Traced:
     def describe(self) -> dict[str, str]:
         """What is known of it."""
         return self._subject.describe()
+
+    def untold(self) -> KernelDied | None:
+        """The last death, once."""
+        return self._subject.untold()
 
     def close(self) -> None:
         """Ends it."""
