@@ -33,13 +33,19 @@ _FORMS = st.sampled_from([
     Form("SMC #1", Conduit.SMC_1), Form("SMC #0xffff", Conduit.SMC_FFFF),
     Form("HVC with x0's upper half set", Conduit.HVC, UPPER), Form("SMC with x0's upper half set", Conduit.SMC, UPPER),
 ])  # fmt: skip
-_IPAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
+_AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
+_IPAS = (*_AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
 _VERSIONS = (PSCI_0_1, PSCI_0_2, *(PSCI_1_0 | minor for minor in range(5)), 0, 3, 1 << 32 | PSCI_0_2)
 
 
 def _somewhere(rows: Sequence[op.OnVm]) -> SearchStrategy[op.OnVm]:
     """One of ``rows``, the simplest first, on any vCPU."""
     return st.builds(_placed, _WHERE, st.sampled_from(rows))
+
+
+def _turns(strategy: SearchStrategy[op.OnVm], number: int) -> list[SearchStrategy[op.OnVm]]:
+    """So many turns in one_of, which takes the same strategy but once, and one_of's within it apart."""
+    return [strategy.map(lambda operation: operation) for _ in range(number)]
 
 
 def _placed(where: tuple[int, int], operation: op.OnVm) -> op.OnVm:
@@ -59,7 +65,12 @@ def _bitmaps(host: Host) -> SearchStrategy[op.OnVm]:
         wrong += [op.SetReg(0, 0, known, v) for v in (above, above | 1, 1 << 32, 1 << 63, U64)]
         wrong += [op.GetReg(0, 0, each) for each in _almost(register, Direction.GET, host.dialect)]
         wrong += [op.SetReg(0, 0, each, 0) for each in _almost(register, Direction.SET, host.dialect)]
-    return st.one_of(*[_somewhere(right)] * 4, _somewhere(wrong))
+    return st.one_of(*_turns(_somewhere(right), 4), _somewhere(wrong))
+
+
+def _writes(host: Host) -> SearchStrategy[op.OnVm]:
+    """Bitmaps that are accepted before a run."""
+    return _somewhere([op.SetReg(0, 0, RegisterId(r.name, r.id), v) for r in host.registers for v in r.subsets()])
 
 
 def _almost(register: Register, direction: Direction, dialect: Dialect) -> list[RegisterId]:
@@ -99,9 +110,10 @@ _PV_TIME = _somewhere([op.PvTime(0, 0, r, ipa) for r in op.Request for ipa in (_
 def _filters() -> SearchStrategy[op.OnVm]:
     """Ranges from any function on, and at the edges of what is reserved; on a few of them most of the turns."""
     ids = sorted({callee.id for callee in CALLEES.values()})
-    often = [0x84000050, 0x84000053, 0xC5000020, 0x86000000, 0x8600FF01]
+    often = [0x84000000, 0x84000050, 0x84000050, 0xC4000000, 0xC5000020, 0x86000000, 0x86000000]
     bases = [*ids, *often * (len(ids) // len(often)), 0, 0x7FFFFFFF, 0x80000000, 0xC000FFFF, 0xFFFFFFFF]
-    counts, actions = st.sampled_from([1, 1, 1, 2, 3, 0x20, 0x10000, 0]), st.sampled_from([0, 1, 1, 1, 2, 2, 2, 3])
+    counts = st.sampled_from([1, 1, 2, 3, 0x60, 0x10000, 0x10000, 0])
+    actions = st.sampled_from([0, 1, 1, 1, 2, 2, 2, 3])
     return st.builds(op.SetFilter, st.integers(0, MOST_VMS - 1), st.sampled_from(bases), counts, actions)
 
 
@@ -125,13 +137,24 @@ MIXES = ("registers", "guest", "filter", "everything")
 def sequences(host: Host, mix: str, length: int) -> Sequences:
     """Sequences of up to ``length`` calls, and those before them that make VMs and vCPUs."""
     bitmaps, calls, filters = _bitmaps(host), _calls(), _filters()
-    every = [bitmaps, calls, filters, _neighbours(host), _PV_TIME, _RUNS, _LIVES, _ASKED]
-    chosen = {
-        "registers": [bitmaps, bitmaps, bitmaps, _neighbours(host), _RUNS, _LIVES, _ASKED],
-        "guest": [bitmaps, calls, calls, calls, _PV_TIME, _neighbours(host), _LIVES],
-        "filter": [filters, filters, filters, calls, calls, calls, bitmaps, _RUNS, _LIVES],
-        "everything": every,
-    }[mix]
-    # A call is replaced by none more easily than taken out of a list: that is how the shortest sequence is found.
-    places = st.lists(st.one_of(st.none(), *chosen), min_size=length, max_size=length)
-    return st.builds(lambda begun, rest: [*_begun(*begun), *(each for each in rest if each)], _BEGINNINGS, places)
+    neighbours = _neighbours(host)
+    turns = {
+        "registers": ((bitmaps, 6), (neighbours, 2), (_RUNS, 1), (_LIVES, 2), (_ASKED, 1)),
+        "guest": ((bitmaps, 2), (calls, 8), (_PV_TIME, 1), (neighbours, 1), (_LIVES, 1)),
+        "filter": ((filters, 2), (calls, 6), (bitmaps, 2), (_RUNS, 1), (_LIVES, 1)),
+        "everything": ((bitmaps, 3), (calls, 4), (filters, 1), (neighbours, 1), (_PV_TIME, 1), (_RUNS, 1), (_LIVES, 2),
+                       (_ASKED, 1)),
+    }  # fmt: skip
+    chosen = [each for strategy, number in turns[mix] for each in _turns(strategy, number)]
+    # A VM that runs is fixed as it is then: without a few calls before, that is almost always a fresh one.
+    before = [*_turns(_writes(host), 3), *_turns(_PV_TIME, 1)]
+    before += _turns(filters, 4) if mix in ("filter", "everything") else []
+    return st.builds(
+        lambda begun, *rest: [*_begun(*begun), *(each for part in rest for each in part if each)],
+        _BEGINNINGS, _places(before, length // 4), _places(chosen, length - length // 4),
+    )  # fmt: skip
+
+
+def _places(chosen: Sequence[SearchStrategy[op.OnVm]], length: int) -> SearchStrategy[list[op.OnVm | None]]:
+    """A call is replaced by none more easily than taken out of a list: that is how the shortest sequence is found."""
+    return st.lists(st.one_of(st.none(), *chosen), min_size=length, max_size=length)
