@@ -167,6 +167,7 @@ ACCESS = (
         ("id-index-truncated", "ACCESS-6", "only eight bits of the index count"),
         ("id-unknown-errno", "ACCESS-6", "an unknown index gives EINVAL"),
         ("id-unknown-silent", "ACCESS-6", "an unknown index succeeds"),
+        ("get-writes-more", "ACCESS-10", "a read writes 16 bytes"),
         ("failed-get-writes", "ACCESS-9", "a failed read writes the caller's memory"),
     ),
     *rows("kvm_arm_set_reg", ("set-id-before-pointer", "ACCESS-6 ACCESS-7", "a write looks at the id first")),

@@ -73,5 +73,9 @@ PV_TIME = (
         ("pvtime-shared", "PVTIME-7", "all vCPUs get the address of the last"),
     ),
     *rows("kvm_arm_pvtime_get_attr", ("pvtime-reads-zero", "PVTIME-4", "the address reads as 0")),
-    *rows("kvm_update_stolen_time", ("stolen-time-too-fast", "PVTIME-8", "the stolen time counts a second too much")),
+    *rows(
+        "kvm_update_stolen_time",
+        ("stolen-time-too-fast", "PVTIME-8", "the stolen time counts a second too much"),
+        ("stolen-time-never", "PVTIME-8", "the stolen time stays 0"),
+    ),
 )

@@ -185,6 +185,8 @@ static int planted_get_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 
 	if (error && is(FAILED_GET_WRITES) && put_user(0ULL, (u64 __user *)reg->addr))
 		return error;
+	if (!error && is(GET_WRITES_MORE) && is_ours(reg->id) && put_user(0ULL, (u64 __user *)reg->addr + 1))
+		return -EFAULT;
 	return error;
 }
 

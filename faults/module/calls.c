@@ -145,6 +145,8 @@ static void trng_words(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 3, (s32)x(vcpu, 3));
 	if (is(TRNG_BIT_STUCK))
 		vcpu_set_reg(vcpu, 3, x(vcpu, 3) & ~1UL);
+	if (is(TRNG_BIT_SET) && (u32)call->x[1])
+		vcpu_set_reg(vcpu, 3, x(vcpu, 3) | 1);
 }
 
 static void trng_random(struct kvm_vcpu *vcpu, const struct call *call)
@@ -189,6 +191,8 @@ static void pv_time(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 0, 0);
 	if (call->id == PV_ST_ID && is(PV_ST_WRONG_ADDRESS) && area)
 		vcpu_set_reg(vcpu, 0, x(vcpu, 0) + 64);
+	if (call->id == PV_ST_ID && is(PV_ST_32_BITS) && area)
+		vcpu_set_reg(vcpu, 0, lower_32_bits(x(vcpu, 0)));
 }
 
 static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
@@ -211,6 +215,8 @@ static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 		smccc_set_retval(vcpu, x(vcpu, 1), x(vcpu, 0), x(vcpu, 3), x(vcpu, 2));
 	if (is(PTP_WHOLE_WORDS))
 		smccc_set_retval(vcpu, x(vcpu, 0) << 32 | x(vcpu, 1), x(vcpu, 2) << 32 | x(vcpu, 3), 0, 0);
+	if (is(PTP_WIDE_COUNTER))
+		vcpu_set_reg(vcpu, 3, x(vcpu, 2) << 32 | x(vcpu, 3));
 	if (is(PTP_COUNTER_OFFSET))
 		vcpu_set_reg(vcpu, 2, x(vcpu, 2) + 1);
 	if (is(PTP_IGNORES_OFFSET)) {

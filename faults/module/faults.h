@@ -111,6 +111,7 @@
 	F(POINTER_ERRNO, "pointer-errno") \
 	F(POINTER_SILENT, "pointer-silent") \
 	F(FAILED_GET_WRITES, "failed-get-writes") \
+	F(GET_WRITES_MORE, "get-writes-more") \
 	F(GATE_TRNG_OPEN, "gate-trng-open") \
 	F(GATE_TRNG_UUID_OPEN, "gate-trng-uuid-open") \
 	F(GATE_RND64_OPEN, "gate-rnd64-open") \
@@ -149,6 +150,7 @@
 	F(TRNG_PADDING, "trng-padding") \
 	F(TRNG_SIGN_EXTENDED, "trng-sign-extended") \
 	F(TRNG_BIT_STUCK, "trng-bit-stuck") \
+	F(TRNG_BIT_SET, "trng-bit-set") \
 	F(TRNG_NO_LIMIT, "trng-no-limit") \
 	F(TRNG_WRONG_ERROR, "trng-wrong-error") \
 	F(TRNG_VERSION_WRONG, "trng-version-wrong") \
@@ -162,6 +164,7 @@
 	F(PV_FEATURES_NO_ST, "pv-features-no-st") \
 	F(PV_ST_WITHOUT_AREA, "pv-st-without-area") \
 	F(PV_ST_WRONG_ADDRESS, "pv-st-wrong-address") \
+	F(PV_ST_32_BITS, "pv-st-32-bits") \
 	F(PV_ST_NOT_ZEROED, "pv-st-not-zeroed") \
 	F(UID_REVERSED, "uid-reversed") \
 	F(UID_OTHER, "uid-other") \
@@ -175,6 +178,7 @@
 	F(PTP_WORDS_SWAPPED, "ptp-words-swapped") \
 	F(PTP_WHOLE_WORDS, "ptp-whole-words") \
 	F(PTP_COUNTER_OFFSET, "ptp-counter-offset") \
+	F(PTP_WIDE_COUNTER, "ptp-wide-counter") \
 	F(PTP_IGNORES_OFFSET, "ptp-ignores-offset") \
 	F(PTP_PHYSICAL_ONLY, "ptp-physical-only") \
 	F(VERSION_GATED, "version-gated") \
@@ -247,6 +251,7 @@
 	F(PVTIME_SHARED, "pvtime-shared") \
 	F(PVTIME_READS_ZERO, "pvtime-reads-zero") \
 	F(STOLEN_TIME_TOO_FAST, "stolen-time-too-fast") \
+	F(STOLEN_TIME_NEVER, "stolen-time-never") \
 	F(RACE_TRANSIENT, "race-transient") \
 	F(BITMAP_RESETS_PSCI, "bitmap-resets-psci") \
 	F(RACE_CHECK_THEN_STORE, "race-check-then-store") \

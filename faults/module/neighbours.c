@@ -106,6 +106,8 @@ static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 
 static void planted_update_stolen(struct kvm_vcpu *vcpu)
 {
+	if (is(STOLEN_TIME_NEVER))
+		return;
 	if (is(STOLEN_TIME_TOO_FAST))
 		vcpu->arch.steal.last_steal -= NSEC_PER_SEC;
 	ORIGINAL(UPDATE_STOLEN, void (*)(struct kvm_vcpu *))(vcpu);

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 
@@ -14,7 +15,8 @@ from helpers.contract.probe import Probe
 from helpers.contract.registers import RFC_V3, Register
 from helpers.kvm import Vm
 from helpers.uapi import kvm as uapi
-from suites.access.conftest import Accesses, MakeMixed, Mixed
+from suites.access.conftest import CANARY, Accesses, MakeMixed, Mixed
+from suites.conftest import MakeVm
 
 KINDS = [
     pytest.param(Kind.FD, marks=pytest.mark.clause("ACCESS-1"), id="dev_kvm"),
@@ -66,6 +68,33 @@ def test_refused_set(kind: Kind, held: str, register: Register, contract: Probe,
     """The error of the first check that fails; the register stays as it was."""
     holds = register.mask if held == "full" else 0
     _try_all(Direction.SET, kind, holds, register, contract, make_mixed()).done()
+
+
+@pytest.mark.clause("ACCESS-10")
+@pytest.mark.parametrize("shift", [0, 1, 4], ids=lambda shift: f"{shift}_bytes_off")
+def test_read_writes_eight_bytes(shift: int, register: Register, make_vm: MakeVm) -> None:
+    """On any alignment, before and after a run: the value, between bytes that stay, and the struct stays too."""
+    vm, comparison = make_vm(), Comparison()
+    for when in ("before", "after"):
+        for value in register.subsets() if when == "before" else register.subsets()[-1:]:
+            batch = vm.batch()
+            put = batch.set(vm.vcpu, register, value)
+            memory = batch.program.scratch_bytes(CANARY * 4)
+            block = batch.program.scratch_bytes(struct.pack("<2Q", register.id, 0) + CANARY)
+            batch.program.poke_address(block + 8, memory + (8 + shift))
+            request, got = batch.program.peek(block, 24), batch.ioctl("", vm.vcpu.fd, uapi.KVM_GET_ONE_REG, block)
+            around, argument = batch.program.peek(memory, 32), batch.program.peek(block, 24)
+            answer = batch.run()
+            put.ok()
+            what = f"KVM_GET_ONE_REG of {register.name} = {value:#x} {when} a run"
+            comparison.error(what, 0, got.errno)
+            expected = CANARY[:8] + CANARY[:shift] + struct.pack("<Q", value) + CANARY[shift:] + CANARY
+            found = answer[around].data
+            comparison.that(found == expected, f"memory after {what}", expected.hex(" ", 8), found.hex(" ", 8))
+            same = answer[request].data == answer[argument].data
+            comparison.that(same, f"the argument after {what}", "as it was", answer[argument].data.hex(" ", 8))
+        vm.vcpu.immediate_exit()
+    comparison.done()
 
 
 def _unknown(contract: Probe, indices: range) -> list[RegisterId]:

@@ -199,6 +199,31 @@ def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
     comparison.done()
 
 
+@pytest.mark.clause("PVTIME-1")
+def test_area_above_4_gib(pv_vm: MakeVm) -> None:
+    """PV_TIME_ST gives all bits of the address, and zeroes the memory there."""
+    vm, comparison, ipa = pv_vm(), Comparison(), 1 << 33
+    batch = vm.batch()
+    memory = batch.mmap("mmap", GUARD, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
+    fields = {"slot": 1, "guest_phys_addr": ipa, "memory_size": GUARD}
+    region = batch.program.scratch_bytes(uapi.pack("kvm_userspace_memory_region", **fields))
+    address = region + uapi.offset("kvm_userspace_memory_region", "userspace_addr")
+    batch.program.poke_address(address, memory.ref)
+    added = batch.ioctl("KVM_SET_USER_MEMORY_REGION", vm.fd, uapi.KVM_SET_USER_MEMORY_REGION, region)
+    batch.program.poke(memory.ref, b"\xa5" * 64)
+    batch.run()
+    added.ok()
+    set_pv_time(vm, ipa)
+    comparison.x("PV_TIME_ST", (ipa, 0, 0, 0), guests.call(vm.vcpu, Call(PV_TIME_ST_ID, GARBAGE)).x0_3)
+    program = Program()
+    area = program.peek(memory.ret, 64)
+    program.munmap(memory.ret, GUARD)
+    found = vm.kvm.subject.run(program)[area].data
+    # Bytes 8..15 are the stolen time.
+    comparison.that(not any(found[:8] + found[16:]), "the area", "zeros beside the stolen time", found.hex(" ", 8))
+    comparison.done()
+
+
 @pytest.mark.clause("PVTIME-7")
 def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
     """A vCPU finds its own area, and none where only another one has."""

@@ -27,6 +27,8 @@ CLAUSES = (
            " wrong, the unsupported bit first.", "hypercalls.c:kvm_arm_set_fw_reg_bmap", Standing.OBSERVED),
     Clause("ACCESS-9", "A failed access changes no register and writes no memory of the caller.", _FW_REG,
            Standing.OBSERVED),
+    Clause("ACCESS-10", "A read writes the register's eight bytes where its pointer says, and no other memory of the"
+           " caller.", f"{API} 4.69; {_FW_REG}"),
     Clause("LIST-1", "KVM_GET_REG_LIST names each register once, and a bitmap register can be read exactly if it is"
            " listed.", f"{API} 4.84"),
     Clause("LIST-2", "KVM_GET_REG_LIST without room for all gives E2BIG with their number in n, and nothing else.",

@@ -41,7 +41,8 @@ CLAUSES = (
            " or KVM_ARM_VCPU_INIT.", "pvtime.c; arm.c:kvm_vm_ioctl_check_extension", Standing.OBSERVED),
     Clause("PVTIME-7", "Each vCPU has a stolen-time area of its own.",
            f"{VCPU}; Documentation/virt/kvm/arm/pvtime.rst"),
-    Clause("PVTIME-8", "The stolen time counts from PV_TIME_ST on, in ns, and only up.",
+    Clause("PVTIME-8", "From PV_TIME_ST on the stolen time counts, in ns and only up, how long the vCPU's thread waited"
+           " for a processor.",
            "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_update_stolen_time"),
     Clause("PVTIME-2", "PV_TIME_FEATURES answers 0 for PV_TIME_FEATURES and PV_TIME_ST where there is a stolen-time"
            " area, else NOT_SUPPORTED.", "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
