@@ -40,6 +40,8 @@ ALLOWED = {
     "build": {"errors", "executor"},
     "command_line": set(),
     "clause_table": {"contract", "errors"},
+    "wiring": {"build", "contract", "errors", "guests", "interrupt", "kvm", "progress", "results", "scheduling",
+               "subjects", "trace", "version"},
 }
 
 

@@ -32,6 +32,10 @@ def reboot(subject, how):
     program.syscall(REBOOT, *MAGIC, how)
     subject.run(program)
 
+def to_qemu(subject, sent):
+    os.kill(subject._subject._machine.pid, sent)
+    subject.run(Program())
+
 def sysrq(subject, key):
     program = Program()
     fd = program.open("/proc/sysrq-trigger", os.O_WRONLY)
@@ -103,8 +107,8 @@ DEATHS = {
     "panic": ("sysrq(subject, b'c')", "failed", 1, "Kernel panic - not syncing: sysrq triggered crash"),
     "power-off": ("reboot(subject, POWER_OFF)", "failed", 1, "powered off or rebooted"),
     "halt": ("reboot(subject, HALT)", "failed", 1, "did not answer for 6 s"),
-    "QEMU killed": ("os.kill(subject._machine.pid, signal.SIGKILL); subject.run(Program())", "error", 3, "SIGKILL"),
-    "QEMU stopped": ("os.kill(subject._machine.pid, signal.SIGSTOP); subject.run(Program())", "error", 3, "stopped"),
+    "QEMU killed": ("to_qemu(subject, signal.SIGKILL)", "error", 3, "SIGKILL"),
+    "QEMU stopped": ("to_qemu(subject, signal.SIGSTOP)", "error", 3, "stopped"),
 }
 
 
