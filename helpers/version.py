@@ -14,10 +14,18 @@ _SECONDS = 10
 
 
 def suite_version(root: Path = ROOT) -> str:
-    """pyproject.toml's version and, in a checkout, git's description of it."""
-    number = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    """The project's version and, in a checkout, git's description of it."""
+    number = _number(root)
     revision = _git_describe(root)
-    return f"{number} ({revision})" if revision else str(number)
+    return f"{number} ({revision})" if revision else number
+
+
+def _number(root: Path) -> str:
+    """A checkout has pyproject.toml; what a wheel installed, metadata made from it."""
+    project = root / "pyproject.toml"
+    if not project.exists():
+        return version("kvm-hvc-conformance")
+    return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
 
 
 def _git_describe(root: Path) -> str:

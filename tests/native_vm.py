@@ -18,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,8 +28,6 @@ from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import CPU, qemu_path
 
 ROOT = Path(__file__).resolve().parent.parent
-DEPENDENCIES = ("pip", "cffi", "pytest", "pytest-html", "pytest-xdist", "zstandard")
-"""What pyproject.toml names, and pip to install the wheel; in the versions of requirements.txt."""
 USERS = {"member": 1000, "stranger": 1001}
 """One is in group kvm."""
 _PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
@@ -100,7 +99,7 @@ def userland(kernel: Kernel, cache: Path) -> Path:
     """
     cache.mkdir(parents=True, exist_ok=True)
     pins = _pins()
-    key = repr((kernel.origin, pins)).encode() + Path(__file__).read_bytes()
+    key = repr((kernel.origin, pins)).encode() + Path(__file__).read_bytes() + (ROOT / "pyproject.toml").read_bytes()
     made = cache / f"{hashlib.sha256(key).hexdigest()[:16]}.cpio"
     if made.exists():
         return made
@@ -151,7 +150,8 @@ def _add_dependencies(root: Path, pins: list[str]) -> str:
     command = [sys.executable, "-m", "pip", "install", "-q", "--only-binary=:all:", f"--python-version={version}"]
     command += [f"--platform={each}" for each in _PLATFORMS]
     command += [f"--constraint={constraints}", f"--target={root / _SITE.format(python=python)}", "--no-compile"]
-    _do(*command, *DEPENDENCIES)
+    # pip installs the wheel there.
+    _do(*command, "pip", *tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
     environment = root / "opt/venv"
     (environment / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
     (environment / "bin").mkdir()

@@ -72,6 +72,9 @@ def test_what_the_kernel_tells_outweighs_what_its_package_says() -> None:
 
 def test_the_suite_names_its_version_and_its_commit(tmp_path: Path) -> None:
     assert environment()["suite"].startswith("0.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.version.version", lambda name: f"{name} as installed")
+        assert suite_version(tmp_path) == "kvm-hvc-conformance as installed"
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     assert suite_version(tmp_path) == "1.2.3"
     git = ("git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t")

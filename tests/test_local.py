@@ -67,7 +67,15 @@ def test_a_call_that_blocks_is_interrupted(subject: local.Local, blocked: Progra
     assert opened(subject) and subject.generation == 1
 
 
-def test_ctrl_c_does_not_wait_for_a_call_that_blocks(subject: local.Local, blocked: Program) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT as in a process of its own: xdist's worker ends at it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_does_not_wait_for_a_call_that_blocks(subject: local.Local, blocked: Program, ctrl_c: None) -> None:
     subject.begin_test(8)
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()

@@ -7,6 +7,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -49,14 +50,18 @@ def _room(module: str) -> str:
     return module.split(".")[1]
 
 
-def _imports(path: Path) -> set[str]:
+def _all_imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module] if node.module != "helpers" else [f"helpers.{a.name}" for a in node.names]
-        found |= {name for name in names if name.startswith("helpers.")}
+        found |= set(names)
     return found
+
+
+def _imports(path: Path) -> set[str]:
+    return {name for name in _all_imports(path) if name.startswith("helpers.")}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "helpers").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
@@ -122,6 +127,17 @@ def test_what_is_pinned_is_what_the_wheel_asks_for() -> None:
     assert asked
     for each in asked:
         assert pinned[each.name] in each.specifier, each
+
+
+def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = {Requirement(each).name for each in project["project"]["dependencies"]}
+    packages = packages_distributions()
+    for path in [ROOT / "conftest.py", *(ROOT / "helpers").rglob("*.py"), *(ROOT / "suites").rglob("*.py")]:
+        tops = {name.partition(".")[0] for name in _all_imports(path)} - {"helpers", "suites", *sys.stdlib_module_names}
+        # Those are there where labgrid's own plugin is loaded.
+        for top in tops - {"labgrid", "pexpect"}:
+            assert set(map(str.lower, packages[top])) & asked, f"{path} imports {top}"
 
 
 @pytest.mark.parametrize(

@@ -92,15 +92,16 @@ def test_a_vm_and_a_refused_write(trace: Trace) -> None:
         "open('/dev/kvm', 0o2000002) = fd 3",
         "/dev/kvm: KVM_GET_API_VERSION() = 12",
         "/dev/kvm: KVM_GET_VCPU_MMAP_SIZE() = 0",
-        f"mmap(memory, 0x10000 bytes) = {RUN_ADDRESS:#x}",
         "/dev/kvm: KVM_CREATE_VM() = fd 11 (vm1)",
-        f"vm1: KVM_SET_USER_MEMORY_REGION(slot 0, IPA {MEMORY_IPA:#x}, 0x10000 bytes) = 0",
-        "vm1: KVM_CREATE_VCPU(0) = fd 12 (vm1.vcpu0)",
-        "vm1: KVM_ARM_PREFERRED_TARGET() = 0",
-        "vm1.vcpu0: KVM_ARM_VCPU_INIT(features 2) = 0",
-        f"vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000100040 pc, {MEMORY_IPA:#x}) = 0",
-        f"mmap(struct kvm_run of vm1.vcpu0, 0x0 bytes) = {RUN_ADDRESS:#x}",
-        "vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000160002 VENDOR_HYP, 0x2) = EBUSY",
+        f"mmap(memory, 0x10000 bytes) = {RUN_ADDRESS:#x}",
+        "/dev/kvm: KVM_CREATE_VM() = fd 11 (vm2)",
+        f"vm2: KVM_SET_USER_MEMORY_REGION(slot 0, IPA {MEMORY_IPA:#x}, 0x10000 bytes) = 0",
+        "vm2: KVM_CREATE_VCPU(0) = fd 12 (vm2.vcpu0)",
+        "vm2: KVM_ARM_PREFERRED_TARGET() = 0",
+        "vm2.vcpu0: KVM_ARM_VCPU_INIT(features 2) = 0",
+        f"vm2.vcpu0: KVM_SET_ONE_REG(0x6030000000100040 pc, {MEMORY_IPA:#x}) = 0",
+        f"mmap(struct kvm_run of vm2.vcpu0, 0x0 bytes) = {RUN_ADDRESS:#x}",
+        "vm2.vcpu0: KVM_SET_ONE_REG(0x6030000000160002 VENDOR_HYP, 0x2) = EBUSY",
     ]
 
 
@@ -138,9 +139,9 @@ def test_what_was_never_answered_and_never_reached(trace: Trace) -> None:
     vcpu.vm.kvm.subject = Traced(Scripted(dies), trace)
     with pytest.raises(RuntimeError):
         vcpu.try_run()
-    assert listing(trace).splitlines()[-2:] == ["vm1.vcpu0: KVM_RUN()", "... to which nothing was answered"]
+    assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... to which nothing was answered"]
     Traced(Scripted(lambda op: Result(0, 0, False, b"")), trace).run(_races())
-    assert listing(trace).splitlines()[-1] == "vm1.vcpu0: KVM_RUN() = not reached (800 times)"
+    assert listing(trace).splitlines()[-1] == "vm2.vcpu0: KVM_RUN() = not reached (800 times)"
 
 
 def _races() -> Program:
