@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ids = _clause_ids(item)
         unknown = [i for i in ids if i not in CLAUSES]
         if unknown or not ids:
-            raise pytest.UsageError(f"{item.nodeid} names {unknown or 'no clause'}: see helpers/contract/clauses.py")
+            raise pytest.UsageError(f"{item.nodeid} names {unknown or 'no clause'}: see helpers/contract/clauses/")
         clauses = [CLAUSES[i] for i in ids]
         item.user_properties += [
             ("clauses", ids),
