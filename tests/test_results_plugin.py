@@ -315,3 +315,15 @@ def test_html_of_ones_own_wins(project: Project) -> None:
 def test_without_pytest_html(project: Project) -> None:
     project.file("suites/test_a.py", GOOD)
     assert project.run("-p", "no:html")[0] == 0
+
+
+def test_each_workers_boot_is_told_of_once(project: Project) -> None:
+    conftest = project.pytester.path / "conftest.py"
+    text = conftest.read_text()
+    assert text.count('"registers": "3"') == 1
+    conftest.write_text("import os\n" + text.replace('"registers": "3"', '"registers": "3", "boot": str(os.getpid())'))
+    many = "import pytest\n@pytest.mark.parametrize('n', range(40))\ndef test_good(n): pass\n"
+    project.file("suites/test_a.py", many)
+    assert project.run("-n", "2", "--dist=each")[0] == 0
+    records = [json.loads(line) for line in (project.reports / "results.jsonl").read_text().splitlines()]
+    assert len([each for each in records if each["record"] == "subject"]) == 2

@@ -60,7 +60,7 @@ class Recorder:
         self._foreign_failed = False
         self._deselected = 0
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
-        self._infos: dict[str, SubjectInfo] = {}
+        self._infos: dict[tuple[str, str], SubjectInfo] = {}
         self._ended = False
         self._log: Log | None = None
         self._verdicts: tuple[Verdict, ...] = ()
@@ -226,8 +226,12 @@ class Recorder:
 
     def _inform(self, report: pytest.TestReport) -> None:
         info = subject_info(report)
-        if info is not None and self._infos.get(info.subject) != info:
-            self._infos[info.subject] = info
+        if info is None:
+            return
+        # Each worker's kernel took its own time to boot, and would be told of again after each turn of another.
+        told = info.subject, _worker(report)
+        if self._infos.get(told) != info:
+            self._infos[told] = info
             self._write(lambda log: log.subject(info))
 
     def _write(self, write: Callable[[LogWriter], None]) -> None:
