@@ -64,6 +64,14 @@ def test_an_honest_one(fake: FakeQemu, under: Under) -> None:
     assert under.subject.generation == 1
 
 
+def test_one_that_was_launched_long_before_it_is_wanted(fake: FakeQemu, under: Under) -> None:
+    fake.does(FOREVER)
+    under.subject.launch()
+    time.sleep(3.2)
+    assert under.number() > 2
+    assert under.subject.describe()["boot"].startswith("at most 3.")
+
+
 AT_START = {
     "never answers": (SILENCE, "nothing was printed"),
     "prints and never answers": ("while True: print(time.sleep(.1), file=console)\n", "no answer within 3 s"),
