@@ -37,7 +37,7 @@ check: setup-check
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict helpers faults
 	$(PYTEST) --kernel=debian:stable
-	KVM_HVC_QEMU_LOG=$(CURDIR)/reports/results.jsonl $(PYTEST) tests
+	KVM_HVC_QEMU_LOG=$(CURDIR)/reports/results.jsonl $(PYTEST) --dist=worksteal tests
 	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
 	.venv/bin/python -m faults.prove --quick
 
