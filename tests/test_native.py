@@ -25,7 +25,7 @@ QEMU_LOG = "KVM_HVC_QEMU_LOG"
 MEMBER = """
 python -m pip install -q --no-index /home/member/*.whl
 cd /home/member/checkout
-python -m pytest -n 2 --test-deadline=200 --reports=/tmp/member/reports
+python -m pytest -n 2 --test-deadline=200 --race-rounds=200 --reports=/tmp/member/reports
 """
 STRANGER = "kvm-hvc-conformance -k capability"
 

@@ -84,9 +84,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--race-rounds",
         type=int,
-        default=800,
+        default=1600,
         metavar="N",
-        help="rounds of the race between a write and the first KVM_RUN, for each register (default: 800)",
+        help="rounds of the race between a write and the first KVM_RUN, for each register (default: 1600)",
     )
     group.addoption(
         "--model-steps",
