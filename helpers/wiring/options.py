@@ -16,6 +16,13 @@ from helpers.subjects.qemu import BOOT_SECONDS
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The suite's own options."""
     group = parser.getgroup("subject", "the kernel under test")
+    _add_subjects(group)
+    _add_plants(group)
+    _add_measures(group)
+    _add_judgement(group)
+
+
+def _add_subjects(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--kernel",
         action="append",
@@ -50,6 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ARGS",
         help="more for the kernel's command line; repeatable: each kernel once with each",
     )
+
+
+def _add_plants(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--dialect-host",
         choices=["rfc-v3"],
@@ -62,6 +72,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FAULT",
         help="plant FAULT (faults/catalogue.py) in the kernel, to see which tests notice it; repeatable",
     )
+
+
+def _add_measures(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--test-deadline",
         type=_seconds,
@@ -77,11 +90,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what a kernel may take to boot; one that prints nothing for a quarter of it hangs (default: 180)",
     )
     group.addoption(
-        "--no-known-deviations",
-        action="store_true",
-        help="judge every failure as one, also those that are known of released kernels",
-    )
-    group.addoption(
         "--race-rounds",
         type=int,
         default=1600,
@@ -95,6 +103,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="drive kernel and model through about N calls, chosen at random (default: the same 3200 each time)",
     )
     group.addoption("--model-seed", type=int, metavar="N", help="choose them as the run did that printed this seed")
+
+
+def _add_judgement(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--no-known-deviations",
+        action="store_true",
+        help="judge every failure as one, also those that are known of released kernels",
+    )
     group.addoption("--baseline", metavar="FILE", help="failures that are answered for (helpers/results/gate.py)")
     group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not speak this dialect")
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
