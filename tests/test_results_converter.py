@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m helpers.results``: what it takes, what it refuses, and where its reports go."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from helpers.results.__main__ import main
+from helpers.results.records import PASSED, VERSION
+from tests.test_results_reports import OTHER, STABLE, expected, good, ktap_of, result, write
+
+
+def test_several_logs_make_one_report(tmp_path: Path) -> None:
+    one, two = good(tmp_path / "1.jsonl"), write(tmp_path / "2.jsonl", result(PASSED, "a", OTHER), subjects=(OTHER,))
+    assert main([f"--junit={tmp_path / 'x'}", str(one), str(two)]) == 0
+    assert [suite.get("name") for suite in ET.parse(tmp_path / "x").getroot()] == [STABLE, OTHER]
+
+
+def test_a_subject_of_two_logs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = good(tmp_path / "1.jsonl"), good(tmp_path / "2.jsonl")
+    assert main([f"--ktap={tmp_path / 'x'}", str(one), str(two)]) == 4
+    assert "debian:stable has results in both" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_a_log_of_version_1_is_converted(tmp_path: Path) -> None:
+    path = good(tmp_path / "results.jsonl")
+    text = path.read_text().replace(f'"version": {VERSION}', '"version": 1').replace(', "known": []', "")
+    path.write_text(text)
+    assert main([f"--ktap={tmp_path / 'x'}", str(path)]) == 0 and ktap_of(tmp_path / "x") == expected(path, "ktap")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is not a results log"),
+        (b"<html>\n", "Not a record of a results log"),
+        (b"\xff\x00\n", "Not a record of a results log"),
+        (b'{"record": "session", "version": 99, "argv": [], "subjects": [], "time": 0}\n', "version 99"),
+        (None, "cannot be read"),
+    ],
+    ids=["empty", "foreign", "binary", "of the future", "missing"],
+)
+def test_what_is_no_log_is_named(
+    content: bytes | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert main([f"--junit={tmp_path / 'x'}", str(path)]) == 3
+    said = capsys.readouterr().err
+    assert says in said and str(path) in said and not (tmp_path / "x").exists()
+
+
+def test_no_log_is_overwritten(tmp_path: Path) -> None:
+    one, two = good(tmp_path / "1.jsonl"), write(tmp_path / "2.jsonl", result(PASSED, "a", OTHER), subjects=(OTHER,))
+    before = one.read_bytes()
+    assert main(["--junit", str(one), str(two)]) == 4 and one.read_bytes() == before
+
+
+def test_wrong_usage_is_4() -> None:
+    for arguments in ([], ["--ktap"], ["--kta", "x", "y"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 4
+
+
+def test_where_a_report_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = good(tmp_path / "results.jsonl")
+    assert main([f"--junit={tmp_path}/none/x", str(path)]) == 3
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    path = good(tmp_path / "results.jsonl")
+    assert main(["--ktap=-", str(path)]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out.startswith(b"KTAP version 1\n1..1\n") and err.startswith(b"CONFORMANT debian:stable")
