@@ -218,7 +218,7 @@ class Kvm:
         size = program.ioctl(fd, uapi.KVM_GET_VCPU_MMAP_SIZE)
         # Stays open: the first VM enables virtualisation on every processor and the last one's end disables it, which
         # makes a third of the cost of a VM that is alone.
-        program.ioctl(fd, uapi.KVM_CREATE_VM)
+        lasting = program.ioctl(fd, uapi.KVM_CREATE_VM)
         answer = subject.run(program)
         if answer[fd].errno:
             said = _said_of_kvm(subject)
@@ -230,12 +230,21 @@ class Kvm:
         if answer[version].ret != uapi.KVM_API_VERSION:
             raise HarnessError(f"{subject.label} speaks KVM API version {answer[version].ret}, not 12")
         self.fd = answer[fd].ret
+        self._lasting = answer[lasting].ret
         self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
 
     @property
     def alive(self) -> bool:
         """Whether the kernel that this was opened on still runs."""
         return self.subject.alive and self.subject.generation == self._generation
+
+    def close(self) -> None:
+        """Closes what was opened here; nothing where that kernel is gone. VMs are their creators' to close."""
+        if self.alive:
+            program = Program()
+            program.close(self._lasting)
+            program.close(self.fd)
+            self.subject.run(program)
 
     def check_extension(self, capability: int, *, fd: int | None = None) -> int:
         """KVM_CHECK_EXTENSION on /dev/kvm, or on ``fd``. Raises KvmError."""

@@ -176,3 +176,17 @@ def test_a_boot_that_stops_half_way(mode: tuple[str, ...], project: Project, tmp
     assert "did not start under QEMU: nothing was printed for" in text
     assert "Booting Linux" in text
     assert time.monotonic() - began < 30
+
+
+def test_the_next_fault_on_a_machine_finds_nothing_open(project: Project) -> None:
+    project.suite(
+        "NUMBERS = set()\n"
+        "def test_lowest_free(kvm):\n"
+        "    program = Program()\n"
+        "    program.close(fd := program.open('/dev/null', os.O_RDONLY))\n"
+        "    NUMBERS.add(kvm.subject.run(program)[fd].ret)\n"
+        "    assert len(NUMBERS) == 1, NUMBERS\n"
+    )
+    project.run(KERNEL, "--plant=none", "--plant=none,1", "--plant=none,2")
+    found = {name: outcome for name, outcome in project.outcomes().items() if name.startswith("test_lowest_free")}
+    assert len(found) == 3 and set(found.values()) == {"passed"}, found

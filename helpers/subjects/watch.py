@@ -39,6 +39,14 @@ class Watch:
         """Takes the kernel as it is: what it said and was before does not count."""
         self._seen = _first_look(self._subject)
 
+    def end(self) -> None:
+        """Looks no more, and leaves nothing open on a machine that lives on."""
+        seen, self._seen = self._seen, None
+        if seen is not None and self._subject.alive and seen.generation == self._subject.generation:
+            program = Program()
+            program.close(seen.log)
+            self._subject.run(program)
+
     def complaint(self) -> str:
         """What the kernel complained of since the last look, in its own words; "" for nothing.
 

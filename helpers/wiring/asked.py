@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from helpers import build, guests
 from helpers.contract.about import about, merged
 from helpers.contract.deviations import Deviation, recognised
 from helpers.contract.probe import Probe, probe
 from helpers.contract.services import Service, services
 from helpers.contract.survey import Surveyed, survey
 from helpers.errors import HarnessError
-from helpers.kvm import Kvm, KvmError
+from helpers.kvm import KvmError
 from helpers.results.selection import is_suite
 from helpers.subjects.base import KernelDied, Subject
 from helpers.wiring.chosen import WATCHES
+from helpers.wiring.opened import open_kvm
 
 SURVEY_SECONDS = 60.0
 """What asking a subject's guests for the report may take, which is no test's time."""
@@ -32,10 +32,10 @@ def _asked(subject: Subject) -> dict[str, Any]:
 
 
 @pytest.fixture
-def contract(subject: Subject, _asked: dict[str, Any]) -> Probe:
+def contract(request: pytest.FixtureRequest, subject: Subject, _asked: dict[str, Any]) -> Probe:
     """What the subject's kernel speaks, found by asking: if it dies over that, the next test asks again."""
     if "contract" not in _asked:
-        _asked["contract"] = probe(Kvm(subject, guests.load_image(build.GUEST)))
+        _asked["contract"] = probe(open_kvm(request.config, subject))
     found: Probe = _asked["contract"]
     return found
 
@@ -49,7 +49,7 @@ def known_deviations(
         return ()
     if "deviations" not in _asked:
         _asked["deviations"] = ()
-        _asked["deviations"] = recognised(Kvm(subject, guests.load_image(build.GUEST)), contract)
+        _asked["deviations"] = recognised(open_kvm(request.config, subject), contract)
     found: tuple[Deviation, ...] = _asked["deviations"]
     return found
 
@@ -75,12 +75,14 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def surveyed(subject: Subject, contract: Probe, _asked: dict[str, Any]) -> list[dict[str, Any]]:
+def surveyed(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> list[dict[str, Any]]:
     """The registers as the report shows them; none where the kernel cannot even be asked, or dies over it."""
     if "survey" not in _asked:
         _asked["survey"] = []
         with contextlib.suppress(KvmError):
-            _asked["survey"] = _as_dicts(survey(Kvm(subject, guests.load_image(build.GUEST)), contract))
+            _asked["survey"] = _as_dicts(survey(open_kvm(request.config, subject), contract))
     found: list[dict[str, Any]] = _asked["survey"]
     return found
 
@@ -102,7 +104,7 @@ def offered(
         _asked["services"] = []
         subject.begin_test(SURVEY_SECONDS)
         with contextlib.suppress(KvmError, HarnessError):
-            _asked["services"] = _services(services(Kvm(subject, guests.load_image(build.GUEST)), contract))
+            _asked["services"] = _services(services(open_kvm(request.config, subject), contract))
         # The first test has not begun yet.
         subject.begin_test(request.config.getoption("--test-deadline"))
     found: list[dict[str, Any]] = _asked["services"]
@@ -136,7 +138,7 @@ def environment(
     if "environment" not in _asked:
         seen = request.config.stash[WATCHES][subject.label]
         try:
-            told = about(Kvm(subject, guests.load_image(build.GUEST)))
+            told = about(open_kvm(request.config, subject))
         except KernelDied:
             told = {}
         _asked["environment"] = {**merged(told, _environment(subject, contract)), **seen.sees()}

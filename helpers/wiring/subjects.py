@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from helpers import build, guests
 from helpers.contract.mode import require_mode
 from helpers.errors import HarnessError
 from helpers.kvm import Kvm
@@ -19,6 +18,7 @@ from helpers.subjects import choose
 from helpers.subjects.base import KernelDied, Subject
 from helpers.subjects.watch import Watch
 from helpers.wiring.chosen import LINEUP, WATCHES, labels_of, needs_subject
+from helpers.wiring.opened import close_kvm, open_kvm
 
 OpenKvm = Callable[[], Kvm]
 MODEL_STEPS = 3200
@@ -48,10 +48,12 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     with contextlib.suppress(KernelDied, HarnessError):
         request.config.stash[WATCHES].setdefault(label, Watch(found)).begin()
     yield found
-    found.close()
+    close_kvm(request.config, found)
     if choose.wanted(label).fault:
         # The machine lives on with another fault, and another watch.
-        request.config.stash[WATCHES].pop(label, None)
+        with contextlib.suppress(KernelDied, HarnessError):
+            request.config.stash[WATCHES].pop(label).end()
+    found.close()
 
 
 def _started(session: pytest.Session, label: str) -> Subject:
@@ -65,7 +67,7 @@ def _started(session: pytest.Session, label: str) -> Subject:
             lineup.launch_after(label, _in_use(session))
         # A death is untold, and told at the end of the first test.
         with contextlib.suppress(KernelDied):
-            require_mode(Kvm(found, guests.load_image(build.GUEST)), choose.wanted(label).setting.mode)
+            require_mode(open_kvm(session.config, found), choose.wanted(label).setting.mode)
     except HarnessError as error:
         if found is not None:
             found.close()
@@ -97,18 +99,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             _started(session, labels[0])
 
 
-@pytest.fixture(scope="session")
-def _opened() -> dict[str, Kvm]:
-    return {}
-
-
 @pytest.fixture
-def kvm(subject: Subject, _opened: dict[str, Kvm]) -> Kvm:
+def kvm(request: pytest.FixtureRequest, subject: Subject) -> Kvm:
     """/dev/kvm of the subject, opened again when its kernel had to be started again."""
-    kept = _opened.get(subject.label)
-    if kept is None or not kept.alive:
-        kept = _opened[subject.label] = Kvm(subject, guests.load_image(build.GUEST))
-    return kept
+    return open_kvm(request.config, subject)
 
 
 @pytest.fixture
@@ -124,9 +118,7 @@ def source(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def source_kvm(
-    source: str, kvm: Kvm, subject: Subject, _opened: dict[str, Kvm], request: pytest.FixtureRequest
-) -> OpenKvm:
+def source_kvm(source: str, kvm: Kvm, subject: Subject, request: pytest.FixtureRequest) -> OpenKvm:
     """Opens the source's /dev/kvm, for which it may have to boot: to be called only when it is needed."""
 
     def opened() -> Kvm:
@@ -134,10 +126,7 @@ def source_kvm(
             return kvm
         found = request.config.stash[LINEUP].get(source)
         found.begin_test(request.config.getoption("--test-deadline"))
-        kept = _opened.get(source)
-        if kept is None or not kept.alive:
-            kept = _opened[source] = Kvm(found, guests.load_image(build.GUEST))
-        return kept
+        return open_kvm(request.config, found)
 
     return opened
 
