@@ -12,7 +12,7 @@ help:
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
-	@echo 'make bench                   how long a report of 100 and of 5,000 results takes to write and to open'
+	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
 	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
 	@echo 'make clean                   remove what was built, the Python environment too'
@@ -42,6 +42,7 @@ check: setup-check
 	.venv/bin/python -m faults.prove --quick
 
 bench: setup-check
+	.venv/bin/python -m tools.bench_stop
 	.venv/bin/python -m tools.bench_report
 
 sample: setup-check

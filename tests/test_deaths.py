@@ -19,7 +19,8 @@ from tests.test_person import strays
 
 KERNEL = "debian:stable"
 DEADLINE = 8
-SLOWNESS = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+WITHIN = 3 * DEADLINE
+"""Seconds: the deadline and one boot, beside other tests; a second wait for the deadline, with its boot, is more."""
 LOCK = "suites/lock/test_lock.py"
 VICTIM = f"{LOCK}::test_changed_value[STD-set_on_vcpu0-vcpu1_ran]"
 OTHERS = (
@@ -77,7 +78,7 @@ def test_a_death_costs_its_own_test_and_nothing_else(tmp_path: Path) -> None:
         assert outcomes == {VICTIM: FAILED, **dict.fromkeys(OTHERS, PASSED)}, f"{death.id}: {text}"
         assert death.says in results[VICTIM].message, death.id
         assert "Booting Linux" not in results[VICTIM].message, death.id
-        assert results[VICTIM].duration < DEADLINE * (1 + SLOWNESS), death.id
+        assert results[VICTIM].duration < WITHIN, death.id
         assert f"with planted fault {death.id} (Linux " in text
     verdicts = re.findall(r"^SELECTION FAILED: .*?: 1 failed, 4 passed, .* 0 errors, 0 not run", text, re.MULTILINE)
     assert len(verdicts) == len(DEATHS), text

@@ -8,6 +8,7 @@ import gzip
 import json
 import lzma
 import struct
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -211,11 +212,11 @@ def kept(cache: Path, *, age: float) -> Callable[[], tuple[Kernel, list[str]]]:
     return lambda: resolve("debian:stable", cache, NOWHERE)
 
 
-def test_a_fresh_kernel_costs_no_network_and_no_time(tmp_path: Path) -> None:
+def test_a_fresh_kernel_costs_no_network_and_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = kept(tmp_path, age=3600)
-    start = time.perf_counter()
+    # apt, dpkg and tar take seconds, and are not asked.
+    monkeypatch.setattr(subprocess, "Popen", None)
     kernel, lines = again()
-    assert time.perf_counter() - start < 0.05
     assert kernel.origin == "linux-image-1 1-1"
     assert [module.name for module in kernel.modules] == ["virtio.ko"]
     assert not lines

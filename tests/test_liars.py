@@ -101,7 +101,7 @@ def test_at_the_start(how: str, fake: FakeQemu, under: Under) -> None:
     began = time.monotonic()
     with pytest.raises(HarnessError, match=message) as caught:
         under.subject.start()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
     assert caught.value.cure
     assert "\x1b" not in str(caught.value)
     assert not under.subject.alive and under.machine.pid is None

@@ -19,8 +19,9 @@ from helpers.results.verdict import Kind, verdicts
 from tests.test_session import KERNEL, Project
 
 MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
-WITHIN = 2.0 * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
-"""Seconds from the signal to the end of the session: 2, and more where others have the processors."""
+WITHIN = 15.0
+"""Seconds from the signal to the end. On an idle machine it is below 2 (``make bench``); beside other tests the
+question is whether it waits for anything: a test's deadline, a boot's and ssh's are 20 or more."""
 
 
 @pytest.fixture
@@ -40,12 +41,12 @@ def strays(folder: Path) -> list[str]:
     return done.stdout.split()
 
 
-def wait_for_results(project: Project) -> None:
+def wait_for_results(project: Project, count: int = 4) -> None:
     log = project.folder / "reports/results.jsonl"
-    for _ in range(900):
-        if log.exists() and log.read_text().count('"record": "result"') > 3:
+    for _ in range(3000):
+        if log.exists() and log.read_text().count('"record": "result"') >= count:
             return
-        time.sleep(0.1)
+        time.sleep(0.03)
     raise AssertionError("no result after 90 s")
 
 
