@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from helpers.executor.program import Answer, Code, Program, Result
+from helpers.results.log import read_log
 from helpers.subjects.watch import LOG, TAINTED, Watch
-from tests.throwaway import GOOD, Project, project
+from tests.throwaway import GOOD, ROOT, Project, project
 
 __all__ = ["project"]
 pytest_plugins = ["pytester"]
@@ -125,6 +130,26 @@ def test_a_kernel_started_since_is_taken_as_it_is() -> None:
     assert watch.complaint() == ""
     talker.alive = False
     assert watch.complaint() == ""
+
+
+def test_the_last_look_is_told_after_the_end() -> None:
+    talker, watch = watched()
+    talker.log = list(WARNING)
+    watch.end()
+    talker.alive = False
+    assert "arm.c:1" in watch.complaint()
+    assert watch.complaint() == ""
+
+
+def test_the_last_test_of_a_session_is_watched(tmp_path: Path) -> None:
+    """Its subject is closed before what its kernel said is told."""
+    only = "suites/lock/test_lock.py::test_same_value[STD-set_on_vcpu0-vcpu0_ran]"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--plant=quiet-warning", only]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    command.append(f"--reports={tmp_path}")
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    (result,) = read_log(tmp_path / "results.jsonl").results
+    assert done.returncode == 1 and "The kernel complained" in result.message, done.stdout + done.stderr
 
 
 COMPLAINT = (

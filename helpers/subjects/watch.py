@@ -34,15 +34,20 @@ class Watch:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._seen: _State | None = None
+        self._last: str | None = None
 
     def begin(self) -> None:
         """Takes the kernel as it is: what it said and was before does not count."""
         self._seen = _first_look(self._subject)
 
     def end(self) -> None:
-        """Looks no more, and leaves nothing open on a machine that lives on."""
-        seen, self._seen = self._seen, None
+        """Looks a last time, for ``complaint`` to tell, and leaves nothing open on a machine that lives on."""
+        if self._last is not None:
+            return
+        self._last = ""
+        seen = self._seen
         if seen is not None and self._subject.alive and seen.generation == self._subject.generation:
+            self._last = self._look(seen)
             program = Program()
             program.close(seen.log)
             self._subject.run(program)
@@ -50,8 +55,11 @@ class Watch:
     def complaint(self) -> str:
         """What the kernel complained of since the last look, in its own words; "" for nothing.
 
-        A kernel that is not alive, or was started since, is taken as it is then.
+        A kernel that is not alive, or was started since, is taken as it is then. After the end: what the last look saw.
         """
+        if self._last is not None:
+            told, self._last = self._last, ""
+            return told
         if not self._subject.alive:
             return ""
         if self._seen is None or self._seen.generation != self._subject.generation:

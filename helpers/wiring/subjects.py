@@ -45,14 +45,14 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """The kernel under test, started."""
     label = getattr(request, "param", None) or labels_of(request.config)[0]
     found = _started(request.session, label)
+    watch = request.config.stash[WATCHES][label] = Watch(found)
     with contextlib.suppress(KernelDied, HarnessError):
-        request.config.stash[WATCHES].setdefault(label, Watch(found)).begin()
+        watch.begin()
     yield found
     close_kvm(request.config, found)
-    if choose.wanted(label).fault:
-        # The machine lives on with another fault, and another watch.
-        with contextlib.suppress(KernelDied, HarnessError):
-            request.config.stash[WATCHES].pop(label).end()
+    # The last test is still to be told what the kernel says of it.
+    with contextlib.suppress(KernelDied, HarnessError):
+        watch.end()
     found.close()
 
 
