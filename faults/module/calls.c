@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What guests see: gates before KVM's handler, answers after it. */
+/* What guests see: what KVM's handler is made to read before, and its answers after. */
 #include <linux/arm-smccc.h>
 
 #include <kvm/arm_hypercalls.h>
@@ -11,23 +11,6 @@ enum { CALL_HANDLER, INIT_STOLEN_TIME, HANDLE_SMC };
 
 #define ORIGINAL(index, type) ((type)original(&calls_hooks[index]))
 #define NOT_SUPPORTED (~0UL)
-#define TRNG_FEATURES_ID 0x84000051
-#define TRNG_UUID_ID 0x84000052
-#define TRNG_RND32_ID 0x84000053
-#define TRNG_RND64_ID 0xc4000053
-#define PV_FEATURES_ID 0xc5000020
-#define PV_ST_ID 0xc5000021
-#define UID_ID 0x8600ff01
-#define FEATURES_ID 0x86000000
-#define PTP_ID 0x86000001
-#define ARCH_FEATURES_ID 0x80000001
-#define PSCI_VERSION_ID 0x84000000
-
-static bool is_gated(u32 id)
-{
-	return is_trng(id) || id == PV_FEATURES_ID || id == PV_ST_ID || id == UID_ID || id == FEATURES_ID ||
-	       id == PTP_ID;
-}
 
 static u64 x(struct kvm_vcpu *vcpu, int n)
 {
@@ -37,60 +20,6 @@ static u64 x(struct kvm_vcpu *vcpu, int n)
 static void not_supported(struct kvm_vcpu *vcpu)
 {
 	smccc_set_retval(vcpu, NOT_SUPPORTED, 0, 0, 0);
-}
-
-/* Gates */
-
-static void open_gates(struct kvm_smccc_features *f, const struct call *call)
-{
-	if (is(GATE_TRNG_OPEN) || (is(GATE_TRNG_UUID_OPEN) && call->id == TRNG_UUID_ID) ||
-	    (is(GATE_RND64_OPEN) && call->id == TRNG_RND64_ID))
-		f->std_bmap |= 1;
-	if (is(GATE_PV_TIME_OPEN) || (is(GATE_PV_ST_OPEN) && call->id == PV_ST_ID) ||
-	    (is(GATE_ARCH_FEATURES_OPEN) && call->id == ARCH_FEATURES_ID))
-		f->std_hyp_bmap |= 1;
-	if ((is(GATE_UID_OPEN) && call->id == UID_ID))
-		f->vendor_hyp_bmap |= 1;
-	if (is(GATE_PTP_OPEN) && call->id == PTP_ID)
-		f->vendor_hyp_bmap |= 2;
-	if (is(GATE_ALWAYS_DEFAULT))
-		*f = (struct kvm_smccc_features) { 1, 1, 3 };
-}
-
-static void shut_gates(struct kvm_smccc_features *f, const struct call *call)
-{
-	if (is(GATE_TRNG_SHUT))
-		f->std_bmap = 0;
-	if (is(GATE_PV_TIME_SHUT))
-		f->std_hyp_bmap = 0;
-	if (is(GATE_UID_SHUT) && call->id == UID_ID)
-		f->vendor_hyp_bmap &= ~1UL;
-	if (is(GATE_PTP_SHUT) && call->id == PTP_ID)
-		f->vendor_hyp_bmap &= ~2UL;
-}
-
-static void misplace_gates(struct kvm_smccc_features *f, const struct call *call)
-{
-	unsigned long vendor = f->vendor_hyp_bmap;
-
-	if (is(GATE_TRNG_BY_STD_HYP) && is_trng(call->id))
-		f->std_bmap = f->std_hyp_bmap;
-	if (is(GATE_PV_TIME_BY_VENDOR) && (call->id == PV_FEATURES_ID || call->id == PV_ST_ID))
-		f->std_hyp_bmap = vendor >> 1;
-	if (is(GATE_VENDOR_BITS_SWAPPED) && (call->id == PTP_ID || call->id == UID_ID))
-		f->vendor_hyp_bmap = vendor >> 1 | (vendor & 1) << 1;
-	if (is(GATE_PTP_NEEDS_BOTH) && call->id == PTP_ID && (vendor & 3) != 3)
-		f->vendor_hyp_bmap &= ~2UL;
-	if (is(GATE_TRNG_NEEDS_OTHERS) && is_trng(call->id) && !f->std_hyp_bmap)
-		f->std_bmap = 0;
-}
-
-static void gates_by_conduit(struct kvm_smccc_features *f, const struct call *call)
-{
-	if (is(SMC_UNGATED) && call->smc)
-		*f = (struct kvm_smccc_features) { 1, 1, 3 };
-	if (is(SMC_SHUT) && call->smc)
-		*f = (struct kvm_smccc_features) { 0, 0, 0 };
 }
 
 /* What a refused write left behind (LOCK_GUEST_SEES). */
@@ -337,10 +266,7 @@ static int handle_gated(struct kvm_vcpu *vcpu, const struct call *call)
 
 	if (is(LOCK_GUEST_SEES))
 		leak_refused(vcpu);
-	open_gates(features, call);
-	shut_gates(features, call);
-	misplace_gates(features, call);
-	gates_by_conduit(features, call);
+	change_gates(features, call);
 	if (is(FILTER_HANDLE_OPENS) && filter_handles(vcpu, call))
 		*features = (struct kvm_smccc_features) { 1, 1, 3 };
 	if (filter_ignored(vcpu, call))

@@ -76,6 +76,18 @@ void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);
 void deadly_run(struct kvm_vcpu *vcpu);
 
+#define TRNG_FEATURES_ID 0x84000051
+#define TRNG_UUID_ID 0x84000052
+#define TRNG_RND32_ID 0x84000053
+#define TRNG_RND64_ID 0xc4000053
+#define PV_FEATURES_ID 0xc5000020
+#define PV_ST_ID 0xc5000021
+#define UID_ID 0x8600ff01
+#define FEATURES_ID 0x86000000
+#define PTP_ID 0x86000001
+#define ARCH_FEATURES_ID 0x80000001
+#define PSCI_VERSION_ID 0x84000000
+
 /* A call: its function, and x0..x17 as the guest had them. */
 struct call {
 	u32 id;
@@ -88,6 +100,9 @@ static inline bool is_trng(u32 id)
 {
 	return (id >= 0x84000050 && id <= 0x84000053) || id == 0xc4000053;
 }
+
+bool is_gated(u32 id);
+void change_gates(struct kvm_smccc_features *features, const struct call *call);
 
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call);
