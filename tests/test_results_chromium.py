@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from helpers.results.columns import columns
+from helpers.results.html import MOST_ROWS
 from helpers.results.log import read_log
 from helpers.results.page import document
 from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
@@ -244,6 +245,16 @@ def test_under_jenkins_content_policy(kind: str, started: Any, report: Path, tmp
     for part in ("NON-CONFORMANT", "failed", "LOCK-1", "Conformance matrix", "Tests by clause", "Environment"):
         assert part in text, part
     assert kind == "static" or "A script fills this table, and none is running here" in text
+
+
+def test_many_rows_begin_with_those_to_look_at(viewer: Viewer, tmp_path: Path) -> None:
+    count = MOST_ROWS + 10
+    suite = f"import pytest\n@pytest.mark.parametrize('n', range({count}))\ndef test_it(n):\n    assert n % 100\n"
+    seen = viewer.open(run_suite(tmp_path, suite))
+    rows = seen.page.locator("#results-table tbody.results-table-row")
+    assert rows.count() == 6 and {*rows.locator(".col-result").all_inner_texts()} == {"Failed"}
+    seen.page.get_by_role("checkbox", name=f"{count - 6} Passed").check()
+    assert rows.count() == count and seen.wrong == []
 
 
 def test_5000_results_are_all_there(viewer: Viewer, tmp_path: Path) -> None:
