@@ -151,6 +151,7 @@ FILTER = (
         ("filter-record-arguments", "FILTER-10", "the exit's record has an argument"),
         ("filter-pc-at-call", "FILTER-10", "the guest's PC at the exit is at its HVC"),
         ("filter-exit-clobbers", "FILTER-10", "x0 at the exit is NOT_SUPPORTED"),
+        ("filter-spares-psci", "FILTER-9", "PSCI's calls meet no filter"),
         ("filter-hvc-only", "FILTER-12", "SMC does not meet the filter"),
         ("filter-whole-x0", "FILTER-12", "with anything in x0's upper half no filter is met"),
         ("filter-immediate-counts", "FILTER-12", "an HVC with an immediate meets no filter"),

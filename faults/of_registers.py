@@ -141,6 +141,8 @@ LOCK = (
         ("lock-reinit-clears", "RUN-8", "KVM_ARM_VCPU_INIT again unlocks"),
         ("lock-reinit-after-psci", "MODEL-1", "KVM_ARM_VCPU_INIT again unlocks where PSCI_VERSION was written"),
         ("init-resets", "RUN-8", "KVM_ARM_VCPU_INIT again resets the registers"),
+        ("init-resets-psci", "PSCI-3", "KVM_ARM_VCPU_INIT again resets PSCI_VERSION"),
+        ("init-forgets-pvtime", "PVTIME-6", "KVM_ARM_VCPU_INIT again takes the stolen-time area away"),
     ),
     *rows("kvm_arch_vcpu_run_pid_change", ("run-clears", "LOCK-4 DEFAULT-1", "KVM_RUN empties the registers")),
 )

@@ -71,6 +71,11 @@ PV_TIME = (
         ("pvtime-locked", "PVTIME-6", "the address is locked after KVM_RUN"),
         ("pvtime-gated", "PVTIME-6", "the attribute wants STD_HYP's bit"),
         ("pvtime-shared", "PVTIME-7", "all vCPUs get the address of the last"),
+        ("pvtime-attribute-errno", "PVTIME-5", "another attribute of the group is EINVAL"),
+    ),
+    *rows(
+        "kvm_vm_ioctl_check_extension",
+        ("pvtime-cap-gated", "PVTIME-6", "KVM_CAP_STEAL_TIME wants STD_HYP's bit"),
     ),
     *rows("kvm_arm_pvtime_get_attr", ("pvtime-reads-zero", "PVTIME-4", "the address reads as 0")),
     *rows(

@@ -29,6 +29,8 @@ static int planted_check_extension(struct kvm *kvm, long extension)
 {
 	if (extension == CAP_ARM_HVC_FW_REG_BMAP)
 		return count_of(kvm, rfc() ? BITMAPS : 0);
+	if (extension == KVM_CAP_STEAL_TIME && is(PVTIME_CAP_GATED) && kvm && !kvm->arch.smccc_feat.std_hyp_bmap)
+		return 0;
 	return ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension);
 }
 

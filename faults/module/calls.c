@@ -242,9 +242,7 @@ static u64 taken_for(const struct call *call)
 
 static bool refused(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	bool psci = (call->id & ~0x4000001fU) == 0x84000000;
-
-	if (psci && is(PSCI_ALL_GATED) && !vcpu->kvm->arch.smccc_feat.std_bmap)
+	if (is_psci(call->id) && is(PSCI_ALL_GATED) && !vcpu->kvm->arch.smccc_feat.std_bmap)
 		return true;
 	if (is_gated(call->id) && is(SERVICES_NEED_PSCI_1) && kvm_psci_version(vcpu) < KVM_ARM_PSCI_1_0)
 		return true;

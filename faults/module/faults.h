@@ -94,6 +94,8 @@
 	F(RUN_ARGUMENT_LOCKS, "run-argument-locks") \
 	F(RUN_DEAD_LIVES, "run-dead-lives") \
 	F(INIT_RESETS, "init-resets") \
+	F(INIT_RESETS_PSCI, "init-resets-psci") \
+	F(INIT_FORGETS_PVTIME, "init-forgets-pvtime") \
 	F(ONE_REG_ON_DEV_KVM, "one-reg-on-dev-kvm") \
 	F(ONE_REG_ON_VM, "one-reg-on-vm") \
 	F(UNINITIALISED_ERRNO, "uninitialised-errno") \
@@ -221,6 +223,7 @@
 	F(FILTER_OTHER_ATTRIBUTES, "filter-other-attributes") \
 	F(FILTER_IGNORED, "filter-ignored") \
 	F(FILTER_HVC_ONLY, "filter-hvc-only") \
+	F(FILTER_SPARES_PSCI, "filter-spares-psci") \
 	F(FILTER_WHOLE_X0, "filter-whole-x0") \
 	F(FILTER_IMMEDIATE_COUNTS, "filter-immediate-counts") \
 	F(FILTER_FIRST_VCPU, "filter-first-vcpu") \
@@ -248,6 +251,8 @@
 	F(PVTIME_EXISTS_FIRST, "pvtime-exists-first") \
 	F(PVTIME_LOCKED, "pvtime-locked") \
 	F(PVTIME_GATED, "pvtime-gated") \
+	F(PVTIME_CAP_GATED, "pvtime-cap-gated") \
+	F(PVTIME_ATTRIBUTE_ERRNO, "pvtime-attribute-errno") \
 	F(PVTIME_SHARED, "pvtime-shared") \
 	F(PVTIME_READS_ZERO, "pvtime-reads-zero") \
 	F(STOLEN_TIME_TOO_FAST, "stolen-time-too-fast") \

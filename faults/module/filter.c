@@ -77,7 +77,7 @@ bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call)
 	struct kvm *kvm = vcpu->kvm;
 
 	return is(FILTER_IGNORED) || (is(FILTER_HVC_ONLY) && call->smc) || (is(FILTER_WHOLE_X0) && call->x[0] >> 32) ||
-	       (is(FILTER_IMMEDIATE_COUNTS) && call->immediate) || (is(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) ||
+	       (is(FILTER_SPARES_PSCI) && is_psci(call->id)) || (is(FILTER_IMMEDIATE_COUNTS) && call->immediate) || (is(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) ||
 	       (is(FILTER_AFTER_BITMAPS) && !kvm->arch.smccc_feat.std_bmap && is_trng(call->id)) ||
 	       (is(FILTER_ONE_LESS) && action_of(kvm, call->id) && !action_of(kvm, call->id + 1));
 }

@@ -71,6 +71,8 @@ int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int erro
 
 static int pvtime_error(int error)
 {
+	if (error == -ENXIO && is(PVTIME_ATTRIBUTE_ERRNO))
+		return -EINVAL;
 	if (error == -EINVAL && is(PVTIME_ANY_ADDRESS))
 		return 0;
 	return error == -EEXIST && is(PVTIME_TWICE) ? 0 : error;

@@ -104,6 +104,11 @@ static inline bool is_trng(u32 id)
 bool is_gated(u32 id);
 void change_gates(struct kvm_smccc_features *features, const struct call *call);
 
+static inline bool is_psci(u32 id)
+{
+	return (id & ~0x4000001fU) == 0x84000000;
+}
+
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);

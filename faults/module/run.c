@@ -55,6 +55,10 @@ void run_after_init(struct kvm_vcpu *vcpu)
 		forget_run(vcpu->kvm);
 	if (is(LOCK_BY_INIT))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
+	if (is(INIT_RESETS_PSCI))
+		vcpu->kvm->arch.psci_version = 0;
+	if (is(INIT_FORGETS_PVTIME))
+		vcpu->arch.steal.base = INVALID_GPA;
 	for (int i = 0; is(INIT_RESETS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, bitmap.mask);
 }
