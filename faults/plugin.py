@@ -22,9 +22,12 @@ from helpers.subjects import choose
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What of the proof is wanted."""
     group = parser.getgroup("proof", "planted faults")
-    group.addoption("--prove-beside", type=int, default=40, metavar="N", help="of the other tests, take one in N")
     group.addoption(
-        "--prove-most", type=int, default=24, metavar="N", help="of one test function under one fault, take N cases"
+        "--prove-beside", type=int, default=60, metavar="N",
+        help="of the other test functions, take a case of one in N, a control of one in N/15",
+    )  # fmt: skip
+    group.addoption(
+        "--prove-most", type=int, default=12, metavar="N", help="of one test function under one fault, take N cases"
     )
 
 
@@ -39,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     named = _clauses_of_function(metafunc.definition)
     beside = config.getoption("--prove-beside")
     name = metafunc.definition.nodeid
-    taken = [label for label in labels if _concerns(label, named) or _sampled(f"{name} {label}", min(beside, 8))]
+    taken = [label for label in labels if _concerns(label, named) or _is_beside(name, label, beside)]
     if "source" in metafunc.fixturenames:
         # VMs migrate within one machine: another fault's would be the same machine.
         pairs = [(label, label) for label in taken]
@@ -54,13 +57,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     order = {fault: number for number, fault in enumerate(config.getoption("--plant"))}
     keep: list[pytest.Item] = []
     leave: list[pytest.Item] = []
-    taken: Counter[tuple[str, str]] = Counter()
+    taken: Counter[tuple[str, str, bool]] = Counter()
+    beside, most = config.getoption("--prove-beside"), config.getoption("--prove-most")
     # In no order of their own, so that the cases taken are spread over all there are.
     for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
-        place = item.nodeid.partition("[")[0], _label_of(item)
-        wanted = _is_wanted(item, config.getoption("--prove-beside"))
-        wanted &= _fault_of(item) == CONTROL or taken[place] < config.getoption("--prove-most")
-        taken[place] += wanted
+        name, label = item.nodeid.partition("[")[0], _label_of(item)
+        concerned = not is_suite(item.nodeid) or _concerns(label, _clauses_of(item))
+        enough = 1 << 30 if _fault_of(item) == CONTROL else most if concerned else 1
+        wanted = (concerned or _is_beside(name, label, beside)) and taken[name, label, concerned] < enough
+        taken[name, label, concerned] += wanted
         (keep if wanted else leave).append(item)
     keep.sort(key=lambda item: (order.get(_fault_of(item), -1), item.nodeid))
     items[:] = keep
@@ -68,15 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=leave)
 
 
-def _is_wanted(item: pytest.Item, beside: int) -> bool:
-    if not is_suite(item.nodeid):
-        return True
-    if _fault_of(item) == CONTROL:
-        return True
-    named = {str(clause) for mark in item.iter_markers("clause") for clause in mark.args}
-    label = _label_of(item)
-    controls = _fault_of(item).startswith(CONTROL)
-    return (not controls and _concerns(label, named)) or _sampled(item.nodeid, beside)
+def _clauses_of(item: pytest.Item) -> set[str]:
+    return {str(clause) for mark in item.iter_markers("clause") for clause in mark.args}
 
 
 def _label_of(item: pytest.Item) -> str:
@@ -90,7 +88,13 @@ def _fault_of(item: pytest.Item) -> str:
 
 def _concerns(label: str, named: set[str]) -> bool:
     fault = choose.wanted(label).fault
-    return fault.startswith(CONTROL) or bool(named & set(_BY_ID[fault].clauses))
+    return fault == CONTROL or (fault in _BY_ID and bool(named & set(_BY_ID[fault].clauses)))
+
+
+def _is_beside(name: str, label: str, one_in: int) -> bool:
+    """Whether a case of a function that is to notice nothing is run: of more functions where nothing is planted."""
+    controls = choose.wanted(label).fault.startswith(CONTROL)
+    return _sampled(f"{name} {label}", one_in // 15 if controls else one_in)
 
 
 _BY_ID: dict[str, Fault] = {fault.id: fault for fault in FAULTS}

@@ -24,6 +24,8 @@ from helpers.errors import HarnessError
 from helpers.results.log import read_log
 from helpers.results.records import Log
 
+_ROUNDS = 200
+"""Of a race, at first: the faults of races are far from rare."""
 _BETWEEN = 20
 """Faults from one control to the next."""
 _QUICK = {
@@ -84,7 +86,7 @@ def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
     faults = _wanted(dialect, options)
     if not faults:
         return []
-    first = _run(dialect, schedule(faults, whole=not options.quick), "", options)
+    first = _run(dialect, schedule(faults, whole=not options.quick), "", options, f"--race-rounds={_ROUNDS}")
     rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
     missed = [row.fault.id for row in rows if any(not tests for tests in row.seen.values())]
     if not missed:
