@@ -10,8 +10,10 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from faults.catalogue import FAULTS
 from faults.fault import CONTROL, MAINLINE, Fault
@@ -51,6 +53,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("subject", taken, indirect=True, scope="session", ids=taken)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A fault's tests all go to one worker: planting one takes a second, on each machine that has a test of it."""
+    config.option.loadscopereorder = False
+    faults = sorted(config.getoption("--plant"), key=len, reverse=True)
+
+    class ByFault(LoadScopeScheduling):  # type: ignore[misc]
+        """The faults, in their order."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            parameters = nodeid.partition("[")[2]
+            return next((fault for fault in faults if f" {fault}-" in parameters or f" {fault}]" in parameters), "")
+
+    return ByFault(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases that need not be run, and order the rest by fault: planting one is what costs."""
@@ -62,6 +80,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # In no order of their own, so that the cases taken are spread over all there are.
     for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
         name, label = item.nodeid.partition("[")[0], _label_of(item)
+        if is_suite(item.nodeid) and not label:
+            # No fault concerns the function.
+            leave.append(item)
+            continue
         concerned = not is_suite(item.nodeid) or _concerns(label, _clauses_of(item))
         enough = 1 << 30 if _fault_of(item) == CONTROL else most if concerned else 1
         wanted = (concerned or _is_beside(name, label, beside)) and taken[name, label, concerned] < enough
@@ -79,7 +101,8 @@ def _clauses_of(item: pytest.Item) -> set[str]:
 
 def _label_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
-    return str(callspec.params.get("subject", "")) if callspec else ""
+    label = callspec.params.get("subject") if callspec else None
+    return label if isinstance(label, str) else ""
 
 
 def _fault_of(item: pytest.Item) -> str:

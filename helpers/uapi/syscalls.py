@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+LSEEK = 62
 CLOCK_NANOSLEEP = 115
 SCHED_SETSCHEDULER = 119
 SCHED_SETAFFINITY = 122
