@@ -88,10 +88,13 @@ def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
         return []
     first = _run(dialect, schedule(faults, whole=not options.quick), "", options, f"--race-rounds={_ROUNDS}")
     rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
-    missed = [row.fault.id for row in rows if any(not tests for tests in row.seen.values())]
+    missed = [row.fault for row in rows if any(not tests for tests in row.seen.values())]
     if not missed:
         return [first]
-    return [first, _run(dialect, schedule(missed, whole=False), "-again", options, "--prove-most=1000000")]
+    more = ["--prove-most=1000000"]
+    if not any("RACE-1" in fault.clauses for fault in missed):
+        more.append(f"--race-rounds={_ROUNDS}")
+    return [first, _run(dialect, schedule((fault.id for fault in missed), whole=False), "-again", options, *more)]
 
 
 def _run(dialect: str, order: list[str], suffix: str, options: argparse.Namespace, *more: str) -> Log:
