@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,13 +13,20 @@ from helpers import build, guests
 from helpers.contract.probe import probe
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.errors import HarnessError, UsageError
+from helpers.executor.program import Program
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
 from helpers.subjects.choose import Wanted, labels, wanted
+from helpers.subjects.planted import MODULE
+from helpers.subjects.watch import TAINTED
 
 KERNEL = "debian:stable"
+DELETE_MODULE = 106
+"""arm64's delete_module(2)."""
+FROM_BOOT = 1 << 2
+"""S: the emulated processor's, before any module. Ours are O (out of tree) and E (unsigned): tainted-kernels.rst."""
 
 
 def planted(label: str, warm: dict[str, Subject]) -> Kvm:
@@ -56,6 +64,24 @@ def test_the_next_fault_takes_the_same_machine(warm: dict[str, Subject]) -> None
     with second.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [1, 1, 3]
     assert len(warm) == 1
+
+
+def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
+    machines: dict[str, Subject] = {}
+    kvm = planted(f"{KERNEL} with planted fault default-empty", machines)
+    with kvm.create_vm() as vm:
+        assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [0, 0, 0]
+    (machine,) = machines.values()
+    program = Program()
+    unloaded = program.syscall(DELETE_MODULE, program.scratch_bytes(MODULE.encode() + b"\0"), os.O_NONBLOCK)
+    tainted = program.open(TAINTED, os.O_RDONLY)
+    taint = program.read(tainted, 32)
+    answer = machine.run(program)
+    assert answer[unloaded].error == "0"
+    assert int(answer[taint].data) & ~FROM_BOOT == 1 << 12 | 1 << 13
+    with Kvm(machine, guests.load_image(build.GUEST)).create_vm() as vm:
+        assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [1, 1, 3]
+    machine.close()
 
 
 def test_unknown_fault(warm: dict[str, Subject]) -> None:
