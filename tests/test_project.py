@@ -26,7 +26,7 @@ ALLOWED = {
     "uapi": set(),
     "executor": {"errors"},
     "smccc": set(),
-    "subjects": {"errors", "executor", "build", "progress"},
+    "subjects": {"errors", "executor", "build", "progress", "uapi"},
     "batch": {"executor", "subjects", "uapi"},
     "kvm": {"batch", "errors", "executor", "subjects", "uapi"},
     "guests": {"batch", "errors", "executor", "kvm", "smccc", "uapi"},
