@@ -79,4 +79,4 @@ def _fault(row: Row) -> str:
         escape(row.name), escape(row.fault.breaks), escape(", ".join(row.fault.clauses)),
         escape(", ".join(row.fault.hooks)), tests or "NO TEST", str(len(row.beside) or ""),
     )  # fmt: skip
-    return f"<tr{'' if row.tests else ' class=unseen'}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return f"<tr{' class=unseen' if row.unseen else ''}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

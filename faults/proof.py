@@ -36,6 +36,11 @@ class Row:
         """The tests of the fault's clauses that failed."""
         return tuple(sorted({test for tests in self.seen.values() for test in tests}))
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The clauses that the fault breaks, and of which no test failed."""
+        return tuple(clause for clause, tests in self.seen.items() if not tests)
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -53,15 +58,18 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether every fault was seen, every clause that can be is proved, and nothing failed without a fault."""
-        unseen = any(not row.tests or row.trouble for row in self.rows)
+        """Whether every fault was seen by a test of each of its clauses, every clause that can be is proved, and more.
+
+        Nothing failed without a fault, and of a whole proof no test was blind.
+        """
+        unseen = any(row.unseen or row.trouble for row in self.rows)
         whole = self.partial or not (self.unproved or self.blind)
         return bool(self.rows) and not unseen and not self.controls and whole
 
     @property
     def line(self) -> str:
         """The last line."""
-        seen = sum(bool(row.tests) for row in self.rows)
+        seen = sum(not row.unseen for row in self.rows)
         total = len(self.proved) + len(self.unproved) + len(self.unprovable)
         verdict = "PROVED" if self.holds else "NOT PROVED"
         part = " (of the faults that were asked for)" if self.partial else ""

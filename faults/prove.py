@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``python -m faults.prove``: plants every fault of the catalogue in turn, and tells which tests saw it.
 
-Exit status 0 when every fault was seen by a test of a clause that it breaks, every clause that can be is proved,
+Exit status 0 when every fault was seen by a test of each clause that it breaks, every clause that can be is proved,
 every test failed for some fault, and none without one; 1 when not; 3 when we could not find out.
 """
 
@@ -88,7 +88,7 @@ def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
         return []
     first = _run(dialect, schedule(faults, whole=not options.quick), "", options, f"--race-rounds={_ROUNDS}")
     rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
-    missed = [row.fault for row in rows if any(not tests for tests in row.seen.values())]
+    missed = [row.fault for row in rows if row.unseen]
     if not missed:
         return [first]
     more = ["--prove-most=1000000"]
@@ -134,7 +134,9 @@ def _show(found: Proof) -> None:
 
 def _line(row: Row) -> str:
     tests = row.tests
-    shown = f"{len(tests)} saw it, such as {tests[0]}" if tests else "NOT SEEN"
+    shown = f"{len(tests)} saw it, such as {tests[0]}" if tests else "no test saw it"
+    if row.unseen:
+        shown = f"NOT SEEN by a test of {' or of '.join(row.unseen)}; {shown}"
     beside = f"; beside: {len(row.beside)}" if row.beside else ""
     return f"{row.name} [{' '.join(row.fault.clauses)}]: {shown}{beside}"
 

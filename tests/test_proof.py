@@ -34,9 +34,11 @@ SEEN = (
 )
 
 
-def judged(*results: Result, clauses: tuple[str, ...] = ("A-1",), partial: bool = False) -> Proof:
+def judged(
+    *results: Result, clauses: tuple[str, ...] = ("A-1",), partial: bool = False, fault: Fault = FAULT
+) -> Proof:
     log = Log(Session(1, (), (), 0.0), collected=tuple(Case(r.nodeid, r.subject) for r in results), results=results)
-    return prove([log], [FAULT], clauses, {"C-1": "no function decides it"}, partial=partial)
+    return prove([log], [fault], clauses, {"C-1": "no function decides it"}, partial=partial)
 
 
 def test_holds() -> None:
@@ -48,6 +50,13 @@ def test_holds() -> None:
 def test_a_fault_that_only_tests_of_other_clauses_see_is_not_seen() -> None:
     proof = judged(*(replace(r, outcome=PASSED) if r.outcome == FAILED and "A-1" in r.clauses else r for r in SEEN))
     assert not proof.holds and not proof.rows[0].tests and proof.unproved == ("A-1",)
+
+
+def test_a_fault_is_seen_by_a_test_of_each_of_its_clauses() -> None:
+    both = replace(FAULT, clauses=("A-1", "B-1"))
+    assert judged(*SEEN, fault=both, partial=True).holds
+    half = judged(*(replace(r, outcome=PASSED) if "B-1" in r.clauses else r for r in SEEN), fault=both, partial=True)
+    assert not half.holds and half.rows[0].unseen == ("B-1",) and "0 of 1 faults" in half.line
 
 
 def test_a_test_that_sees_nothing() -> None:
