@@ -3,9 +3,9 @@
 
 # An order in which each comes before those that import it: pytest rewrites assertions only in what it imports itself.
 pytest_plugins = (
-    "helpers.wiring.options",
-    "helpers.wiring.session",
-    "helpers.wiring.subjects",
-    "helpers.wiring.asked",
-    "helpers.wiring.items",
+    "helpers.plugin.options",
+    "helpers.plugin.session",
+    "helpers.plugin.subject_fixtures",
+    "helpers.plugin.discovery_fixtures",
+    "helpers.plugin.items",
 )

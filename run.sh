@@ -38,7 +38,7 @@ while :; do
 done
 
 [ -f "$log" ] || bail_out "pytest ended with status $run and wrote no results log"
-.venv/bin/python -m helpers.results --ktap=- "$log"
+.venv/bin/python -m helpers.command.report --ktap=- "$log"
 report=$?
 
 # Both must say it: a run that went wrong after its log was written is not good.

@@ -35,9 +35,7 @@ def _dialects(fault: Fault) -> Fault:
     return replace(fault, dialects=(MAINLINE, RFC_V3)) if fault.id in _IN_BOTH else fault
 
 
-FAULTS = tuple(
-    map(_dialects, _ALL)
-)
+FAULTS = tuple(map(_dialects, _ALL))
 
 UNPROVABLE = {
     "MIGRATE-4": "it needs a source that lacks a register, and a proof has one kernel only",

@@ -17,7 +17,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from faults.catalogue import FAULTS
 from faults.fault import CONTROL, MAINLINE, Fault
-from helpers.results.selection import is_suite
+from helpers.recording.selection import is_suite
 from helpers.subjects import choose
 
 _PARTS = 8

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import struct
@@ -11,18 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from helpers.executor.program import Answer, Arg, Program, Result
+from helpers.executor.program import Answer, Arg, OpResult, Program
 from helpers.subjects.base import Subject
 from helpers.uapi import kvm as uapi
-
-
-class RegisterLike(Protocol):
-    """What ONE_REG calls need to know of a register."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def id(self) -> int: ...
+from helpers.uapi.notation import RegisterLike, error_name, show_bits
 
 
 class VcpuLike(Protocol):
@@ -34,32 +25,11 @@ class VcpuLike(Protocol):
     def run_address(self) -> int | Arg: ...
 
 
-@dataclass(frozen=True)
-class RegisterId:
-    """A register that is nothing but an id with a name for messages."""
-
-    name: str
-    id: int
-
-
 class KvmError(Exception):
     """A KVM call that had to succeed failed."""
 
 
-def error_name(number: int) -> str:
-    """An errno's name; "success" for 0."""
-    return errno.errorcode.get(number, f"errno {number}") if number else "success"
-
-
-def show_bits(value: int) -> str:
-    """``value`` in hexadecimal, and its set bits."""
-    bits = [str(b) for b in range(64) if value >> b & 1]
-    if len(bits) > 8:
-        return f"{value:#x}"
-    return f"{value:#x} (bits {', '.join(bits)})" if bits else "0x0 (no bit)"
-
-
-def ok(result: Result, what: str) -> int:
+def ok(result: OpResult, what: str) -> int:
     """The return value of a call that had to succeed. Raises KvmError."""
     if not result.ran:
         raise KvmError(f"{what} was not reached before the deadline")

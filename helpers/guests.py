@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.batch import Batch
+from helpers.batch import Batch, KvmError
 from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Program
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, KvmError, RegisterId, Vcpu, Vm, error_name
+from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Vcpu, Vm
 from helpers.smccc import Call, CallResult, Conduit
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId, error_name
 
 MAILBOX = 0x2000
 _HEAD, _RECORD = 32, 256

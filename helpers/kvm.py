@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from helpers.batch import Batch, KvmError, Pending, RegisterId, RegisterLike, error_name, ok
+from helpers.batch import Batch, KvmError, Pending, ok
 from helpers.errors import HarnessError
 from helpers.executor.program import Arg, Program
 from helpers.subjects.base import Subject
 from helpers.uapi import kvm as uapi
-
-__all__ = ["Kvm", "KvmError", "RegisterId", "RegisterLike", "Vcpu", "Vm", "error_name"]
+from helpers.uapi.notation import RegisterId, RegisterLike, error_name
 
 MEMORY_SIZE = 0x10000
 """Bytes of guest memory: one page even where pages are 64 KiB."""

@@ -58,6 +58,6 @@ class CallResult:
         return self.x[0], self.x[1], self.x[2], self.x[3]
 
 
-def show(values: tuple[int, ...]) -> str:
+def show_registers(values: tuple[int, ...]) -> str:
     """x0..xn for a message."""
     return " ".join(f"x{i}={v:#x}" for i, v in enumerate(values))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from helpers import guests
+from helpers.contract.features import Probe
 from helpers.contract.functions import Situation
-from helpers.contract.probe import Probe
 from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.kvm import PSCI_0_2, Kvm, Vm
-from suites.calls import At, VmAt, hold
+from suites.support.calls import At, VmAt, hold
 
 MakeVm = Callable[..., Vm]
 

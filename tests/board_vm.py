@@ -19,7 +19,7 @@ from pathlib import Path
 
 from helpers.subjects import choose
 from helpers.subjects.apt import Apt, choose_mirror
-from helpers.subjects.initramfs import Entry, archive
+from helpers.subjects.initramfs import ArchiveEntry, archive
 from helpers.subjects.kernels import Kernel, resolve_kernel
 from helpers.subjects.qemu import CPU, qemu_path
 
@@ -95,19 +95,19 @@ def _userland(kernel: Kernel, root: Path) -> None:
             made.rename(root)
 
 
-def _entries(root: Path, work: Path) -> Iterator[Entry]:
+def _entries(root: Path, work: Path) -> Iterator[ArchiveEntry]:
     for path in sorted(root.rglob("*")):
         name, mode = str(path.relative_to(root)), path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            yield Entry(name, mode, str(path.readlink()).encode())
+            yield ArchiveEntry(name, mode, str(path.readlink()).encode())
         else:
-            yield Entry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
+            yield ArchiveEntry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
     for link in ("lib", "lib64"):
         if not (root / link).exists():
-            yield Entry(link, stat.S_IFLNK | 0o777, b"usr/lib")
+            yield ArchiveEntry(link, stat.S_IFLNK | 0o777, b"usr/lib")
     for folder in ("dev", "home", *(f"home/{user}" for user in USERS)):
-        yield Entry(folder, stat.S_IFDIR | 0o755)
-    yield Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+        yield ArchiveEntry(folder, stat.S_IFDIR | 0o755)
+    yield ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     homes = {user: "/root" if user == "root" else f"/home/{user}" for user in USERS}
     passwd = "".join(f"{user}:x:{uid}:{uid}::{homes[user]}:/bin/sh\n" for user, uid in USERS.items())
     group = "".join(f"{user}:x:{uid}:\n" for user, uid in USERS.items()) + "kvm:x:50:member,crowded,homeless\n"
@@ -115,7 +115,7 @@ def _entries(root: Path, work: Path) -> Iterator[Entry]:
     texts = {"etc/passwd": passwd, "etc/group": group, "init": init}
     keys = {"authorized_keys": (work / "key.pub").read_text(), "hostkey.openssh": (work / "host").read_text()}
     for name, text in {**texts, **keys}.items():
-        yield Entry(name, stat.S_IFREG | (0o600 if name in keys else 0o755), text.encode())
+        yield ArchiveEntry(name, stat.S_IFREG | (0o600 if name in keys else 0o755), text.encode())
 
 
 def files(root: Path, work: Path) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from helpers.subjects.apt import Apt, choose_mirror
-from helpers.subjects.initramfs import Entry, archive
+from helpers.subjects.initramfs import ArchiveEntry, archive
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import CPU, qemu_path
 
@@ -172,25 +172,25 @@ def _compile(host: Path, python: str, root: Path) -> None:
     _do(*command, environment={"PYTHONHOME": str(host / "usr")})
 
 
-def _entries(root: Path) -> Iterator[Entry]:
+def _entries(root: Path) -> Iterator[ArchiveEntry]:
     for path in sorted(root.rglob("*")):
         name, mode = str(path.relative_to(root)), path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            yield Entry(name, mode, str(path.readlink()).encode())
+            yield ArchiveEntry(name, mode, str(path.readlink()).encode())
         else:
-            yield Entry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
+            yield ArchiveEntry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
 
 
 # --- the machine --------------------------------------------------------------
 
 
-def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> Iterator[Entry]:
+def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> Iterator[ArchiveEntry]:
     """What is in no package: users, /init, the kernel's modules, what is in the home of member."""
     for link in ("lib", "lib64"):
-        yield Entry(link, stat.S_IFLNK | 0o777, b"usr/lib")
+        yield ArchiveEntry(link, stat.S_IFLNK | 0o777, b"usr/lib")
     for folder in ("dev", "etc", "home", "modules", *(f"home/{user}" for user in USERS)):
-        yield Entry(folder, stat.S_IFDIR | 0o755)
-    yield Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+        yield ArchiveEntry(folder, stat.S_IFDIR | 0o755)
+    yield ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     users = {"root": 0, **USERS}
     passwd = "".join(f"{user}:x:{uid}:{uid}::/home/{user}:/bin/sh\n" for user, uid in users.items())
     group = "".join(f"{user}:x:{uid}:\n" for user, uid in users.items()) + "kvm:x:50:member\n"
@@ -198,11 +198,11 @@ def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> It
     texts = {"etc/passwd": passwd, "etc/group": group, "etc/hosts": "127.0.0.1 localhost\n", "init": init}
     texts |= {f"{user}.sh": script for user, script in scripts.items()}
     for name, text in texts.items():
-        yield Entry(name, stat.S_IFREG | 0o755, text.encode())
+        yield ArchiveEntry(name, stat.S_IFREG | 0o755, text.encode())
     for module in kernel.modules:
-        yield Entry(f"modules/{module.name}", stat.S_IFREG | 0o644, module.read_bytes())
+        yield ArchiveEntry(f"modules/{module.name}", stat.S_IFREG | 0o644, module.read_bytes())
     for entry in _entries(home):
-        yield Entry(f"home/member/{entry.name}", entry.mode, entry.data)
+        yield ArchiveEntry(f"home/member/{entry.name}", entry.mode, entry.data)
 
 
 def run(kernel: Kernel, base: Path, work: Path, scripts: Mapping[str, str], *, seconds: float) -> str:

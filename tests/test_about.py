@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.contract.about import build_id, config_hash, merged, processors
+from helpers.discovery.kernel_facts import build_id, config_hash, merge_facts, processors
 from helpers.version import environment, suite_version
 
 
@@ -66,8 +66,8 @@ def test_processors_of_two_kinds_are_both_told() -> None:
 
 def test_what_the_kernel_tells_outweighs_what_its_package_says() -> None:
     known = {"configuration": "the package's", "home": "QEMU"}
-    assert merged({"configuration": "unknown", "build id": "unknown"}, known) == {**known, "build id": "unknown"}
-    assert merged({"configuration": "its own"}, known)["configuration"] == "its own"
+    assert merge_facts({"configuration": "unknown", "build id": "unknown"}, known) == {**known, "build id": "unknown"}
+    assert merge_facts({"configuration": "its own"}, known)["configuration"] == "its own"
 
 
 def test_the_suite_names_its_version_and_its_commit(tmp_path: Path) -> None:

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.contract.history import Event, Kind, Thread, one_order, show
+from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory, one_order, show_history
 
-RUN = Event(Kind.RUN)
-
-
-def put(value: int, error: int = 0) -> Event:
-    return Event(Kind.SET, value, error)
+RUN = HistoryEvent(EventKind.RUN)
 
 
-def got(value: int) -> Event:
-    return Event(Kind.GET, value)
+def put(value: int, error: int = 0) -> HistoryEvent:
+    return HistoryEvent(EventKind.SET, value, error)
 
 
-def saw(value: int) -> Event:
-    return Event(Kind.SEEN, value)
+def got(value: int) -> HistoryEvent:
+    return HistoryEvent(EventKind.GET, value)
+
+
+def saw(value: int) -> HistoryEvent:
+    return HistoryEvent(EventKind.SEEN, value)
 
 
 GOOD = {
@@ -52,13 +52,13 @@ BAD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_explained(name: str) -> None:
     threads, final = GOOD[name]
-    assert one_order(threads, final, reset=1, mask=1), show(threads, final)
+    assert one_order(threads, final, reset=1, mask=1), show_history(threads, final)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_not_explained(name: str) -> None:
     threads, final = BAD[name]
-    assert not one_order(threads, final, reset=1, mask=1), show(threads, final)
+    assert not one_order(threads, final, reset=1, mask=1), show_history(threads, final)
 
 
 def test_ran_before() -> None:
@@ -70,7 +70,7 @@ def test_ran_before() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["SET", "GET", "RUN"]), st.integers(0, 5)), max_size=20))
 def test_what_one_register_would_answer_is_explained(steps: list[tuple[int, str, int]]) -> None:
     value, ran = 3, False
-    threads: list[list[Event]] = [[], [], []]
+    threads: list[list[HistoryEvent]] = [[], [], []]
     for who, what, number in steps:
         if what == "RUN":
             ran = True
@@ -81,6 +81,6 @@ def test_what_one_register_would_answer_is_explained(steps: list[tuple[int, str,
             error = EINVAL if number & ~3 else EBUSY if ran and number != value else 0
             value = value if error else number
             threads[who].append(put(number, error))
-    history: tuple[Thread, ...] = tuple(map(tuple, threads))
+    history: tuple[ThreadHistory, ...] = tuple(map(tuple, threads))
     assert one_order(history, value, reset=3, mask=3)
     assert not one_order(history, value ^ 4, reset=3, mask=3)

@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from helpers.contract import migration
-from helpers.contract.migration import LEVELS, VIEW, Told, error_of, held_after, lost, services, values_at
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
+from helpers.contract.migration import SAVED_STATES, VIEW, Told, error_of, held_after, lost, values_at, visible_services
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
 from helpers.results.records import SubjectInfo
 from helpers.results.verdict import description
@@ -29,7 +29,7 @@ IDS = {r.name: r.id for r in MAINLINE.registers}
 
 
 def test_levels_are_accepted_values() -> None:
-    for level in LEVELS:
+    for level in SAVED_STATES:
         values = values_at(level, FOUR.registers)
         assert all(values[r.name] in r.subsets() for r in FOUR.registers)
     mixed = list(values_at("mixed", FOUR.registers).values())
@@ -62,7 +62,11 @@ def test_what_is_refused_is_not_held() -> None:
 
 def test_services_are_named() -> None:
     vendor = next(r for r in MAINLINE.registers if r.name == VENDOR_HYP)
-    assert services(vendor, 0x8000000000000003) == ("VENDOR_HYP.FUNC_FEAT", "VENDOR_HYP.PTP", "VENDOR_HYP bit 63")
+    assert visible_services(vendor, 0x8000000000000003) == (
+        "VENDOR_HYP.FUNC_FEAT",
+        "VENDOR_HYP.PTP",
+        "VENDOR_HYP bit 63",
+    )
     full = values_at("full", FOUR.registers)
     assert lost(FOUR, THREE, full) == ("VENDOR_HYP_2.DISCOVER_IMPL_VER", "VENDOR_HYP_2.DISCOVER_IMPL_CPUS")
     assert lost(THREE, FOUR, values_at("full", THREE.registers)) == ()

@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 
 from helpers import build, guests
-from helpers.batch import RegisterId
 from helpers.build import _tool
-from helpers.contract.forms import HVC, SMC
+from helpers.contract.calling_forms import HVC, SMC
 from helpers.contract.functions import CLOSED
 from helpers.contract.model import operations as op
 from helpers.contract.model import text
-from helpers.contract.model.callees import CALLEES
-from helpers.contract.model.machine import STALE, Host, play
+from helpers.contract.model.guest_calls import CALLEES
+from helpers.contract.model.machine import STALE, Host, predict
 from helpers.contract.model.reproducer import reproducer
 from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_VERSION
 from helpers.contract.registers import MAINLINE, RFC_V3
@@ -31,6 +30,7 @@ from helpers.progress import Progress
 from helpers.smccc import U64
 from helpers.subjects import choose
 from helpers.subjects.base import KernelDied
+from helpers.uapi.notation import RegisterId
 from suites.model.hunt import AT_ONCE, Finding, Steps, hunt
 from suites.model.sequences import MIXES, sequences
 
@@ -109,14 +109,14 @@ TRACES: dict[str, Trace] = {
 @pytest.mark.parametrize("name", TRACES)
 def test_traces(name: str) -> None:
     trace = TRACES[name]
-    steps = play(HOST, [operation for operation, _ in trace])
+    steps = predict(HOST, [operation for operation, _ in trace])
     assert [(s.operation, tuple(w.value for w in s.wants)) for s in steps] == [tuple(each) for each in trace]
 
 
 def test_the_rfc() -> None:
     std = RegisterId("STD", RFC_V3.registers[0].id)
     operations = [VM, VCPU, RUN, INIT, op.CheckExtension(0), got(STD), put(std, 0), calls("KVM_FEATURES"), put(std, 1)]
-    steps = play(RFC, operations)
+    steps = predict(RFC, operations)
     # Whether the refused KVM_RUN is a run, the RFC leaves open: it is not made.
     assert RUN not in [s.operation for s in steps]
     assert [s.wants[0].value for s in steps] == [0, 0, 0, 3, ENOENT, 0, 0, EBUSY]
@@ -125,18 +125,18 @@ def test_the_rfc() -> None:
 
 def test_vms_and_vcpus_are_counted_among_those_there_are() -> None:
     operations = [op.CloseVm(1), VM, op.CreateVm(7), op.CreateVcpu(3, 2), op.Init(1, 9, PSCI), op.CloseVm(2), VCPU]
-    applied = [s.operation for s in play(HOST, operations)]
+    applied = [s.operation for s in predict(HOST, operations)]
     second = [op.CreateVcpu(1, 2), op.Init(1, 2, PSCI)]
     assert applied == [VM, op.CreateVm(1), *second, op.CloseVm(0), op.CreateVcpu(1, 0)]
 
 
 def test_what_the_contract_leaves_open_is_not_called() -> None:
     lacking = replace(HOST, smccc_filter=False, pv_time=False)
-    assert play(lacking, [VM, VCPU, denied(1), op.PvTime(0, 0, op.Request.HAS)])[2:] == ()
-    assert play(HOST, [VM, denied(1, 0, 0)])[1:] == ()
+    assert predict(lacking, [VM, VCPU, denied(1), op.PvTime(0, 0, op.Request.HAS)])[2:] == ()
+    assert predict(HOST, [VM, denied(1, 0, 0)])[1:] == ()
     mixed = [VM, VCPU, INIT, op.CreateVcpu(0, 1), op.Init(0, 1, ())]
-    assert op.Init(0, 1, ()) not in [s.operation for s in play(HOST, mixed)]
-    assert not [s for s in play(HOST, [*mixed[:3], calls("ARCH_FEATURES.WORKAROUND_1")]) if s.operation == mixed[-1]]
+    assert op.Init(0, 1, ()) not in [s.operation for s in predict(HOST, mixed)]
+    assert not [s for s in predict(HOST, [*mixed[:3], calls("ARCH_FEATURES.WORKAROUND_1")]) if s.operation == mixed[-1]]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_the_contract_leaves_open_is_not_called() -> None:
     ],
 )
 def test_of_some_answers_only_a_few_bits_are_known(name: str, good: tuple[int, ...], bad: tuple[int, ...]) -> None:
-    wants = play(HOST, [VM, VCPU, INIT, calls(name)])[-1].wants[2:]
+    wants = predict(HOST, [VM, VCPU, INIT, calls(name)])[-1].wants[2:]
     assert all(want.holds(x) for want, x in zip(wants, good, strict=True))
     assert not all(want.holds(x) for want, x in zip(wants, bad, strict=True))
     assert not wants[0].holds(None)
@@ -157,11 +157,11 @@ def test_of_some_answers_only_a_few_bits_are_known(name: str, good: tuple[int, .
 # --- the search --------------------------------------------------------------
 
 
-def honest(steps: Steps) -> list[op.Answer]:
+def honest(steps: Steps) -> list[op.StepAnswer]:
     return [tuple(want.value for want in step.wants) for step in steps]
 
 
-def unlocked_by_init(steps: Steps) -> list[op.Answer]:
+def unlocked_by_init(steps: Steps) -> list[op.StepAnswer]:
     """A kernel that forgets the run when a vCPU is initialised again."""
     answers, again = honest(steps), set()
     for at, step in enumerate(steps):
@@ -174,7 +174,7 @@ def unlocked_by_init(steps: Steps) -> list[op.Answer]:
     return answers
 
 
-def hunted(drive: Callable[[Steps], Sequence[op.Answer]], mix: str = "registers") -> Finding | None:
+def hunted(drive: Callable[[Steps], Sequence[op.StepAnswer]], mix: str = "registers") -> Finding | None:
     return hunt(HOST, drive, sequences(HOST, mix, 40), 40, 0)
 
 
@@ -214,7 +214,7 @@ def test_a_kernel_that_does_not_answer() -> None:
 def test_a_kernel_that_dies() -> None:
     deaths = 0
 
-    def mortal(steps: Steps) -> list[op.Answer]:
+    def mortal(steps: Steps) -> list[op.StepAnswer]:
         nonlocal deaths
         kinds = [type(s.operation) for s in steps]
         if op.ListRegs in kinds and op.SetReg in kinds[: kinds.index(op.ListRegs)]:
@@ -242,7 +242,7 @@ def test_the_seed_is_told() -> None:
 
 
 def test_a_lost_machine_is_no_finding() -> None:
-    def lost(steps: Steps) -> list[op.Answer]:
+    def lost(steps: Steps) -> list[op.StepAnswer]:
         raise HarnessError("The machine was lost")
 
     with pytest.raises(HarnessError, match="was lost"):
@@ -267,7 +267,7 @@ EVERY = [
 
 
 def test_a_person_can_read_it() -> None:
-    steps = play(HOST, [VM, VCPU, INIT, RUN, put(STD, 0)])
+    steps = predict(HOST, [VM, VCPU, INIT, RUN, put(STD, 0)])
     shown = text.sequence(steps, [*honest(steps)[:-1], (0,)])
     assert "   3. VM 0, vCPU 0: KVM_ARM_VCPU_INIT with KVM_ARM_VCPU_PSCI_0_2 -> success" in shown
     assert "   4. VM 0, vCPU 0: KVM_RUN, a guest with no call to make -> success, KVM_EXIT_MMIO" in shown
@@ -278,7 +278,7 @@ def test_a_person_can_read_it() -> None:
 
 
 def test_every_call_can_be_read() -> None:
-    shown = text.expected(play(HOST, EVERY))
+    shown = text.expected(predict(HOST, EVERY))
     for words in (
         "KVM_GET_REG_LIST -> success, bitmap registers listed = 3, times that STD is listed = 1",
         "KVM_SET_DEVICE_ATTR KVM_ARM_VM_SMCCC_FILTER: base 0x84000050, nr_functions 0x1, action 2 (FWD_TO_USER)",
@@ -304,13 +304,13 @@ def _compiled(folder: Path, steps: Steps, *flags: str) -> Path:
     return program
 
 
-@pytest.mark.parametrize("steps", [play(HOST, EVERY), play(HOST, [VM])], ids=["every_call", "one_call"])
+@pytest.mark.parametrize("steps", [predict(HOST, EVERY), predict(HOST, [VM])], ids=["every_call", "one_call"])
 def test_the_program_compiles_without_a_warning(steps: Steps, tmp_path: Path) -> None:
     assert _compiled(tmp_path, steps, "-Wall", "-Wextra", "-Werror", "-O2").stat().st_size > 0
 
 
 def test_nothing_is_left_to_fill_in() -> None:
-    source = reproducer(HOST, play(HOST, EVERY), b"\x01\x00\x00\x00" * 8, "A title")
+    source = reproducer(HOST, predict(HOST, EVERY), b"\x01\x00\x00\x00" * 8, "A title")
     assert not re.findall(r"@\w+@", source) and "#include <linux" not in source
 
 
@@ -335,13 +335,13 @@ def _ended(label: str, program: Path) -> KernelDied:
 
 
 def test_the_program_on_a_kernel_that_keeps_the_contract(tmp_path: Path) -> None:
-    died = _ended("debian:stable", _compiled(tmp_path, play(HOST, EVERY)))
+    died = _ended("debian:stable", _compiled(tmp_path, predict(HOST, EVERY)))
     assert "exitcode=0x00000000" in died.how, died.last_words
     assert "Every answer was the expected one." in died.last_words
 
 
 def test_the_program_shows_the_fault(tmp_path: Path) -> None:
-    steps = play(HOST, [VM, VCPU, INIT, NOW, put(STD, 0)])
+    steps = predict(HOST, [VM, VCPU, INIT, NOW, put(STD, 0)])
     died = _ended("debian:stable with planted fault lock-missing", _compiled(tmp_path, steps))
     assert "exitcode=0x00000100" in died.how, died.last_words
     assert "KVM_SET_ONE_REG: expected EBUSY, actual success  <-- different" in died.last_words

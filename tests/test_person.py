@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers.results.log import read_log
-from helpers.results.verdict import Kind, verdicts
+from helpers.results.verdict import VerdictKind, verdicts
 from tests.test_session import KERNEL, Project
 
 MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
@@ -82,7 +82,7 @@ def test_a_session_is_ended(how: str, mode: tuple[str, ...], project: Project) -
     assert "Traceback" not in text and "INTERNALERROR" not in text, text
     assert seconds < WITHIN
     (verdict,) = verdicts(project.log)
-    assert verdict.kind is Kind.INCONCLUSIVE and "the run was interrupted" in verdict.line
+    assert verdict.kind is VerdictKind.INCONCLUSIVE and "the run was interrupted" in verdict.line
     reports = {path.name for path in (project.folder / "reports").iterdir()}
     assert reports >= {"results.jsonl", "report.html", "junit.xml"}
     if how != "hang-up":
@@ -125,7 +125,7 @@ def test_killed_outright(project: Project) -> None:
             break
         time.sleep(0.1)
     (verdict,) = verdicts(read_log(project.folder / "reports/results.jsonl"))
-    assert verdict.kind is Kind.INCONCLUSIVE
+    assert verdict.kind is VerdictKind.INCONCLUSIVE
     for left in (project.folder / "tmp").glob("kvm-hvc-*"):
         # Nobody was left to remove it.
         subprocess.run(["rm", "-r", str(left)], check=True)

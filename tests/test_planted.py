@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from helpers import build, guests
-from helpers.contract.probe import probe
 from helpers.contract.registers import MAINLINE, RFC_V3
+from helpers.discovery.probe import probe
 from helpers.errors import HarnessError, UsageError
 from helpers.executor.program import Program
 from helpers.kvm import Kvm

@@ -34,9 +34,7 @@ SEEN = (
 )
 
 
-def judged(
-    *results: Result, clauses: tuple[str, ...] = ("A-1",), partial: bool = False, fault: Fault = FAULT
-) -> Proof:
+def judged(*results: Result, clauses: tuple[str, ...] = ("A-1",), partial: bool = False, fault: Fault = FAULT) -> Proof:
     log = Log(Session(1, (), (), 0.0), collected=tuple(Case(r.nodeid, r.subject) for r in results), results=results)
     return prove([log], [fault], clauses, {"C-1": "no function decides it"}, partial=partial)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from helpers.formats.html.page import document
+from helpers.formats.html.signs import WORDS
+from helpers.recording.pytest_html import MOST_ROWS
 from helpers.results.columns import columns
-from helpers.results.html import MOST_ROWS
 from helpers.results.log import read_log
-from helpers.results.page import document
 from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
-from helpers.results.signs import WORDS
 from tests.test_results_page import BOTH, a_log
 from tests.throwaway import BAD, GOOD, run_suite
 from tools.browser import browser
@@ -131,9 +131,7 @@ def test_the_matrix_says_what_the_log_says(viewer: Viewer, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["static", "pytest-html"])
-def test_what_a_kernel_says_is_shown_and_does_nothing(
-    kind: str, viewer: Viewer, report: Path, tmp_path: Path
-) -> None:
+def test_what_a_kernel_says_is_shown_and_does_nothing(kind: str, viewer: Viewer, report: Path, tmp_path: Path) -> None:
     seen = viewer.open(static(tmp_path, hostile(a_log())) if kind == "static" else report)
     assert seen.page.evaluate("window.ran") is None and seen.wrong == []
     text = seen.page.locator("body").text_content()

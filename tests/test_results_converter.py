@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m helpers.results``: what it takes, what it refuses, and where its reports go."""
+"""``python -m helpers.command.report``: what it takes, what it refuses, and where its reports go."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.results.__main__ import main
+from helpers.command.report import main
 from helpers.results.records import PASSED, VERSION
 from tests.test_results_reports import OTHER, STABLE, expected, good, ktap_of, result, write
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.command.report import main
 from helpers.errors import UsageError
-from helpers.results.__main__ import main
+from helpers.formats.diff_text import page, text
 from helpers.results.columns import columns
-from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, Comparison, Weight, compare, paired
-from helpers.results.diff_text import page, text
+from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare, paired
 from helpers.results.log import LogWriter
 from helpers.results.records import (
     ERROR,
@@ -58,7 +58,7 @@ def a_log(
     return replace(log, **more)  # type: ignore[arg-type]
 
 
-def compared(after: Log, before: Log | None = None) -> Comparison:
+def compared(after: Log, before: Log | None = None) -> LogComparison:
     ((one, other),) = paired(columns([before or a_log()]), columns([after]))
     return compare(one, other)
 
@@ -209,7 +209,7 @@ def test_a_node_id_without_its_subject() -> None:
 HOSTILE = "<script>x</script>\x1b[2J\nSAME: nothing"
 
 
-def hostile() -> Comparison:
+def hostile() -> LogComparison:
     service = replace(TRNG, default=HOSTILE)
     return compared(with_info(services=(service, PSCI), environment={"home": HOSTILE}))
 

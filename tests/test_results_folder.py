@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import UsageError
-from helpers.results.folder import claim
+from helpers.recording.folder import claim
 
 ROOT = Path(__file__).resolve().parent.parent
 HOLD = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from helpers.results.folder import claim
+from helpers.recording.folder import claim
 print(claim(Path(sys.argv[1]), asked=False), flush=True)
 sys.stdin.read()
 """

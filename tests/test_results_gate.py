@@ -11,7 +11,7 @@ import pytest
 
 from helpers.errors import UsageError
 from helpers.results.columns import columns
-from helpers.results.gate import Entry, Gate, gate, read_baseline
+from helpers.results.gate import Gate, Waiver, gate, read_baseline
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -23,7 +23,7 @@ from helpers.results.records import (
     Result,
     Session,
     SubjectInfo,
-    merged,
+    merge_results,
 )
 from tests.throwaway import BAD, GOOD, Project, project
 
@@ -32,7 +32,7 @@ pytest_plugins = ["pytester"]
 
 TODAY = date(2026, 11, 24)
 SUBJECT = "debian:stable"
-LOCK = Entry("LOCK-1", "", "debian:*", "backport is queued", "https://example.org/1", date(2026, 12, 31))
+LOCK = Waiver("LOCK-1", "", "debian:*", "backport is queued", "https://example.org/1", date(2026, 12, 31))
 BY_TEST = replace(LOCK, clause="", test="suites/a.py::bad*")
 ENTRY = """[[deviation]]
 clause = "LOCK-1"
@@ -57,12 +57,12 @@ def a_log(*results: Result, dialect: str = "mainline", **changes: object) -> Log
     return replace(log, **changes)  # type: ignore[arg-type]
 
 
-def judged(log: Log, *baseline: Entry, require: str | None = None) -> Gate:
+def judged(log: Log, *baseline: Waiver, require: str | None = None) -> Gate:
     return gate(columns([log]), baseline, require, TODAY)
 
 
 @pytest.mark.parametrize("entry", [LOCK, BY_TEST], ids=["clause", "test"])
-def test_a_failure_in_the_baseline_passes(entry: Entry) -> None:
+def test_a_failure_in_the_baseline_passes(entry: Waiver) -> None:
     found = judged(a_log(FINE, BROKEN), entry)
     assert found == Gate(0, ("GATE: debian:stable: 1 failure, each in the baseline", "GATE passed"))
 
@@ -127,7 +127,7 @@ def test_one_kernels_result_is_not_anothers() -> None:
 def test_of_an_id_twice_the_worse_counts() -> None:
     twice = a_log(FINE, BROKEN, replace(BROKEN, outcome=PASSED))
     for results in (twice.results, twice.results[::-1]):
-        assert judged(replace(twice, results=merged(results))).status == 1
+        assert judged(replace(twice, results=merge_results(results))).status == 1
 
 
 def test_an_entry_is_not_called_needless_where_nothing_was_found_out() -> None:
@@ -149,7 +149,7 @@ def test_no_subject_at_all_is_inconclusive() -> None:
     ],
     ids=["expired", "passes", "nothing of that name", "another subject"],
 )
-def test_an_entry_that_must_go(entry: Entry, word: str) -> None:
+def test_an_entry_that_must_go(entry: Waiver, word: str) -> None:
     found = judged(a_log(FINE), entry)
     assert found.status == 3 and word in found.lines[0] and found.lines[-1] == "GATE closed with status 3"
 
@@ -203,11 +203,11 @@ def gated(project: Project, *arguments: str, subjects: tuple[str, ...] = (SUBJEC
     """The exit status and what the terminal says, of a session with a baseline for the clause of BAD."""
     project.conftest(fine="CAP-1", subjects=subjects)
     text = (project.pytester.path / "conftest.py").read_text()
-    text = text.replace("SUBJECTS), \"recorder\"", "SUBJECTS, judge=JUDGE), \"recorder\"")
+    text = text.replace('SUBJECTS), "recorder"', 'SUBJECTS, judge=JUDGE), "recorder"')
     text += (
         "\nfrom datetime import date\nfrom helpers.results.columns import columns\n"
-        "from helpers.results.gate import Entry, gate\n"
-        "ENTRIES = (Entry('LOCK-1', '', '*', 'r', 'https://e', date(9999, 1, 1)),)\n"
+        "from helpers.results.gate import Waiver, gate\n"
+        "ENTRIES = (Waiver('LOCK-1', '', '*', 'r', 'https://e', date(9999, 1, 1)),)\n"
         "JUDGE = lambda log: gate(columns([log]), ENTRIES, 'mainline', date.today())\n"
     )
     (project.pytester.path / "conftest.py").write_text(text)

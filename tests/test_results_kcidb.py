@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.command.report import main
 from helpers.errors import UsageError
-from helpers.results import ci
-from helpers.results.__main__ import main
-from helpers.results.kcidb import Origin, kcidb, path_of
+from helpers.formats import ci
+from helpers.formats.kcidb import Origin, kcidb, path_of
 from helpers.results.records import FAILED, VERSION, Log, Result, Session, SubjectInfo
 from helpers.results.rows import sections
 

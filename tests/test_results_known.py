@@ -14,7 +14,7 @@ from helpers.contract.deviations import DEVIATIONS
 from helpers.results.log import read_log
 from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, Case, KnownDeviation, Log, Result, Session
 from helpers.results.records import SubjectInfo as Info
-from helpers.results.verdict import Kind, Verdict, verdicts
+from helpers.results.verdict import Verdict, VerdictKind, verdicts
 from tests.throwaway import BAD, GOOD, MODES, Project, project
 
 __all__ = ["project"]
@@ -82,12 +82,12 @@ def test_only_its_own_failed_assertion_is_excused(project: Project, body: str) -
 
 def test_an_unlisted_deviation_is_a_failure() -> None:
     verdict = judged(FINE, result(KNOWN), known=())
-    assert (verdict.kind, verdict.broken, verdict.known) == (Kind.NON_CONFORMANT, ("LOCK-1",), ())
+    assert (verdict.kind, verdict.broken, verdict.known) == (VerdictKind.NON_CONFORMANT, ("LOCK-1",), ())
     assert verdict.counts[FAILED] == 1 and verdict.counts[KNOWN] == 0
 
 
 def test_a_claim_for_another_clause_is_a_failure() -> None:
-    assert judged(FINE, result(KNOWN, clauses=("LOCK-1", "LOCK-2"))).kind is Kind.NON_CONFORMANT
+    assert judged(FINE, result(KNOWN, clauses=("LOCK-1", "LOCK-2"))).kind is VerdictKind.NON_CONFORMANT
 
 
 def test_an_entry_that_no_longer_deviates_is_an_error() -> None:

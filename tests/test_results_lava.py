@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.results.__main__ import main
-from helpers.results.lava import unique
+from helpers.command.report import main
+from helpers.formats.lava import unique
 from tests import lavacheck
 from tests.test_results_reports import everything, good
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import HarnessError
-from helpers.results.junit import legal, write_junit
+from helpers.formats.junit import legal, write_junit
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import (
     ERROR,
@@ -28,10 +28,10 @@ from helpers.results.records import (
     ServiceInfo,
     Session,
     SubjectInfo,
-    merged,
+    merge_results,
     subject_of,
 )
-from helpers.results.verdict import Kind, Verdict, exit_status, one_line, verdicts
+from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
 
 SUBJECT = "debian:stable"
 SERVICES = (
@@ -112,7 +112,7 @@ def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         cut = read_log(path)
         assert cut.status is None or size == len(whole) - 1
-        assert only(cut).kind is Kind.INCONCLUSIVE
+        assert only(cut).kind is VerdictKind.INCONCLUSIVE
     path.write_bytes(whole[:-5])
     assert read_log(path).truncated
 
@@ -171,7 +171,7 @@ def test_a_full_disk_is_a_harness_error(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1))
 def test_the_worst_result_stays(outcomes: list[str]) -> None:
-    (single,) = merged([result(outcome) for outcome in outcomes])
+    (single,) = merge_results([result(outcome) for outcome in outcomes])
     assert single.outcome == max(outcomes, key=OUTCOMES.index)
     assert single.duration == pytest.approx(0.5 * len(outcomes))
 
@@ -186,9 +186,7 @@ def test_conformant() -> None:
 
 
 def test_non_conformant_wins_over_everything() -> None:
-    verdict = only(
-        log(result(FAILED), result(FAILED, TWO, clause="GATE-2"), result(ERROR, "suites/b.py::c"), status=2)
-    )
+    verdict = only(log(result(FAILED), result(FAILED, TWO, clause="GATE-2"), result(ERROR, "suites/b.py::c"), status=2))
     assert verdict.status == 1
     assert verdict.line.startswith("NON-CONFORMANT debian:stable (")
     assert verdict.line.endswith(
@@ -225,14 +223,14 @@ def _with_info(info: SubjectInfo, *results: Result) -> Log:
 )
 def test_inconclusive(doubtful: Log, reason: str) -> None:
     verdict = only(doubtful)
-    assert (verdict.kind, verdict.status) == (Kind.INCONCLUSIVE, 3)
+    assert (verdict.kind, verdict.status) == (VerdictKind.INCONCLUSIVE, 3)
     assert reason in verdict.line
 
 
 def test_a_subject_without_results_is_inconclusive() -> None:
     good, silent = verdicts(log(result(PASSED), subjects=(SUBJECT, "board:a")))
-    assert good.kind is Kind.CONFORMANT
-    assert silent.kind is Kind.INCONCLUSIVE
+    assert good.kind is VerdictKind.CONFORMANT
+    assert silent.kind is VerdictKind.INCONCLUSIVE
     assert exit_status((good, silent)) == 3
 
 
@@ -240,7 +238,7 @@ def test_a_lost_test_of_an_unknown_subject_spoils_all() -> None:
     both = (SUBJECT, "board:a")
     results = (result(PASSED), result(PASSED, TWO, "board:a"))
     lost = log(*results, subjects=both, collected=(Case(ONE), Case(TWO), Case("suites/c.py::d")))
-    assert [verdict.kind for verdict in verdicts(lost)] == [Kind.INCONCLUSIVE] * 2
+    assert [verdict.kind for verdict in verdicts(lost)] == [VerdictKind.INCONCLUSIVE] * 2
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.results.__main__ import main
+from helpers.command.report import main
+from helpers.formats.html.page import document
 from helpers.results.columns import columns
 from helpers.results.log import LogWriter
-from helpers.results.page import document
 from helpers.results.records import (
     ERROR,
     FAILED,

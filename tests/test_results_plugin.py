@@ -10,7 +10,7 @@ from html import unescape
 import pytest
 
 from helpers.results.log import read_log
-from helpers.results.verdict import Kind, verdicts
+from helpers.results.verdict import VerdictKind, verdicts
 from tests.throwaway import BAD, GOOD, MODES, Project, project
 
 __all__ = ["project"]
@@ -81,8 +81,7 @@ def test_why_the_session_was_ended_is_in_the_verdict(project: Project) -> None:
 def test_a_harness_error_is_no_failure_in_the_html(project: Project) -> None:
     project.file(
         "suites/test_a.py",
-        GOOD + "from helpers.errors import HarnessError\n"
-        "def test_h(): raise HarnessError('the VM is gone')\n",
+        GOOD + "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n",
     )
     assert project.run()[0] == 3
     text = (project.reports / "report.html").read_text()
@@ -102,7 +101,7 @@ def test_a_dead_run_leaves_a_log_that_is_not_green(project: Project) -> None:
     project.file("suites/test_a.py", GOOD + "import os\ndef test_dies(): os._exit(0)\n")
     project.run()
     (verdict,) = verdicts(read_log(project.reports / "results.jsonl"))
-    assert verdict.kind is Kind.INCONCLUSIVE
+    assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert "in flight when the run ended: suites/test_a.py::test_dies" in verdict.line
 
 
@@ -154,9 +153,7 @@ def test_a_selection(project: Project, args: tuple[str, ...], text: str) -> None
     assert "CONFORMANT" not in (project.reports / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    "args", [("suites",), (".",), ("suites", "tests"), ("--ff",), ("suites/",)], ids=" ".join
-)
+@pytest.mark.parametrize("args", [("suites",), (".",), ("suites", "tests"), ("--ff",), ("suites/",)], ids=" ".join)
 def test_all_of_it_is_no_selection(project: Project, args: tuple[str, ...]) -> None:
     project.file("suites/test_a.py", GOOD)
     project.file("tests/test_own.py", GOOD)
@@ -185,8 +182,7 @@ def test_deselected_by_a_plugin_is_a_selection(project: Project) -> None:
     project.file("suites/test_a.py", GOOD)
     project.file(
         "suites/conftest.py",
-        "def pytest_collection_modifyitems(config, items):\n"
-        "    config.hook.pytest_deselected(items=[items.pop()])\n",
+        "def pytest_collection_modifyitems(config, items):\n    config.hook.pytest_deselected(items=[items.pop()])\n",
     )
     assert project.run()[1].startswith("SELECTION PASSED: 1 deselected on")
 
@@ -216,9 +212,7 @@ def test_an_empty_selection_is_inconclusive(project: Project, mode: tuple[str, .
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_is_no_run_of_the_suites_leaves_nothing(
-    project: Project, args: tuple[str, ...], status: int
-) -> None:
+def test_what_is_no_run_of_the_suites_leaves_nothing(project: Project, args: tuple[str, ...], status: int) -> None:
     project.file("suites/test_a.py", GOOD)
     project.file("tests/test_own.py", "def test_own(): pass\n")
     got, line = project.run(*args)

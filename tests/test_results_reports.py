@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.results.__main__ import main
+from helpers.command.report import main
+from helpers.formats.diff_text import page, text
+from helpers.formats.junit import legal
+from helpers.formats.ktap import ktap, plain
+from helpers.formats.lava import CLAUSE, case_names
 from helpers.results.columns import columns, summary
 from helpers.results.diff import SAME, compare
-from helpers.results.diff_text import page, text
-from helpers.results.junit import legal
-from helpers.results.ktap import ktap, plain
-from helpers.results.lava import CLAUSE, case_names
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import (
     ERROR,

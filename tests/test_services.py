@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from helpers import build, guests
+from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, Situation
-from helpers.contract.probe import Probe, probe
 from helpers.contract.registers import MAINLINE, NONE
-from helpers.contract.services import VARYING, Service, answer_class, services
+from helpers.discovery.probe import probe
+from helpers.discovery.services import VARYING, Service, answer_class, survey_services
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.subjects import choose
@@ -65,7 +66,7 @@ def warm() -> Iterator[dict[str, Subject]]:
 def seen(label: str, warm: dict[str, Subject]) -> tuple[dict[str, Service], Probe]:
     kvm = Kvm(choose.subject(label, choose.Means(None, Progress()), warm), guests.load_image(build.GUEST))
     asked = probe(kvm)
-    return {service.function: service for service in services(kvm, asked)}, asked
+    return {service.function: service for service in survey_services(kvm, asked)}, asked
 
 
 def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) -> None:

@@ -140,8 +140,7 @@ def test_a_guest_that_spins_is_interrupted(project: Project) -> None:
 
 def test_a_kernel_that_dies_in_every_test_ends_the_session(project: Project) -> None:
     project.suite(
-        "@pytest.mark.parametrize('n', range(50))\n"
-        "def test_death(subject, kvm, n):\n    sysrq(subject, b'c')\n"
+        "@pytest.mark.parametrize('n', range(50))\ndef test_death(subject, kvm, n):\n    sysrq(subject, b'c')\n"
     )
     status, text = project.run(KERNEL, "-k", "death")
     assert status == 1

@@ -10,17 +10,18 @@ from collections.abc import Callable
 import pytest
 
 from helpers import guests
-from helpers.batch import Batch, RegisterId
+from helpers.batch import Batch
 from helpers.contract.registers import MAINLINE, RFC_V3
-from helpers.executor.program import Answer, Code, Op, Program, Result
+from helpers.executor.program import Answer, Code, Op, OpResult, Program
 from helpers.kvm import MEMORY_IPA, Kvm, Vcpu
 from helpers.smccc import Call, Conduit
 from helpers.trace.listing import MOST_LINES, listing
 from helpers.trace.names import IOCTLS
 from helpers.trace.recorder import MOST_PROGRAMS, Trace, Traced
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 
-Answering = Callable[[Op], Result]
+Answering = Callable[[Op], OpResult]
 KVM_FD, VM_FD, VCPU_FD = 3, 11, 12
 RUN_ADDRESS = 0xFFFF80000000
 STD, VENDOR = MAINLINE.registers[0], MAINLINE.registers[2]
@@ -35,7 +36,7 @@ class Scripted:
         self.answering = answering
 
     def run(self, program: Program) -> Answer:
-        found: list[tuple[Result, ...]] = [()] * program.op_count
+        found: list[tuple[OpResult, ...]] = [()] * program.op_count
         for thread in (thread for stage in program.stages for thread in stage):
             for index, op in thread.ops:
                 found[index] = (self.answering(op),) * thread.repeat
@@ -50,17 +51,17 @@ def answering(refused: int = 0) -> Answering:
     fds = {uapi.KVM_CREATE_VM: VM_FD, uapi.KVM_CREATE_VCPU: VCPU_FD, uapi.KVM_GET_API_VERSION: 12}
     memory: dict[int, bytes] = {}
 
-    def answer(op: Op) -> Result:
+    def answer(op: Op) -> OpResult:
         request = op.args[1].value if op.code == Code.IOCTL else 0
         if op.code == Code.POKE:
             memory[op.args[0].value] = op.data
         if op.code == Code.PEEK:
-            return Result(0, 0, True, _memory(memory, op.args[0].value, op.args[1].value))
+            return OpResult(0, 0, True, _memory(memory, op.args[0].value, op.args[1].value))
         if request == uapi.KVM_SET_ONE_REG and refused:
-            return Result(-1, refused, True, b"")
+            return OpResult(-1, refused, True, b"")
         if op.code in (Code.OPEN, Code.MMAP):
-            return Result(KVM_FD if op.code == Code.OPEN else RUN_ADDRESS, 0, True, b"")
-        return Result(fds.get(request, 0), 0, True, b"")
+            return OpResult(KVM_FD if op.code == Code.OPEN else RUN_ADDRESS, 0, True, b"")
+        return OpResult(fds.get(request, 0), 0, True, b"")
 
     return answer
 
@@ -133,14 +134,14 @@ def test_an_id_that_the_dialects_share_has_both_names(trace: Trace) -> None:
 def test_what_was_never_answered_and_never_reached(trace: Trace) -> None:
     vcpu = opened(trace)
 
-    def dies(op: Op) -> Result:
+    def dies(op: Op) -> OpResult:
         raise RuntimeError("the kernel is gone")
 
     vcpu.vm.kvm.subject = Traced(Scripted(dies), trace)
     with pytest.raises(RuntimeError):
         vcpu.try_run()
     assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... to which nothing was answered"]
-    Traced(Scripted(lambda op: Result(0, 0, False, b"")), trace).run(_races())
+    Traced(Scripted(lambda op: OpResult(0, 0, False, b"")), trace).run(_races())
     assert listing(trace).splitlines()[-1] == "vm2.vcpu0: KVM_RUN() = not reached (800 times)"
 
 

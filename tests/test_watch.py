@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.executor.program import Answer, Code, Program, Result
+from helpers.executor.program import Answer, Code, OpResult, Program
 from helpers.results.log import read_log
 from helpers.subjects.watch import LOG, TAINTED, Watch
 from helpers.uapi import syscalls
@@ -35,26 +35,26 @@ class Talker:
         opened: dict[int, str] = {}
         return Answer(tuple((self._do(i, op, opened),) for stage in program.stages for i, op in stage[0].ops), False)
 
-    def _do(self, index: int, op: object, opened: dict[int, str]) -> Result:
+    def _do(self, index: int, op: object, opened: dict[int, str]) -> OpResult:
         if op.code == Code.OPEN:  # type: ignore[attr-defined]
             opened[index] = op.data.rstrip(b"\0").decode()  # type: ignore[attr-defined]
             error = self._refused.get("open", 0) if opened[index] == LOG else 0
-            return Result(-1 if error else 7, error, True, b"")
+            return OpResult(-1 if error else 7, error, True, b"")
         if op.code == Code.READ:  # type: ignore[attr-defined]
             return self._read(opened.get(op.args[0].index, LOG))  # type: ignore[attr-defined]
         if op.code == Code.SYSCALL and op.args[0].value == syscalls.LSEEK:  # type: ignore[attr-defined]
             assert op.args[3].value == os.SEEK_END  # type: ignore[attr-defined]
             self.log.clear()
-        return Result(0, 0, True, b"")
+        return OpResult(0, 0, True, b"")
 
-    def _read(self, path: str) -> Result:
+    def _read(self, path: str) -> OpResult:
         if path == TAINTED:
             error = self._refused.get("taint", 0)
-            return Result(0, error, True, b"" if error else f"{self.taint}\n".encode())
+            return OpResult(0, error, True, b"" if error else f"{self.taint}\n".encode())
         if self._refused.get("read") or not self.log:
-            return Result(-1, self._refused.get("read", errno.EAGAIN), True, b"")
+            return OpResult(-1, self._refused.get("read", errno.EAGAIN), True, b"")
         record = self.log.pop(0).encode()
-        return Result(len(record), 0, True, record)
+        return OpResult(len(record), 0, True, record)
 
 
 def watched(**refused: int) -> tuple[Talker, Watch]:

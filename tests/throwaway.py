@@ -19,9 +19,9 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 import pytest
 from helpers.errors import HarnessError
-from helpers.results.html import prepare_html
-from helpers.results.known import excuse_known
-from helpers.results.plugin import Recorder
+from helpers.recording.pytest_html import prepare_html
+from helpers.recording.known_deviations import excuse_known
+from helpers.recording.recorder import Recorder
 
 SUBJECTS = {subjects!r}
 
@@ -58,6 +58,7 @@ def pytest_runtest_makereport(item, call):
     excuse_known(report, call)
     return report
 """
+
 
 def run_suite(folder: Path, suite: str, *, more: str = "") -> Path:
     """Runs ``suite`` in a project of its own, whose conftest.py ends with ``more``; the path of its HTML report."""

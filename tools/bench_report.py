@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import HarnessError
+from helpers.formats.html.page import document
 from helpers.results.columns import columns
 from helpers.results.log import read_log
-from helpers.results.page import document
 from tests.throwaway import run_suite
 from tools.browser import browser
 

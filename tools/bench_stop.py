@@ -46,6 +46,5 @@ def _once(mode: tuple[str, ...], interrupt: bool) -> float:
         return time.monotonic() - began
 
 
-
 if __name__ == "__main__":
     sys.exit(main())

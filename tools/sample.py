@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``make sample``: the report that docs/ shows, and its picture in the README, from real results logs.
 
-    python -m tools.sample [LOG...]        without a LOG that of the last run, which make matrix is meant to be
+python -m tools.sample [LOG...]        without a LOG that of the last run, which make matrix is meant to be
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.errors import HarnessError
+from helpers.formats.html.page import document
 from helpers.results.columns import columns
 from helpers.results.log import read_log
-from helpers.results.page import document
 from tools.browser import browser
 
 ROOT = Path(__file__).resolve().parent.parent

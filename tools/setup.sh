@@ -73,8 +73,8 @@ make_environment() {
     check_python
     "$python" -m venv --clear .venv || die "$python cannot make a virtual environment"
     pip_install requirements.txt
-    # helpers/command_line.py says why pytest's arguments need a look before pytest's own.
-    printf '%s\nimport helpers.command_line\n' "$PWD" >"$(.venv/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/kvm_hvc.pth"
+    # helpers/command/main.py says why pytest's arguments need a look before pytest's own.
+    printf '%s\nimport helpers.command.main\n' "$PWD" >"$(.venv/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/kvm_hvc.pth"
     printf '%s\n' "$1" >.venv/setup-stamp
 }
 

@@ -18,7 +18,7 @@ class Direction(Enum):
     SET = "SET"
 
 
-class Kind(Enum):
+class FaultKind(Enum):
     """The part of an access that is wrong; two faults of one kind cannot be combined."""
 
     FD = "fd"
@@ -44,11 +44,11 @@ class Place(Enum):
 
 
 @dataclass(frozen=True)
-class Fault:
+class AccessFault:
     """One thing wrong. Of the id, ``mask`` is replaced by ``bits``; ``fd`` is the fd that is used instead."""
 
     name: str
-    kind: Kind
+    kind: FaultKind
     mask: int = 0
     bits: int = 0
     place: Place | None = None
@@ -61,58 +61,66 @@ _ARCHITECTURES = (("NONE", 0x0), ("X86", 0x2), ("ARM", 0x4), ("S390", 0x5), ("MI
 _SIZES = (("U8", 0), ("U16", 1), ("U32", 2), ("U128", 4), ("U256", 5), ("U2048", 8), ("RESERVED", 15))
 
 
-def _pointers(kind: Kind, *places: Place) -> list[Fault]:
-    return [Fault(f"{kind.value} at {place.value}", kind, place=place) for place in places]
+def _pointers(kind: FaultKind, *places: Place) -> list[AccessFault]:
+    return [AccessFault(f"{kind.value} at {place.value}", kind, place=place) for place in places]
 
 
-def _faults() -> tuple[Fault, ...]:
+def _faults() -> tuple[AccessFault, ...]:
     anywhere = (Place.NULL, Place.NO_ACCESS, Place.STRADDLING, Place.KERNEL)
     return (
-        Fault("/dev/kvm", Kind.FD, fd="kvm"),
-        Fault("the VM's fd", Kind.VM_FD, fd="vm"),
-        Fault("a vCPU that is not initialised", Kind.VCPU, fd="blank"),
-        *_pointers(Kind.STRUCT, *anywhere),
-        *(Fault(f"id of KVM_REG_{name}", Kind.ID_HIGH, 0xF << 60, arch << 60) for name, arch in _ARCHITECTURES),
-        *(Fault(f"id with bit {bit}", Kind.ID_HIGH, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
+        AccessFault("/dev/kvm", FaultKind.FD, fd="kvm"),
+        AccessFault("the VM's fd", FaultKind.VM_FD, fd="vm"),
+        AccessFault("a vCPU that is not initialised", FaultKind.VCPU, fd="blank"),
+        *_pointers(FaultKind.STRUCT, *anywhere),
         *(
-            Fault(f"id of size {name}", Kind.ID_SIZE, uapi.KVM_REG_SIZE_MASK, size << uapi.KVM_REG_SIZE_SHIFT)
+            AccessFault(f"id of KVM_REG_{name}", FaultKind.ID_HIGH, 0xF << 60, arch << 60)
+            for name, arch in _ARCHITECTURES
+        ),
+        *(AccessFault(f"id with bit {bit}", FaultKind.ID_HIGH, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
+        *(
+            AccessFault(
+                f"id of size {name}", FaultKind.ID_SIZE, uapi.KVM_REG_SIZE_MASK, size << uapi.KVM_REG_SIZE_SHIFT
+            )
             for name, size in _SIZES
         ),
-        *(Fault(f"id with index {index:#x}", Kind.ID_LOW, 0xFFFF, index) for index in (0x7, 0x100, 0x8000, 0xFFFF)),
-        *(Fault(f"id with bit {bit}", Kind.ID_LOW, 1 << bit, 1 << bit) for bit in (28, 31)),
-        *_pointers(Kind.POINTER, *anywhere),
+        *(
+            AccessFault(f"id with index {index:#x}", FaultKind.ID_LOW, 0xFFFF, index)
+            for index in (0x7, 0x100, 0x8000, 0xFFFF)
+        ),
+        *(AccessFault(f"id with bit {bit}", FaultKind.ID_LOW, 1 << bit, 1 << bit) for bit in (28, 31)),
+        *_pointers(FaultKind.POINTER, *anywhere),
     )
 
 
-_GET_FAULTS = (*_faults(), *_pointers(Kind.POINTER, Place.READ_ONLY))
+_GET_FAULTS = (*_faults(), *_pointers(FaultKind.POINTER, Place.READ_ONLY))
 _SET_FAULTS = (
     *_faults(),
-    Fault("an unsupported bit", Kind.VALUE),
-    Fault("a change after KVM_RUN", Kind.LOCK),
+    AccessFault("an unsupported bit", FaultKind.VALUE),
+    AccessFault("a change after KVM_RUN", FaultKind.LOCK),
 )
 
 ORDER = {
     Direction.GET: {
-        Kind.FD: errno.EINVAL,
-        Kind.VCPU: errno.ENOEXEC,
-        Kind.STRUCT: errno.EFAULT,
-        Kind.VM_FD: errno.ENODEV,
-        Kind.ID_HIGH: errno.EINVAL,
-        Kind.ID_SIZE: errno.ENOENT,
-        Kind.ID_LOW: errno.ENOENT,
-        Kind.POINTER: errno.EFAULT,
+        FaultKind.FD: errno.EINVAL,
+        FaultKind.VCPU: errno.ENOEXEC,
+        FaultKind.STRUCT: errno.EFAULT,
+        FaultKind.VM_FD: errno.ENODEV,
+        FaultKind.ID_HIGH: errno.EINVAL,
+        FaultKind.ID_SIZE: errno.ENOENT,
+        FaultKind.ID_LOW: errno.ENOENT,
+        FaultKind.POINTER: errno.EFAULT,
     },
     Direction.SET: {
-        Kind.FD: errno.EINVAL,
-        Kind.VM_FD: errno.EINVAL,
-        Kind.VCPU: errno.ENOEXEC,
-        Kind.STRUCT: errno.EFAULT,
-        Kind.ID_HIGH: errno.EINVAL,
-        Kind.ID_SIZE: errno.ENOENT,
-        Kind.POINTER: errno.EFAULT,
-        Kind.ID_LOW: errno.ENOENT,
-        Kind.VALUE: errno.EINVAL,
-        Kind.LOCK: errno.EBUSY,
+        FaultKind.FD: errno.EINVAL,
+        FaultKind.VM_FD: errno.EINVAL,
+        FaultKind.VCPU: errno.ENOEXEC,
+        FaultKind.STRUCT: errno.EFAULT,
+        FaultKind.ID_HIGH: errno.EINVAL,
+        FaultKind.ID_SIZE: errno.ENOENT,
+        FaultKind.POINTER: errno.EFAULT,
+        FaultKind.ID_LOW: errno.ENOENT,
+        FaultKind.VALUE: errno.EINVAL,
+        FaultKind.LOCK: errno.EBUSY,
     },
 }
 """The first that applies wins: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
@@ -120,10 +128,10 @@ ORDER = {
 On a VM's fd the number of KVM_GET_ONE_REG is that of KVM_ARM_SET_DEVICE_ADDR, whose struct kvm_arm_device_addr
 is as long, and whose device these ids never name: ENODEV, once the structure was read.
 """
-_ONE_FD = (Kind.FD, Kind.VM_FD, Kind.VCPU)
+_ONE_FD = (FaultKind.FD, FaultKind.VM_FD, FaultKind.VCPU)
 
 
-def faults(direction: Direction, dialect: Dialect) -> tuple[Fault, ...]:
+def faults(direction: Direction, dialect: Dialect) -> tuple[AccessFault, ...]:
     """All single faults.
 
     The kernel that the RFC was based on (5.16) copies as many bytes as the id says into eight of its
@@ -131,39 +139,39 @@ def faults(direction: Direction, dialect: Dialect) -> tuple[Fault, ...]:
     """
     if direction is Direction.GET:
         return _GET_FAULTS
-    small = [f for f in _SET_FAULTS if f.kind is not Kind.ID_SIZE or f.bits < uapi.KVM_REG_SIZE_U64]
+    small = [f for f in _SET_FAULTS if f.kind is not FaultKind.ID_SIZE or f.bits < uapi.KVM_REG_SIZE_U64]
     return tuple(small) if dialect is RFC_V3 else _SET_FAULTS
 
 
-def combinations(kind: Kind, direction: Direction, dialect: Dialect) -> list[tuple[Fault, ...]]:
+def combinations(kind: FaultKind, direction: Direction, dialect: Dialect) -> list[tuple[AccessFault, ...]]:
     """Each fault of ``kind``, alone and with one of every other kind, in turn until each had its turn."""
-    of_kind: dict[Kind, list[Fault]] = {}
+    of_kind: dict[FaultKind, list[AccessFault]] = {}
     for fault in faults(direction, dialect):
         of_kind.setdefault(fault.kind, []).append(fault)
     own = of_kind.pop(kind)
     others = [found for other, found in of_kind.items() if _combine(kind, other, direction, dialect)]
-    made: list[tuple[Fault, ...]] = [(fault,) for fault in own]
+    made: list[tuple[AccessFault, ...]] = [(fault,) for fault in own]
     for turn in range(max(len(own), *map(len, others))):
         made += [(own[turn % len(own)], found[turn % len(found)]) for found in others]
     return list(dict.fromkeys(made))
 
 
-def _combine(kind: Kind, other: Kind, direction: Direction, dialect: Dialect) -> bool:
+def _combine(kind: FaultKind, other: FaultKind, direction: Direction, dialect: Dialect) -> bool:
     """Whether an access can have both faults, and something says which is found first."""
     if kind in _ONE_FD and other in _ONE_FD:
         return False
     # The RFC's kernel reads a value before it looks at its size, later ones after.
-    unordered = {kind, other} == {Kind.ID_SIZE, Kind.POINTER}
+    unordered = {kind, other} == {FaultKind.ID_SIZE, FaultKind.POINTER}
     return not (unordered and dialect is RFC_V3 and direction is Direction.SET)
 
 
-def expected(direction: Direction, wrong: tuple[Fault, ...]) -> int:
+def expected(direction: Direction, wrong: tuple[AccessFault, ...]) -> int:
     """The errno of an access with these faults; 0 without any."""
     kinds = {fault.kind for fault in wrong}
     return next((error for kind, error in ORDER[direction].items() if kind in kinds), 0)
 
 
-def faulty_id(register: Register, wrong: tuple[Fault, ...]) -> int:
+def faulty_id(register: Register, wrong: tuple[AccessFault, ...]) -> int:
     """The register's id with the faults in it."""
     number = register.id
     for fault in wrong:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import errno
 
-from helpers.kvm import error_name
-from helpers.smccc import show
+from helpers.smccc import show_registers
+from helpers.uapi.notation import error_name
 
 
 class Comparison:
@@ -34,7 +34,7 @@ class Comparison:
 
     def x(self, what: str, expected: tuple[int, ...], actual: tuple[int, ...]) -> None:
         """Result registers from x0 on."""
-        self.that(actual == expected, what, show(expected), show(actual))
+        self.that(actual == expected, what, show_registers(expected), show_registers(actual))
 
     def done(self) -> None:
         """The assertion."""

@@ -7,12 +7,12 @@ import errno
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from helpers.contract.features import Probe
 from helpers.contract.functions import GATED, Function, Situation
-from helpers.contract.probe import Probe
 from helpers.contract.registers import MAINLINE, Register
-from helpers.kvm import error_name
+from helpers.uapi.notation import error_name
 
-LEVELS = ("default", "full", "empty", "mixed")
+SAVED_STATES = ("default", "full", "empty", "mixed")
 """What the source's registers hold: nothing written, every service, none, and a different choice in each."""
 
 X = tuple[int, int, int, int]
@@ -44,7 +44,7 @@ def held_after(destination: Probe, saved: Mapping[int, int]) -> dict[str, int]:
     }
 
 
-def services(register: Register, value: int) -> tuple[str, ...]:
+def visible_services(register: Register, value: int) -> tuple[str, ...]:
     """The services of a bitmap by name; a bit without a name by its number."""
     names = dict(register.bits)
     return tuple(
@@ -59,7 +59,7 @@ def lost(source: Probe, destination: Probe, values: Mapping[str, int]) -> tuple[
     names: list[str] = []
     for register in source.registers:
         there = next((r for r in destination.registers if r.id == register.id), None)
-        names += services(register, values[register.name] & ~(there.mask if there else 0))
+        names += visible_services(register, values[register.name] & ~(there.mask if there else 0))
     return tuple(names)
 
 

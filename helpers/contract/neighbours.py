@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from helpers.kvm import RegisterId
 from helpers.smccc import NOT_SUPPORTED, U64
 from helpers.uapi.kvm import fw_reg
+from helpers.uapi.notation import RegisterId
 
 PSCI_VERSION = RegisterId("PSCI_VERSION", fw_reg(0))
 PSCI_0_1, PSCI_0_2, PSCI_1_0 = 0x1, 0x2, 0x10000
@@ -43,7 +43,7 @@ class Workaround:
 WORKAROUND_2 = 0x80007FFF
 _THREE_STATES = {0: NOT_SUPPORTED, 1: 0, 2: 1}
 """Vulnerable, mitigated, not affected."""
-WORKAROUNDS = (
+WORKAROUND_REGISTERS = (
     Workaround(RegisterId("WORKAROUND_1", fw_reg(1)), 0x80008000, _THREE_STATES),
     Workaround(RegisterId("WORKAROUND_2", fw_reg(2)), WORKAROUND_2, {0: NOT_SUPPORTED, 3: U64 - 1}),
     Workaround(RegisterId("WORKAROUND_3", fw_reg(3)), 0x80003FFF, _THREE_STATES),

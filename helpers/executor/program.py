@@ -67,7 +67,7 @@ class Thread:
     ops: list[tuple[int, Op]] = field(default_factory=list)
 
 
-class Result(NamedTuple):
+class OpResult(NamedTuple):
     """What one operation gave: the return value, errno, whether it ran, and the bytes it read."""
 
     ret: int
@@ -85,10 +85,10 @@ class Result(NamedTuple):
 class Answer:
     """The results of a program: one tuple per operation, holding one result per repetition."""
 
-    results: tuple[tuple[Result, ...], ...]
+    results: tuple[tuple[OpResult, ...], ...]
     expired: bool
 
-    def __getitem__(self, ref: Arg) -> Result:
+    def __getitem__(self, ref: Arg) -> OpResult:
         """The last (mostly the only) result of the operation that ``ref`` stands for."""
         return self.results[ref.index][-1]
 

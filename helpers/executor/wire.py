@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from helpers.errors import HarnessError
-from helpers.executor.program import Answer, Op, Program, Result
+from helpers.executor.program import Answer, Op, OpResult, Program
 
 MAGIC = 0x3158484B
 VERSION = 2
@@ -62,13 +62,13 @@ def _garbage(why: str) -> HarnessError:
     )
 
 
-def _result(reader: _Reader) -> Result:
+def _result(reader: _Reader) -> OpResult:
     ret, err, state, length, zero = _RESULT.unpack(reader.take(_RESULT.size))
     if state > 1 or zero:
         raise _garbage(f"a result with state {state} at byte {reader.at}")
     data = reader.take(length)
     reader.take(-length % 8)
-    return Result(ret, err, state == 1, data)
+    return OpResult(ret, err, state == 1, data)
 
 
 def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
@@ -86,7 +86,7 @@ def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
         # Whatever a kernel made of it: bounded, and nothing in it that a terminal would obey.
         text = ascii(reader.take(second)[:_LONGEST_REASON].decode("utf-8", "replace"))[1:-1]
         raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
-    results: list[list[Result]] = [[] for _ in range(program.op_count)]
+    results: list[list[OpResult]] = [[] for _ in range(program.op_count)]
     expected = sum(t.repeat * len(t.ops) for s in program.stages for t in s)
     if second != expected:
         raise _garbage(f"it holds {second} results, the program has {expected}")

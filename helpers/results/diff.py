@@ -21,7 +21,7 @@ from helpers.results.records import (
     ServiceInfo,
     without_subject,
 )
-from helpers.results.verdict import COUNT_NAMES, Kind, many
+from helpers.results.verdict import COUNT_NAMES, VerdictKind, many
 
 SAME, CHANGED, CANNOT_TELL = 0, 1, 125
 """The exit statuses, as git bisect run takes them: good, bad, skip."""
@@ -47,7 +47,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LogComparison:
     """Two subjects, what changed by kinds, and why not everything could be compared."""
 
     before: Column
@@ -80,7 +80,7 @@ class Comparison:
         return "SAME: nothing changed that guests or VMMs see, and nothing got worse"
 
 
-def worst_status(comparisons: Iterable[Comparison]) -> int:
+def worst_status(comparisons: Iterable[LogComparison]) -> int:
     """Changed before cannot tell before the same."""
     found = {comparison.status for comparison in comparisons}
     return next((status for status in (CHANGED, CANNOT_TELL) if status in found), SAME)
@@ -102,7 +102,7 @@ def paired(before: Sequence[Column], after: Sequence[Column]) -> tuple[tuple[Col
     )
 
 
-def compare(before: Column, after: Column) -> Comparison:
+def compare(before: Column, after: Column) -> LogComparison:
     """Everything that changed between two subjects."""
     tests, unsure = _tests(before, after)
     parts = {
@@ -114,7 +114,7 @@ def compare(before: Column, after: Column) -> Comparison:
         "Environment": tuple(_environment(before, after)),
     }
     doubts = (*_doubts(before, after), *unsure)
-    return Comparison(before, after, {name: part for name, part in parts.items() if part}, doubts)
+    return LogComparison(before, after, {name: part for name, part in parts.items() if part}, doubts)
 
 
 # --- what guests see -----------------------------------------------------------------
@@ -269,7 +269,7 @@ def _environment(before: Column, after: Column) -> Iterator[Change]:
 def _doubts(before: Column, after: Column) -> Iterator[str]:
     for side, column in (("before", before), ("after", after)):
         yield from (f"{side}, {column.name}: {reason}" for reason in column.verdict.reasons)
-        if not column.verdict.reasons and column.verdict.kind is Kind.INCONCLUSIVE:
+        if not column.verdict.reasons and column.verdict.kind is VerdictKind.INCONCLUSIVE:
             yield f"{side}, {column.name} is inconclusive"
         if column.name.startswith("migration "):
             continue

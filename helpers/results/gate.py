@@ -26,14 +26,14 @@ from typing import Any
 from helpers.errors import UsageError
 from helpers.results.columns import Column
 from helpers.results.records import FAILED, Result
-from helpers.results.verdict import Kind, exit_status, many, one_line
+from helpers.results.verdict import VerdictKind, exit_status, many, one_line
 
 REQUIREMENTS = ("mainline", "rfc-v3", "any")
 _TEXTS = ("subject", "reason", "url")
 
 
 @dataclass(frozen=True)
-class Entry:
+class Waiver:
     """One line of a baseline: a clause or a pattern of node ids, for subjects that a pattern names."""
 
     clause: str
@@ -63,7 +63,7 @@ class Gate:
     lines: tuple[str, ...]
 
 
-def read_baseline(path: Path) -> tuple[Entry, ...]:
+def read_baseline(path: Path) -> tuple[Waiver, ...]:
     """The entries. Raises UsageError with the entry's number for anything that is not as it must be."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
@@ -77,11 +77,11 @@ def read_baseline(path: Path) -> tuple[Entry, ...]:
     return tuple(_entry(each, f"{path}, deviation {number}") for number, each in enumerate(entries, 1))
 
 
-def _entry(values: Any, where: str) -> Entry:
+def _entry(values: Any, where: str) -> Waiver:
     wrong = _what_is_wrong(values) if isinstance(values, dict) else "it is no table"
     if wrong:
         raise UsageError(f"{where} is no entry of a baseline", why=wrong)
-    return Entry(**{"clause": "", "test": "", **values})
+    return Waiver(**{"clause": "", "test": "", **values})
 
 
 def _what_is_wrong(values: dict[str, Any]) -> str:
@@ -99,7 +99,7 @@ def _what_is_wrong(values: dict[str, Any]) -> str:
     return ""
 
 
-def gate(columns: tuple[Column, ...], baseline: tuple[Entry, ...], require: str | None, today: date) -> Gate:
+def gate(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], require: str | None, today: date) -> Gate:
     """What gates. The verdicts stay what they are; a kernel that lacks what is required has failed."""
     stale, wanting = tuple(_stale(columns, baseline, today)), tuple(_wanting(columns, require))
     statuses = [*(3 for _ in stale), *(status for status, _ in wanting)]
@@ -116,12 +116,12 @@ def gate(columns: tuple[Column, ...], baseline: tuple[Entry, ...], require: str 
     return Gate(status, (*map(one_line, lines), f"GATE {word}"))
 
 
-def _judged(column: Column, baseline: tuple[Entry, ...]) -> tuple[int, str]:
+def _judged(column: Column, baseline: tuple[Waiver, ...]) -> tuple[int, str]:
     verdict = column.verdict
     failed = [result for result in column.results if result.outcome == FAILED]
     left = [result for result in failed if not _excused(column, result, baseline)]
-    if verdict.kind is not Kind.NON_CONFORMANT:
-        why = f", because {'; '.join(verdict.reasons)}" if verdict.kind is Kind.INCONCLUSIVE else ""
+    if verdict.kind is not VerdictKind.NON_CONFORMANT:
+        why = f", because {'; '.join(verdict.reasons)}" if verdict.kind is VerdictKind.INCONCLUSIVE else ""
         return exit_status([verdict]), f"{verdict.word}{why}"
     if left:
         return 1, f"{len(left)} of {many(len(failed), 'failure')} not in the baseline, first {left[0].nodeid}"
@@ -132,13 +132,13 @@ def _judged(column: Column, baseline: tuple[Entry, ...]) -> tuple[int, str]:
     return 0, f"{many(len(failed), 'failure')}, each in the baseline"
 
 
-def _excused(column: Column, result: Result, baseline: tuple[Entry, ...]) -> bool:
+def _excused(column: Column, result: Result, baseline: tuple[Waiver, ...]) -> bool:
     concerned = [each for each in baseline if each.concerns(column, result)]
     named = {each.clause for each in concerned if each.clause}
     return any(each.test for each in concerned) or bool(result.clauses and set(result.clauses) <= named)
 
 
-def _stale(columns: tuple[Column, ...], baseline: tuple[Entry, ...], today: date) -> Iterator[str]:
+def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: date) -> Iterator[str]:
     """Entries that have expired or that nothing needs: a baseline must shrink."""
     for entry in baseline:
         if entry.until < today:

@@ -29,7 +29,7 @@ from helpers.results.records import (
     ServiceInfo,
     Session,
     SubjectInfo,
-    merged,
+    merge_results,
 )
 
 __all__ = ["Case", "Log", "LogWriter", "Result", "Session", "SubjectInfo", "read_log"]
@@ -143,7 +143,7 @@ class _Draft:
             session=session,
             collected=tuple(self.collected),
             started=tuple(self.started),
-            results=merged(self.results),
+            results=merge_results(self.results),
             subjects=tuple(self.subjects.values()),
             selection=self.selection,
             status=self.status,

@@ -174,7 +174,7 @@ def worst(outcomes: Iterable[str]) -> str:
     return max(outcomes, key=OUTCOMES.index)
 
 
-def merged(results: Iterable[Result]) -> tuple[Result, ...]:
+def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:
     """One result for each (node id, subject): the worst, the first of equals; durations add up."""
     best: dict[tuple[str, str | None], Result] = {}
     for result in results:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from helpers.errors import UsageError
 from helpers.results.records import ERROR, FAILED, Log, Result
-from helpers.results.verdict import Kind, Verdict, results_for, verdicts
+from helpers.results.verdict import Verdict, VerdictKind, results_for, verdicts
 
 VERDICT_ROW = "verdict"
 """The node id of the row that stands for a doubt which no test's row shows."""
@@ -55,7 +55,7 @@ def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
 def _section(log: Log, verdict: Verdict) -> Section:
     lost = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
     rows = [*results_for(log, verdict.subject), *lost]
-    if verdict.kind is Kind.INCONCLUSIVE and not _show_red(rows):
+    if verdict.kind is VerdictKind.INCONCLUSIVE and not _show_red(rows):
         # A log that breaks off after its last good result, say: a reader of rows alone must not take it for green.
         rows.append(Result(VERDICT_ROW, verdict.subject, ERROR, message="; ".join(verdict.reasons)))
     return Section(verdict, tuple(rows), frozenset(verdict.not_run), log.session.time)

@@ -23,7 +23,7 @@ from helpers.results.records import (
 UNKNOWN_SUBJECT = "unknown subject"
 
 
-class Kind(Enum):
+class VerdictKind(Enum):
     """What can be said of a subject; the value is the word for it."""
 
     CONFORMANT = "CONFORMANT"
@@ -37,9 +37,14 @@ class Kind(Enum):
         return _STATUS[self]
 
 
-_STATUS = {Kind.CONFORMANT: 0, Kind.NON_CONFORMANT: 1, Kind.INCONCLUSIVE: 3, Kind.NOT_IMPLEMENTED: 5}
+_STATUS = {
+    VerdictKind.CONFORMANT: 0,
+    VerdictKind.NON_CONFORMANT: 1,
+    VerdictKind.INCONCLUSIVE: 3,
+    VerdictKind.NOT_IMPLEMENTED: 5,
+}
 _WORST_FIRST = (1, 3, 5, 0)
-_SELECTION_WORDS = {Kind.CONFORMANT: "PASSED", Kind.NON_CONFORMANT: "FAILED"}
+_SELECTION_WORDS = {VerdictKind.CONFORMANT: "PASSED", VerdictKind.NON_CONFORMANT: "FAILED"}
 _STATUS_REASONS = {
     2: "the run was interrupted",
     3: "pytest stopped with an internal error",
@@ -52,7 +57,7 @@ class Verdict:
     """What a log says of one subject, with everything that a report shows above its rows."""
 
     subject: str
-    kind: Kind
+    kind: VerdictKind
     info: SubjectInfo
     counts: Mapping[str, int]
     errors: tuple[Result, ...] = ()
@@ -92,7 +97,7 @@ class Verdict:
         text = self.counted
         if self.broken:
             text += f"; broken clauses: {', '.join(self.broken)}"
-        if self.kind is Kind.INCONCLUSIVE:
+        if self.kind is VerdictKind.INCONCLUSIVE:
             text += f"; because {'; '.join(self.reasons)}"
         text = one_line(text)
         return text if self.selection is None else _modest(text)
@@ -130,7 +135,7 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
     """The worst verdict's status; no verdict at all is inconclusive."""
     found = {verdict.status for verdict in all_verdicts}
-    return next((status for status in _WORST_FIRST if status in found), Kind.INCONCLUSIVE.status)
+    return next((status for status in _WORST_FIRST if status in found), VerdictKind.INCONCLUSIVE.status)
 
 
 def unfinished(log: Log, subject: str, subjects: tuple[str, ...]) -> tuple[str, ...]:
@@ -223,12 +228,12 @@ def _verdict(log: Log, subject: str, subjects: tuple[str, ...]) -> Verdict:
     )
 
 
-def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> Kind:
+def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
     if failed:
-        return Kind.NON_CONFORMANT
+        return VerdictKind.NON_CONFORMANT
     if doubtful:
-        return Kind.INCONCLUSIVE
-    return Kind.NOT_IMPLEMENTED if info.dialect == "none" else Kind.CONFORMANT
+        return VerdictKind.INCONCLUSIVE
+    return VerdictKind.NOT_IMPLEMENTED if info.dialect == "none" else VerdictKind.CONFORMANT
 
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:

@@ -54,10 +54,7 @@ class KernelDied(Exception):
 
     def __str__(self) -> str:
         # Summaries show the first line.
-        return (
-            f"The kernel of {self.subject} died: {self.how}.\n"
-            f"Its console since this test began:\n{self.last_words}"
-        )
+        return f"The kernel of {self.subject} died: {self.how}.\nIts console since this test began:\n{self.last_words}"
 
 
 class GivenUp(HarnessError):

@@ -176,7 +176,7 @@ def _running(asked: Wanted, planted: bool, means: Means) -> Subject:
         return Local(build.NATIVE)
     waiting, seconds = means.progress.waiting, means.boot_seconds
     if asked.kernel.startswith(lab.PREFIX):
-        place = lab.Place(destination, means.environment, build.INIT, waiting, start_seconds=seconds)
+        place = lab.LabPlace(destination, means.environment, build.INIT, waiting, start_seconds=seconds)
         return Remote(place, waiting)
     if not destination or destination.startswith("-") or not destination.isprintable() or " " in destination:
         raise UsageError(f"{destination!r} is no board", cure="Give --board=USER@HOST, or a name of ~/.ssh/config")

@@ -26,7 +26,7 @@ _CAUSES = (
 )  # fmt: skip
 
 
-def harmless(text: str) -> str:
+def printable_text(text: str) -> str:
     """Text of a kernel for a terminal or a report: no control characters, no endless lines."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join("".join(c if c.isprintable() else "." for c in line[:_WIDTH]) for line in lines)
@@ -62,7 +62,7 @@ def _lines(path: Path, since: int) -> list[str]:
             data = file.read(_BYTES)
     except OSError:
         return []
-    return harmless(data.decode("utf-8", "replace")).strip("\n").split("\n")
+    return printable_text(data.decode("utf-8", "replace")).strip("\n").split("\n")
 
 
 def last_panic(printed: str) -> str:

@@ -67,9 +67,7 @@ class _Content:
     modules: Mapping[str, bytes]
 
 
-def kernel_of_suite(
-    suite: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]
-) -> SuiteKernel:
+def kernel_of_suite(suite: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
     """Return the newest cloud kernel of SUITE, from CACHE while it is less than a day old."""
     if not _SUITE.fullmatch(suite):
         what = f"{suite!r} is not the name of a Debian suite"

@@ -20,7 +20,7 @@ _CONSOLE = (5, 1)
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One file, folder, link (its data is the target) or device node; ``mode`` as in stat(2)."""
 
     name: str
@@ -35,22 +35,22 @@ def build_initramfs(init: Path, modules: Sequence[Path]) -> bytes:
     It also has the folders /dev, /proc, /sys and the node /dev/console, without which the kernel gives /init
     no standard output. The same input gives the same bytes.
     """
-    entries = [Entry(name, stat.S_IFDIR | 0o755) for name in _FOLDERS]
-    entries.append(Entry("dev/console", stat.S_IFCHR | 0o600, device=_CONSOLE))
-    entries.append(Entry("init", stat.S_IFREG | 0o755, _read(init)))
+    entries = [ArchiveEntry(name, stat.S_IFDIR | 0o755) for name in _FOLDERS]
+    entries.append(ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=_CONSOLE))
+    entries.append(ArchiveEntry("init", stat.S_IFREG | 0o755, _read(init)))
     for number, module in enumerate(modules):
         name = f"modules/{number:02}-{module.name}"
-        entries.append(Entry(name, stat.S_IFREG | 0o644, _read(module)))
+        entries.append(ArchiveEntry(name, stat.S_IFREG | 0o644, _read(module)))
     return archive(entries)
 
 
-def archive(entries: Sequence[Entry]) -> bytes:
+def archive(entries: Sequence[ArchiveEntry]) -> bytes:
     """The cpio archive with ENTRIES, folders before what is in them; all belong to root."""
-    ended = (*entries, Entry("TRAILER!!!", 0))
+    ended = (*entries, ArchiveEntry("TRAILER!!!", 0))
     return b"".join(_encode(inode, entry) for inode, entry in enumerate(ended, start=1))
 
 
-def _encode(inode: int, entry: Entry) -> bytes:
+def _encode(inode: int, entry: ArchiveEntry) -> bytes:
     """One entry: 14 fields of 8 hexadecimal digits, name and data, each padded to 4 bytes."""
     name = entry.name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1

@@ -87,7 +87,7 @@ class _Console:
         self._folder.cleanup()
 
 
-class Place(Board):
+class LabPlace(Board):
     """One target."""
 
     def __init__(self, name: str, file: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:

@@ -162,7 +162,7 @@ class Qemu:
             name = signal.Signals(-status).name
             return End(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")
         said = self._file("qemu").read_text("utf-8", "replace").strip() if self._directory else ""
-        return End(f"QEMU ended with status {status}: {console.harmless(said[-500:]) or 'no message'}", False)
+        return End(f"QEMU ended with status {status}: {console.printable_text(said[-500:]) or 'no message'}", False)
 
     def _status(self, wait: float = 0) -> int | None:
         assert self._process is not None

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 
 from helpers.errors import HarnessError
-from helpers.subjects.console import harmless
+from helpers.subjects.console import printable_text
 
 _OPTIONS = (
     "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
@@ -90,7 +90,7 @@ def ask(destination: Destination, script: str, stdin: bytes = b"") -> Reply:
         raise failure(destination, errors if done.returncode == _FAILED else f"{errors}\n{said}")
     if before:
         raise Talkative(
-            f"The shell of {destination} prints before it runs a command", why=repr(harmless(before[:80])),
+            f"The shell of {destination} prints before it runs a command", why=repr(printable_text(before[:80])),
             cure="Let its start-up files (.bashrc) print only when a person is there, as scp needs it too",
         )  # fmt: skip
     return Reply(after, errors)
@@ -136,7 +136,7 @@ def failure(destination: Destination, errors: str) -> HarnessError:
 
 def last_line(errors: str) -> str:
     """What was said last, harmless for a terminal."""
-    lines = [line.strip() for line in harmless(errors).splitlines() if line.strip()]
+    lines = [line.strip() for line in printable_text(errors).splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
 

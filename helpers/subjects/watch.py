@@ -8,9 +8,9 @@ import os
 import re
 from dataclasses import dataclass, replace
 
-from helpers.executor.program import Arg, Program, Result
+from helpers.executor.program import Arg, OpResult, Program
 from helpers.subjects.base import Subject
-from helpers.subjects.console import harmless
+from helpers.subjects.console import printable_text
 from helpers.uapi import syscalls
 
 TAINTED, LOG = "/proc/sys/kernel/tainted", "/dev/kmsg"
@@ -140,7 +140,7 @@ def _read_taint(program: Program) -> tuple[Arg, Arg]:
     return fd, text
 
 
-def _number(result: Result) -> int:
+def _number(result: OpResult) -> int:
     text = result.data.strip()
     return int(text) if text.isdigit() else 0
 
@@ -150,14 +150,14 @@ def _why_not(path: str, *errors: int) -> str:
     return f"not watched, because {path} cannot be read ({errno.errorcode.get(first, first)})" if first else ""
 
 
-def _kernel_lines(results: list[Result]) -> list[str]:
+def _kernel_lines(results: list[OpResult]) -> list[str]:
     """The text of records that the kernel itself wrote (facility 0), not a program through /dev/kmsg."""
     lines = []
     for result in results:
         head, _, text = result.data.decode("utf-8", "replace").partition(";")
         priority = head.partition(",")[0]
         if not result.errno and priority.isdigit() and int(priority) < 8:
-            lines.append(harmless(text.partition("\n")[0]))
+            lines.append(printable_text(text.partition("\n")[0]))
     return lines
 
 

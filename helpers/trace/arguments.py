@@ -6,11 +6,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from helpers.executor.program import Answer, Arg, ArgType, Code, Op, Program, Result
+from helpers.executor.program import Answer, Arg, ArgType, Code, Op, OpResult, Program
 from helpers.trace.names import CAPABILITIES, function_name, register_name
 from helpers.uapi import kvm as uapi
 
-Later = Sequence[tuple[tuple[Result, ...], Op]]
+Later = Sequence[tuple[tuple[OpResult, ...], Op]]
 """The operations after an ioctl with their results: one of them reads what it wrote."""
 _MOST_BYTES = 32
 _SIZE_SHIFT, _SIZE_MASK = 16, 0x3FFF

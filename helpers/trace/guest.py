@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from helpers import guests
-from helpers.executor.program import Code, Op, Result
-from helpers.smccc import Call, CallResult, show
+from helpers.executor.program import Code, Op, OpResult
+from helpers.smccc import Call, CallResult, show_registers
 from helpers.trace.arguments import Memory
 from helpers.trace.names import EXITS, function_name
 from helpers.uapi import kvm as uapi
@@ -31,7 +31,7 @@ class Mailbox:
             self._asked[address] = calls
 
     def run(
-        self, results: tuple[Result, ...], later: Sequence[tuple[tuple[Result, ...], Op]], memory: Memory
+        self, results: tuple[OpResult, ...], later: Sequence[tuple[tuple[OpResult, ...], Op]], memory: Memory
     ) -> Iterator[str]:
         """Lines below a KVM_RUN, from what was read after it."""
         if not results or results[-1].errno or not results[-1].ran:
@@ -71,4 +71,4 @@ def _asked(call: Call) -> str:
 
 def _answered(result: CallResult) -> str:
     # The guest gives x8 to x17 values of their own, so nothing but zeros was never written.
-    return show(result.x0_3) if any(result.x) else "not made"
+    return show_registers(result.x0_3) if any(result.x) else "not made"

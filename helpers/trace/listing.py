@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A trace in words, in strace's manner: who was asked, for what, with which values, and what came back.
 
-    vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000160000 STD, 0x0) = EBUSY
+vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000160000 STD, 0x0) = EBUSY
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from helpers.executor.program import Answer, Code, Op, Program, Result, Thread
+from helpers.executor.program import Answer, Code, Op, OpResult, Program, Thread
 from helpers.trace.arguments import Memory, described
 from helpers.trace.guest import Mailbox
 from helpers.trace.names import SYSCALLS, Roles, ioctl_name
@@ -82,7 +82,7 @@ class _Writer:
             if made is not None:
                 yield from made(self, op, self._results(index), thread.ops[place + 1 :])
 
-    def _results(self, index: int) -> tuple[Result, ...]:
+    def _results(self, index: int) -> tuple[OpResult, ...]:
         return self._answer.results[index] if self._answer is not None else ()
 
     def _value(self, op: Op, number: int) -> int:
@@ -91,19 +91,19 @@ class _Writer:
 
     # --- what each operation is ---------------------------------------------------
 
-    def _open(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _open(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         path = op.data.rstrip(b"\0").decode("utf-8", "replace")
         yield f"open({path!r}, {self._value(op, 0):#o}){_came(results, 'fd ')}"
         for result in results[-1:]:
             if not result.errno:
                 self._roles.opened(result.ret, path)
 
-    def _close(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _close(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         fd = self._value(op, 0)
         yield f"close({self._roles[fd]}){_came(results)}"
         self._roles.closed(fd)
 
-    def _ioctl(self, op: Op, results: tuple[Result, ...], after: Following) -> Iterator[str]:
+    def _ioctl(self, op: Op, results: tuple[OpResult, ...], after: Following) -> Iterator[str]:
         fd, request = self._value(op, 0), self._value(op, 1)
         target = self._roles[fd]
         arguments = described(request, op.args[2], self._memory, [(self._results(i), o) for i, o in after])
@@ -119,15 +119,15 @@ class _Writer:
         if request == uapi.KVM_RUN:
             yield from self._mailbox.run(results, [(self._results(i), o) for i, o in after], self._memory)
 
-    def _mmap(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _mmap(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         fd = self._value(op, 4)
         what = "memory" if fd >= _S64 or fd < 0 else f"struct kvm_run of {self._roles[fd]}"
         yield f"mmap({what}, {self._value(op, 1):#x} bytes){_came(results, hexadecimal=True)}"
 
-    def _munmap(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _munmap(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         yield f"munmap({self._value(op, 0):#x}, {self._value(op, 1):#x} bytes){_came(results)}"
 
-    def _poke(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _poke(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         if not self._memory.poke(op):
             address = self._value(op, 0)
             if len(op.data) == 1 and address & _PAGE == uapi.offset("kvm_run_mmio", "immediate_exit"):
@@ -135,17 +135,17 @@ class _Writer:
             self._mailbox.poked(address, op.data)
         yield from ()
 
-    def _poke_value(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _poke_value(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         self._memory.point(op)
         yield from ()
 
-    def _read(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _read(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         yield f"read({self._roles[self._value(op, 0)]}, {self._value(op, 1)} bytes){_came(results)}"
 
-    def _write(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _write(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         yield f"write({self._roles[self._value(op, 0)]}, {len(op.data)} bytes){_came(results)}"
 
-    def _syscall(self, op: Op, results: tuple[Result, ...], _: Following) -> Iterator[str]:
+    def _syscall(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
         number = self._value(op, 0)
         yield f"{SYSCALLS.get(number, f'syscall {number}')}(){_came(results)}"
 
@@ -164,7 +164,7 @@ _MAKERS = {
 }
 
 
-def _came(results: tuple[Result, ...], prefix: str = "", *, hexadecimal: bool = False) -> str:
+def _came(results: tuple[OpResult, ...], prefix: str = "", *, hexadecimal: bool = False) -> str:
     """What came back: a value, an errno's name, or how often each where it was done more than once."""
     if not results:
         return ""
@@ -174,7 +174,7 @@ def _came(results: tuple[Result, ...], prefix: str = "", *, hexadecimal: bool = 
     return " = " + ", ".join(f"{kind} ({times} times)" for kind, times in kinds.most_common())
 
 
-def _one(result: Result, prefix: str, hexadecimal: bool) -> str:
+def _one(result: OpResult, prefix: str, hexadecimal: bool) -> str:
     if not result.ran:
         return "not reached"
     if result.errno:

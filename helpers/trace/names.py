@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from helpers.contract.functions import FUNCTIONS
-from helpers.contract.neighbours import WORKAROUNDS
+from helpers.contract.neighbours import WORKAROUND_REGISTERS
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
@@ -31,7 +31,7 @@ _REGISTERS = {
     uapi.fw_reg(0): "PSCI_VERSION",
     uapi.KVM_REG_ARM_CORE_PC: "pc",
     **{uapi.core_x(number): f"x{number}" for number in range(31)},
-    **{each.register.id: each.register.name for each in WORKAROUNDS},
+    **{each.register.id: each.register.name for each in WORKAROUND_REGISTERS},
     **{register.id: register.name for register in MAINLINE.registers},
 }
 

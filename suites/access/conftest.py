@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from helpers.batch import Batch, Pending
-from helpers.contract.access import Direction, Fault, Kind, Place, expected, faulty_id
+from helpers.contract.access import AccessFault, Direction, FaultKind, Place, expected, faulty_id
 from helpers.contract.check import Comparison
 from helpers.contract.registers import Register
 from helpers.executor.program import Answer, Arg, ArgType
@@ -85,11 +85,11 @@ class Accesses:
         self._program.poke_address(self._read + 8, self._read + 16)
         self._attempts: list[Attempt] = []
 
-    def add(self, direction: Direction, wrong: tuple[Fault, ...]) -> None:
+    def add(self, direction: Direction, wrong: tuple[AccessFault, ...]) -> None:
         """One access with these faults; a SET would change the register."""
         kinds = {fault.kind: fault for fault in wrong}
         number = faulty_id(self._register, wrong)
-        value = self._register.mask ^ self._holds | (1 << 63 if Kind.VALUE in kinds else 0)
+        value = self._register.mask ^ self._holds | (1 << 63 if FaultKind.VALUE in kinds else 0)
         raw = struct.pack("<Q", value) if direction is Direction.SET else CANARY
         what = f"KVM_{direction.value}_ONE_REG of {self._register.name} ({number:#x})"
         what += f" = {value:#x}" if direction is Direction.SET else ""
@@ -100,7 +100,9 @@ class Accesses:
         memory = [(was, self._program.peek(at, len(was))) for was, at in watched]
         self._attempts.append(Attempt(what, expected(direction, wrong), done, self._read_back(), memory))
 
-    def _lay_out(self, number: int, raw: bytes, kinds: dict[Kind, Fault]) -> tuple[Arg, list[tuple[bytes, Arg]]]:
+    def _lay_out(
+        self, number: int, raw: bytes, kinds: dict[FaultKind, AccessFault]
+    ) -> tuple[Arg, list[tuple[bytes, Arg]]]:
         """The ioctl's argument, and pieces of memory that it must leave as they are.
 
         The id, an address that is not watched, and the value between canaries; a wrong pointer replaces one of them.
@@ -108,14 +110,14 @@ class Accesses:
         head, body = struct.pack("<Q", number), CANARY + raw + CANARY
         block = self._program.scratch_bytes(head + bytes(8) + body)
         pointer, watched = block + 24, [(head, block), (body, block + 16)]
-        if (fault := kinds.get(Kind.POINTER)) and fault.place:
+        if (fault := kinds.get(FaultKind.POINTER)) and fault.place:
             pointer = self._values.at(fault.place, inside=4)
             if fault.place is Place.STRADDLING:
                 # A copy to user space may write what it can reach of the value; only what lies before is watched.
                 self._program.poke(pointer + -8, CANARY + raw[:4])
                 watched.append((CANARY, pointer + -8))
         self._program.poke_address(block + 8, pointer)
-        if (fault := kinds.get(Kind.STRUCT)) and fault.place:
+        if (fault := kinds.get(FaultKind.STRUCT)) and fault.place:
             block = self._structs.at(fault.place, inside=8)
             if fault.place is Place.STRADDLING:
                 self._program.poke(block, head)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from helpers.contract.check import EINVAL, Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.uapi import kvm as uapi
 from suites.access.conftest import MakeMixed

@@ -8,41 +8,41 @@ import struct
 
 import pytest
 
-from helpers.batch import RegisterId
-from helpers.contract.access import Direction, Kind, combinations
+from helpers.contract.access import Direction, FaultKind, combinations
 from helpers.contract.check import Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.contract.registers import RFC_V3, Register
 from helpers.kvm import Vm
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 from suites.access.conftest import CANARY, Accesses, MakeMixed, Mixed
 from suites.conftest import MakeVm
 
 KINDS = [
-    pytest.param(Kind.FD, marks=pytest.mark.clause("ACCESS-1"), id="dev_kvm"),
-    pytest.param(Kind.VM_FD, marks=pytest.mark.clause("ACCESS-1"), id="vm_fd"),
-    pytest.param(Kind.VCPU, marks=pytest.mark.clause("ACCESS-2"), id="vcpu_not_initialised"),
-    pytest.param(Kind.STRUCT, marks=pytest.mark.clause("ACCESS-3"), id="struct_pointer"),
-    pytest.param(Kind.ID_HIGH, marks=pytest.mark.clause("ACCESS-4"), id="id_upper_half"),
-    pytest.param(Kind.ID_SIZE, marks=pytest.mark.clause("ACCESS-5"), id="id_size"),
-    pytest.param(Kind.ID_LOW, marks=pytest.mark.clause("ACCESS-6"), id="id_lower_half"),
-    pytest.param(Kind.POINTER, marks=pytest.mark.clause("ACCESS-7"), id="value_pointer"),
+    pytest.param(FaultKind.FD, marks=pytest.mark.clause("ACCESS-1"), id="dev_kvm"),
+    pytest.param(FaultKind.VM_FD, marks=pytest.mark.clause("ACCESS-1"), id="vm_fd"),
+    pytest.param(FaultKind.VCPU, marks=pytest.mark.clause("ACCESS-2"), id="vcpu_not_initialised"),
+    pytest.param(FaultKind.STRUCT, marks=pytest.mark.clause("ACCESS-3"), id="struct_pointer"),
+    pytest.param(FaultKind.ID_HIGH, marks=pytest.mark.clause("ACCESS-4"), id="id_upper_half"),
+    pytest.param(FaultKind.ID_SIZE, marks=pytest.mark.clause("ACCESS-5"), id="id_size"),
+    pytest.param(FaultKind.ID_LOW, marks=pytest.mark.clause("ACCESS-6"), id="id_lower_half"),
+    pytest.param(FaultKind.POINTER, marks=pytest.mark.clause("ACCESS-7"), id="value_pointer"),
 ]
 SET_KINDS = [
     *KINDS,
-    pytest.param(Kind.VALUE, marks=pytest.mark.clause("ACCESS-8"), id="unsupported_bit"),
-    pytest.param(Kind.LOCK, marks=pytest.mark.clause("ACCESS-8"), id="change_after_run"),
+    pytest.param(FaultKind.VALUE, marks=pytest.mark.clause("ACCESS-8"), id="unsupported_bit"),
+    pytest.param(FaultKind.LOCK, marks=pytest.mark.clause("ACCESS-8"), id="change_after_run"),
 ]
 
 
 def _try_all(
-    direction: Direction, kind: Kind, holds: int, register: Register, contract: Probe, mixed: Mixed
+    direction: Direction, kind: FaultKind, holds: int, register: Register, contract: Probe, mixed: Mixed
 ) -> Comparison:
     """Every fault of the kind, alone and beside the others; those that need a run (and every GET again) after one."""
     mixed.vm.vcpu.set_reg(register, holds)
     before, after = (Accesses(mixed.vm, mixed.blank, register, holds) for _ in range(2))
     for wrong in combinations(kind, direction, contract.dialect):
-        locked = any(fault.kind is Kind.LOCK for fault in wrong)
+        locked = any(fault.kind is FaultKind.LOCK for fault in wrong)
         if not locked:
             before.add(direction, wrong)
         if locked or direction is Direction.GET:
@@ -56,7 +56,7 @@ def _try_all(
 
 @pytest.mark.clause("ACCESS-9")
 @pytest.mark.parametrize("kind", KINDS)
-def test_refused_get(kind: Kind, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
+def test_refused_get(kind: FaultKind, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
     """The error of the first check that fails; the pointer's memory stays as it was."""
     _try_all(Direction.GET, kind, register.mask, register, contract, make_mixed()).done()
 
@@ -64,7 +64,7 @@ def test_refused_get(kind: Kind, register: Register, contract: Probe, make_mixed
 @pytest.mark.clause("ACCESS-9")
 @pytest.mark.parametrize("held", ["empty", "full"])
 @pytest.mark.parametrize("kind", SET_KINDS)
-def test_refused_set(kind: Kind, held: str, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
+def test_refused_set(kind: FaultKind, held: str, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
     """The error of the first check that fails; the register stays as it was."""
     holds = register.mask if held == "full" else 0
     _try_all(Direction.SET, kind, holds, register, contract, make_mixed()).done()

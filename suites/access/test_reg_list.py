@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from helpers.batch import RegisterId
 from helpers.contract.access import Place
 from helpers.contract.check import Comparison
-from helpers.contract.probe import Probe, is_bitmap_id
+from helpers.contract.features import Probe, is_bitmap_id
 from helpers.contract.registers import RFC_V3, Register
 from helpers.kvm import Vm
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 from suites.access.conftest import Area, MakeMixed
 from suites.conftest import MakeVm
 

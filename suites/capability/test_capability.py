@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from helpers.contract.check import Comparison
-from helpers.contract.probe import Probe, is_bitmap_id
+from helpers.contract.features import Probe, is_bitmap_id
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm, Vm
 from helpers.uapi import kvm as uapi

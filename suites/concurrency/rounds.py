@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from helpers import guests
-from helpers.contract.history import Event, Kind, Thread
+from helpers.batch import KvmError
+from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory
 from helpers.contract.registers import Register
 from helpers.executor.program import Answer, Arg, Program
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, PSCI_0_2, Kvm, KvmError
+from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, PSCI_0_2, Kvm
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
@@ -31,7 +32,7 @@ CLOSERS = 16
 
 
 @dataclass(frozen=True)
-class View:
+class RegisterView:
     """A call that shows the guest a register's value, and how to tell it from x0..x3."""
 
     call: Call
@@ -45,7 +46,7 @@ class Race:
     register: Register
     writers: tuple[tuple[int, ...], ...]
     runners: int = 1
-    view: View | None = None
+    view: RegisterView | None = None
     """What the first runner's guest asks; None for a run that ends before the guest (immediate_exit)."""
 
 
@@ -53,7 +54,7 @@ class Race:
 class Round:
     """What the threads of one round were told, and what the register holds after them."""
 
-    threads: tuple[Thread, ...]
+    threads: tuple[ThreadHistory, ...]
     final: int
     delay: int
     """How long the first runner slept, ns."""
@@ -61,7 +62,7 @@ class Round:
     @property
     def landed(self) -> int | None:
         """How many writes were told before their writer's first refused one; None where none was refused."""
-        told = [[e.errno for e in t] for t in self.threads if t[0].kind is Kind.SET]
+        told = [[e.errno for e in t] for t in self.threads if t[0].kind is EventKind.SET]
         before = [t.index(errno.EBUSY) if errno.EBUSY in t else len(t) for t in told]
         return sum(before) if any(errno.EBUSY in t for t in told) else None
 
@@ -210,22 +211,22 @@ def _word(answer: Answer, at: Arg | None) -> int:
 
 
 def _read(race: Race, made: _Made, answer: Answer, delay: int) -> Round:
-    threads: list[Thread] = []
+    threads: list[ThreadHistory] = []
     for i, (run, got) in enumerate(made.runs):
         told = answer[run].errno
         if told != (0 if i == 0 and race.view else errno.EINTR):
             raise KvmError(f"KVM_RUN on vCPU {i} gave {answer[run].error} in a race of {race.register.name}")
-        seen = [Event(Kind.GET, _word(answer, got))]
+        seen = [HistoryEvent(EventKind.GET, _word(answer, got))]
         if i == 0 and race.view and made.mailbox is not None:
             result = guests.read(answer[made.mailbox].data)[0]
-            seen.append(Event(Kind.SEEN, race.view.value(result.x0_3)))
-        threads.append((Event(Kind.RUN), *seen))
+            seen.append(HistoryEvent(EventKind.SEEN, race.view.value(result.x0_3)))
+        threads.append((HistoryEvent(EventKind.RUN), *seen))
     for told_sets in made.sets:
-        threads.append(tuple(Event(Kind.SET, value, answer[done].errno) for value, done in told_sets))
+        threads.append(tuple(HistoryEvent(EventKind.SET, value, answer[done].errno) for value, done in told_sets))
     return Round(tuple(threads), _word(answer, made.final), delay)
 
 
-def play(kvm: Kvm, race: Race, delays: Sequence[int]) -> list[Round]:
+def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int]) -> list[Round]:
     """One round for each delay (ns), each with a fresh VM, in one round trip. Raises KvmError."""
     builder = _Builder(kvm, race, delays)
     answer = kvm.subject.run(builder.program)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from helpers.batch import KvmError
 from helpers.contract.check import Comparison
-from helpers.contract.history import Event, Kind, Thread, one_order, show
+from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory, one_order, show_history
 from helpers.contract.registers import Register
-from helpers.executor.program import Answer, Arg, Program, Result
-from helpers.kvm import Kvm, KvmError, Vm
+from helpers.executor.program import Answer, Arg, OpResult, Program
+from helpers.kvm import Kvm, Vm
 from helpers.uapi import kvm as uapi
 from suites.concurrency.threads import real_time, sleep
 from suites.conftest import MakeVm
@@ -58,11 +59,11 @@ class _Round:
     reads: list[tuple[Arg, Arg]] = field(default_factory=list)
     final: tuple[Arg, Arg] | None = None
 
-    def threads(self, answer: Answer) -> tuple[Thread, ...]:
+    def threads(self, answer: Answer) -> tuple[ThreadHistory, ...]:
         return (
-            tuple(Event(Kind.SET, v, answer[r].errno) for v, r in self.busy),
-            tuple(Event(Kind.SET, v, answer[r].errno) for v, r in self.rare),
-            tuple(Event(Kind.GET, _word(answer[m].data), answer[g].errno) for g, m in self.reads),
+            tuple(HistoryEvent(EventKind.SET, v, answer[r].errno) for v, r in self.busy),
+            tuple(HistoryEvent(EventKind.SET, v, answer[r].errno) for v, r in self.rare),
+            tuple(HistoryEvent(EventKind.GET, _word(answer[m].data), answer[g].errno) for g, m in self.reads),
         )
 
 
@@ -114,13 +115,13 @@ def test_writers_and_a_reader(register: Register, make_vm: MakeVm) -> None:
         comparison.that(
             one_order(threads, after, reset=before, mask=register.mask),
             f"round {number} of {register.name}, which held {before:#x}",
-            "answers that some order of these calls explains", show(threads, after),
+            "answers that some order of these calls explains", show_history(threads, after),
         )  # fmt: skip
         before = after
     comparison.done()
 
 
-Results = tuple[tuple[Result, ...], ...]
+Results = tuple[tuple[OpResult, ...], ...]
 Got = tuple[Arg, Arg]
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from helpers.contract.check import Comparison
-from helpers.contract.history import one_order, show
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
+from helpers.contract.linearizability import one_order, show_history
 from helpers.contract.registers import RFC_V3, STD, STD_HYP, VENDOR_HYP, Dialect, Register
 from helpers.errors import HarnessError
 from helpers.kvm import Kvm
 from helpers.smccc import Call
-from suites.concurrency.rounds import Pace, Race, Round, View, play
+from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_rounds
 
 ROUNDS_AT_ONCE = 100
 WRITES = 8
@@ -22,17 +22,17 @@ WRITES = 8
 CROWD_ROUNDS, GUEST_ROUNDS = 60, 100
 
 
-def _view(register: Register, dialect: Dialect) -> View:
+def _view(register: Register, dialect: Dialect) -> RegisterView:
     """A call that tells the register's values apart, as far as ``_values`` has them."""
     if register.name == STD:
-        return View(Call(0x84000050), lambda x: int(x[0] == 0x10000))
+        return RegisterView(Call(0x84000050), lambda x: int(x[0] == 0x10000))
     if register.name == STD_HYP:
-        return View(Call(0x80000001, (0xC5000020,)), lambda x: int(x[0] == 0))
+        return RegisterView(Call(0x80000001, (0xC5000020,)), lambda x: int(x[0] == 0))
     if dialect is RFC_V3:
-        return View(Call(0x86000000), lambda x: x[0] >> 1)
+        return RegisterView(Call(0x86000000), lambda x: x[0] >> 1)
     if register.name == VENDOR_HYP:
-        return View(Call(0x86000000), lambda x: 0 if x[0] >> 63 else x[0])
-    return View(Call(0x86000000), lambda x: x[2])
+        return RegisterView(Call(0x86000000), lambda x: 0 if x[0] >> 63 else x[0])
+    return RegisterView(Call(0x86000000), lambda x: x[2])
 
 
 def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
@@ -48,7 +48,7 @@ def _rounds(kvm: Kvm, race: Race, count: int, seconds: float) -> Iterator[Round]
     for at in range(0, count, ROUNDS_AT_ONCE):
         # However many rounds are wanted, a kernel that does not answer is noticed by one round trip.
         kvm.subject.begin_test(seconds)
-        rounds = play(kvm, race, pace.delays(min(ROUNDS_AT_ONCE, count - at)))
+        rounds = run_rounds(kvm, race, pace.delays(min(ROUNDS_AT_ONCE, count - at)))
         pace.learn(rounds)
         yield from rounds
 
@@ -61,7 +61,7 @@ def _check(kvm: Kvm, race: Race, count: int, seconds: float) -> None:
             one_order(one.threads, one.final, reset=register.reset, mask=register.mask),
             f"round {number} of {register.name} (default {register.reset:#x})",
             "answers that some order of these calls explains",
-            show(one.threads, one.final),
+            show_history(one.threads, one.final),
         )
     comparison.done()
     if landed <= {0, None}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from suites.conftest import MakeVm
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, Function, Situation
-from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm, Vcpu, Vm
-from helpers.smccc import NOT_SUPPORTED, Call, Conduit, show
+from helpers.smccc import NOT_SUPPORTED, Call, Conduit, show_registers
 from helpers.uapi import kvm as uapi
-from suites.calls import CONDUITS, GARBAGE, HVC, SMC, Form, call_of, hold
 from suites.conftest import MakeVm
+from suites.support.calls import CONDUITS, GARBAGE, HVC, SMC, Form, call_of, hold
 
 HANDLE, DENY, FORWARD = uapi.KVM_SMCCC_FILTER_HANDLE, uapi.KVM_SMCCC_FILTER_DENY, uapi.KVM_SMCCC_FILTER_FWD_TO_USER
 ACTIONS = {"no_filter": None, "HANDLE": HANDLE, "DENY": DENY, "FWD_TO_USER": FORWARD}
@@ -145,7 +145,9 @@ def test_range(base: int, count: int, filter_vm: MakeVm) -> None:
     for function, without, result in zip(ids, plain, guests.calls(denied.vcpu, calls), strict=True):
         inside = base <= function < base + count
         comparison.x(f"{function:#x} with {base:#x} + {count} denied", CLOSED if inside else without, result.x0_3)
-        comparison.that(without[0] != NOT_SUPPORTED, f"{function:#x} without a filter", "an answer", show(without))
+        comparison.that(
+            without[0] != NOT_SUPPORTED, f"{function:#x} without a filter", "an answer", show_registers(without)
+        )
     comparison.done()
 
 

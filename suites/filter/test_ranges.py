@@ -11,7 +11,7 @@ import pytest
 from helpers import guests
 from helpers.batch import Batch, Pending
 from helpers.contract.check import EBUSY, EINVAL, Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.kvm import Vm
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi

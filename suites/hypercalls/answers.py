@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from helpers.contract.check import Comparison
 from helpers.contract.functions import U32, Function, Situation
-from helpers.smccc import NOT_SUPPORTED, CallResult, show
-from suites.calls import Form, call_of
+from helpers.smccc import NOT_SUPPORTED, CallResult, show_registers
 from suites.hypercalls.conftest import Observed
+from suites.support.calls import Form, call_of
 
 
 def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int) -> None:
@@ -15,13 +15,13 @@ def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int)
     words = result.x[1:4]
     value = words[0] << 2 * width | words[1] << width | words[2]
     fits = result.x[0] == 0 and all(w >> width == 0 for w in words) and value >> bits == 0
-    c.that(fits, what, f"x0=0x0 and at most {bits} bits in x1..x3", show(result.x0_3))
+    c.that(fits, what, f"x0=0x0 and at most {bits} bits in x1..x3", show_registers(result.x0_3))
 
 
 def ptp(c: Comparison, what: str, result: CallResult, realtime: tuple[int, int], counter: tuple[int, int]) -> None:
     """Wall clock (ns) and counter (ticks), each within what was read around the call."""
     ns, ticks = result.x[0] << 32 | result.x[1], result.x[2] << 32 | result.x[3]
-    c.that(all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show(result.x0_3))
+    c.that(all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3))
     first, last = realtime
     c.that(first <= ns <= last, f"{what}: wall clock", f"between the host's {first} and {last} ns", f"{ns} ns")
     low, high = counter

@@ -10,14 +10,15 @@ from typing import Protocol
 import pytest
 
 from helpers import guests
+from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, Situation
-from helpers.contract.probe import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import Kvm, RegisterId
+from helpers.kvm import Kvm
 from helpers.smccc import CallResult
 from helpers.subjects.base import Subject
 from helpers.uapi import kvm as uapi
-from suites.calls import HVC, Form, call_of, hold
+from helpers.uapi.notation import RegisterId
+from suites.support.calls import HVC, Form, call_of, hold
 
 
 @dataclass(frozen=True)

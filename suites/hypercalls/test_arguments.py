@@ -8,11 +8,11 @@ import pytest
 from helpers import guests
 from helpers.contract.arguments import ARGUMENTS, NEAR_MISSES, QUERIES, SERVICE_IDS, Query, is_psci
 from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, WORKAROUNDS
-from helpers.contract.probe import Probe
 from helpers.kvm import Vm
-from helpers.smccc import Call, show
-from suites.calls import CONDUITS, GARBAGE, LEVELS, At, Form, VmAt
+from helpers.smccc import Call, show_registers
+from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, At, Form, VmAt
 
 OWNERS = {
     "ARCH": 0, "CPU": 1, "SIP": 2, "OEM": 3, "STANDARD": 4, "STANDARD_HYP": 5, "VENDOR_HYP": 6, "OWNER_7": 7,
@@ -31,7 +31,7 @@ _QUERIES = [pytest.param(query, id=query.name, marks=_CLAUSE[query.name]) for qu
 
 @pytest.mark.parametrize("query", _QUERIES)
 @pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_query(level: str, pv_time: bool, query: Query, at: At, vm_at: VmAt) -> None:
     """Every function id, plain and beside an upper half, near misses, single bits and extremes."""
     situation = at(level, pv_time)
@@ -41,8 +41,8 @@ def test_query(level: str, pv_time: bool, query: Query, at: At, vm_at: VmAt) -> 
     comparison = Comparison()
     for (argument, acceptable), result in zip(asked, results, strict=True):
         what = f"{query.name}({argument:#x}), registers {level}"
-        expected = " or ".join(show(x) for x in acceptable)
-        comparison.that(result.x0_3 in acceptable, what, expected, show(result.x0_3))
+        expected = " or ".join(show_registers(x) for x in acceptable)
+        comparison.that(result.x0_3 in acceptable, what, expected, show_registers(result.x0_3))
     comparison.done()
 
 
@@ -57,7 +57,7 @@ def _all_closed(vm: Vm, ids: list[int], level: str) -> None:
 @pytest.mark.clause("CALL-7")
 @pytest.mark.parametrize("width", [32, 64], ids=["SMC32", "SMC64"])
 @pytest.mark.parametrize("owner", OWNERS)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: VmAt) -> None:
     """Each owner's first function numbers and those from 0xff00 on, but for the services."""
     base = 1 << 31 | (1 << 30 if width == 64 else 0) | OWNERS[owner] << 24
@@ -67,7 +67,7 @@ def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: Vm
 
 @pytest.mark.clause("CALL-7")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_near_misses(level: str, form: Form, at: At, vm_at: VmAt, contract: Probe) -> None:
     """Each service's id with the other width, yielding, with the SVE hint, of the next owner or number."""
     results = guests.calls(vm_at(at(level, False)).vcpu, [Call(i, GARBAGE, form.conduit) for i in NEAR_MISSES.values()])

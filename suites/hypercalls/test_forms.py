@@ -7,12 +7,12 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, WORKAROUNDS
-from helpers.contract.probe import Probe
 from helpers.smccc import Call, Conduit
-from suites.calls import GARBAGE, HVC, LEVELS, SMC, At, Form, VmAt
 from suites.hypercalls.answers import compare
 from suites.hypercalls.conftest import Observe, Observed
+from suites.support.calls import GARBAGE, HVC, REGISTER_LEVELS, SMC, At, Form, VmAt
 
 UPPER_HALF = pytest.mark.clause("CALL-5")
 FORMS = [
@@ -34,7 +34,7 @@ def _compare_all(form: Form, seen: Observed, plain: Observed) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe) -> None:
     """Every function, all registers full or empty: as by HVC #0, or refused with the rest of x1..x3 untouched."""
     situation = at(level, pv_time)
@@ -42,7 +42,7 @@ def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe) -
 
 
 @pytest.mark.clause("SMC-1", "SMC-2")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_smc_as_hvc(level: str, at: At, observe: Observe) -> None:
     """SMC #0 gives what HVC #0 gives where KVM serves it, also where the contract leaves the value to the host."""
     situation = at(level, False)
@@ -52,7 +52,7 @@ def test_smc_as_hvc(level: str, at: At, observe: Observe) -> None:
 @pytest.mark.clause("WA-1")
 @pytest.mark.parametrize("upper", [0, UPPER], ids=["plain", "upper_half"])
 @pytest.mark.parametrize("conduit", list(Conduit), ids=lambda c: c.name)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_workaround_calls(level: str, conduit: Conduit, upper: int, at: At, vm_at: VmAt, contract: Probe) -> None:
     """HVC: x0 = x1 = 0 from EL2's fast path, x2 and x3 kept. SMC: a call that there is not."""
     refused = CLOSED if Form(conduit.name, conduit).served(contract.smc) else (CLOSED[0], *GARBAGE[:3])

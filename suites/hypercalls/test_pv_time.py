@@ -11,16 +11,16 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import EINVAL, Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import ARCH_FEATURES, CLOSED, PV_TIME_FEATURES_ID, PV_TIME_ST_ID
-from helpers.contract.probe import Probe
 from helpers.contract.registers import PV_TIME, STD_HYP, Register
 from helpers.executor.program import Program
 from helpers.guests import set_pv_time
 from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Vcpu, Vm
 from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
-from suites.calls import GARBAGE, LEVELS
 from suites.conftest import MakeVm
+from suites.support.calls import GARBAGE, REGISTER_LEVELS
 
 EEXIST, EFAULT, ENXIO = errno.EEXIST, errno.EFAULT, errno.ENXIO
 CTRL, IPA = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
@@ -112,7 +112,7 @@ def test_stolen_time(pv_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-6")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
     """The first and last 64 bytes of a slot are accepted and read back, whatever the bitmaps hold."""
     comparison = Comparison()
@@ -270,7 +270,7 @@ def test_area_outlives_init(pv_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("PVTIME-6")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_capabilities(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
     """KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM are the host's word, not the bitmaps'."""
     vm, comparison = pv_vm(), Comparison()

@@ -11,14 +11,14 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, KVM_PTP_ID, U32
-from helpers.contract.probe import Probe
 from helpers.contract.registers import PTP, VENDOR_HYP, VENDOR_HYP_2, Register
-from helpers.smccc import Call, CallResult, show
+from helpers.smccc import Call, CallResult, show_registers
 from helpers.uapi import kvm as uapi
-from suites.calls import GARBAGE, At
 from suites.conftest import MakeVm
 from suites.hypercalls.conftest import Observe
+from suites.support.calls import GARBAGE, At
 
 DRAWS = 64
 """A bit that is always the same by chance: 2^-63."""
@@ -45,7 +45,9 @@ def test_entropy(width: int, bits: int, registers: tuple[Register, ...], make_vm
     union, common, comparison = 0, (1 << bits) - 1, Comparison()
     for result in drawn:
         fits = result.x[0] == 0 and all(w >> width == 0 for w in result.x[1:4]) and not _value(result, width) >> bits
-        comparison.that(fits, f"TRNG_RND{width}({bits})", f"x0=0x0 and at most {bits} bits", show(result.x0_3))
+        comparison.that(
+            fits, f"TRNG_RND{width}({bits})", f"x0=0x0 and at most {bits} bits", show_registers(result.x0_3)
+        )
         union |= _value(result, width)
         common &= _value(result, width)
     comparison.value(f"the bits that came up in {DRAWS} draws of {bits}", (1 << bits) - 1, union)
@@ -110,7 +112,9 @@ def test_ptp_follows_offset(
         ticks = result.x[2] << 32 | result.x[3]
         what = f"counter {counter} with an offset of {offset:#x}"
         # Without an offset the upper word is 0 for the first minute after the host's boot, and tells nothing.
-        comparison.that(all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show(result.x0_3))
+        comparison.that(
+            all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3)
+        )
         comparison.that(low <= ticks <= high, what, f"{low} to {high}, which the guest read around it", f"{ticks}")
     comparison.done()
 

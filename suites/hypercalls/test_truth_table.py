@@ -8,12 +8,12 @@ from itertools import product
 import pytest
 
 from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, GATED, Function
-from helpers.contract.probe import Probe
 from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP
-from suites.calls import CONDUITS, HVC, SMC, Form, call_of
 from suites.hypercalls.answers import compare
 from suites.hypercalls.conftest import Observe, Situations
+from suites.support.calls import CONDUITS, HVC, SMC, Form, call_of
 
 
 @pytest.mark.clause("CALL-1", "CALL-2")

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import pytest
 
 from helpers import guests
+from helpers.contract.features import Probe
 from helpers.contract.migration import VIEW, Told, X, changed, lost, values_at
-from helpers.contract.neighbours import PSCI_VERSION, WORKAROUNDS
-from helpers.contract.probe import Probe, probe
+from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
+from helpers.discovery.probe import probe
 from helpers.kvm import Kvm, Vcpu
 from helpers.subjects.base import Subject
-from suites.calls import call_of
 from suites.migration.state import Saved, restore, save
+from suites.support.calls import call_of
 
 VCPUS = 2
 
@@ -91,7 +92,7 @@ def _tell(request: pytest.FixtureRequest, subject: Subject, told: dict[str, Told
 
 def _migrate(kvm: Kvm, here: Probe, taken: Taken) -> Told:
     known, snapshot = taken
-    names = {r.id: r.name for r in (PSCI_VERSION, *(w.register for w in WORKAROUNDS), *known.registers)}
+    names = {r.id: r.name for r in (PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS), *known.registers)}
     with kvm.create_vm(VCPUS) as vm:
         errors = restore(vm, snapshot.saved)[0]
         now = see(vm.vcpu)

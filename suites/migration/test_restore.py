@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.batch import RegisterId
 from helpers.contract.check import Comparison
-from helpers.contract.migration import LEVELS, VIEW, error_of, held_after
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
+from helpers.contract.migration import SAVED_STATES, VIEW, error_of, held_after
 from helpers.kvm import MEMORY_IPA
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
-from suites.held import compare_fixed, compare_open
 from suites.migration.conftest import VCPUS, Take, see
 from suites.migration.state import ORDERS, restore
-from suites.view import compare_view
+from suites.support.held import compare_fixed, compare_open
+from suites.support.view import compare_view
 
 ORDER = pytest.mark.parametrize("order", ORDERS)
-LEVEL = pytest.mark.parametrize("level", LEVELS)
+LEVEL = pytest.mark.parametrize("level", SAVED_STATES)
 PC = RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)
 
 

@@ -9,17 +9,17 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import EBUSY, EINVAL, Comparison
-from helpers.contract.migration import services, values_at
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
+from helpers.contract.migration import values_at, visible_services
 from helpers.contract.registers import Register
-from helpers.kvm import error_name
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import error_name
 from suites.conftest import MakeVm
-from suites.held import compare_fixed, compare_open, fill
 from suites.migration.conftest import VCPUS
 from suites.migration.state import ORDERS, restore, save
-from suites.view import compare_view
+from suites.support.held import compare_fixed, compare_open, fill
+from suites.support.view import compare_view
 
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
 ORDER = pytest.mark.parametrize("order", ORDERS)
@@ -59,7 +59,7 @@ def test_service_too_many(order: str, register: Register, registers: tuple[Regis
         (errors,) = restore(new, saved.replaced({register.id: value}), order)
         for each in registers:
             wanted = EINVAL if each is register else 0
-            names = ", ".join(services(each, value if each is register else values[each.name])) or "no service"
+            names = ", ".join(visible_services(each, value if each is register else values[each.name])) or "no service"
             comparison.error(f"restoring {each.name} with {names}", wanted, errors[each.id])
             held = each.reset if each is register else values[each.name]
             comparison.value(f"{each.name} after that", held, new.vcpu.try_get_reg(each)[0])

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.contract.features import Probe
 from helpers.contract.model.machine import Host
-from helpers.contract.neighbours import PSCI_VERSION, WORKAROUNDS
-from helpers.contract.probe import Probe
+from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm
 
@@ -16,7 +16,7 @@ from helpers.kvm import Kvm
 def host(kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> Host:
     """The kernel as the model sees it."""
     bitmaps = {register.id for register in registers}
-    others = [w.register for w in WORKAROUNDS if w.register.id not in bitmaps]
+    others = [w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps]
     with kvm.create_vm() as vm:
         version = vm.vcpu.get_reg(PSCI_VERSION)
         read = [(register.name, vm.vcpu.try_get_reg(register)[0]) for register in others]

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from helpers import guests
-from helpers.batch import Batch, Pending, RegisterId
+from helpers.batch import Batch, Pending
+from helpers.contract.features import is_bitmap_id
 from helpers.contract.model import operations as op
-from helpers.contract.model.callees import CALLEES
+from helpers.contract.model.guest_calls import CALLEES
 from helpers.contract.model.machine import STALE
-from helpers.contract.probe import is_bitmap_id
 from helpers.contract.registers import Dialect, Register
 from helpers.executor import program as executor
 from helpers.executor.program import Arg, Program
 from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Kvm
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 
 Read = Callable[[executor.Answer], int | None]
 _LIST_ROOM = 1024
@@ -44,7 +45,9 @@ class _Vm:
     vcpus: dict[int, _Vcpu] = field(default_factory=dict)
 
 
-def drive(kvm: Kvm, dialect: Dialect, registers: tuple[Register, ...], steps: tuple[op.Step, ...]) -> list[op.Answer]:
+def drive(
+    kvm: Kvm, dialect: Dialect, registers: tuple[Register, ...], steps: tuple[op.Step, ...]
+) -> list[op.StepAnswer]:
     """Each step's answer. Raises KernelDied, HarnessError."""
     made = _Sequence(kvm, dialect, registers)
     reads = [made.reads(step) for step in steps]
@@ -55,7 +58,7 @@ def drive(kvm: Kvm, dialect: Dialect, registers: tuple[Register, ...], steps: tu
     return [tuple(read(answer) for read in each) for each in reads]
 
 
-def _number(pending: Pending, what: Callable[[executor.Result], int] = lambda r: r.errno) -> Read:
+def _number(pending: Pending, what: Callable[[executor.OpResult], int] = lambda r: r.errno) -> Read:
     def read(answer: executor.Answer) -> int | None:
         result = answer[pending.ref]
         return what(result) if result.ran else None
@@ -217,8 +220,9 @@ class _Sequence:
         done = self.batch.run_vcpu(vcpu)
         record = self.batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
         at = {name: uapi.offset("kvm_run_hypercall", name) for name in ("exit_reason", "nr", "hypercall_flags")}
-        reason, number, flags = _bytes(record, "<I", at["exit_reason"]), *(
-            _bytes(record, "<Q", at[name]) for name in ("nr", "hypercall_flags")
+        reason, number, flags = (
+            _bytes(record, "<I", at["exit_reason"]),
+            *(_bytes(record, "<Q", at[name]) for name in ("nr", "hypercall_flags")),
         )
         return [_number(done), reason, number, flags]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from helpers.contract.model import operations as op
-from helpers.contract.model.machine import Host, play
+from helpers.contract.model.machine import Host, predict
 from helpers.errors import HarnessError
 from helpers.subjects.base import KernelDied
 from suites.model.sequences import Sequences
@@ -22,7 +22,7 @@ AT_ONCE = 200
 """Sequences of one search: Hypothesis and we keep them all, and a long run may make a million."""
 
 Steps = tuple[op.Step, ...]
-Drive = Callable[[Steps], Sequence[op.Answer]]
+Drive = Callable[[Steps], Sequence[op.StepAnswer]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Finding:
     """The steps up to the wrong answer, and the answers; or up to the one that ended the kernel."""
 
     steps: Steps
-    answers: tuple[op.Answer, ...]
+    answers: tuple[op.StepAnswer, ...]
     died: KernelDied | None = None
 
 
@@ -69,7 +69,7 @@ def hunt(host: Host, drive: Drive, sequences: Sequences, examples: int, number: 
     return None
 
 
-def differing(steps: Steps, answers: Sequence[op.Answer]) -> Finding | None:
+def differing(steps: Steps, answers: Sequence[op.StepAnswer]) -> Finding | None:
     """What is wrong with the answers."""
     at = op.first_difference(steps, tuple(answers))
     return None if at is None else Finding(steps[: at + 1], tuple(answers[: at + 1]))
@@ -103,7 +103,7 @@ class Hunt:
     def _check(self, operations: list[op.OnVm]) -> None:
         if self._attempts > MOST_ATTEMPTS:
             raise _Enough
-        finding = self._answered(play(self._host, operations))
+        finding = self._answered(predict(self._host, operations))
         self._attempts += bool(finding or self._attempts)
         if finding:
             raise _Differs
@@ -122,7 +122,7 @@ class Hunt:
         """Without each call that it does without: Hypothesis may have been stopped early."""
         operations = [step.operation for step in finding.steps]
         for at in reversed(range(len(operations))):
-            left = self._answered(play(self._host, operations[:at] + operations[at + 1 :]))
+            left = self._answered(predict(self._host, operations[:at] + operations[at + 1 :]))
             if left and len(left.steps) < len(finding.steps):
                 return self._shorter(left)
         return finding
@@ -139,7 +139,7 @@ class Hunt:
         rest = [at for at in range(len(before)) if at not in basis]
         kept = [sorted([*basis, *rest[len(rest) - n :]]) for n in range(len(rest))]
         # The contract's answers are others without the calls that are left out.
-        fewer = [play(self._host, [*(before[at].operation for at in each), last.operation]) for each in kept]
+        fewer = [predict(self._host, [*(before[at].operation for at in each), last.operation]) for each in kept]
         return self._first_fatal(fewer) or fatal
 
     def _first_fatal(self, attempts: Sequence[Steps]) -> Finding | None:

@@ -9,18 +9,18 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from helpers.batch import RegisterId
-from helpers.contract.access import Direction, Kind, faults, faulty_id
-from helpers.contract.forms import CONDUITS, HVC, SMC, Form
+from helpers.contract.access import Direction, FaultKind, faults, faulty_id
+from helpers.contract.calling_forms import CONDUITS, HVC, SMC, Form
 from helpers.contract.functions import UPPER
 from helpers.contract.model import operations as op
-from helpers.contract.model.callees import CALLEES, families
+from helpers.contract.model.guest_calls import CALLEES, families
 from helpers.contract.model.machine import MEMORY, MOST_VCPUS, MOST_VMS, Host
-from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_1_0, PSCI_VERSION, WORKAROUNDS
+from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_1_0, PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.contract.registers import Dialect, Register
 from helpers.guests import PV_TIME_IPA
 from helpers.smccc import U64, Conduit
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 
 Sequences = SearchStrategy[list[op.OnVm]]
 
@@ -75,14 +75,16 @@ def _writes(host: Host) -> SearchStrategy[op.OnVm]:
 
 def _almost(register: Register, direction: Direction, dialect: Dialect) -> list[RegisterId]:
     """The register's id with one thing wrong."""
-    wrong = [f for f in faults(direction, dialect) if f.kind in (Kind.ID_HIGH, Kind.ID_SIZE, Kind.ID_LOW)]
+    wrong = [
+        f for f in faults(direction, dialect) if f.kind in (FaultKind.ID_HIGH, FaultKind.ID_SIZE, FaultKind.ID_LOW)
+    ]
     return [RegisterId(f"{register.name}, {f.name}", faulty_id(register, (f,))) for f in wrong]
 
 
 def _neighbours(host: Host) -> SearchStrategy[op.OnVm]:
     """PSCI_VERSION and the workarounds' registers, more than half of the turns for the first."""
     there = dict(host.levels)
-    others = [w.register for w in WORKAROUNDS if w.register.name in there]
+    others = [w.register for w in WORKAROUND_REGISTERS if w.register.name in there]
     rows: list[op.OnVm] = [op.GetReg(0, 0, PSCI_VERSION)] * 8
     rows += [op.SetReg(0, 0, PSCI_VERSION, version) for version in (*_VERSIONS, PSCI_0_2, PSCI_0_2, PSCI_1_0)]
     for register in others:

@@ -55,7 +55,7 @@ def test_any_order(
     """VMs and vCPUs that come and go, INIT, ONE_REG, KVM_RUN, guest calls, filters, device attributes: every answer."""
     opened, made = kvm, 0
 
-    def driven(steps: Steps) -> Sequence[op.Answer]:
+    def driven(steps: Steps) -> Sequence[op.StepAnswer]:
         nonlocal opened, made
         renew_deadline()
         if not opened.alive:

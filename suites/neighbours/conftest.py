@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.contract.neighbours import WORKAROUNDS, Workaround
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
+from helpers.contract.neighbours import WORKAROUND_REGISTERS, Workaround
 from helpers.contract.registers import Register
 
 
-@pytest.fixture(params=WORKAROUNDS, ids=lambda w: w.register.name)
+@pytest.fixture(params=WORKAROUND_REGISTERS, ids=lambda w: w.register.name)
 def workaround(request: pytest.FixtureRequest, contract: Probe, registers: tuple[Register, ...]) -> Workaround:
     """One of them; RFC v3 has a bitmap where mainline has WORKAROUND_3."""
     found: Workaround = request.param

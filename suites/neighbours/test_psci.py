@@ -9,6 +9,7 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import EINVAL, Comparison
+from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED
 from helpers.contract.neighbours import (
     INTERNAL_FAILURE,
@@ -20,13 +21,13 @@ from helpers.contract.neighbours import (
     PSCI_VERSION,
     accepts_version,
 )  # fmt: skip
-from helpers.contract.probe import Probe
 from helpers.contract.registers import STD, Register
-from helpers.kvm import MEMORY_IPA, Kvm, RegisterId, Vcpu, Vm
+from helpers.kvm import MEMORY_IPA, Kvm, Vcpu, Vm
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
-from suites.calls import CONDUITS, GARBAGE, LEVELS, Form
+from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
+from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, Form
 
 VERSIONS = (
     0, PSCI_0_1, PSCI_0_2, 3, 0xFFFF, *(PSCI_1_0 | minor for minor in range(8)), 0x1FFFF, 0x20000, 0x20001, 0x80010000,
@@ -125,7 +126,7 @@ def _psci_calls(c: Comparison, vm: Vm, version: int, form: Form, smc: bool, when
 
 @pytest.mark.clause("PSCI-4")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_calls_under_bitmaps(
     level: str, form: Form, kvm: Kvm, register: Register, registers: tuple[Register, ...], contract: Probe
 ) -> None:
@@ -142,7 +143,7 @@ def test_calls_under_bitmaps(
 
 @pytest.mark.clause("PSCI-4")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_calls_of_each_version(
     level: str, form: Form, kvm: Kvm, registers: tuple[Register, ...], contract: Probe
 ) -> None:
@@ -180,7 +181,7 @@ EVENTS = {
 
 @pytest.mark.clause("PSCI-4")
 @pytest.mark.parametrize("name", EVENTS)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_system_events(level: str, name: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """These leave to user space, whatever the bitmaps hold, where the version has them."""
     vm, event, comparison = make_vm(), EVENTS[name], Comparison()
@@ -199,7 +200,7 @@ def test_system_events(level: str, name: str, registers: tuple[Register, ...], m
 
 @pytest.mark.clause("PSCI-4")
 @pytest.mark.parametrize("function", [0x84000001, 0xC4000001], ids=["CPU_SUSPEND", "CPU_SUSPEND64"])
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """CPU_SUSPEND returns at once where an interrupt is pending."""
     vm, comparison = make_vm(), Comparison()
@@ -215,7 +216,7 @@ def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...],
 
 @pytest.mark.clause("PSCI-4")
 @pytest.mark.parametrize("function", [0x84000003, 0xC4000003], ids=["CPU_ON", "CPU_ON64"])
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_cpu_on(level: str, function: int, registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
     """CPU_ON starts the second vCPU, and what it then sees of the services is what the first one sees."""
     comparison = Comparison()
@@ -236,7 +237,7 @@ def test_cpu_on(level: str, function: int, registers: tuple[Register, ...], kvm:
 
 
 @pytest.mark.clause("PSCI-5", "PSCI-2")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_services_of_psci_0_1(level: str, registers: tuple[Register, ...], kvm: Kvm) -> None:
     """A vCPU without PSCI_0_2: the services are the bitmaps', and PSCI has its own numbers."""
     comparison = Comparison()

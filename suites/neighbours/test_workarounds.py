@@ -7,18 +7,18 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import EINVAL, Comparison
-from helpers.contract.neighbours import PSCI_0_2, PSCI_VERSION, WORKAROUNDS, Workaround
+from helpers.contract.neighbours import PSCI_0_2, PSCI_VERSION, WORKAROUND_REGISTERS, Workaround
 from helpers.contract.registers import Register
 from helpers.smccc import Call
-from suites.calls import GARBAGE, LEVELS
 from suites.conftest import MakeVm
+from suites.support.calls import GARBAGE, REGISTER_LEVELS
 
 VALUES = (*range(0x40), *(1 << bit for bit in range(6, 64)), *(1 << bit | 1 for bit in range(32, 64)), (1 << 64) - 1)
 ARCH_FEATURES = 0x80000001
 
 
 @pytest.mark.clause("WORKAROUND-1")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_level(level: str, workaround: Workaround, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """A level that there is, through each vCPU, and what ARCH_FEATURES says to it, under any bitmap."""
     vm, comparison = make_vm(2), Comparison()
@@ -53,7 +53,7 @@ def test_writes(ran: bool, workaround: Workaround, make_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("NEIGHBOUR-1")
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_bitmaps_stay(level: str, workaround: Workaround, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """Writes to PSCI_VERSION and to a workaround register, good and bad, change no bitmap."""
     vcpu, comparison = make_vm().vcpu, Comparison()
@@ -72,7 +72,7 @@ def test_neighbours_stay(register: Register, registers: tuple[Register, ...], ma
     """Writes to a bitmap, good and bad, change neither PSCI_VERSION nor a workaround register."""
     vcpu, comparison = make_vm().vcpu, Comparison()
     bitmaps = {r.id for r in registers}
-    others = [PSCI_VERSION, *(w.register for w in WORKAROUNDS if w.register.id not in bitmaps)]
+    others = [PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps)]
     vcpu.set_reg(PSCI_VERSION, PSCI_0_2)
     before = vcpu.get_regs(others)
     for value in (*register.subsets(), register.mask + 1, (1 << 64) - 1):

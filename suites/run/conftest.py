@@ -9,9 +9,9 @@ import pytest
 
 from helpers.kvm import Kvm, Vm
 from suites.conftest import MakeVm
-from suites.run.runs import Run
+from suites.run.runs import RunCase
 
-MakeFor = Callable[[Run], Vm]
+MakeFor = Callable[[RunCase], Vm]
 
 
 def need(kvm: Kvm, name: str, number: int) -> None:
@@ -24,7 +24,7 @@ def need(kvm: Kvm, name: str, number: int) -> None:
 def make_for(kvm: Kvm, make_vm: MakeVm) -> MakeFor:
     """Makes a VM of two vCPUs with the features that a way of running needs."""
 
-    def make(run: Run) -> Vm:
+    def make(run: RunCase) -> Vm:
         if run.capability:
             need(kvm, *run.capability)
         return make_vm(2, features=run.features)

@@ -20,7 +20,7 @@ _POWERED_OFF_MS = 300
 
 
 @dataclass(frozen=True)
-class Run:
+class RunCase:
     """One way. ``make`` does it on a vCPU and gives KVM_RUN's errno, which must be ``error``.
 
     ``locks`` says whether it fixes the registers; ``rfc_locks`` the same for the RFC, None where that leaves it
@@ -115,12 +115,12 @@ _SVE, _PMU = ("KVM_CAP_ARM_SVE", uapi.KVM_CAP_ARM_SVE), ("KVM_CAP_ARM_PMU_V3", u
 WITH_SVE = (*PSCI_0_2, uapi.KVM_ARM_VCPU_SVE)
 WITH_PMU = (*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3)
 
-WITH_ARGUMENT = Run("argument_1", _with_argument, errno.EINVAL, locks=False, rfc_locks=False)
-NOT_INITIALISED = Run("not_initialised", _not_initialised, errno.ENOEXEC, locks=False, rfc_locks=None)
-SVE_NOT_FINALISED = Run("sve_not_finalised", _plain, errno.EPERM, False, None, WITH_SVE, _SVE)
-PMU_NOT_INITIALISED = Run("pmu_not_initialised", _plain, errno.EINVAL, False, None, WITH_PMU, _PMU)
-PLAIN = Run("guest_ran", _plain, 0, locks=True, rfc_locks=True)
-IMMEDIATE_EXIT = Run("immediate_exit", _immediate_exit, errno.EINTR, locks=True, rfc_locks=True)
-PENDING_SIGNAL = Run("pending_signal", _pending_signal, errno.EINTR, locks=True, rfc_locks=True)
-POWERED_OFF = Run("powered_off", _powered_off, errno.EINTR, locks=True, rfc_locks=True)
-MEMORY_GONE = Run("memory_gone", _memory_gone, errno.EFAULT, locks=True, rfc_locks=True)
+WITH_ARGUMENT = RunCase("argument_1", _with_argument, errno.EINVAL, locks=False, rfc_locks=False)
+NOT_INITIALISED = RunCase("not_initialised", _not_initialised, errno.ENOEXEC, locks=False, rfc_locks=None)
+SVE_NOT_FINALISED = RunCase("sve_not_finalised", _plain, errno.EPERM, False, None, WITH_SVE, _SVE)
+PMU_NOT_INITIALISED = RunCase("pmu_not_initialised", _plain, errno.EINVAL, False, None, WITH_PMU, _PMU)
+PLAIN = RunCase("guest_ran", _plain, 0, locks=True, rfc_locks=True)
+IMMEDIATE_EXIT = RunCase("immediate_exit", _immediate_exit, errno.EINTR, locks=True, rfc_locks=True)
+PENDING_SIGNAL = RunCase("pending_signal", _pending_signal, errno.EINTR, locks=True, rfc_locks=True)
+POWERED_OFF = RunCase("powered_off", _powered_off, errno.EINTR, locks=True, rfc_locks=True)
+MEMORY_GONE = RunCase("memory_gone", _memory_gone, errno.EFAULT, locks=True, rfc_locks=True)

@@ -7,14 +7,14 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import EINVAL, Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import MEMORY_IPA, PSCI_0_2
 from helpers.smccc import Call
 from suites.conftest import MakeVm
-from suites.held import compare_fixed, compare_open, fill
 from suites.run.runs import power_off
-from suites.view import compare_view
+from suites.support.held import compare_fixed, compare_open, fill
+from suites.support.view import compare_view
 
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])

@@ -10,14 +10,14 @@ from collections.abc import Callable
 import pytest
 
 from helpers.contract.check import Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Vcpu
 from helpers.uapi import kvm as uapi
-from suites.held import compare_fixed, fill
 from suites.run import runs
 from suites.run.conftest import MakeFor
-from suites.view import compare_view
+from suites.support.held import compare_fixed, fill
+from suites.support.view import compare_view
 
 
 def _finalise_sve(vcpu: Vcpu) -> int:
@@ -45,7 +45,7 @@ def _init_pmu(vcpu: Vcpu) -> int:
     ],
 )
 def test_mended(
-    run: runs.Run, mend: Callable[[Vcpu], int], registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
+    run: runs.RunCase, mend: Callable[[Vcpu], int], registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
 ) -> None:
     """Twice refused, then mended: it runs, the guest sees what was written between, and the registers are fixed."""
     vm, comparison = make_for(run), Comparison()

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from helpers.batch import RegisterId
 from helpers.contract.check import EBUSY, Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.contract.registers import RFC_V3, Register
 from helpers.executor.program import Program
-from helpers.kvm import Kvm, Vcpu, Vm, error_name
+from helpers.kvm import Kvm, Vcpu, Vm
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId, error_name
 from suites.conftest import MakeVm
-from suites.held import compare_fixed, compare_open, fill
-from suites.view import compare_view
+from suites.support.held import compare_fixed, compare_open, fill
+from suites.support.view import compare_view
 
 DISTRIBUTOR, REDISTRIBUTORS = 0x0800_0000, 0x080A_0000
 """Guest physical addresses where the guest has no memory."""

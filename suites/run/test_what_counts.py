@@ -6,15 +6,16 @@ from __future__ import annotations
 import pytest
 
 from helpers.contract.check import Comparison
-from helpers.contract.probe import Probe
+from helpers.contract.features import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import MEMORY_IPA, RegisterId, Vm
+from helpers.kvm import MEMORY_IPA, Vm
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
-from suites.held import compare_fixed, compare_open, fill
 from suites.run import runs
 from suites.run.conftest import MakeFor
-from suites.view import compare_view
+from suites.support.held import compare_fixed, compare_open, fill
+from suites.support.view import compare_view
 
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
 RAN = pytest.mark.parametrize("ran", [0, 1], ids=["vcpu0_ran", "vcpu1_ran"])
@@ -32,7 +33,7 @@ PC = RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)
 
 
 def _compare(
-    run: runs.Run, held: str, ran: int, registers: tuple[Register, ...], contract: Probe, vms: tuple[Vm, Vm]
+    run: runs.RunCase, held: str, ran: int, registers: tuple[Register, ...], contract: Probe, vms: tuple[Vm, Vm]
 ) -> None:
     vm, other = vms
     values, comparison = fill(vm, registers, held), Comparison()
@@ -59,7 +60,7 @@ def _compare(
 @pytest.mark.clause("RUN-6")
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_run(
-    run: runs.Run,
+    run: runs.RunCase,
     held: str,
     ran: int,
     registers: tuple[Register, ...],
@@ -87,7 +88,7 @@ def test_powered_off(registers: tuple[Register, ...], contract: Probe, make_for:
     ids=lambda run: run.name,
 )
 def test_guest_sees_what_was_written_after_it(
-    run: runs.Run, held: str, registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
+    run: runs.RunCase, held: str, registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
 ) -> None:
     """What is written after a KVM_RUN that was no run is what the guest sees, and the real run fixes that."""
     vm, comparison = make_for(run), Comparison()

@@ -7,9 +7,9 @@ import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from helpers.contract.access import ORDER, Direction, Kind
+from helpers.contract.access import ORDER, Direction, FaultKind
 from helpers.contract.functions import CLOSED, U32, Situation
-from helpers.contract.model.callees import CALLEES, FAST_PATH, View, exact
+from helpers.contract.model.guest_calls import CALLEES, FAST_PATH, GuestView, exact
 from helpers.contract.model.operations import (
     CheckExtension,
     CloseVm,
@@ -32,7 +32,7 @@ from helpers.contract.model.operations import (
     Step,
     Want,
 )
-from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUNDS, accepts_version
+from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUND_REGISTERS, accepts_version
 from helpers.contract.registers import RFC_V3, Dialect, Register
 from helpers.smccc import U64, Conduit
 from helpers.uapi import kvm as uapi
@@ -81,7 +81,7 @@ class _Vm:
     """(first function, last function, action)"""
 
 
-def play(host: Host, operations: Iterable[OnVm]) -> tuple[Step, ...]:
+def predict(host: Host, operations: Iterable[OnVm]) -> tuple[Step, ...]:
     """The calls that can be made, each with its answer; ``Model.applied`` says what becomes of the others."""
     model, steps = Model(host), []
     for operation in operations:
@@ -100,7 +100,7 @@ class Model:
         self._created = 0
         self._by_id = {r.id: r for r in host.registers}
         self._levels = dict(host.levels)
-        self._workarounds = {w.register.id: w for w in WORKAROUNDS if w.register.name in self._levels}
+        self._workarounds = {w.register.id: w for w in WORKAROUND_REGISTERS if w.register.name in self._levels}
 
     # --- which calls --------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Model:
         """The errno of an access: the first kind of fault that applies, in the order of access.py."""
         wrong = {_fault_of_id(operation.register.id)} if not self._is_there(operation.register.id) else set()
         if not vcpu.initialised:
-            wrong.add(Kind.VCPU)
+            wrong.add(FaultKind.VCPU)
         if isinstance(operation, SetReg) and not wrong:
             wrong |= self._faults_of_value(vm, operation.register.id, operation.value)
         direction = Direction.SET if isinstance(operation, SetReg) else Direction.GET
@@ -221,11 +221,11 @@ class Model:
     def _is_there(self, number: int) -> bool:
         return number in self._by_id or number in self._workarounds or number == PSCI_VERSION.id
 
-    def _faults_of_value(self, vm: _Vm, number: int, value: int) -> set[Kind]:
+    def _faults_of_value(self, vm: _Vm, number: int, value: int) -> set[FaultKind]:
         if number in self._by_id:
             register = self._by_id[number]
             changes = vm.ran and value != vm.values[register.name]
-            return {kind for kind, on in ((Kind.VALUE, value & ~register.mask), (Kind.LOCK, changes)) if on}
+            return {kind for kind, on in ((FaultKind.VALUE, value & ~register.mask), (FaultKind.LOCK, changes)) if on}
         if number == PSCI_VERSION.id:
             # Of the feature the VM's version tells: without it there is nothing but 0.1.
             without = uapi.KVM_ARM_VCPU_PSCI_0_2 not in (vm.features or ())
@@ -233,7 +233,7 @@ class Model:
         else:
             workaround = self._workarounds[number]
             taken = workaround.accepts(value, self._levels[workaround.register.name])
-        return set() if taken else {Kind.VALUE}
+        return set() if taken else {FaultKind.VALUE}
 
     def _held(self, vm: _Vm, operation: GetReg) -> int:
         number = operation.register.id
@@ -288,7 +288,7 @@ class Model:
         if not form.served(self._host.smc):
             return exact((U64, *entered[1:4]))
         situation = Situation(self._host.dialect, vm.values, self._host.arch_counter, vcpu.ipa)
-        return callee.answer(View(situation, vm.psci, self._levels))
+        return callee.answer(GuestView(situation, vm.psci, self._levels))
 
 
 def _errno(name: str, value: int) -> Want:
@@ -312,10 +312,10 @@ def _run(vm: _Vm, vcpu: _Vcpu, how: How) -> tuple[Want, ...]:
     return (_errno("KVM_RUN", errno.EINTR),) if how is How.IMMEDIATE_EXIT else _left(uapi.KVM_EXIT_MMIO)
 
 
-def _fault_of_id(number: int) -> Kind:
+def _fault_of_id(number: int) -> FaultKind:
     if (number & ~uapi.KVM_REG_SIZE_MASK) >> 32 != uapi.KVM_REG_ARM64 >> 32:
-        return Kind.ID_HIGH
-    return Kind.ID_LOW if number & uapi.KVM_REG_SIZE_MASK == uapi.KVM_REG_SIZE_U64 else Kind.ID_SIZE
+        return FaultKind.ID_HIGH
+    return FaultKind.ID_LOW if number & uapi.KVM_REG_SIZE_MASK == uapi.KVM_REG_SIZE_U64 else FaultKind.ID_SIZE
 
 
 def _set_filter(vm: _Vm, operation: SetFilter) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from helpers.batch import RegisterId
-from helpers.contract.forms import Form
+from helpers.contract.calling_forms import Form
 from helpers.smccc import U64
+from helpers.uapi.notation import RegisterId
 
 
 class Show(Enum):
@@ -139,7 +139,7 @@ class Run(OnVcpu):
 
 @dataclass(frozen=True)
 class GuestCall(OnVcpu):
-    """KVM_RUN of a guest that makes one SMCCC call, by its name in helpers/contract/model/callees.py."""
+    """KVM_RUN of a guest that makes one SMCCC call, by its name in helpers/contract/model/guest_calls.py."""
 
     name: str
     form: Form
@@ -161,11 +161,11 @@ class Step:
     wants: tuple[Want, ...]
 
 
-Answer = tuple[int | None, ...]
+StepAnswer = tuple[int | None, ...]
 """The numbers of one answer, in the order of its wants; None where the kernel gave none."""
 
 
-def first_difference(steps: tuple[Step, ...], answers: tuple[Answer, ...]) -> int | None:
+def first_difference(steps: tuple[Step, ...], answers: tuple[StepAnswer, ...]) -> int | None:
     """The place of the first call whose answer is not the expected one."""
     for at, (step, answer) in enumerate(zip(steps, answers, strict=True)):
         if not all(want.holds(got) for want, got in zip(step.wants, answer, strict=True)):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from helpers.contract.model import operations as op
 from helpers.contract.model import text
-from helpers.contract.model.callees import CALLEES
+from helpers.contract.model.guest_calls import CALLEES
 from helpers.contract.model.machine import MEMORY, MOST_VCPUS, STALE, Host
 from helpers.contract.registers import RFC_V3
 from helpers.guests import MAILBOX

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from helpers.batch import error_name, show_bits
 from helpers.contract.model import operations as op
-from helpers.contract.model.callees import CALLEES
+from helpers.contract.model.guest_calls import CALLEES
 from helpers.smccc import U64
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import error_name, show_bits
 
 _EXITS = {getattr(uapi, n): n for n in ("KVM_EXIT_MMIO", "KVM_EXIT_HYPERCALL", "KVM_EXIT_SYSTEM_EVENT")}
 _ACTIONS = {
@@ -80,13 +80,13 @@ def wanted(want: op.Want) -> str:
     return shown if want.mask == U64 else f"{shown} in the bits {want.mask:#x}"
 
 
-def sequence(steps: Sequence[op.Step], answers: Sequence[op.Answer]) -> str:
+def sequence(steps: Sequence[op.Step], answers: Sequence[op.StepAnswer]) -> str:
     """Every call with its answer, one in each line; below the last what is wrong with it."""
     lines = [_line(at, step, answer) for at, (step, answer) in enumerate(zip(steps, answers, strict=False), 1)]
     return "\n".join([*lines, *_wrong(steps[len(answers) - 1], answers[-1])])
 
 
-def _line(at: int, step: op.Step, answer: op.Answer) -> str:
+def _line(at: int, step: op.Step, answer: op.StepAnswer) -> str:
     told = ", ".join(_told(want, got) for want, got in zip(step.wants, answer, strict=True))
     return f"{at:4}. {call(step.operation)}" + (f" -> {told}" if told else "")
 
@@ -96,7 +96,7 @@ def _told(want: op.Want, got: int | None) -> str:
     return number(want, got) if bare else f"{want.name} = {number(want, got)}"
 
 
-def _wrong(step: op.Step, answer: op.Answer) -> list[str]:
+def _wrong(step: op.Step, answer: op.StepAnswer) -> list[str]:
     return [
         f"      {want.name}: expected {wanted(want)}, actual {number(want, got)}"
         for want, got in zip(step.wants, answer, strict=True)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Finds out which dialect a kernel speaks, and what else the checks depend on, by asking; never by its version."""
+
+from __future__ import annotations
+
+import os
+
+from helpers import guests
+from helpers.batch import KvmError
+from helpers.contract.features import Probe, is_bitmap_id
+from helpers.contract.registers import MAINLINE, NONE, RFC_V3, Dialect, Register
+from helpers.executor.program import Program
+from helpers.kvm import Kvm, Vm
+from helpers.smccc import Call, Conduit
+from helpers.uapi import kvm as uapi
+
+_SMCCC_VERSION, _SMCCC_1_1 = 0x80000000, 0x10001
+
+
+def probe(kvm: Kvm) -> Probe:
+    """Asks the kernel. Raises KvmError or HarnessError when not even a VM can be made."""
+    with kvm.create_vm() as vm:
+        ids = vm.vcpu.reg_list()
+        capability = (kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP), 0)
+        capability = (capability[0], vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
+        dialect = _dialect(vm, ids, capability)
+        present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
+        # Either promise holds the kernel to both.
+        pv_time = _takes_pv_time(vm) or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
+        smccc_filter = _takes_filter(vm)
+    return Probe(
+        dialect=dialect,
+        present=present,
+        listed=tuple(i for i in ids if is_bitmap_id(dialect, i)),
+        capability=capability,
+        arch_counter="arch_sys_counter"
+        in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        pv_time=pv_time,
+        smc=smccc_filter or _serves_smc(kvm),
+        smccc_filter=smccc_filter,
+        release=_file(kvm, "/proc/sys/kernel/osrelease"),
+    )
+
+
+def _answers(vm: Vm, register: Register) -> bool:
+    value, _ = vm.vcpu.try_get_reg(register)
+    return value is not None
+
+
+def _dialect(vm: Vm, ids: list[int], capability: tuple[int, int]) -> Dialect:
+    """Mainline's registers have a range of their own, so one of them is proof enough.
+
+    The RFC's ids mean other things in mainline (FW_REG(3) is WORKAROUND_3): FW_REG(5) was never given
+    away, and a kernel that answers 207 claims to speak the RFC and is held to that.
+    """
+    if any(is_bitmap_id(MAINLINE, i) for i in ids) or any(_answers(vm, r) for r in MAINLINE.registers):
+        return MAINLINE
+    if any(capability) or RFC_V3.registers[-1].id in ids or any(_answers(vm, r) for r in RFC_V3.registers[1:]):
+        return RFC_V3
+    return NONE
+
+
+def _takes_pv_time(vm: Vm) -> bool:
+    program = Program()
+    attr = uapi.pack("kvm_device_attr", group=uapi.KVM_ARM_VCPU_PVTIME_CTRL, attr=uapi.KVM_ARM_VCPU_PVTIME_IPA)
+    done = program.ioctl(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, program.scratch_bytes(attr))
+    return vm.kvm.subject.run(program)[done].errno == 0
+
+
+def _takes_filter(vm: Vm) -> bool:
+    group, attr = uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER
+    return vm.try_device_attr(vm.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
+
+
+def _serves_smc(kvm: Kvm) -> bool:
+    with kvm.create_vm() as vm:
+        try:
+            return guests.call(vm.vcpu, Call(_SMCCC_VERSION, conduit=Conduit.SMC)).x[0] == _SMCCC_1_1
+        except KvmError:
+            # The checks of SMC tell what is wrong with it.
+            return False
+
+
+def _file(kvm: Kvm, path: str) -> str:
+    program = Program()
+    fd = program.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    # Text of the kernel under test: bounded, and nothing in it that a terminal would obey.
+    raw = kvm.subject.run(program)[text].data.decode("utf-8", "replace").strip()
+    return "".join(c for c in raw if c.isprintable())[:200]

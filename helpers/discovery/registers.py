@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What each bitmap register holds in a fresh VM and which bits it takes: for the report, not for a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helpers.contract.features import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import Kvm
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """One register as this kernel has it; ``default`` is None where it cannot be read."""
+
+    register: Register
+    default: int | None
+    supported: int
+
+
+def survey(kvm: Kvm, probe: Probe) -> tuple[Surveyed, ...]:
+    """Asks for every register that is there, in one round trip. Raises KvmError when not even a VM can be made."""
+    with kvm.create_vm() as vm:
+        batch = vm.batch()
+        reads = [batch.get(vm.vcpu, register) for register in probe.present]
+        writes = [[batch.set(vm.vcpu, register, 1 << bit) for bit in range(64)] for register in probe.present]
+        batch.run()
+    taken = [sum(1 << bit for bit, done in enumerate(each) if not done.errno) for each in writes]
+    return tuple(map(Surveyed, probe.present, (read.value for read in reads), taken))

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a fresh VM's guest sees of each hypercall, by each bitmap of its register: for reports, not for a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from helpers import guests
+from helpers.contract.features import Probe
+from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
+from helpers.contract.registers import REGISTER_NAMES, Register
+from helpers.kvm import Kvm
+from helpers.smccc import NOT_SUPPORTED, Call, signed
+from helpers.uapi.notation import error_name
+
+VARYING = "varying"
+"""The class of answers that are right and never the same: entropy, clocks."""
+_LEFT = (0x5A5A_5A5A_5A5A_5A5A,) * 7
+"""In the argument registers that a call does not read: shows where an answer leaves them as they were."""
+_LENGTHS = {"TRNG_RND32": (96, 97), "TRNG_RND64": (192, 193)}
+"""Of the lengths (bits) that entropy can be asked for: the longest, and the first that is refused."""
+_SMALLEST = -16
+"""SMCCC's and PSCI's errors are small negative numbers."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One call. ``default``: what it answers with the registers as they are in a new VM.
+
+    ``gate`` is the (register, bit) that opens it, None where nothing does; ``answers`` are (bitmap, answer) for each
+    bitmap that this register has, ascending, the others as they are in a new VM.
+    """
+
+    function: str
+    gate: tuple[str, str] | None
+    default: str
+    answers: tuple[tuple[int, str], ...]
+
+
+def survey_services(kvm: Kvm, probe: Probe) -> tuple[Service, ...]:
+    """Asks guests of fresh VMs, which have a stolen-time area where the kernel has stolen time.
+
+    One VM for each bitmap. Raises KvmError where a VM cannot be made or a guest does not come back.
+    """
+    gates = {gate[0] for gate in (function.gated(probe.dialect) for function in FUNCTIONS) if gate}
+    fresh = _answers(kvm, probe, None, 0)
+    seen = {
+        register.name: {value: _answers(kvm, probe, register, value) for value in register.subsets()}
+        for register in probe.present
+        if register.name in gates
+    }
+    return tuple(_service(function, probe, fresh, seen) for function in FUNCTIONS if _shown(function))
+
+
+def answer_class(function: Function, x: tuple[int, int, int, int], probe: Probe) -> str:
+    """x0..x3 as a word, or as numbers where these tell something; the same for answers that differ by chance alone."""
+    if x == CLOSED:
+        return "NOT_SUPPORTED"
+    # Only the kind of the answer is wanted, which depends on no register's value.
+    kind = function.answer(Situation(probe.dialect, dict.fromkeys(REGISTER_NAMES, 0), probe.arch_counter, None))
+    if isinstance(kind, str) and _varies(kind, x):
+        return VARYING
+    return ", ".join(map(_number, x))
+
+
+def _service(
+    function: Function,
+    probe: Probe,
+    fresh: Mapping[str, str],
+    seen: Mapping[str, Mapping[int, Mapping[str, str]]],
+) -> Service:
+    gate = function.gated(probe.dialect)
+    # A kernel without the register has nothing that could close it.
+    if gate is None or gate[0] not in seen:
+        return Service(function.name, None, fresh[function.name], ())
+    answers = tuple((value, found[function.name]) for value, found in seen[gate[0]].items())
+    return Service(function.name, gate, fresh[function.name], answers)
+
+
+def _shown(function: Function) -> bool:
+    """KVM reads 32 bits of an argument, and entropy of each length alike: the checks try that, a report need not."""
+    lengths = _LENGTHS.get(function.name.partition(".")[0])
+    if lengths is not None:
+        return function.args[0] in lengths
+    return not function.name.endswith(".upper_half")
+
+
+def _answers(kvm: Kvm, probe: Probe, register: Register | None, value: int) -> dict[str, str]:
+    """Every function's answer in a VM of its own, whose ``register`` holds ``value``."""
+    asked = [function for function in FUNCTIONS if _shown(function)]
+    with kvm.create_vm() as vm:
+        refused = vm.vcpu.try_set_reg(register, value) if register is not None else 0
+        if refused:
+            return {function.name: f"bitmap refused: {error_name(refused)}" for function in asked}
+        if probe.pv_time:
+            guests.set_pv_time(vm, guests.PV_TIME_IPA)
+        calls = [Call(function.id, (*function.args, *_LEFT[len(function.args) :])) for function in asked]
+        results = guests.calls(vm.vcpu, calls)
+    return {f.name: answer_class(f, result.x0_3, probe) for f, result in zip(asked, results, strict=True)}
+
+
+def _varies(kind: str, x: tuple[int, int, int, int]) -> bool:
+    """Whether x0..x3 are what a changing answer of this kind may be; zeros for random words are none."""
+    if kind.startswith("entropy"):
+        width = int(kind.split(":")[1])
+        return x[0] == 0 and any(x[1:]) and not any(word >> width for word in x[1:])
+    return kind == "ptp" and any(x[:2]) and all(word <= U32 for word in x)
+
+
+def _number(value: int) -> str:
+    if value == NOT_SUPPORTED:
+        return "NOT_SUPPORTED"
+    if _SMALLEST <= signed(value) < 0:
+        return str(signed(value))
+    return f"{value:#x}" if value else "0"

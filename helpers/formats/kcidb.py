@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Results as a submission to KCIDB (kcidb-io's schema, version 5.3): pure, so that the same log has the same ids.
+
+A known deviation is a FAIL with an incident of an issue: KCIDB's status knows no expected failure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from helpers.errors import UsageError
+from helpers.formats.junit import legal
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result, without_subject
+from helpers.results.rows import Section
+from helpers.results.verdict import description
+
+_VERSION = {"major": 5, "minor": 3}
+_STATUS = {PASSED: "PASS", FAILED: "FAIL", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "FAIL"}
+_NOT_RUN = "MISS"
+_PATH = "kvm_hvc"
+_LONGEST_EXCERPT = 16384
+_ORIGIN = re.compile("[a-z0-9_]+")
+_ID = re.compile("[a-z0-9_]+:[^\0]*")
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who submits, and of which kernel; ``checkout`` and ``build`` are ids of what others have submitted."""
+
+    name: str
+    build: str = ""
+    checkout: str = ""
+    git_url: str = ""
+    git_commit: str = ""
+    git_branch: str = ""
+    log_url: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what KCIDB would not take."""
+        for what, value, form, example in (
+            ("origin", self.name, _ORIGIN, "my_ci: small letters, digits, underscores"),
+            ("build", self.build or "a:", _ID, "kernelci:1234"),
+            ("checkout", self.checkout or "a:", _ID, "kernelci:1234"),
+            ("git commit", self.git_commit or "0" * 40, _COMMIT, "all 40 digits"),
+        ):
+            if not form.fullmatch(value):
+                raise UsageError(f"{value!r} is not what KCIDB takes as a {what}", cure=f"Give one such as {example}")
+
+
+def kcidb(sections: Sequence[Section], origin: Origin) -> str:
+    """The submission as JSON. Raises UsageError where several kernels would share one build."""
+    kernels = dict.fromkeys(_kernel(section.subject) for section in sections)
+    if origin.build and len(kernels) > 1:
+        what = f"The results are of {len(kernels)} kernels, and the build {origin.build} is one"
+        raise UsageError(what, cure="Convert a log of one kernel, or let the builds be made up")
+    parts: dict[str, dict[str, Any]] = {name: {} for name in ("checkouts", "builds", "tests", "issues", "incidents")}
+    for section in sections:
+        build = _add_build(parts, section, origin)
+        for row in section.rows:
+            test = _test(section, row, build, origin)
+            parts["tests"][test["id"]] = test
+            if row.outcome == KNOWN:
+                _add_incident(parts, section, row, test["id"], origin)
+    found = {name: list(each.values()) for name, each in parts.items() if each}
+    return json.dumps({"version": _VERSION, **found}, indent=2) + "\n"
+
+
+def path_of(nodeid: str, subject: str | None) -> str:
+    """A test's place in KCIDB's tree, such as kvm_hvc.lock.test_after_run.test_change.STD.
+
+    It is the same on every kernel, so the kernel's name is left out, which a run of several has in its node ids.
+    """
+    place, _, test = without_subject(nodeid, subject).partition("::")
+    name, _, parameters = test.removesuffix("]").partition("[")
+    folders = place.removeprefix("suites/").removesuffix(".py").split("/")
+    words = (re.sub("[^A-Za-z0-9_-]", "_", word) for word in (*folders, name, parameters))
+    return ".".join([_PATH, *(word for word in words if word)])
+
+
+def _kernel(subject: str) -> str:
+    """The kernel that a subject's results are of: for a migration the one that the VM arrived on."""
+    return subject.rpartition(" -> ")[2] if subject.startswith("migration ") else subject
+
+
+def _id(origin: Origin, *parts: object) -> str:
+    return f"{origin.name}:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
+
+
+def _add_build(parts: dict[str, dict[str, Any]], section: Section, origin: Origin) -> str:
+    """The build's id; the build itself, and its checkout, unless somebody else has submitted them."""
+    if origin.build:
+        return origin.build
+    kernel = _kernel(section.subject)
+    build = _id(origin, "build", section.time, kernel)
+    checkout = origin.checkout or _id(origin, "checkout", section.time, kernel)
+    if not origin.checkout:
+        parts["checkouts"].setdefault(checkout, _checkout(checkout, section, origin))
+    told = {"id": build, "origin": origin.name, "checkout_id": checkout, "architecture": "arm64"}
+    # The kernel's own section knows most of it, and may come after that of a migration to it.
+    if section.subject == kernel or build not in parts["builds"]:
+        parts["builds"][build] = {**told, "comment": legal(f"{kernel}{description(section.verdict.info)}")}
+    return build
+
+
+def _checkout(checkout: str, section: Section, origin: Origin) -> dict[str, Any]:
+    git = {
+        "git_repository_url": origin.git_url,
+        "git_commit_hash": origin.git_commit,
+        "git_repository_branch": origin.git_branch,
+    }
+    return {"id": checkout, "origin": origin.name, **_start(section), **{k: v for k, v in git.items() if v}}
+
+
+def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str, Any]:
+    lost = row.nodeid in section.not_run and row.outcome == ERROR
+    misc = {
+        "test": row.nodeid,
+        "subject": section.subject,
+        "outcome": "not-run" if lost else row.outcome,
+        "clauses": list(row.clauses),
+        "requirement": row.requirement,
+        "source": row.source,
+    }
+    environment = {"comment": legal(section.verdict.title), "misc": dict(section.verdict.info.environment)}
+    test: dict[str, Any] = {
+        "id": _id(origin, "test", section.time, section.subject, row.nodeid),
+        "origin": origin.name,
+        "build_id": build,
+        "path": path_of(row.nodeid, section.subject),
+        "status": _NOT_RUN if lost else _STATUS[row.outcome],
+        "comment": legal(row.requirement or row.nodeid),
+        "environment": environment,
+        "misc": misc,
+        **_start(section),
+    }
+    if math.isfinite(row.duration) and row.duration >= 0:
+        test["duration"] = row.duration
+    if row.message:
+        test["log_excerpt"] = legal(row.message)[:_LONGEST_EXCERPT]
+    if origin.log_url:
+        test["log_url"] = origin.log_url
+    return test
+
+
+def _add_incident(parts: dict[str, dict[str, Any]], section: Section, row: Result, test: str, origin: Origin) -> None:
+    known = next(each for each in section.verdict.info.known if each.excuses(row.clauses))
+    issue = f"{origin.name}:{legal(known.name)}"
+    parts["issues"][issue] = {
+        "id": issue,
+        "version": 1,
+        "origin": origin.name,
+        "report_url": known.link,
+        "report_subject": legal(known.name),
+        "culprit": {"code": True},
+        "comment": legal(known.reason),
+    }
+    incident = _id(origin, "incident", test, issue)
+    parts["incidents"][incident] = {
+        "id": incident,
+        "origin": origin.name,
+        "issue_id": issue,
+        "issue_version": 1,
+        "test_id": test,
+        "present": True,
+    }
+
+
+def _start(section: Section) -> dict[str, str]:
+    """When the run began; nothing where the log holds no date that there is."""
+    try:
+        return {"start_time": datetime.fromtimestamp(section.time, UTC).isoformat()}
+    except (ValueError, OverflowError, OSError):
+        return {}

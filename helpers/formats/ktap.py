@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Results as KTAP, version 1 (Documentation/dev-tools/ktap.rst): nested by subject, or flat.
+
+What a kernel or a test says may look like KTAP itself: a reason that holds "# SKIP" would turn a failure into a skip,
+a console line "reboot: System halted" ends what kunit_parser reads. So no text of a log gets into a line as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Result
+from helpers.results.rows import Section
+from helpers.results.verdict import VerdictKind
+
+_DIRECTIVES = {ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"}
+_SUBJECT_DIRECTIVES = {VerdictKind.INCONCLUSIVE: "ERROR", VerdictKind.NOT_IMPLEMENTED: "SKIP"}
+_MOST_LINES = 200
+"""Of one test's message: the rest is in the log."""
+# Where kunit_parser.py (KTAP_END) stops to read, in whatever line.
+_ENDS = re.compile("(List of all partitions|Kernel panic - not syncing|reboot): ?(?=$|VFS:|System halted)")
+
+
+def ktap(sections: Sequence[Section], *, flat: bool = False) -> str:
+    """The report. Flat: one list of tests, named SUBJECT/TEST; otherwise each subject is a test with subtests."""
+    lines = _flat(sections) if flat else _nested(sections)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Text that can stand anywhere in a KTAP line; two texts stay two.
+
+    Backslash, hash, whatever is not printable and a space at either end are spelled out, in Python's way.
+    """
+    spelled = "".join(_spelled(each) for each in text)
+    spelled = _ENDS.sub(lambda match: match.group().replace(":", "\\x3a"), spelled)
+    spelled = re.sub("^[- ]| $", lambda match: f"\\x{ord(match.group()):02x}", spelled)
+    return spelled or "\\"
+
+
+def _spelled(character: str) -> str:
+    if character == "#":
+        return "\\x23"
+    if character == "\\":
+        return "\\\\"
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _nested(sections: Sequence[Section]) -> Iterator[str]:
+    yield from _head(len(sections))
+    for number, section in enumerate(sections, 1):
+        yield from (f"  {line}" for line in _head(len(section.rows)))
+        for place, row in enumerate(section.rows, 1):
+            yield from (f"  {line}" for line in _row(place, row.nodeid, row))
+        yield _diagnostic(section.verdict.line)
+        yield _subject_line(number, section)
+
+
+def _flat(sections: Sequence[Section]) -> Iterator[str]:
+    rows = [(section, row) for section in sections for row in section.rows]
+    yield from _head(len(rows))
+    for number, (section, row) in enumerate(rows, 1):
+        yield from _row(number, f"{section.subject}/{row.nodeid}", row)
+    yield from (_diagnostic(section.verdict.line) for section in sections)
+
+
+def _head(count: int) -> tuple[str, str]:
+    return "KTAP version 1", f"1..{count}"
+
+
+def _row(number: int, name: str, row: Result) -> Iterator[str]:
+    if row.outcome in (FAILED, ERROR):
+        yield from _explained(row)
+    yield _line(number, name, row.outcome not in (FAILED, ERROR), _DIRECTIVES.get(row.outcome, ""), row.message)
+
+
+def _explained(row: Result) -> Iterator[str]:
+    """What a person wants to know of a red row, above it."""
+    if row.clauses:
+        yield _diagnostic(f"{', '.join(row.clauses)}: {row.requirement}")
+    if row.source:
+        yield _diagnostic(f"source: {row.source}")
+    lines = row.message.splitlines()
+    yield from (_diagnostic(line) for line in lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        yield _diagnostic(f"and {len(lines) - _MOST_LINES} more lines, in the results log")
+
+
+def _subject_line(number: int, section: Section) -> str:
+    verdict = section.verdict
+    good = verdict.kind in (VerdictKind.CONFORMANT, VerdictKind.NOT_IMPLEMENTED)
+    reason = "; ".join(verdict.reasons) or verdict.word
+    return _line(number, verdict.subject, good, _SUBJECT_DIRECTIVES.get(verdict.kind, ""), reason)
+
+
+def _line(number: int, name: str, good: bool, directive: str, reason: str) -> str:
+    line = f"{'ok' if good else 'not ok'} {number} {plain(name)}"
+    first = reason.strip().partition("\n")[0].strip()
+    if not directive:
+        return line
+    return f"{line} # {directive} {plain(first)}" if first else f"{line} # {directive}"
+
+
+def _diagnostic(text: str) -> str:
+    # The bar keeps a line "Subtest: x" from being a header.
+    return f"# | {plain(text)}"

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Results as the signals that LAVA reads from a job's console: what lava-test-set and lava-test-case print.
+
+A test set for each subject; in it a case "verdict", one for each clause and one for each test. LAVA knows pass, fail,
+skip and unknown, and takes letters, digits, hyphen, underscore and dot in names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from helpers.formats.kcidb import path_of
+from helpers.results.columns import summary
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from helpers.results.rows import VERDICT_ROW, Section
+from helpers.results.verdict import VerdictKind
+
+_RESULTS = {PASSED: "pass", FAILED: "fail", ERROR: "unknown", NOT_APPLICABLE: "skip", KNOWN: "skip"}
+_VERDICTS = {
+    VerdictKind.CONFORMANT: "pass",
+    VerdictKind.NON_CONFORMANT: "fail",
+    VerdictKind.INCONCLUSIVE: "unknown",
+    VerdictKind.NOT_IMPLEMENTED: "skip",
+}
+CLAUSE = "clause."
+"""Before the name of a clause's case."""
+
+
+def lava(sections: Sequence[Section]) -> str:
+    """The signals, a line for each."""
+    sets = unique(section.subject for section in sections)
+    return "".join(f"{line}\n" for name, each in zip(sets, sections, strict=True) for line in _set(name, each))
+
+
+def unique(names: Iterable[str]) -> Iterator[str]:
+    """Names that LAVA takes, in order; where two would become one, the later ones are numbered."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        found = re.sub("[^A-Za-z0-9_.-]", "_", name) or "_"
+        seen[found] += 1
+        while seen[found] > 1:
+            found = f"{found}-{seen[found]}"
+            seen[found] += 1
+        yield found
+
+
+def case_names(section: Section) -> tuple[str, ...]:
+    """The name of each row's case, in the rows' order, but for the row that stands for the verdict."""
+    ids = (row.nodeid for row in section.rows if row.nodeid != VERDICT_ROW)
+    return tuple(unique(path_of(nodeid, section.subject).partition(".")[2] for nodeid in ids))
+
+
+def _set(name: str, section: Section) -> Iterator[str]:
+    rows = [row for row in section.rows if row.nodeid != VERDICT_ROW]
+    yield f"<LAVA_SIGNAL_TESTSET START {name}>"
+    yield _case("verdict", _VERDICTS[section.verdict.kind])
+    clauses = dict.fromkeys(clause for row in rows for clause in row.clauses)
+    for shown, clause in zip(unique(clauses), clauses, strict=True):
+        state, _ = summary(row for row in rows if clause in row.clauses)
+        yield _case(f"{CLAUSE}{shown}", _RESULTS[state or ERROR])
+    for shown, row in zip(case_names(section), rows, strict=True):
+        yield _case(shown, _RESULTS[row.outcome])
+    yield "<LAVA_SIGNAL_TESTSET STOP>"
+
+
+def _case(name: str, result: str) -> str:
+    return f"<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={name} RESULT={result}>"

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the options chose, and what a session keeps of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import UsageError
+from helpers.recording.selection import is_suite, only_shows, touches_suites
+from helpers.subjects import choose, lab
+from helpers.subjects.base import KernelDied, Subject
+from helpers.subjects.lineup import Lineup
+from helpers.subjects.planted import OWN_DIALECT
+from helpers.subjects.setting import settings
+from helpers.subjects.watch import Watch
+from helpers.trace.recorder import Trace
+
+LINEUP = pytest.StashKey[Lineup]()
+FOLDER = pytest.StashKey[Path]()
+WATCHES = pytest.StashKey[dict[str, Watch]]()
+TRACE = pytest.StashKey[Trace]()
+WORKERS = pytest.StashKey[list[int]]()
+TOLD = pytest.StashKey[list[KernelDied]]()
+"""The deaths that a test's own reports tell of."""
+
+
+def runs_suites(config: pytest.Config) -> bool:
+    """Whether a kernel will be tested."""
+    return touches_suites(config) and not only_shows(config)
+
+
+def environment_file(config: pytest.Config) -> str:
+    """labgrid's, as its own plugin is told of it; "" where there is none."""
+    if not config.pluginmanager.has_plugin("labgrid"):
+        return ""
+    return config.getoption("lg_env") or os.environ.get("LG_ENV", "")
+
+
+def _places(config: pytest.Config) -> tuple[str, ...]:
+    """The targets in labgrid's environment."""
+    file = environment_file(config)
+    if not file:
+        return ()
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        raise pytest.UsageError("What labgrid gives is held by one process: run with -n 0 (make: JOBS=0)")
+    try:
+        return lab.targets(file)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def labels_of(config: pytest.Config) -> tuple[str, ...]:
+    """The subjects in their order, never none. Raises pytest.UsageError."""
+    option = config.getoption
+    return choose.labels(
+        option("--kernel"),
+        option("--board"),
+        _places(config),
+        dialect=option("--dialect-host") or OWN_DIALECT,
+        faults=option("--plant"),
+        settings=settings(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),
+    )
+
+
+def needs_subject(item: pytest.Item) -> bool:
+    """Whether the test is one of the suites', and asks a kernel."""
+    return is_suite(item.nodeid) and "subject" in getattr(item, "fixturenames", ())
+
+
+def subject_of(item: pytest.Item) -> Subject:
+    """The subject of a test, perhaps not started. Raises HarnessError, as its own fixture will again."""
+    callspec = getattr(item, "callspec", None)
+    label = callspec.params.get("subject") if callspec else None
+    return item.config.stash[LINEUP].get(label or labels_of(item.config)[0])

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fixtures that say what a kernel is, found by asking it, and the record of that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from helpers.batch import KvmError
+from helpers.contract.deviations import Deviation
+from helpers.contract.features import Probe
+from helpers.discovery.deviations import recognise_deviations
+from helpers.discovery.kernel_facts import about, merge_facts
+from helpers.discovery.probe import probe
+from helpers.discovery.registers import Surveyed, survey
+from helpers.discovery.services import Service, survey_services
+from helpers.errors import HarnessError
+from helpers.plugin.choices import WATCHES
+from helpers.plugin.kvm_files import open_kvm
+from helpers.recording.selection import is_suite
+from helpers.subjects.base import KernelDied, Subject
+
+SURVEY_SECONDS = 60.0
+"""What asking a subject's guests for the report may take, which is no test's time."""
+
+
+def _proves(config: pytest.Config) -> bool:
+    """A proof meets hundreds of kernels, each for seconds, and shows of none what a report shows."""
+    return config.pluginmanager.has_plugin("faults.plugin")
+
+
+@pytest.fixture(scope="session")
+def _asked(subject: Subject) -> dict[str, Any]:
+    """What the subject's kernel answered so far. pytest would keep a death, too, and give it to every later test."""
+    return {}
+
+
+@pytest.fixture
+def contract(request: pytest.FixtureRequest, subject: Subject, _asked: dict[str, Any]) -> Probe:
+    """What the subject's kernel speaks, found by asking: if it dies over that, the next test asks again."""
+    if "contract" not in _asked:
+        _asked["contract"] = probe(open_kvm(request.config, subject))
+    found: Probe = _asked["contract"]
+    return found
+
+
+@pytest.fixture
+def known_deviations(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> tuple[Deviation, ...]:
+    """What the subject's kernel is known to do wrong, found by asking: nothing if it dies over that."""
+    if request.config.getoption("--no-known-deviations"):
+        return ()
+    if "deviations" not in _asked:
+        _asked["deviations"] = ()
+        _asked["deviations"] = recognise_deviations(open_kvm(request.config, subject), contract)
+    found: tuple[Deviation, ...] = _asked["deviations"]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _record_environment(request: pytest.FixtureRequest) -> None:
+    if "subject" not in request.fixturenames or not is_suite(request.node.nodeid):
+        return
+    pair = _migration(request.node)
+    if pair is not None:
+        request.node.user_properties += [("subject", pair), ("dialect", "")]
+        return
+    found: Probe = request.getfixturevalue("contract")
+    subject: Subject = request.getfixturevalue("subject")
+    request.node.user_properties += [
+        ("subject", subject.label),
+        ("dialect", found.dialect.name),
+        ("environment", request.getfixturevalue("environment")),
+        ("registers", request.getfixturevalue("surveyed")),
+        ("services", request.getfixturevalue("offered")),
+        ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
+    ]
+
+
+@pytest.fixture
+def surveyed(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The registers as the report shows them; none where the kernel cannot even be asked, or dies over it."""
+    if "survey" not in _asked:
+        _asked["survey"] = []
+        with contextlib.suppress(KvmError):
+            _asked["survey"] = _as_dicts(survey(open_kvm(request.config, subject), contract))
+    found: list[dict[str, Any]] = _asked["survey"]
+    return found
+
+
+def _as_dicts(found: Iterable[Surveyed]) -> list[dict[str, Any]]:
+    return [
+        {"name": s.register.name, "id": s.register.id, "bits": s.register.bits, "default": s.default,
+         "supported": s.supported}
+        for s in found
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def offered(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The services as reports show them; none where a guest does not come back, which is for the checks to say."""
+    if _proves(request.config):
+        return []
+    if "services" not in _asked:
+        _asked["services"] = []
+        subject.begin_test(SURVEY_SECONDS)
+        with contextlib.suppress(KvmError, HarnessError):
+            _asked["services"] = _services(survey_services(open_kvm(request.config, subject), contract))
+        # The first test has not begun yet.
+        subject.begin_test(request.config.getoption("--test-deadline"))
+    found: list[dict[str, Any]] = _asked["services"]
+    return found
+
+
+def _services(found: Iterable[Service]) -> list[dict[str, Any]]:
+    return [
+        {"function": s.function, "register": (s.gate or ("", ""))[0], "bit": (s.gate or ("", ""))[1],
+         "default": s.default, "answers": s.answers}
+        for s in found
+    ]  # fmt: skip
+
+
+def _as_text(known: Deviation) -> dict[str, str]:
+    return {"name": known.name, "clause": known.clause, "reason": known.reason, "link": known.link}
+
+
+def _migration(item: pytest.Item) -> str | None:
+    """What a test between two kernels is a result about: neither of them, but the way from one to the other."""
+    callspec = getattr(item, "callspec", None)
+    source, subject = (callspec.params.get(name) if callspec else None for name in ("source", "subject"))
+    return f"migration {source} -> {subject}" if source != subject and source is not None else None
+
+
+@pytest.fixture
+def environment(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+) -> dict[str, str]:
+    """What the report says of the subject."""
+    if "environment" not in _asked:
+        seen = request.config.stash[WATCHES][subject.label]
+        try:
+            told = {} if _proves(request.config) else about(open_kvm(request.config, subject))
+        except KernelDied:
+            told = {}
+        _asked["environment"] = {**merge_facts(told, _environment(subject, contract)), **seen.sees()}
+    found: dict[str, str] = _asked["environment"]
+    return found
+
+
+def _environment(subject: Subject, found: Probe) -> dict[str, str]:
+    return {
+        "kernel": f"Linux {found.release}",
+        "registers": str(len(found.present)),
+        "capability 207": f"{found.capability[0]} on /dev/kvm, {found.capability[1]} on a VM",
+        "clock source": "architected counter" if found.arch_counter else "another",
+        "stolen time": "supported" if found.pv_time else "not supported",
+        **subject.describe(),
+    }

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a session tells its reports beforehand: where they go, what they judge by, and what the suite is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from helpers import version
+from helpers.contract.clauses import CHAPTERS
+from helpers.contract.differences import DIFFERENCES, standing_of
+from helpers.errors import UsageError
+from helpers.plugin.choices import runs_suites
+from helpers.recording.folder import claim
+from helpers.results.columns import columns
+from helpers.results.gate import Gate, gate, read_baseline
+from helpers.results.records import Contract, Difference, Log, Sentence
+
+
+def reports_folder(config: pytest.Config) -> Path:
+    """Where the reports go; another one while a session has that. Raises pytest.UsageError where none can be."""
+    reports = config.getoption("--reports")
+    folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
+    try:
+        return claim(folder, asked=bool(reports)) if runs_suites(config) else folder
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
+    """The gate that was asked for; the baseline is read before anything is run. Raises pytest.UsageError."""
+    file, require = config.getoption("--baseline"), config.getoption("--require")
+    try:
+        baseline = read_baseline(config.invocation_params.dir / file) if file else ()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return (lambda log: gate(columns([log]), baseline, require, date.today())) if file or require else None
+
+
+def suite(config: pytest.Config) -> dict[str, str]:
+    """What the log says of the suite itself, and what its random choices begin with."""
+    seed = getattr(config.option, "hypothesis_seed", None)
+    found = {**version.environment(), "Hypothesis seed": "random" if seed is None else str(seed)}
+    return {**found, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random")}
+
+
+def contract_sentences() -> Contract:
+    """The clauses and differences as the log holds them."""
+    sentences = [Sentence(c.id, name, c.text, c.source, standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
+    differences = [Difference(d.id, ", ".join(d.clauses), d.documents, d.code, d.followed) for d in DIFFERENCES]
+    return Contract(tuple(sentences), tuple(differences))

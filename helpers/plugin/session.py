@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From the first look at the options to the last process: a session's begin and end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import build
+from helpers.errors import HarnessError, UsageError
+from helpers.plugin import interrupt
+from helpers.plugin.choices import FOLDER, LINEUP, TRACE, WATCHES, WORKERS, environment_file, labels_of, runs_suites
+from helpers.plugin.reporting import contract_sentences, judge, reports_folder, suite
+from helpers.progress import Progress
+from helpers.recording.pytest_html import prepare_html
+from helpers.recording.recorder import Recorder
+from helpers.recording.selection import touches_suites
+from helpers.subjects import choose, lab
+from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
+from helpers.subjects.lineup import Lineup
+from helpers.trace.recorder import Trace, Traced
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Finds every kernel before the first test, so that a wrong name costs nothing that was measured."""
+    config.stash[LINEUP] = _lineup(config)
+    config.stash[WATCHES] = {}
+    if hasattr(config, "workerinput"):
+        interrupt.end_at_once(config.stash[LINEUP].close)
+        return
+    if not config.getoption("usepdb"):
+        interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config))
+    folder = config.stash[FOLDER] = reports_folder(config)
+    # xdist's workers inherit the options, and must agree with each other.
+    config.option.reports = str(folder)
+    if config.getoption("--model-seed") is None:
+        config.option.model_seed = random.randrange(1 << 32) if config.getoption("--model-steps") else 0
+    if runs_suites(config):
+        _check_subjects(config)
+    prepare_html(config, folder)
+    recorder = Recorder(config, folder, labels_of(config), contract_sentences(), judge(config), suite(config))
+    config.pluginmanager.register(recorder, "hvc-recorder")
+
+
+def _lineup(config: pytest.Config) -> Lineup:
+    mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
+    means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"), environment_file(config))
+    trace = config.stash[TRACE] = Trace()
+    return Lineup(lambda label, warm: Traced(choose.subject(label, means, warm), trace))
+
+
+def _check_subjects(config: pytest.Config) -> None:
+    try:
+        build.build_all()
+        for label in labels_of(config):
+            config.stash[LINEUP].get(label)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    except HarnessError as error:
+        pytest.exit(f"INCONCLUSIVE: {error}", returncode=3)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several subjects are shared out; the tests of a single one go to whichever worker is free."""
+    labels = labels_of(config)
+    if len(labels) == 1 or config.getoption("dist") != "load":
+        return None
+    from helpers.plugin.scheduling import BySubject
+
+    return BySubject(config, log, labels, len(config.getoption("tx")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """Keeps xdist's worker, should it have to end."""
+    # execnet tells the process of a worker on this machine to nobody but itself.
+    popen = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    if popen is not None:
+        node.config.stash.setdefault(WORKERS, []).append(popen.pid)
+
+
+def _end_workers(config: pytest.Config) -> None:
+    """Now: xdist would wait ten seconds for them."""
+    for pid in config.stash.get(WORKERS, []):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _write_nowhere(config: pytest.Config) -> None:
+    """The terminal is gone, and writing to it fails; the reports are still wanted."""
+    # Open until the process ends.
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stdout = sys.stderr = nowhere
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal._tw._file = nowhere
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whoever presses Ctrl-C now gets whole reports."""
+    config = session.config
+    if not hasattr(config, "workerinput") and not config.getoption("usepdb"):
+        interrupt.end_already(lambda: _end_workers(config), lambda: _write_nowhere(config))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """However the session ended, no virtual machine stays."""
+    if LINEUP in config.stash:
+        config.stash[LINEUP].close()
+    if environment_file(config):
+        lab.let_go(environment_file(config))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What is under test, where the reports go if another session has their folder, and what chance began with."""
+    if not touches_suites(config):
+        return []
+    # A worker has none.
+    folder = config.stash.get(FOLDER, None)
+    moved = folder is not None and folder.name.startswith("session-")
+    elsewhere = [f"reports: {folder}, because another session runs"] if moved else []
+    seed = [f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else []
+    return [f"subjects: {', '.join(labels_of(config))}", *elsewhere, *seed]

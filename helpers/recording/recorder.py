@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pytest plugin that writes the results log as the run goes, and ends the run with its verdict.
+
+It lives in the process where the person called pytest: with xdist that is the controller, never a worker.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.errors import HarnessError
+from helpers.formats.junit import write_junit
+from helpers.recording import pytest_html as html
+from helpers.recording.phases import message_of, outcome_of, result_of, subject_info
+from helpers.recording.selection import is_suite, only_shows, selection, touches_suites
+from helpers.results.columns import columns
+from helpers.results.gate import Gate, gate
+from helpers.results.log import LogWriter, read_log
+from helpers.results.records import ERROR, VERSION, Case, Contract, Log, Result, Session, SubjectInfo, subject_of
+from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
+
+_COLOURS = {
+    VerdictKind.CONFORMANT: "green",
+    VerdictKind.NON_CONFORMANT: "red",
+    VerdictKind.INCONCLUSIVE: "yellow",
+    VerdictKind.NOT_IMPLEMENTED: "cyan",
+}
+
+
+class Recorder:
+    """Records a run of the suites in ``reports_dir``; silent when none of them is collected."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        reports_dir: Path,
+        subjects: tuple[str, ...],
+        contract: Contract | None = None,
+        judge: Callable[[Log], Gate] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._config = config
+        self._folder = reports_dir
+        self._subjects = subjects
+        self._contract = contract or Contract()
+        self._gate_of = judge
+        self._environment = environment or {}
+        self._dormant = only_shows(config)
+        self._writer: LogWriter | None = None
+        self._collected: set[str] = set()
+        self._foreign = False
+        self._foreign_failed = False
+        self._deselected = 0
+        self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
+        self._infos: dict[tuple[str, str], SubjectInfo] = {}
+        self._ended = False
+        self._log: Log | None = None
+        self._verdicts: tuple[Verdict, ...] = ()
+        self._trouble: HarnessError | None = None
+        self._reason = ""
+        self._session: pytest.Session | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Whom to stop when nothing can be recorded any more."""
+        self._session = session
+
+    # Collection
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Without xdist: the tests that are to be run."""
+        # In xdist's controller this list is always empty and says nothing.
+        if not self._config.pluginmanager.has_plugin("dsession"):
+            self._collect([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+        """With xdist: the same from each worker, also from one that replaces a dead one."""
+        del node
+        self._collect(ids)
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Tests left out, by whatever means."""
+        self._deselected += sum(is_suite(item.nodeid) for item in items)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be imported is an error of its own: its tests are missing."""
+        if not report.failed:
+            return
+        if is_suite(report.nodeid):
+            self._write(lambda log: log.result(_collection_error(report)))
+        else:
+            self._foreign = self._foreign_failed = True
+
+    # Tests
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A test is in flight; if this is the last that is heard of it, it did not end well."""
+        if is_suite(nodeid):
+            case = Case(nodeid, subject_of(nodeid, self._subjects))
+            self._write(lambda log: log.start(case))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a phase; after the last one write the result."""
+        if not is_suite(report.nodeid):
+            self._foreign_failed |= report.failed
+            return
+        self._inform(report)
+        # With --dist each several workers run the same test at the same time.
+        phases = self._phases[report.nodeid, _worker(report)]
+        phases.append(report)
+        if report.when in ("setup", "call"):
+            return
+        result = result_of(phases, self._subjects)
+        phases.clear()
+        if result is not None:
+            self._write(lambda log: log.result(result))
+
+    # The end
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """pytest.exit says why; its status alone would read as pytest's own."""
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            text = (str(excinfo.value.msg).splitlines() or [""])[0]
+            text = text.removeprefix("INCONCLUSIVE").lstrip(": ")
+            # The verdict's line begins with the subject.
+            self._reason = text.removeprefix(f"{self._subjects[0]}: ") if self._subjects else text
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """The verdict becomes the exit status. Innermost wrapper: nothing but the terminal comes after."""
+        pytest_status = session.exitstatus
+        try:
+            yield
+        except OSError as error:
+            # pytest-html on a full disk must not cost the person the verdict.
+            why = error.strerror or str(error)
+            self._blame(HarnessError(f"The reports in {self._folder} cannot be written", why=why))
+        self._conclude(pytest_status)
+        if self._trouble is not None:
+            session.exitstatus = VerdictKind.INCONCLUSIVE.status
+        elif self._verdicts:
+            gated = self._gate()
+            status = gated.status if gated else exit_status(self._verdicts)
+            session.exitstatus = status or int(self._foreign_failed)
+        elif self._ungated and pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = self._ungated.status
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The verdicts are the last lines on the terminal, one for each subject, also with -q and -n."""
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None:
+            return
+        if self._trouble is not None:
+            terminal.ensure_newline()
+            terminal.write_line(_printable(f"INCONCLUSIVE: {self._trouble}"), yellow=True, bold=True)
+            return
+        for verdict in self._verdicts:
+            terminal.ensure_newline()
+            terminal.write_line(_printable(verdict.line), bold=True, **{_COLOURS[verdict.kind]: True})
+
+        gated = self._gate() if self._verdicts else self._ungated
+        for line in gated.lines if gated else ():
+            terminal.write_line(_printable(line), bold=True)
+
+    def _gate(self) -> Gate | None:
+        return self._gate_of(self._log) if self._gate_of and self._log else None
+
+    @property
+    def _ungated(self) -> Gate | None:
+        """A gate that was asked for and had nothing to judge, which must not pass for one that passed."""
+        return gate((), (), None, date.min) if self._gate_of and not self._dormant else None
+
+    # The HTML report
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_report_title(self, report: Any) -> None:
+        """The title, and a hold on pytest-html's counts."""
+        html.set_title(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        """Result, requirement, finding, test, duration."""
+        html.table_header(cells)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
+        """The same for a row; rows that are not of the suites keep pytest-html's texts, escaped."""
+        html.table_row(report, cells)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
+        """The log below a row, where there is one."""
+        html.row_details(report, data)
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_html_results_summary(self, prefix: list[str], session: pytest.Session) -> None:
+        """The verdicts above everything else."""
+        self._conclude(session.exitstatus)
+        html.arrange(self._config)
+        prefix.extend(html.banner(self._config, columns([self._log]) if self._log else ()))
+
+    # Helpers
+
+    def _collect(self, nodeids: Iterable[str]) -> None:
+        ids = list(nodeids)
+        mine = [nodeid for nodeid in ids if is_suite(nodeid)]
+        self._foreign |= len(mine) < len(ids)
+        # Nothing found and nothing deselected is a path that does not exist: pytest says so itself.
+        if not mine and self._writer is None and (self._foreign or not self._deselected):
+            html.discard(self._config)
+        new = [nodeid for nodeid in dict.fromkeys(mine) if nodeid not in self._collected]
+        self._collected.update(new)
+        if new:
+            cases = [Case(nodeid, subject_of(nodeid, self._subjects)) for nodeid in new]
+            self._write(lambda log: log.collected(cases))
+
+    def _inform(self, report: pytest.TestReport) -> None:
+        info = subject_info(report)
+        if info is None:
+            return
+        # Each worker's kernel took its own time to boot, and would be told of again after each turn of another.
+        told = info.subject, _worker(report)
+        if self._infos.get(told) != info:
+            self._infos[told] = info
+            self._write(lambda log: log.subject(info))
+
+    def _write(self, write: Callable[[LogWriter], None]) -> None:
+        """Write to the log, which begins with the first thing worth writing."""
+        if self._dormant or self._trouble is not None:
+            return
+        try:
+            if self._writer is None:
+                self._writer = self._begin()
+            write(self._writer)
+        except HarnessError as error:
+            self._blame(error)
+
+    def _begin(self) -> LogWriter:
+        argv = tuple(str(arg) for arg in self._config.invocation_params.args)
+        writer = LogWriter(self._folder / "results.jsonl")
+        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment))
+        writer.contract(self._contract)
+        writer.selection(selection(self._config, self._deselected))
+        return writer
+
+    def _blame(self, error: HarnessError) -> None:
+        self._trouble = self._trouble or error
+        # Tests whose results are lost need not be made.
+        dsession = self._config.pluginmanager.get_plugin("dsession")
+        loops: tuple[Any, ...] = (self._session, dsession)
+        for loop in loops:
+            if loop is not None:
+                loop.shouldstop = error.what
+
+    def _conclude(self, pytest_status: int) -> None:
+        """End the log and read it back: the verdict follows from what is on the disk, not from memory."""
+        if self._ended or self._dormant:
+            return
+        self._ended = True
+        if self._writer is None and (self._foreign or not self._should_have_run(pytest_status)):
+            return
+        self._write_rest()
+        self._write(lambda log: log.selection(selection(self._config, self._deselected)))
+        self._write(lambda log: log.end(int(pytest_status), self._reason))
+        if self._writer is not None:
+            self._writer.close()
+        if self._trouble is None:
+            self._judge(self._folder / "results.jsonl")
+
+    def _should_have_run(self, pytest_status: int) -> bool:
+        """Without a single test: is that a run of the suites that went wrong, or no run of them at all?"""
+        return pytest_status != pytest.ExitCode.USAGE_ERROR and touches_suites(self._config)
+
+    def _write_rest(self) -> None:
+        """Phases of tests that were interrupted: a failure is known even if the teardown never came."""
+        for phases in self._phases.values():
+            if any(outcome_of(report) in (ERROR, "failed") for report in phases):
+                result = result_of(phases, self._subjects)
+                if result is not None:
+                    self._write(lambda log, result=result: log.result(result))  # type: ignore[misc]
+
+    def _judge(self, path: Path) -> None:
+        try:
+            self._log = read_log(path)
+            self._verdicts = verdicts(self._log)
+            write_junit(self._log, self._folder / "junit.xml")
+        except HarnessError as error:
+            self._blame(error)
+
+
+def _worker(report: pytest.TestReport) -> str:
+    # The report of the test that killed a worker has no worker_id, but the node.
+    gateway = getattr(getattr(report, "node", None), "gateway", None)
+    return str(getattr(gateway, "id", ""))
+
+
+def _collection_error(report: pytest.CollectReport) -> Result:
+    return Result(report.nodeid, None, ERROR, message=message_of(report))
+
+
+def _printable(text: str) -> str:
+    """A line for a terminal whose encoding may be poorer than the text."""
+    encoding = sys.stdout.encoding or "ascii"
+    return one_line(text).encode(encoding, "backslashreplace").decode(encoding)

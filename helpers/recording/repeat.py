@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A test that failed is made once more: whether it fails each time or only now and then is a different finding.
+
+The outcome stays: a kernel that breaks its contract now and then breaks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from helpers.recording.phases import properties
+from helpers.recording.selection import is_suite
+
+LONGEST = 5.0
+"""Seconds; a test that hung has had its share of time."""
+FLAKY = "flaky: it failed, then passed when it was repeated"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """As pytest does it, with a second run between a failure and its reports."""
+    # A debugger at a failure that comes again would be asked twice.
+    # What fails in a proof is meant to.
+    proof = item.config.pluginmanager.has_plugin("faults.plugin")
+    if not is_suite(item.nodeid) or item.config.getoption("usepdb", False) or proof:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if _worth_repeating(reports):
+        again = runtestprotocol(item, nextitem=nextitem, log=False)
+        if all(report.passed for report in again):
+            _mark(reports)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _worth_repeating(reports: Sequence[pytest.TestReport]) -> bool:
+    """A quick failure of the test itself, with the kernel still there."""
+    failed = [report for report in reports if report.failed]
+    return [report.when for report in failed] == ["call"] and all(
+        report.duration < LONGEST and not {"harness_error", "kernel_died"} & properties(report).keys()
+        for report in failed
+    )
+
+
+def _mark(reports: Sequence[pytest.TestReport]) -> None:
+    for report in reports:
+        if report.failed:
+            report.user_properties = [*report.user_properties, ("flaky", FLAKY)]
+            report.sections.append(("flaky", FLAKY))
+            crash = getattr(report.longrepr, "reprcrash", None)
+            if crash is not None:
+                crash.message = f"{FLAKY}. {crash.message}"
+            else:
+                report.longrepr = f"{FLAKY}. {report.longrepr}"
