@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The wheel: this tree below one name, kvm_hvc_conformance, with what helpers/build.py makes of the C sources.
 
-The metadata are in pyproject.toml. tests/native_vm.py shows how a wheel for arm64 is made elsewhere.
+The metadata are in pyproject.toml. tests/support/native_vm.py shows how a wheel for arm64 is made elsewhere.
 """
 
 from __future__ import annotations

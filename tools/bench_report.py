@@ -17,7 +17,7 @@ from helpers.errors import HarnessError
 from helpers.formats.html.page import document
 from helpers.results.columns import columns
 from helpers.results.log import read_log
-from tests.throwaway import run_suite
+from tests.support.throwaway import run_suite
 from tools.browser import browser
 
 SIZES = (100, 5000)

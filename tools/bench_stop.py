@@ -10,8 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.test_person import MANY, wait_for_results
-from tests.test_session import GOOD, KERNEL, Project
+from tests.support.sessions import GOOD, KERNEL, MANY, Project, wait_for_results
 
 LIMIT = 2.0
 """Seconds that a session may take to end at Ctrl-C on an idle machine."""

@@ -15,7 +15,7 @@ from helpers import build
 from helpers.results.log import read_log
 from helpers.results.records import FAILED, PASSED, Log, Result
 from helpers.subjects.choose import wanted
-from tests.test_person import strays
+from tests.support.sessions import strays
 
 KERNEL = "debian:stable"
 DEADLINE = 8

@@ -15,7 +15,7 @@ from helpers.executor.program import Answer, Code, OpResult, Program
 from helpers.results.log import read_log
 from helpers.subjects.watch import LOG, TAINTED, Watch
 from helpers.uapi import syscalls
-from tests.throwaway import GOOD, ROOT, Project, project
+from tests.support.throwaway import GOOD, ROOT, Project, project
 
 __all__ = ["project"]
 pytest_plugins = ["pytester"]

@@ -16,9 +16,8 @@ from helpers.results.log import Log, read_log
 from helpers.results.verdict import verdicts
 from helpers.subjects import choose
 from helpers.subjects.kernels import resolve_kernel
-from tests import native_vm
+from tests.support import ROOT, native_vm
 
-ROOT = Path(__file__).resolve().parent.parent
 KERNEL = "debian:stable"
 QEMU_LOG = "KVM_HVC_QEMU_LOG"
 """Names the log of a session on the same kernel by this tree, as make check has one; without it one is made here."""

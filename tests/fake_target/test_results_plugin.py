@@ -11,7 +11,7 @@ import pytest
 
 from helpers.results.log import read_log
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.throwaway import BAD, GOOD, MODES, Project, project
+from tests.support.throwaway import BAD, GOOD, MODES, Project, project
 
 __all__ = ["project"]
 

@@ -17,10 +17,10 @@ import pytest
 
 from helpers.results.log import read_log
 from helpers.results.records import NOT_APPLICABLE, PASSED
-from tests.board_vm import BoardVm, files, free_port, stable
-from tests.test_session import GOOD, Project
+from tests.support import ROOT
+from tests.support.board_vm import BoardVm, files, free_port, stable
+from tests.support.sessions import GOOD, Project
 
-ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / "docs/labgrid"
 REQUIREMENTS = ROOT / "requirements-labgrid.txt"
 CHOSEN = ("suites/capability", "suites/defaults", "--test-deadline=60")

@@ -11,8 +11,8 @@ import pytest
 
 from helpers.errors import UsageError
 from helpers.recording.folder import claim
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 HOLD = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})

@@ -17,8 +17,8 @@ from helpers.recording.pytest_html import MOST_ROWS
 from helpers.results.columns import columns
 from helpers.results.log import read_log
 from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
-from tests.test_results_page import BOTH, a_log
-from tests.throwaway import BAD, GOOD, run_suite
+from tests.support.pages import BOTH, a_log
+from tests.support.throwaway import BAD, GOOD, run_suite
 from tools.browser import browser
 
 JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self';"

@@ -19,7 +19,7 @@ from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import Qemu
 from helpers.subjects.remote import MOST_DEATHS, MOST_FAILED_STARTS, Remote
-from tests.fake_qemu import SILENCE, FakeQemu
+from tests.support.fake_qemu import SILENCE, FakeQemu
 
 FOREVER = "honest(1 << 30)\n"
 # Python ignores the signal, QEMU does not.

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from helpers.command.report import main
 from helpers.formats.lava import unique
-from tests import lavacheck
-from tests.test_results_reports import everything, good
+from tests.support import ROOT, lavacheck
+from tests.support.reports import everything, good
 
-ROOT = Path(__file__).resolve().parent.parent
 SIGNAL = re.compile("<LAVA_SIGNAL_TESTCASE (.*)>")
 
 

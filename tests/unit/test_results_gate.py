@@ -25,7 +25,7 @@ from helpers.results.records import (
     SubjectInfo,
     merge_results,
 )
-from tests.throwaway import BAD, GOOD, Project, project
+from tests.support.throwaway import BAD, GOOD, Project, project
 
 __all__ = ["project"]
 pytest_plugins = ["pytester"]

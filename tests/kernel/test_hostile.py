@@ -16,7 +16,8 @@ import pytest
 from helpers.errors import HarnessError
 from helpers.executor import wire
 from helpers.executor.program import Program
-from tests.test_session import GOOD, KERNEL, ROOT, Project
+from tests.support import ROOT
+from tests.support.sessions import GOOD, KERNEL, Project
 
 HOSTILE = (
     b"\x1b]0;owned\x07\x1b[2J\x9b31m <script>alert(1)</script> ]]> </failure> # SKIP not a failure \x00\xff\xfe "

@@ -16,9 +16,8 @@ import pytest
 
 from helpers.results.log import read_log
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.test_session import KERNEL, Project
+from tests.support.sessions import KERNEL, MANY, Project, strays, wait_for_results
 
-MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
 WITHIN = 15.0
 """Seconds from the signal to the end. On an idle machine it is below 2 (``make bench``); beside other tests the
 question is whether it waits for anything: a test's deadline, a boot's and ssh's are 20 or more."""
@@ -34,20 +33,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     yield made
     assert not strays(tmp_path), "QEMU stayed"
     assert not list((tmp_path / "tmp").glob("kvm-hvc-*"))
-
-
-def strays(folder: Path) -> list[str]:
-    done = subprocess.run(["pgrep", "-f", f"^qemu.*{folder}|/qemu-system.*{folder}"], capture_output=True, text=True)
-    return done.stdout.split()
-
-
-def wait_for_results(project: Project, count: int = 4) -> None:
-    log = project.folder / "reports/results.jsonl"
-    for _ in range(3000):
-        if log.exists() and log.read_text().count('"record": "result"') >= count:
-            return
-        time.sleep(0.03)
-    raise AssertionError("no result after 90 s")
 
 
 def ended(process: subprocess.Popen[str], signals: list[int]) -> tuple[float, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.command.report import main
 from helpers.results.records import PASSED, VERSION
-from tests.test_results_reports import OTHER, STABLE, expected, good, ktap_of, result, write
+from tests.support.reports import OTHER, STABLE, expected, good, ktap_of, result, write
 
 
 def test_several_logs_make_one_report(tmp_path: Path) -> None:

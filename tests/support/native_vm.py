@@ -26,8 +26,8 @@ from helpers.subjects.apt import Apt, choose_mirror
 from helpers.subjects.initramfs import ArchiveEntry, archive
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import CPU, qemu_path
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 USERS = {"member": 1000, "stranger": 1001}
 """One is in group kvm."""
 _PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")

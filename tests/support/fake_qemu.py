@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import build
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
 
 HEAD = """#!{python}
 import os, re, socket, struct, sys, time

@@ -15,7 +15,7 @@ from helpers.results.log import read_log
 from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, Case, KnownDeviation, Log, Result, Session
 from helpers.results.records import SubjectInfo as Info
 from helpers.results.verdict import Verdict, VerdictKind, verdicts
-from tests.throwaway import BAD, GOOD, MODES, Project, project
+from tests.support.throwaway import BAD, GOOD, MODES, Project, project
 
 __all__ = ["project"]
 pytest_plugins = ["pytester"]

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.subjects.choose import Wanted, labels, wanted
 from helpers.subjects.setting import PLAIN, Setting, setting_of, settings
-from tests.test_session import GOOD, KERNEL, Project
+from tests.support.sessions import GOOD, KERNEL, Project
 
 # A whole run would have to find what is known of a kernel.
 PART = ("-k", "test_")

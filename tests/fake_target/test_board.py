@@ -24,9 +24,9 @@ from helpers.subjects import choose
 from helpers.subjects.base import KernelDied
 from helpers.subjects.board import Board
 from helpers.subjects.remote import Remote
-from tests.board_vm import BoardVm, stable
+from tests.support import ROOT
+from tests.support.board_vm import BoardVm, stable
 
-ROOT = Path(__file__).resolve().parent.parent
 GETPID = {"x86_64": 39, "aarch64": 172}[os.uname().machine]
 
 FAKE = """#!/bin/sh

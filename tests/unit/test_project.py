@@ -18,8 +18,7 @@ from helpers.command.main import joined
 from helpers.contract.clauses import CLAUSES, Standing
 from helpers.contract.differences import DIFFERENCES
 from helpers.errors import HarnessError
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
 
 # Which folder or module of helpers may import which (docs/architecture.md).
 ALLOWED = {

@@ -36,9 +36,9 @@ from helpers.results.records import (
     SubjectInfo,
     without_subject,
 )
-from tests.test_results_page import Page
+from tests.support import ROOT
+from tests.support.pages import Page
 
-ROOT = Path(__file__).resolve().parent.parent
 ONE, TWO = "suites/a/test_a.py::test_one", "suites/a/test_a.py::test_two[STD]"
 STD = RegisterInfo("STD", 0x6030000000160000, ((0, "TRNG_V1_0"),), 1, 1)
 OPEN = "0x10000, 0, 0, 0"

@@ -16,8 +16,8 @@ import pytest
 
 from helpers.results.log import LogWriter
 from helpers.results.records import FAILED, PASSED, VERSION, Case, Result, Session, SubjectInfo
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SUBJECT = "debian:stable"
 
 

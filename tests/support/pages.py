@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A log for the page of results, and a reader of such a page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    PASSED,
+    VERSION,
+    Case,
+    Contract,
+    Difference,
+    KnownDeviation,
+    Log,
+    RegisterInfo,
+    Result,
+    Sentence,
+    Session,
+    SubjectInfo,
+)
+
+BOTH = ("debian:stable", "Image")
+HOSTILE = "<script>alert(1)</script> & \x1b[31m 'x' \"y\"\nsecond line"
+VENDOR = RegisterInfo("VENDOR_HYP", 0x6030000000160002, ((0, "FUNC_FEAT"), (1, "PTP")), 3, 3)
+CONTRACT = Contract(
+    tuple(Sentence(f"LOCK-{n}", "lock", "It is locked.", "a.rst", "documented") for n in range(1, 4)),
+    (Difference("SAME", "LOCK-1", HOSTILE, "It succeeds.", "The code."),),
+)
+
+
+def a_log(count: int = 20) -> Log:
+    kinds = (PASSED, PASSED, FAILED, NOT_APPLICABLE, ERROR)
+    results = tuple(
+        Result(f"suites/lock/test_a.py::t[{n}-{s}]", s, kinds[n % 5], (f"LOCK-{n % 3 + 1}",), HOSTILE, "src", HOSTILE)
+        for n in range(count)
+        for s in BOTH
+    )
+    known = Result("suites/lock/test_b.py::k", BOTH[0], KNOWN, ("LOCK-9",), "Known.", "src", "assert 0")
+    late = (KnownDeviation("late", "LOCK-9", "r", "https://a"),)
+    info = SubjectInfo(BOTH[0], "mainline", {"kernel": HOSTILE}, late, (VENDOR,))
+    other = SubjectInfo(BOTH[1], "mainline", {}, (), (replace(VENDOR, default=1), replace(VENDOR, name="BMAP_2")))
+    session = Session(VERSION, (f"--kernel={BOTH[0]}", "-k", "x"), BOTH, 0.0)
+    cases = tuple(Case(each.nodeid, each.subject) for each in (*results, known))
+    return Log(session, cases, cases, (*results, known), (info, other), None, 1, contract=CONTRACT)
+
+
+class Page(HTMLParser):
+    """Ids, links, cells of the matrix, and every address that a browser would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if tag == "a" else []
+        self.labels += [found["aria-label"]] if tag == "a" and "aria-label" in found else []
+        self.fetched += [found[name] for name in ("src", "srcset", "data") if name in found]
+        self.fetched += [found.get("href", "")] if tag == "link" else []

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Logs of every outcome, and readers of the machine reports that give back what a report holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import kcidb_io
+
+from helpers.formats.junit import legal
+from helpers.formats.ktap import plain
+from helpers.results.log import LogWriter, read_log
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    PASSED,
+    VERSION,
+    Case,
+    KnownDeviation,
+    Result,
+    Session,
+    SubjectInfo,
+)
+from helpers.results.rows import Section, sections
+
+STABLE, OTHER, WAY = "debian:stable", "Image # SKIP", "migration debian:stable -> Image # SKIP"
+INFO = SubjectInfo(STABLE, "mainline", {"kernel": "Linux 6.12", "registers": "3"})
+DEVIATION = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
+HOSTILE = (
+    "expected 0 # SKIP not really\nSubtest: x\nok 1 fine\n1..0\nKTAP version 1\n"
+    "reboot: System halted\nKernel panic - not syncing: VFS: no root\nList of all partitions:\n"
+    "\x1b[2J\x00\u2028ok 2\ud800"
+)
+
+
+def result(outcome: str, name: str, subject: str | None = STABLE, message: str = HOSTILE) -> Result:
+    text = "" if outcome == PASSED else message
+    nodeid = f"suites/lock/test_a.py::{name}"
+    return Result(nodeid, subject, outcome, ("LOCK-1",), "It is locked.", "hyp.rst", text, 0.5)
+
+
+def write(
+    path: Path,
+    *results: Result,
+    lost: tuple[Case, ...] = (),
+    subjects: tuple[str, ...] = (STABLE,),
+    known: tuple[KnownDeviation, ...] = (),
+    end: bool = True,
+) -> Path:
+    """A log as the recorder would write it."""
+    writer = LogWriter(path)
+    writer.session(Session(VERSION, ("-q",), subjects, 1.5e9))
+    writer.collected([*(Case(each.nodeid, each.subject) for each in results), *lost])
+    for subject in subjects:
+        writer.subject(SubjectInfo(subject, INFO.dialect, INFO.environment, known))
+    for each in results:
+        writer.result(each)
+    if end:
+        writer.end(0)
+    writer.close()
+    return path
+
+
+def everything(path: Path) -> Path:
+    """Each outcome, three subjects, a file that could not be imported, a test that was not run."""
+    results = [
+        result(PASSED, "test_good"),
+        result(PASSED, "test_named[a # SKIP b\\x]"),
+        result(FAILED, "test_bad"),
+        result(ERROR, "test_broken"),
+        result(NOT_APPLICABLE, "test_absent"),
+        result(KNOWN, "test_known"),
+        result(PASSED, "test_good", OTHER),
+        result(FAILED, "test_way", WAY),
+        Result("suites/lock/test_c.py", None, ERROR, message=HOSTILE),
+    ]
+    lost = (Case("suites/lock/test_a.py::test_lost", STABLE),)
+    return write(path, *results, lost=lost, subjects=(STABLE, OTHER, WAY), known=(DEVIATION,))
+
+
+def good(path: Path) -> Path:
+    return write(path, result(PASSED, "test_good"), result(NOT_APPLICABLE, "test_absent"))
+
+
+Outcomes = dict[tuple[str, str], str]
+"""Subject and node id, as the format can hold them, to the outcome in the format's own word."""
+
+
+def junit_of(path: Path) -> Outcomes:
+    found = {}
+    for suite in ET.parse(path).getroot():
+        for case in suite.findall("testcase"):
+            folder, name = case.get("classname", ""), case.get("name", "")
+            # What is no test (a file, the verdict) has its whole id as its name.
+            nodeid = name if "test_" not in name or "/" in name else f"{folder.replace('.', '/')}.py::{name}"
+            kind = next((each.tag for each in case if each.tag != "system-out"), "passed")
+            found[suite.get("name", ""), nodeid] = kind
+        for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert suite.get(name) == str(len(suite.findall(f"testcase/{kind}")))
+        assert suite.get("tests") == str(len(suite.findall("testcase")))
+    return found
+
+
+LINE = re.compile(r"( *)(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
+
+
+def ktap_of(path: Path) -> Outcomes:
+    """Nested KTAP; names without a hash, numbers without a gap, as many as planned."""
+    found: Outcomes = {}
+    waiting: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        match = LINE.fullmatch(line)
+        if not match:
+            assert re.fullmatch(r" *(KTAP version 1|1\.\.\d+|# \| .*)", line), line
+            continue
+        if match.group(1):
+            waiting[match.group(4)] = match.group(5) or match.group(2)
+            assert int(match.group(3)) == len(waiting)
+        else:
+            found |= {(match.group(4), name): kind for name, kind in waiting.items()}
+            waiting = {}
+    return found
+
+
+def kcidb_of(path: Path) -> Outcomes:
+    """A submission that kcidb-io takes, with every build, checkout and issue that it speaks of."""
+    submission = json.loads(path.read_text())
+    assert kcidb_io.schema.LATEST.is_valid_exactly(submission)
+    names = ("checkouts", "builds", "tests", "issues")
+    ids = {name: [each["id"] for each in submission.get(name, [])] for name in names}
+    assert all(len(set(each)) == len(each) for each in ids.values())
+    assert {each["checkout_id"] for each in submission["builds"]} == set(ids["checkouts"])
+    assert {each["build_id"] for each in submission["tests"]} == set(ids["builds"])
+    known = {each["test_id"]: each["issue_id"] for each in submission.get("incidents", [])}
+    assert set(known.values()) == set(ids["issues"])
+    return {
+        (each["misc"]["subject"], each["misc"]["test"]): "known" if each["id"] in known else each["status"]
+        for each in submission["tests"]
+    }
+
+
+FLAT = re.compile(r"(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
+
+
+def flat_ktap_of(path: Path) -> dict[str, str]:
+    """Flat KTAP: SUBJECT/TEST to the outcome."""
+    version, plan, *rest = path.read_text().splitlines()
+    matches = [FLAT.fullmatch(line) for line in rest if not line.startswith("# | ")]
+    found = [match.groups() for match in matches if match]
+    assert version == "KTAP version 1" and plan == f"1..{len(matches)}" == f"1..{len(found)}"
+    assert [int(number) for _, number, _, _ in found] == list(range(1, len(found) + 1))
+    return {name: directive or word for word, _, name, directive in found}
+
+
+FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[str, str]]] = {
+    "junit": (
+        junit_of,
+        legal,
+        {PASSED: "passed", FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"},
+    ),
+    "ktap": (
+        ktap_of,
+        plain,
+        {PASSED: "ok", FAILED: "not ok", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"},
+    ),
+    "kcidb": (
+        kcidb_of,
+        str,
+        {PASSED: "PASS", FAILED: "FAIL", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "known"},
+    ),
+}
+NOT_RUN = {"junit": "error", "ktap": "ERROR", "kcidb": "MISS"}
+
+
+def expected(log: Path, name: str) -> Outcomes:
+    _, spell, words = FORMATS[name]
+    found: tuple[Section, ...] = sections(read_log(log))
+    return {
+        (spell(s.subject), spell(r.nodeid)): NOT_RUN[name] if r.nodeid in s.not_run else words[r.outcome]
+        for s in found
+        for r in s.rows
+    }

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Sessions of the suite's own conftest.py over suites that a test writes, and what is left of such a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from helpers.results.log import Log, Result, read_log
+from tests.support import ROOT
+
+KERNEL = "--kernel=debian:stable"
+
+HEAD = """
+import os, pathlib, signal, struct
+import pytest
+from helpers.executor.program import Program
+pytestmark = pytest.mark.clause("CAP-1")
+MAGIC = 0xfee1dead, 672274793
+HALT, POWER_OFF = 0xcdef0123, 0x4321fedc
+REBOOT = 142
+
+def reboot(subject, how):
+    program = Program()
+    program.syscall(REBOOT, *MAGIC, how)
+    subject.run(program)
+
+def to_qemu(subject, sent):
+    os.kill(subject._subject._machine.pid, sent)
+    subject.run(Program())
+
+def sysrq(subject, key):
+    program = Program()
+    fd = program.open("/proc/sysrq-trigger", os.O_WRONLY)
+    program.write(fd, key)
+    subject.run(program)
+
+def test_before(make_vm):
+    assert make_vm().vcpu.reg_list()
+"""
+TAIL = """
+def test_after(make_vm):
+    assert make_vm().vcpu.reg_list()
+def test_long_after(make_vm):
+    assert make_vm().vcpu.reg_list()
+"""
+
+
+class Project:
+    """Suites of a test's own, run by the project's conftest.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = [ROOT]
+        (folder / "suites").mkdir()
+        for path in (ROOT / "conftest.py", ROOT / "pytest.ini", *(ROOT / "suites").glob("*.py")):
+            shutil.copyfile(path, folder / path.relative_to(ROOT))
+
+    def suite(self, text: str) -> None:
+        (self.folder / "suites/test_it.py").write_text(HEAD + text + TAIL)
+
+    def start(self, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+        """A session in a process group of its own, on the terminal if one is given."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+        environment["PYTHONPATH"] = ":".join(map(str, self.path))
+        # setsid -c makes the terminal the session's own, so that closing it hangs up.
+        command = ["setsid", "-c"] if terminal is not None else []
+        command += [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        out = subprocess.PIPE if terminal is None else terminal
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, text=True, start_new_session=terminal is None,
+            stdin=subprocess.DEVNULL if terminal is None else terminal, stdout=out, stderr=out,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """The exit status and all that was printed."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        assert "Traceback" not in out + err and "INTERNALERROR" not in out + err, out + err
+        return process.returncode, out + err
+
+    @property
+    def log(self) -> Log:
+        return read_log(self.folder / "reports/results.jsonl")
+
+    def outcomes(self) -> dict[str, str]:
+        return {name: result.outcome for name, result in self.results().items()}
+
+    def results(self) -> dict[str, Result]:
+        return {r.nodeid.rpartition("::")[2]: r for r in self.log.results}
+
+
+GOOD = {"test_before": "passed", "test_after": "passed", "test_long_after": "passed"}
+MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
+
+
+def strays(folder: Path) -> list[str]:
+    done = subprocess.run(["pgrep", "-f", f"^qemu.*{folder}|/qemu-system.*{folder}"], capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def wait_for_results(project: Project, count: int = 4) -> None:
+    log = project.folder / "reports/results.jsonl"
+    for _ in range(3000):
+        if log.exists() and log.read_text().count('"record": "result"') >= count:
+            return
+        time.sleep(0.03)
+    raise AssertionError("no result after 90 s")
