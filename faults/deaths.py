@@ -2,7 +2,8 @@
 """What the module does to end a kernel, a VM or a guest, and what a session must then say of the test that did it.
 
 No proof of a clause: faults/prove.py plants none of these, each of which would cost the machine that all faults share.
-tests/kernel/test_deaths.py does. All but ``guest-spins`` come when a bitmap register of a VM that has run is to be changed.
+tests/kernel/test_deaths.py does. All but ``guest-spins`` come when a bitmap register of a VM that has run is to be
+changed.
 """
 
 from __future__ import annotations
