@@ -56,9 +56,9 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = [ROOT]
-        (folder / "suites").mkdir()
-        for path in (ROOT / "conftest.py", ROOT / "pytest.ini", *(ROOT / "suites").glob("*.py")):
-            shutil.copyfile(path, folder / path.relative_to(ROOT))
+        shutil.copytree(ROOT / "suites/support", folder / "suites/support")
+        for name in ("conftest.py", "pytest.ini", "suites/conftest.py"):
+            shutil.copyfile(ROOT / name, folder / name)
 
     def suite(self, text: str) -> None:
         (self.folder / "suites/test_it.py").write_text(HEAD + text + TAIL)
