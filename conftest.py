@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The suite's pytest: its options, its fixtures, what each result carries, and the reports."""
+"""The suite's pytest plugin, in modules that do not depend on their order."""
 
-# An order in which each comes before those that import it: pytest rewrites assertions only in what it imports itself.
 pytest_plugins = (
     "helpers.plugin.options",
     "helpers.plugin.session",
     "helpers.plugin.subject_fixtures",
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
+    "helpers.recording.repeat",
 )

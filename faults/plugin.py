@@ -36,11 +36,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test function gets the faults that one of its cases may have to see, and a few more."""
-    if "subject" not in metafunc.fixturenames:
-        return
+@pytest.hookimpl(optionalhook=True)
+def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
+    """A proof tests each planted kernel for seconds and reports none of its services."""
+    return False
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
+    """Failures are expected here."""
+    return False
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
+    """Parametrise a test function over the faults that one of its cases may have to notice, and a few more."""
     config = metafunc.config
     dialect = config.getoption("--dialect-host") or MAINLINE
     labels = choose.labels(config.getoption("--kernel"), dialect=dialect, faults=config.getoption("--plant"))
@@ -54,6 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=taken)
     else:
         metafunc.parametrize("subject", taken, indirect=True, scope="session", ids=taken)
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)

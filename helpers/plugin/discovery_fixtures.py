@@ -27,9 +27,14 @@ SURVEY_SECONDS = 60.0
 """What asking a subject's guests for the report may take, which is no test's time."""
 
 
-def _proves(config: pytest.Config) -> bool:
-    """A proof meets hundreds of kernels, each for seconds, and shows of none what a report shows."""
-    return config.pluginmanager.has_plugin("faults.plugin")
+@pytest.hookimpl(trylast=True)
+def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
+    """The report shows it."""
+    return True
+
+
+def _wants_survey(config: pytest.Config) -> bool:
+    return bool(config.hook.pytest_hvc_wants_survey(config=config))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +112,7 @@ def offered(
     request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """The services as reports show them; none where a guest does not come back, which is for the checks to say."""
-    if _proves(request.config):
+    if not _wants_survey(request.config):
         return []
     if "services" not in _asked:
         _asked["services"] = []
@@ -147,7 +152,7 @@ def environment(
     if "environment" not in _asked:
         seen = request.config.stash[WATCHES][subject.label]
         try:
-            told = {} if _proves(request.config) else about(open_kvm(request.config, subject))
+            told = {} if not _wants_survey(request.config) else about(open_kvm(request.config, subject))
         except KernelDied:
             told = {}
         _asked["environment"] = {**merge_facts(told, _environment(subject, contract)), **seen.sees()}

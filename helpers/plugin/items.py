@@ -14,13 +14,10 @@ from helpers.contract.differences import standing_of
 from helpers.errors import HarnessError
 from helpers.plugin.choices import LINEUP, TOLD, TRACE, WATCHES, labels_of, needs_subject, subject_of
 from helpers.recording.known_deviations import excuse_known
-from helpers.recording.repeat import pytest_runtest_protocol
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.watch import KernelComplained
 from helpers.trace.listing import listing
-
-__all__ = ["pytest_runtest_protocol"]
 
 TEARDOWN_SECONDS = 5.0
 """What closing a test's VMs may take when the test itself used up its time."""

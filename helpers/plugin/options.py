@@ -8,9 +8,15 @@ import argparse
 import pytest
 
 from helpers.discovery.kvm_mode import MODES
+from helpers.plugin import hookspecs
 from helpers.results.gate import REQUIREMENTS
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.qemu import BOOT_SECONDS
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """The suite's own hooks."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

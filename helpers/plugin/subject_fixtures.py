@@ -26,18 +26,24 @@ MODEL_STEPS = 3200
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Several subjects multiply the tests, those of migration by each other; one leaves the ids as they are."""
-    if metafunc.config.pluginmanager.has_plugin("faults.plugin"):
-        return
+    """Each function that uses a subject is parametrised by the first plugin that does it."""
+    if "subject" in metafunc.fixturenames:
+        metafunc.config.hook.pytest_hvc_parametrize(metafunc=metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
+    """Several subjects multiply the tests, and pairs of them the migration tests; one leaves the ids unchanged."""
     labels = labels_of(metafunc.config)
-    if "subject" not in metafunc.fixturenames or len(labels) < 2:
-        return
+    if len(labels) < 2:
+        return True
     if "source" in metafunc.fixturenames:
         pairs = choose.pairs(labels)
         ids = [b if a == b else f"{a}->{b}" for a, b in pairs]
         metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=ids)
     else:
         metafunc.parametrize("subject", labels, indirect=True, scope="session", ids=labels)
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A test that failed is made once more: whether it fails each time or only now and then is a different finding.
-
-The outcome stays: a kernel that breaks its contract now and then breaks it.
-"""
+"""Runs a failed test once more, to mark flaky failures. The outcome stays a failure."""
 
 from __future__ import annotations
 
@@ -19,13 +16,16 @@ LONGEST = 5.0
 FLAKY = "flaky: it failed, then passed when it was repeated"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
+    """Unless a debugger is entered at each failure."""
+    return not item.config.getoption("usepdb", False)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """As pytest does it, with a second run between a failure and its reports."""
-    # A debugger at a failure that comes again would be asked twice.
-    # What fails in a proof is meant to.
-    proof = item.config.pluginmanager.has_plugin("faults.plugin")
-    if not is_suite(item.nodeid) or item.config.getoption("usepdb", False) or proof:
+    if not is_suite(item.nodeid) or not item.ihook.pytest_hvc_repeats_failure(item=item):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)

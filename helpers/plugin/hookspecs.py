@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The suite's own pytest hooks, for plugins that plan a session differently, such as faults/plugin.py."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool | None:
+    """Parametrise a test function over the subjects. True ends the search."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_hvc_wants_survey(config: pytest.Config) -> bool | None:
+    """Whether the report needs the registers, services and build facts of each subject."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_hvc_repeats_failure(item: pytest.Item) -> bool | None:
+    """Whether a test that failed runs a second time, to tell flaky failures apart."""
