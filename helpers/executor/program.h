@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A program as the executor holds it, from the request to the answer; executor.h describes the wire format. */
+/* A program in memory, from the request to the answer; executor.h describes the wire format. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -60,7 +60,7 @@ struct program {
 	int expired;
 };
 
-/* read_program.c: where a malformed request is at fault, and why; fault is NULL for a good one. */
+/* read_program.c: what is wrong with a request, and at which byte; fault is NULL if nothing is. */
 struct malformed {
 	const char *fault;
 	size_t at;
@@ -68,11 +68,12 @@ struct malformed {
 
 struct malformed read_program(struct program *p, const uint8_t *request, size_t length);
 
-/* run_program.c: runs the stages; returns NULL, or what the machine lacks for running them. */
+/* run_program.c: runs the stages; returns NULL, or why it cannot. */
 const char *run_program(struct program *p);
 int64_t wait_for_threads(struct program *p);
+void unblock_own_signals(void);
 
-/* run_op.c: one operation, with its result put in *res. */
+/* run_op.c: runs one operation and stores its result in *res. */
 void run_op(struct program *p, struct op *op, struct result *res);
 void on_memory_fault(int signal);
 

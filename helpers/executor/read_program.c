@@ -97,7 +97,8 @@ static void take_data(struct reader *r, struct op *op)
 
 static void take_op(struct reader *r, struct program *p, uint32_t stage_start, uint32_t thread_start)
 {
-	struct op op = { 0 }, *ops;
+	/* The result of an operation that never runs must not be taken for file descriptor 0. */
+	struct op op = { .last = -1 }, *ops;
 
 	op.code = take_u16(r);
 	op.arg_count = take_u16(r);

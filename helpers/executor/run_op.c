@@ -22,13 +22,13 @@ void on_memory_fault(int signal)
 {
 	if (fault_expected)
 		siglongjmp(fault_return, 1);
-	/* A fault of our own: let it kill us as it would have. */
+	/* A fault outside of copy() is a bug: returning repeats it, and the default action ends the process. */
 	struct sigaction plain = { .sa_handler = SIG_DFL };
 
 	sigaction(signal, &plain, NULL);
 }
 
-/* memcpy that answers -1 and EFAULT for memory that is not there. */
+/* memcpy that returns -1 with EFAULT for memory that is not mapped. */
 static int64_t copy(void *to, const void *from, size_t n)
 {
 	if (sigsetjmp(fault_return, 1)) {
@@ -54,30 +54,59 @@ static uint64_t value_of(const struct program *p, const struct arg *arg)
 	}
 }
 
-/* Room for the bytes that PEEK or READ answers; NULL and ENOMEM past the limit. */
-static uint8_t *answer_room(struct program *p, uint64_t n)
+/* Takes N bytes of what the answer may hold; -1 with ENOMEM if less is left. */
+static int reserve(struct program *p, uint64_t n)
 {
-	if (n > KHX_MAX_DATA || atomic_fetch_add(&p->data_total, n) + n > KHX_MAX_DATA) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return calloc(1, n ? n : 1);
+	size_t total = atomic_load(&p->data_total);
+
+	do {
+		if (n > KHX_MAX_DATA - total) {
+			errno = ENOMEM;
+			return -1;
+		}
+	} while (!atomic_compare_exchange_weak(&p->data_total, &total, total + n));
+	return 0;
+}
+
+/* Puts the first LENGTH of SIZE reserved bytes into the result; frees the rest, and its part of the budget. */
+static void keep(struct program *p, struct result *res, uint8_t *bytes, size_t size, size_t length)
+{
+	int err = errno;
+	uint8_t *shrunk = NULL;
+
+	atomic_fetch_sub(&p->data_total, size - length);
+	if (!length)
+		free(bytes);
+	else
+		shrunk = realloc(bytes, length);
+	res->data = length && !shrunk ? bytes : shrunk;
+	res->data_len = length;
+	errno = err;
 }
 
 static int64_t get_bytes(struct program *p, struct result *res, uint16_t code, const uint64_t *a)
 {
-	int64_t ret;
+	uint8_t *bytes;
+	int64_t ret = -1;
 
-	res->data = answer_room(p, a[1]);
-	if (!res->data)
+	if (reserve(p, a[1]))
 		return -1;
-	if (code == KHX_PEEK) {
-		ret = copy(res->data, (void *)(uintptr_t)a[0], a[1]);
-		res->data_len = ret < 0 ? 0 : a[1];
-	} else {
-		ret = read(a[0], res->data, a[1]);
-		res->data_len = ret < 0 ? 0 : ret;
-	}
+	bytes = calloc(1, a[1] ? a[1] : 1);
+	if (bytes)
+		ret = code == KHX_PEEK ? copy(bytes, (void *)(uintptr_t)a[0], a[1]) : read(a[0], bytes, a[1]);
+	keep(p, res, bytes, a[1], ret < 0 ? 0 : code == KHX_PEEK ? a[1] : (uint64_t)ret);
+	return ret;
+}
+
+/* syscall(2); the executor's own signals stay unblocked. */
+static int64_t call_kernel(const uint64_t *a)
+{
+	int64_t ret = syscall(a[0], a[1], a[2], a[3], a[4], a[5]);
+	int err = errno;
+
+	if (a[0] == SYS_rt_sigprocmask)
+		unblock_own_signals();
+	errno = err;
 	return ret;
 }
 
@@ -106,7 +135,7 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 	case KHX_POKE:
 		return copy((void *)(uintptr_t)a[0], op->data, op->data_len);
 	case KHX_SYSCALL:
-		return syscall(a[0], a[1], a[2], a[3], a[4], a[5]);
+		return call_kernel(a);
 	case KHX_CLOCK:
 		return clock_ns(a[0]);
 	case KHX_BARRIER:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Runs a program: its stages, their threads behind a barrier, and the deadline. */
+/* Runs a program: its stages, their threads behind a barrier, the deadline, and the signals. */
 #define _GNU_SOURCE
 #include "program.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -15,11 +16,14 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* Repeats the deadline's signal: one that arrives between the check and the call would be lost. */
+#define DEADLINE_SIGNAL (SIGRTMIN + 5)
+
+/* The deadline's signal is repeated: one that arrives between the check and the call would be lost. */
 #define REKICK_NS (5 * 1000 * 1000)
 
 enum gate { GATE_SHUT, GATE_OPEN, GATE_ABANDONED };
 
+static atomic_flag busy = ATOMIC_FLAG_INIT;	/* the handlers and what they read belong to one program */
 static atomic_int expired;
 static struct thread *_Atomic running;	/* the threads of a concurrent stage, for the handler */
 static atomic_uint running_count;
@@ -41,10 +45,10 @@ static void run_list(struct thread *t)
 {
 	struct result *res = t->results;
 
-	for (uint32_t i = 0; i < t->repeat; i++)
-		for (uint32_t k = 0; k < t->op_count; k++, res++)
-			if (!atomic_load(&expired))
-				run_op(t->program, &t->program->ops[t->first_op + k], res);
+	/* An empty list ends at once: four billion repetitions of nothing take seconds. */
+	for (uint32_t i = 0; t->op_count && i < t->repeat; i++)
+		for (uint32_t k = 0; k < t->op_count && !atomic_load(&expired); k++)
+			run_op(t->program, &t->program->ops[t->first_op + k], res++);
 }
 
 static long futex(atomic_uint *word, int operation, unsigned value)
@@ -52,7 +56,7 @@ static long futex(atomic_uint *word, int operation, unsigned value)
 	return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-/* Sleeps, so that real-time threads may meet here too. At the deadline those who wait for one that will not come go on. */
+/* Sleeps, so that real-time threads can use it too. The deadline interrupts it. */
 int64_t wait_for_threads(struct program *p)
 {
 	unsigned turn = atomic_load(&p->turn);
@@ -62,12 +66,17 @@ int64_t wait_for_threads(struct program *p)
 		atomic_store(&p->turn, turn + 1);
 		futex(&p->turn, FUTEX_WAKE, INT_MAX);
 	}
-	while (atomic_load(&p->turn) == turn && !atomic_load(&expired))
+	while (atomic_load(&p->turn) == turn) {
+		if (atomic_load(&expired)) {
+			errno = EINTR;
+			return -1;
+		}
 		futex(&p->turn, FUTEX_WAIT, turn);
+	}
 	return 0;
 }
 
-/* Spins, because a gate that sleeps wakes its threads one after another, which spoils the race. */
+/* Spins: if the threads slept, the kernel would wake them one after another, too late for the race. */
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
@@ -83,7 +92,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Joined only when the handler no longer knows them: a signal to a thread that is gone is a stray access. */
+/* Hides the threads from the handler before it joins them: a signal to a joined thread uses freed memory. */
 static void end_threads(struct program *p, struct thread *t, uint32_t count, int gate)
 {
 	unsigned finished;
@@ -129,7 +138,7 @@ static int run_stage(struct program *p, const struct stage *s)
 
 static int arm_deadline(timer_t *timer, uint32_t ms)
 {
-	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 5 };
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = DEADLINE_SIGNAL };
 	struct itimerspec when = {
 		.it_value = { ms / 1000, (long)(ms % 1000) * 1000000 },
 		.it_interval = { 0, REKICK_NS },
@@ -143,33 +152,91 @@ static int arm_deadline(timer_t *timer, uint32_t ms)
 
 static const char *run_stages(struct program *p)
 {
-	const char *lack = NULL;
+	const char *reason = NULL;
 	timer_t timer;
 
 	if (arm_deadline(&timer, p->deadline_ms))
 		return "no timer for the deadline";
-	for (uint32_t i = 0; i < p->stage_count && !lack; i++)
+	for (uint32_t i = 0; i < p->stage_count && !reason; i++)
 		if (run_stage(p, &p->stages[i]))
-			lack = "no threads for a concurrent stage";
+			reason = "no threads for a concurrent stage";
 	timer_delete(timer);
-	return lack;
+	return reason;
+}
+
+/* A program that blocks them would run on after its deadline, or be killed by a PEEK. */
+void unblock_own_signals(void)
+{
+	sigset_t own;
+
+	sigemptyset(&own);
+	sigaddset(&own, DEADLINE_SIGNAL);
+	sigaddset(&own, SIGSEGV);
+	sigaddset(&own, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &own, NULL);
+}
+
+/* Takes the pending signals that MASK does not block; returns those that other processes sent. */
+static sigset_t take_pending(const sigset_t *mask)
+{
+	const struct timespec now = { 0 };
+	sigset_t pending, foreign;
+	siginfo_t info;
+	int signal;
+
+	sigpending(&pending);
+	for (signal = 1; signal <= SIGRTMAX; signal++)
+		if (sigismember(mask, signal))
+			sigdelset(&pending, signal);
+	sigemptyset(&foreign);
+	while ((signal = sigtimedwait(&pending, &info, &now)) > 0 || errno == EINTR)
+		if (signal > 0 && info.si_pid != getpid())
+			sigaddset(&foreign, signal);
+	return foreign;
+}
+
+/* A signal that a program blocked, sent to itself and did not take would end the process when it is unblocked. */
+static void restore_mask(const sigset_t *mask)
+{
+	sigset_t foreign = take_pending(mask);
+
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+	for (int signal = 1; signal <= SIGRTMAX; signal++)
+		if (sigismember(&foreign, signal))
+			kill(getpid(), signal);
+}
+
+static const char *run_with_handlers(struct program *p)
+{
+	struct sigaction deadline = { .sa_handler = on_deadline }, memory = { .sa_handler = on_memory_fault };
+	struct sigaction old[3];
+	const char *reason;
+	sigset_t mask;
+
+	atomic_store(&expired, 0);
+	main_thread = pthread_self();
+	sigaction(DEADLINE_SIGNAL, &deadline, &old[0]);
+	sigaction(SIGSEGV, &memory, &old[1]);
+	sigaction(SIGBUS, &memory, &old[2]);
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	unblock_own_signals();
+	reason = run_stages(p);
+	/* Before the handlers go: a late signal of the deadline would end the process. */
+	restore_mask(&mask);
+	sigaction(SIGBUS, &old[2], NULL);
+	sigaction(SIGSEGV, &old[1], NULL);
+	sigaction(DEADLINE_SIGNAL, &old[0], NULL);
+	p->expired = atomic_load(&expired);
+	return reason;
 }
 
 const char *run_program(struct program *p)
 {
-	struct sigaction deadline = { .sa_handler = on_deadline }, memory = { .sa_handler = on_memory_fault };
-	struct sigaction old[3];
-	const char *lack;
+	const char *reason;
 
-	atomic_store(&expired, 0);
-	main_thread = pthread_self();
-	sigaction(SIGRTMIN + 5, &deadline, &old[0]);
-	sigaction(SIGSEGV, &memory, &old[1]);
-	sigaction(SIGBUS, &memory, &old[2]);
-	lack = run_stages(p);
-	sigaction(SIGBUS, &old[2], NULL);
-	sigaction(SIGSEGV, &old[1], NULL);
-	sigaction(SIGRTMIN + 5, &old[0], NULL);
-	p->expired = atomic_load(&expired);
-	return lack;
+	if (atomic_flag_test_and_set(&busy))
+		return "another program still runs in this process";
+	reason = run_with_handlers(p);
+	atomic_flag_clear(&busy);
+	return reason;
 }

@@ -12,6 +12,8 @@ MAGIC = 0x3158484B
 VERSION = 2
 MAX_FRAME = 64 << 20
 """Bytes. The executor's own limits keep an answer below this."""
+_MAX_REQUEST = 4 << 20
+"""KHX_MAX_REQUEST of executor.h, in bytes."""
 
 _LONGEST_REASON = 200
 
@@ -32,7 +34,10 @@ def _encode_op(op: Op) -> bytes:
 
 
 def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None) -> bytes:
-    """The request body for ``program``; ``deadline_ms`` in place of the program's own where that is too long."""
+    """The request body for ``program``; ``deadline_ms`` replaces the program's own if that is longer.
+
+    Raises HarnessError for a program that is too long.
+    """
     deadline = program.deadline_ms if deadline_ms is None else min(program.deadline_ms, deadline_ms)
     stages = [s for s in program.stages if any(t.ops for t in s)]
     out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, deadline, program.scratch_size, len(stages), serial)]
@@ -41,7 +46,11 @@ def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None)
         for thread in stage:
             out.append(struct.pack("<II", thread.repeat, len(thread.ops)))
             out += [_encode_op(op) for _, op in thread.ops]
-    return b"".join(out)
+    body = b"".join(out)
+    if len(body) > _MAX_REQUEST:
+        why = f"it has {len(body)} bytes, the executor accepts {_MAX_REQUEST}"
+        raise HarnessError("The program is too long", why=why, cure="Split it into several batches")
+    return body
 
 
 class _Reader:
