@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The executor as a program of its own.  As /init, the only file of an initramfs, it mounts what it
- * needs, loads the modules put beside it, and answers requests on the
- * virtio-serial port.  Lines that begin with "khx:" on the console tell a person why
- * it could not; results never travel there.
- * Not as the first process, on a board, it removes its own file and answers on
- * its standard streams until they end.
+ * The executor as a program.  As /init, the only program of an initramfs, it
+ * mounts what it needs, loads the modules in /modules, and serves requests on
+ * the virtio-serial port.  Console lines that begin with "khx:" give the reason
+ * if it cannot; results never use the console.
+ * On a board it is not the first process: it removes its own file and serves
+ * requests on its standard streams until they end.
  */
 #define _GNU_SOURCE
 #include "executor.h"
@@ -18,18 +18,38 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 static void die(const char *what)
 {
-	printf("khx: %s: %s\n", what, strerror(errno));
+	printf("khx: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
 	fflush(stdout);
 	reboot(RB_POWER_OFF);
 	_exit(1);
+}
+
+/* Goes on after a failure: what cannot work without the file system reports that itself. */
+static void mount_all(void)
+{
+	static const struct {
+		const char *type, *target, *option;
+	} needs[] = {
+		{ "devtmpfs", "/dev", "CONFIG_DEVTMPFS" },
+		{ "proc", "/proc", "CONFIG_PROC_FS" },
+		{ "sysfs", "/sys", "CONFIG_SYSFS" },
+	};
+
+	for (size_t i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
+		if (!mount(needs[i].type, needs[i].target, needs[i].type, 0, NULL) || errno == EBUSY)
+			continue;
+		printf("khx: cannot mount %s on %s: %s", needs[i].type, needs[i].target, strerror(errno));
+		/* ENODEV: the kernel has no such file system. */
+		if (errno == ENODEV)
+			printf(" (%s is not set)", needs[i].option);
+		printf("\n");
+	}
 }
 
 static void load_module(const char *name)
@@ -50,6 +70,15 @@ static int visible(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
+/* As scandir() returns them; n is -1 if it failed. */
+static void free_names(struct dirent **names, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(names[i]);
+	if (n >= 0)
+		free(names);
+}
+
 static void load_modules(void)
 {
 	struct dirent **names;
@@ -57,11 +86,12 @@ static void load_modules(void)
 
 	for (int i = 0; i < n; i++)
 		load_module(names[i]->d_name);
+	free_names(names, n);
 }
 
 /*
- * Without a driver for the machine's clock the wall clock starts at zero, as
- * the time since boot does, and KVM could give one for the other unnoticed.
+ * If the kernel has no driver for the machine's clock, the wall clock starts at
+ * zero, like the time since boot.  A test could not tell one from the other.
  */
 static void set_clock(void)
 {
@@ -73,108 +103,115 @@ static void set_clock(void)
 		printf("khx: cannot set the clock: %s\n", strerror(errno));
 }
 
-/* /dev/vport*, made by devtmpfs, or by hand from sysfs where there is none. */
 static int open_port(void)
 {
-	char path[320], number[32] = "";
-	unsigned major, minor;
 	struct dirent **names;
-	int fd, n = scandir("/sys/class/virtio-ports", &names, visible, alphasort);
+	char path[320];
+	int n = scandir("/sys/class/virtio-ports", &names, visible, alphasort);
 
-	if (n < 1)
+	if (n < 1) {
+		errno = ENODEV;
 		return -1;
+	}
 	snprintf(path, sizeof(path), "/dev/%s", names[0]->d_name);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0 || errno != ENOENT)
-		return fd;
-	snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/dev", names[0]->d_name);
-	fd = open(path, O_RDONLY);
-	if (fd < 0 || read(fd, number, sizeof(number) - 1) < 1)
-		return -1;
-	close(fd);
-	if (sscanf(number, "%u:%u", &major, &minor) != 2)
-		return -1;
-	mknod("/dev/khx-port", S_IFCHR | 0600, makedev(major, minor));
-	return open("/dev/khx-port", O_RDWR | O_CLOEXEC);
+	free_names(names, n);
+	return open(path, O_RDWR | O_CLOEXEC);
 }
 
 static int wait_for_port(void)
 {
-	struct timespec pause = { 0, 10 * 1000 * 1000 };
-	int fd;
+	const struct timespec pause = { 0, 10 * 1000 * 1000 };
+	int fd = open_port();
 
-	for (int i = 0; i < 500; i++) {
-		fd = open_port();
-		if (fd >= 0)
-			return fd;
+	for (int i = 0; fd < 0 && i < 500; i++) {
 		nanosleep(&pause, NULL);
+		fd = open_port();
 	}
-	errno = ENODEV;
-	return -1;
+	return fd;
 }
 
-/* virtio-serial answers 0 while the other side is closed; the host closes only to end us. */
-static int transfer(int fd, uint8_t *bytes, size_t n, int out)
+/* Returns -1 with errno, or with errno 0 at the end of the stream (virtio-serial: the host closed its end). */
+static int transfer(int fd, void *bytes, size_t n, int out)
 {
 	while (n) {
 		ssize_t done = out ? write(fd, bytes, n) : read(fd, bytes, n);
 
 		if (done < 0 && errno == EINTR)
 			continue;
+		if (!done)
+			errno = 0;
 		if (done <= 0)
 			return -1;
-		bytes += done;
+		bytes = (char *)bytes + done;
 		n -= done;
 	}
 	return 0;
 }
 
+static int answer(int out, const uint8_t *request, size_t length)
+{
+	uint8_t *body, *frame;
+	uint32_t prefix;
+	size_t n;
+	int ret = -1;
+
+	if (executor_run(request, length, &body, &n)) {
+		errno = ENOMEM;
+		return -1;
+	}
+	/* One write: each costs an exit of the virtual machine. */
+	frame = malloc(sizeof(prefix) + n);
+	if (frame) {
+		prefix = n;
+		memcpy(frame, &prefix, sizeof(prefix));
+		memcpy(frame + sizeof(prefix), body, n);
+		ret = transfer(out, frame, sizeof(prefix) + n, 1);
+	}
+	free(frame);
+	executor_free(body);
+	return ret;
+}
+
+/* Returns as transfer() does. */
 static int serve_one(int in, int out)
 {
-	uint32_t length, answered;
-	uint8_t *request, *answer, *frame;
-	size_t n;
+	uint8_t *request;
+	uint32_t length;
+	int ret;
 
-	if (transfer(in, (uint8_t *)&length, sizeof(length), 0))
+	if (transfer(in, &length, sizeof(length), 0))
 		return -1;
 	if (length > KHX_MAX_REQUEST) {
 		errno = EMSGSIZE;
 		return -1;
 	}
 	request = malloc(length ? length : 1);
-	if (!request || transfer(in, request, length, 0) || executor_run(request, length, &answer, &n))
+	if (!request)
 		return -1;
+	ret = transfer(in, request, length, 0);
+	if (!ret)
+		ret = answer(out, request, length);
 	free(request);
-	/* One write: each costs an exit of the virtual machine. */
-	frame = malloc(sizeof(answered) + n);
-	if (!frame)
-		return -1;
-	answered = n;
-	memcpy(frame, &answered, sizeof(answered));
-	memcpy(frame + sizeof(answered), answer, n);
-	executor_free(answer);
-	if (transfer(out, frame, sizeof(answered) + n, 1))
-		return -1;
-	free(frame);
-	return 0;
+	return ret;
 }
 
-/* Whatever ends the connection later, nothing stays behind: the kernel keeps the file while it runs. */
+/* Removes its file first: the kernel keeps it while it runs, and nothing stays behind however the connection ends. */
 static int serve_standard_streams(const char *own_file)
 {
 	unlink(own_file);
 	while (!serve_one(STDIN_FILENO, STDOUT_FILENO))
 		;
-	return 0;
+	if (!errno)
+		return 0;
+	fprintf(stderr, "khx: cannot serve: %s\n", strerror(errno));
+	return 1;
 }
 
 static void serve_port(void)
 {
 	int fd;
 
-	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-	mount("proc", "/proc", "proc", 0, NULL);
-	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	mount_all();
 	set_clock();
 	load_modules();
 	fd = wait_for_port();
@@ -184,7 +221,7 @@ static void serve_port(void)
 	fflush(stdout);
 	while (!serve_one(fd, fd))
 		;
-	die("the wire ended");
+	die(errno ? "cannot serve" : "the wire ended");
 }
 
 int main(int argc, char **argv)

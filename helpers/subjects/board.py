@@ -194,7 +194,8 @@ class Board:
         if status > 128:
             how = f"the executor was killed by signal {status - 128}"
             return End(how, False, "See there if memory ran out (dmesg), and run again")
-        return End(f"the executor ended with status {status}", False)
+        said = ssh.last_line(self._said())
+        return End(f"the executor ended with status {status}{said and ': '}{said}", False)
 
     def _look(self) -> _State:
         until = time.monotonic() + self.start_seconds * BACK_SHARE

@@ -13,8 +13,11 @@ _BYTES, _LINES, _WIDTH = 64 << 10, 40, 500
 _FIRST, _LAST = 40, 80
 """Lines of what a test made the kernel print: an oops begins with its cause, and has 70."""
 
+_NO_PORT = "khx: no virtio-serial port"
+_OBSTACLE = re.compile(r"khx: (cannot (?:mount|load) .*?)(?: \((CONFIG_\w+) is not set\))?$", re.MULTILINE)
+"""What init.c prints of a file system or a module that it cannot use; without either there may be no port."""
 _CAUSES = (
-    ("khx: no virtio-serial port", "the kernel has no driver for PCI, virtio-pci or virtio-console",
+    (_NO_PORT, "the kernel has no driver for PCI, virtio-pci or virtio-console",
      "Build it with CONFIG_PCI_HOST_GENERIC=y, CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y"),
     ("Out of memory and no killable processes", "it ran out of memory",
      "Give a smaller kernel or one without debug options"),
@@ -71,8 +74,19 @@ def last_panic(printed: str) -> str:
     return str(found[-1]) if found else ""
 
 
+def executor_error(printed: str) -> str:
+    """Why /init stopped by itself; empty if it did not."""
+    match = re.search(r"khx: cannot serve: (.*)", printed)
+    return match[1] if match else ""
+
+
 def boot_cause(printed: str) -> tuple[str, str] | None:
     """Why a kernel that printed this did not come up, and the cure."""
+    obstacles = _OBSTACLE.findall(printed) if _NO_PORT in printed else []
+    if obstacles:
+        options = " and ".join(f"{option}=y" for _, option in obstacles if option)
+        cure = f"Build it with {options}" if options else "Look at the console's last lines"
+        return "; ".join(line for line, _ in obstacles), cure
     for text, why, cure in _CAUSES:
         if text in printed:
             return why, cure

@@ -156,8 +156,11 @@ class Qemu:
             return End(f"it did not answer for {answered_nothing_for:.0f} s", True)
         status = self._status(wait=2)
         if status in (0, -signal.SIGXFSZ):
+            printed = self.console(0)
+            if error := console.executor_error(printed):
+                return End(f"the executor stopped: {error}", False)
             flood = "it printed without end"
-            return End(flood if status else console.last_panic(self.console(0)) or "it powered off or rebooted", True)
+            return End(flood if status else console.last_panic(printed) or "it powered off or rebooted", True)
         if status is not None and status < 0:
             name = signal.Signals(-status).name
             return End(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")

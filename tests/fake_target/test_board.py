@@ -114,6 +114,15 @@ def test_a_home_that_cannot_be_written_is_passed_over(board: FakeBoard, subject:
     assert executor_pid(subject) and board.left_behind() == []
 
 
+def test_an_executor_without_memory_gives_the_reason(board: FakeBoard, subject: Remote) -> None:
+    board.does("ulimit -v 6000")
+    executor_pid(subject)
+    program = Program()
+    program.write(-1, bytes(4_000_000))
+    with pytest.raises(HarnessError, match="the executor ended with status 1: khx: cannot serve: Cannot allocate"):
+        subject.run(program)
+
+
 DENIED = "root@board: Permission denied (publickey,password)."
 REFUSED = "ssh: connect to host board port 22: Connection refused"
 CHANGED = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."

@@ -86,6 +86,22 @@ AT_START = {
     "answers what was not asked": ("wire.sendall(frame(executor.run(b'')))\n" + FOREVER, "answers request 0"),
     "panics": ("print('Kernel panic - not syncing: VFS: none', file=console)\n", "panicked: .*VFS: none"),
     "has no virtio": ("print('khx: no virtio-serial port', file=console)\n", "CONFIG_VIRTIO_CONSOLE"),
+    "has no file systems": (
+        "print('khx: cannot mount devtmpfs on /dev: No such device (CONFIG_DEVTMPFS is not set)', file=console)\n"
+        "print('khx: cannot mount sysfs on /sys: No such device (CONFIG_SYSFS is not set)', file=console)\n"
+        "print('khx: no virtio-serial port: No such device', file=console)\n",
+        "cannot mount sysfs on /sys: No such device. Build it with CONFIG_DEVTMPFS=y and CONFIG_SYSFS=y",
+    ),
+    "cannot load a module": (
+        "print('khx: cannot load /modules/00-virtio.ko: Exec format error', file=console)\n"
+        "print('khx: no virtio-serial port: No such device', file=console)\n",
+        "start under QEMU: cannot load /modules/00-virtio.ko: Exec format error",
+    ),
+    "cannot load a module that it does not need": (
+        "print('khx: cannot load /modules/00-x.ko: No such device', file=console)\n"
+        "print('Kernel panic - not syncing: boo', file=console)\n",
+        "it panicked: .*boo",
+    ),
     "has no initramfs": ("print('VFS: Unable to mount root fs on', file=console)\n", "CONFIG_BLK_DEV_INITRD"),
     "runs out of memory": (
         "print('Kernel panic - not syncing: System is deadlocked on memory', file=console)\n", "deadlocked on memory"
@@ -113,6 +129,8 @@ def test_at_the_start(how: str, fake: FakeQemu, under: Under) -> None:
         ("ask()\n" + SILENCE, KernelDied, "did not answer for 1 s"),
         ("ask(); print('Kernel panic - not syncing: boo', file=console)\n", KernelDied, "not syncing: boo"),
         ("ask(); sys.exit(0)\n", KernelDied, "powered off or rebooted"),
+        ("ask(); print('khx: cannot serve: Cannot allocate memory', file=console)\n", HarnessError,
+         "the executor stopped: Cannot allocate memory"),
         ("ask(); os.kill(os.getpid(), 9)\n", HarnessError, r"QEMU was killed \(SIGKILL\)"),
         ("ask(); os.kill(os.getpid(), 19)\n", HarnessError, "QEMU was stopped by a signal"),
         ("ask(); sys.exit('qemu: fatal')\n", HarnessError, "qemu: fatal"),
@@ -123,8 +141,8 @@ def test_at_the_start(how: str, fake: FakeQemu, under: Under) -> None:
         (FLOOD, KernelDied, "printed without end"),
     ],
     ids=[
-        "never answers", "panics", "powers off", "killed", "stopped", "QEMU fails", "garbage", "short body",
-        "half a frame", "too long", "floods the console",
+        "never answers", "panics", "powers off", "executor stops", "killed", "stopped", "QEMU fails", "garbage",
+        "short body", "half a frame", "too long", "floods the console",
     ],
 )  # fmt: skip
 def test_in_a_test(does: str, error: type[Exception], message: str, fake: FakeQemu, under: Under) -> None:
