@@ -99,9 +99,9 @@ def test_a_signal_from_another_process_is_delivered_after_the_program(native: Na
         signal.signal(signal.SIGUSR2, before)
 
 
-BLOCKED = """
-import os, sys
-from tests.test_executor_limits import Native, Program, block, build, run
+BLOCKED = f"""
+import os
+from {__name__} import Native, Program, block, build, run
 program = Program(deadline_ms=100)
 block(program, everything=True)
 unmapped = program.peek(0, 8)
@@ -123,9 +123,9 @@ def test_a_program_that_blocks_all_signals(native: Native) -> None:
     assert (done.returncode, done.stdout) == (0, "EFAULT EINTR\n"), done.stderr
 
 
-TWO_PROGRAMS = """
+TWO_PROGRAMS = f"""
 import os, threading
-from tests.test_executor_limits import HarnessError, Native, Program, build, run
+from {__name__} import HarnessError, Native, Program, build, run
 native = Native(build.NATIVE)
 def blocked(milliseconds):
     program = Program(deadline_ms=milliseconds)

@@ -25,7 +25,7 @@ MEMORY = 3 << 20
 @pytest.fixture(scope="module")
 def executable(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("init") / "init"
-    command = ["cc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-s", "-o"]
+    command = ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-s", "-o"]
     subprocess.run([*command, path, *SOURCES, EXECUTOR / "init.c"], check=True)
     return path.read_bytes()
 

@@ -27,15 +27,15 @@ static uint8_t *put_head(uint8_t *to, uint16_t status, uint32_t serial, uint32_t
 	return put(to, &second, 4);
 }
 
-int answer_fault(uint32_t serial, struct malformed bad, uint8_t **answer, size_t *length)
+int answer_refusal(uint32_t serial, struct malformed bad, uint8_t **answer, size_t *length)
 {
-	size_t n = strlen(bad.fault);
+	size_t n = strlen(bad.reason);
 
 	*length = HEAD_SIZE + n;
 	*answer = malloc(*length);
 	if (!*answer)
 		return -1;
-	put(put_head(*answer, 1, serial, bad.at, n), bad.fault, n);
+	put(put_head(*answer, 1, serial, bad.at, n), bad.reason, n);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* From a request body to its answer body; see executor.h. */
+/* Takes a request body and makes its answer body; see executor.h. */
 #define _GNU_SOURCE
 #include "program.h"
 
@@ -46,9 +46,9 @@ int executor_run(const uint8_t *request, size_t length, uint8_t **answer, size_t
 	struct malformed bad = read_program(&p, request, length);
 	int ret;
 
-	if (!bad.fault)
-		bad.fault = prepare(&p) ? "no memory for the program" : run_program(&p);
-	ret = bad.fault ? answer_fault(p.serial, bad, answer, answer_length) : answer_results(&p, answer, answer_length);
+	if (!bad.reason)
+		bad.reason = prepare(&p) ? "no memory for the program" : run_program(&p);
+	ret = bad.reason ? answer_refusal(p.serial, bad, answer, answer_length) : answer_results(&p, answer, answer_length);
 	drop(&p);
 	return ret;
 }

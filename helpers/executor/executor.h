@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The executor: receives a program of system calls, runs it, returns every
- * result and errno.  It knows nothing of KVM and decides nothing.
+ * The executor: receives a program of system calls, runs it and returns every
+ * result and errno.  It contains nothing about KVM and no checks.
  *
- * THE WIRE FORMAT, version 2.  This is its one description; wire.py is the
- * other end.  Everything is little-endian.  On a stream each body travels as
- * a frame: u32 length, then that many bytes.
+ * THE WIRE FORMAT, version 2.  It is described here only; wire.py is the other
+ * end.  All numbers are little-endian.  On a stream each body is sent as a
+ * frame: u32 length, then that many bytes.
  *
  * Request body:
  *	u32 magic "KHX1"   u16 version   u16 kind (1 = run a program)
@@ -18,24 +18,30 @@
  *
  * Stages run one after another.  The threads of a stage start together behind
  * a barrier and each runs its list of operations `repeat` times.  Operations
- * are numbered through the whole program in the order of the text.
+ * are numbered through the whole program in the order of the request.
  *
- * Argument types: 0 = value; 1 = result of operation `index` plus value (an
- * operation of an earlier stage, or an earlier one of the same thread; of a
- * repeated one the last repetition's); 2 = address of the scratch memory
- * (zeroed for each program) plus value.
+ * Argument types: 0 = value; 1 = result of operation `index` plus value; 2 =
+ * address of the scratch memory (zeroed for each program) plus value.  Type 1
+ * takes an operation of an earlier stage, or an earlier one of the same thread.
+ * The result of a repeated operation is that of its last repetition, and -1 if
+ * it was never run.
  *
  * Answer body:
  *	u32 magic   u16 version   u16 status (0 = ran, 1 = malformed request)
- *	u32 serial, the request's: a late or second answer is never taken for the next one's
+ *	u32 serial of the request, so that a late or second answer is not taken for the next one
  *	status 0: u32 flags (1 = the deadline passed)   u32 result_count
  *		  per result, in the order of stage, thread, repetition, op:
  *		  i64 ret   u32 errno   u32 state (0 = not run, 1 = run)
  *		  u32 data_len   u32 zero   data, then zeros up to 8
- *	status 1: u32 offset of the fault in the request   u32 text_len   text
+ *	status 1: u32 offset of the error in the request   u32 text_len   text
  *
- * At the deadline blocked calls are interrupted by a signal (errno EINTR), the
- * operations left are not run, and the answer is sent.
+ * At the deadline a signal interrupts blocked calls (errno EINTR), the
+ * remaining operations are not run, and the answer is sent.  A program cannot
+ * block that signal with rt_sigprocmask; a call that blocks it itself (ppoll,
+ * KVM_RUN after KVM_SET_SIGNAL_MASK) is not interrupted.
+ *
+ * After a program the signal mask is what it was before.  Signals that the
+ * program blocked, sent to its own process and did not take are discarded.
  */
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
@@ -57,20 +63,21 @@ enum khx_code {
 	KHX_IOCTL,	/* fd, request, argument */
 	KHX_MMAP,	/* addr, length, prot, flags, fd, offset */
 	KHX_MUNMAP,	/* addr, length */
-	KHX_PEEK,	/* addr, length; answers the bytes */
+	KHX_PEEK,	/* addr, length; the answer has the bytes */
 	KHX_POKE,	/* addr; data = the bytes */
-	KHX_READ,	/* fd, length; answers the bytes */
+	KHX_READ,	/* fd, length; the answer has the bytes */
 	KHX_WRITE,	/* fd; data = the bytes */
 	KHX_POKE_VALUE,	/* addr, value; writes the value's 8 bytes */
-	KHX_CLOCK,	/* clock id; answers clock_gettime in ns */
+	KHX_CLOCK,	/* clock id; returns clock_gettime in ns */
 	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
-	KHX_BARRIER,	/* waits until every thread of the stage has come as far */
+	KHX_BARRIER,	/* waits until every thread of the stage waits here */
 	KHX_CODE_END
 };
 
 /*
- * Runs one request body and gives its answer body in *answer (to be freed with
- * executor_free).  Returns 0, or -1 when there is no memory even for an answer.
+ * Runs one request body and stores its answer body in *answer (to be freed with
+ * executor_free).  Returns 0, or -1 if there is no memory for any answer.  Only
+ * one program runs in a process at a time; another one is refused.
  */
 int executor_run(const uint8_t *request, size_t length, uint8_t **answer, size_t *answer_length);
 void executor_free(uint8_t *answer);

@@ -14,7 +14,7 @@ from helpers.errors import HarnessError
 HERE = Path(__file__).parent
 MODULE = "_khx_native"
 SOURCES = tuple(HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_op", "answer"))
-"""The executor without a way to be reached; init.c is one."""
+"""The executor without init.c, which is the program around it."""
 
 
 def build(directory: Path) -> Path:
@@ -28,13 +28,13 @@ def build(directory: Path) -> Path:
         include_dirs=[str(HERE)],
         extra_compile_args=["-O2"],
         libraries=["pthread"],
-        # One file for every version of Python: what cffi generates keeps to the limited API by itself.
+        # One file for every version of Python; the code that cffi generates only uses the limited API.
         py_limited_api=True,
     )
     try:
         return Path(ffi.compile(tmpdir=str(directory)))
     except (VerificationError, ImportError) as error:
-        # Since Python 3.12 cffi needs setuptools for this.
+        # Since Python 3.12 cffi needs setuptools to compile.
         cure = "Run make setup, or pip install . again"
         raise HarnessError("The executor cannot be built", why=str(error), cure=cure) from None
 
@@ -46,11 +46,11 @@ class Native:
         self._module = _load(shared_object)
 
     def run(self, request: bytes) -> bytes:
-        """The answer body for a request body. Raises HarnessError when there is no memory for one."""
+        """Returns the answer body for a request body. Raises HarnessError if there is no memory for one."""
         ffi, lib = self._module.ffi, self._module.lib
         answer, length = ffi.new("uint8_t **"), ffi.new("size_t *")
         if lib.executor_run(request, len(request), answer, length):
-            raise HarnessError("The executor could not answer", why="no memory")
+            raise HarnessError("The executor could not answer", why="no memory", cure="Free memory and run again")
         try:
             return bytes(ffi.buffer(answer[0], length[0]))
         finally:

@@ -60,9 +60,9 @@ struct program {
 	int expired;
 };
 
-/* read_program.c: what is wrong with a request, and at which byte; fault is NULL if nothing is. */
+/* read_program.c: what is wrong with a request, and at which byte; reason is NULL if nothing is. */
 struct malformed {
-	const char *fault;
+	const char *reason;
 	size_t at;
 };
 
@@ -77,8 +77,8 @@ void unblock_own_signals(void);
 void run_op(struct program *p, struct op *op, struct result *res);
 void on_memory_fault(int signal);
 
-/* answer.c: -1 when there is no memory for an answer. */
-int answer_fault(uint32_t serial, struct malformed bad, uint8_t **answer, size_t *length);
+/* answer.c: return -1 if there is no memory for an answer. */
+int answer_refusal(uint32_t serial, struct malformed bad, uint8_t **answer, size_t *length);
 int answer_results(const struct program *p, uint8_t **answer, size_t *length);
 
 #endif

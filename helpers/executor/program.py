@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs of system calls, and what the executor answers to them."""
+"""Programs of system calls, and their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_DEADLINE_MS = 10_000
 
 
 class Code(IntEnum):
-    """Operations of the executor; executor.h says what each takes."""
+    """Operations of the executor; executor.h lists the arguments of each."""
 
     OPEN = 1
     CLOSE = 2
@@ -68,7 +68,7 @@ class Thread:
 
 
 class OpResult(NamedTuple):
-    """What one operation gave: the return value, errno, whether it ran, and the bytes it read."""
+    """The result of one operation: return value, errno, whether it ran, and the bytes that it read."""
 
     ret: int
     errno: int
@@ -89,12 +89,12 @@ class Answer:
     expired: bool
 
     def __getitem__(self, ref: Arg) -> OpResult:
-        """The last (mostly the only) result of the operation that ``ref`` stands for."""
+        """The last result of the operation whose result is ``ref``; most operations have only one."""
         return self.results[ref.index][-1]
 
 
 class Program:
-    """Builds one program. Each method appends an operation and returns the argument that stands for its result."""
+    """Builds one program. Each method appends an operation and returns its result, to be used as an argument."""
 
     def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
         self.deadline_ms = deadline_ms
@@ -110,7 +110,7 @@ class Program:
         return Arg(ArgType.RESULT, self.op_count - 1, 0)
 
     def scratch(self, size: int) -> Arg:
-        """The address of ``size`` zeroed bytes, aligned to 16, that live as long as the program."""
+        """The address of ``size`` zeroed bytes, aligned to 16, valid until the program ends."""
         at = self.scratch_size
         self.scratch_size += (size + 15) & ~15
         return Arg(ArgType.SCRATCH, 0, at)
@@ -142,11 +142,11 @@ class Program:
         return self._append(Code.MUNMAP, addr, length)
 
     def peek(self, addr: int | Arg, length: int) -> Arg:
-        """Answers ``length`` bytes at ``addr``; EFAULT where there are none."""
+        """Reads ``length`` bytes at ``addr``; EFAULT if they are not mapped."""
         return self._append(Code.PEEK, addr, length)
 
     def poke(self, addr: int | Arg, data: bytes) -> Arg:
-        """Writes ``data`` at ``addr``; EFAULT where there is no memory."""
+        """Writes ``data`` at ``addr``; EFAULT if there is no memory."""
         return self._append(Code.POKE, addr, data=data)
 
     def poke_address(self, addr: int | Arg, value: Arg) -> Arg:
@@ -154,7 +154,7 @@ class Program:
         return self._append(Code.POKE_VALUE, addr, value)
 
     def syscall(self, number: int, *args: int | Arg) -> Arg:
-        """syscall(2) with up to five arguments, for what has no method of its own."""
+        """syscall(2) with up to five arguments, for calls that have no method here."""
         return self._append(Code.SYSCALL, number, *args, *[0] * (5 - len(args)))
 
     def clock(self, clock_id: int) -> Arg:
@@ -162,7 +162,7 @@ class Program:
         return self._append(Code.CLOCK, clock_id)
 
     def barrier(self) -> Arg:
-        """Waits until every thread of the stage has come as far."""
+        """Waits until every thread of the stage waits at a barrier; EINTR at the deadline."""
         return self._append(Code.BARRIER)
 
     def read(self, fd: int | Arg, length: int) -> Arg:
@@ -175,7 +175,7 @@ class Program:
 
     @contextmanager
     def concurrently(self) -> Iterator[Concurrent]:
-        """A stage of threads behind a start barrier; what is appended after it runs when all have ended."""
+        """A stage of threads that start together; operations appended after it run when all threads have ended."""
         stage: list[Thread] = []
         yield Concurrent(self, stage)
         if stage:
@@ -193,7 +193,7 @@ class Concurrent:
 
     @contextmanager
     def thread(self, repeat: int = 1) -> Iterator[Program]:
-        """What is appended inside the block is one thread's list, run ``repeat`` times."""
+        """Operations appended inside the block are one thread's list, which it runs ``repeat`` times."""
         before = self.program._current
         self.program._current = Thread(repeat)
         self.stage.append(self.program._current)

@@ -21,19 +21,19 @@ static const struct {
 	[KHX_BARRIER] = { 0, 0 },
 };
 
-static int fault(struct reader *r, const char *text)
+static int refuse(struct reader *r, const char *text)
 {
-	if (!r->bad.fault)
+	if (!r->bad.reason)
 		r->bad = (struct malformed){ text, r->at };
 	return -1;
 }
 
 static int take(struct reader *r, void *to, size_t n)
 {
-	if (r->bad.fault)
+	if (r->bad.reason)
 		return -1;
 	if (r->length - r->at < n)
-		return fault(r, "the request ends before its contents do");
+		return refuse(r, "the request ends before its contents do");
 	memcpy(to, r->base + r->at, n);
 	r->at += n;
 	return 0;
@@ -69,29 +69,29 @@ static void take_arg(struct reader *r, struct arg *arg, uint32_t stage_start,
 	arg->type = take_u32(r);
 	arg->index = take_u32(r);
 	take(r, &arg->value, sizeof(arg->value));
-	if (r->bad.fault)
+	if (r->bad.reason)
 		return;
 	if (arg->type > ARG_SCRATCH)
-		fault(r, "an argument of unknown type");
+		refuse(r, "an argument of unknown type");
 	else if (arg->type == ARG_RESULT && arg->index >= op_index)
-		fault(r, "an argument refers to an operation that is not earlier");
+		refuse(r, "an argument refers to an operation that is not earlier");
 	else if (arg->type == ARG_RESULT && arg->index >= stage_start && arg->index < thread_start)
-		fault(r, "an argument refers to a thread that runs at the same time");
+		refuse(r, "an argument refers to a thread that runs at the same time");
 }
 
 static void take_data(struct reader *r, struct op *op)
 {
 	size_t padded = ((size_t)op->data_len + 7) & ~(size_t)7;
 
-	if (r->bad.fault)
+	if (r->bad.reason)
 		return;
 	if (r->length - r->at < padded) {
-		fault(r, "the request ends before its contents do");
+		refuse(r, "the request ends before its contents do");
 		return;
 	}
 	op->data = r->base + r->at;
 	if (op->code == KHX_OPEN && (!op->data_len || op->data[op->data_len - 1]))
-		fault(r, "a path without its terminating NUL");
+		refuse(r, "a path without its terminating NUL");
 	r->at += padded;
 }
 
@@ -103,24 +103,24 @@ static void take_op(struct reader *r, struct program *p, uint32_t stage_start, u
 	op.code = take_u16(r);
 	op.arg_count = take_u16(r);
 	op.data_len = take_u32(r);
-	if (r->bad.fault)
+	if (r->bad.reason)
 		return;
 	if (!op.code || op.code >= KHX_CODE_END) {
-		fault(r, "an operation of unknown code");
+		refuse(r, "an operation of unknown code");
 		return;
 	}
 	if (op.arg_count != shapes[op.code].arg_count || (op.data_len && !shapes[op.code].takes_data)) {
-		fault(r, "an operation with the wrong number of arguments or with data it does not take");
+		refuse(r, "an operation with the wrong number of arguments or with data it does not take");
 		return;
 	}
 	for (int i = 0; i < op.arg_count; i++)
 		take_arg(r, &op.args[i], stage_start, thread_start, p->op_count);
 	take_data(r, &op);
-	if (r->bad.fault)
+	if (r->bad.reason)
 		return;
 	ops = grow(p->ops, p->op_count, sizeof(op));
 	if (!ops) {
-		fault(r, "no memory for the program");
+		refuse(r, "no memory for the program");
 		return;
 	}
 	p->ops = ops;
@@ -133,18 +133,18 @@ static void take_thread(struct reader *r, struct program *p, uint32_t stage_star
 
 	t.repeat = take_u32(r);
 	t.op_count = take_u32(r);
-	if (r->bad.fault)
+	if (r->bad.reason)
 		return;
 	if ((uint64_t)t.repeat * t.op_count > KHX_MAX_RESULTS - p->result_count) {
-		fault(r, "more results than an answer may hold");
+		refuse(r, "more results than an answer may hold");
 		return;
 	}
 	p->result_count += (uint64_t)t.repeat * t.op_count;
-	for (uint32_t i = 0; i < t.op_count && !r->bad.fault; i++)
+	for (uint32_t i = 0; i < t.op_count && !r->bad.reason; i++)
 		take_op(r, p, stage_start, t.first_op);
 	threads = grow(p->threads, p->thread_count, sizeof(t));
 	if (!threads) {
-		fault(r, "no memory for the program");
+		refuse(r, "no memory for the program");
 		return;
 	}
 	p->threads = threads;
@@ -158,18 +158,18 @@ static void take_stage(struct reader *r, struct program *p)
 
 	s.thread_count = take_u32(r);
 	if (take_u32(r))
-		fault(r, "a field that must be zero is not");
-	if (r->bad.fault)
+		refuse(r, "a field that must be zero is not");
+	if (r->bad.reason)
 		return;
 	if (!s.thread_count || s.thread_count > KHX_MAX_THREADS) {
-		fault(r, "a stage with no thread or with too many");
+		refuse(r, "a stage with no thread or with too many");
 		return;
 	}
-	for (uint32_t i = 0; i < s.thread_count && !r->bad.fault; i++)
+	for (uint32_t i = 0; i < s.thread_count && !r->bad.reason; i++)
 		take_thread(r, p, stage_start);
 	stages = grow(p->stages, p->stage_count, sizeof(s));
 	if (!stages) {
-		fault(r, "no memory for the program");
+		refuse(r, "no memory for the program");
 		return;
 	}
 	p->stages = stages;
@@ -181,25 +181,25 @@ static void take_program(struct reader *r, struct program *p)
 	uint32_t stages;
 
 	if (r->length > KHX_MAX_REQUEST)
-		fault(r, "the request is too long");
+		refuse(r, "the request is too long");
 	if (take_u32(r) != KHX_MAGIC)
-		fault(r, "the request does not begin with the magic KHX1");
+		refuse(r, "the request does not begin with the magic KHX1");
 	if (take_u16(r) != KHX_VERSION)
-		fault(r, "another version of the wire format");
+		refuse(r, "another version of the wire format");
 	if (take_u16(r) != 1)
-		fault(r, "a request of unknown kind");
+		refuse(r, "a request of unknown kind");
 	p->deadline_ms = take_u32(r);
 	p->scratch_size = take_u32(r);
 	stages = take_u32(r);
 	p->serial = take_u32(r);
 	if (p->scratch_size > KHX_MAX_SCRATCH)
-		fault(r, "more scratch memory than allowed");
+		refuse(r, "more scratch memory than allowed");
 	if (!p->deadline_ms)
-		fault(r, "a deadline of zero");
-	for (uint32_t i = 0; i < stages && !r->bad.fault; i++)
+		refuse(r, "a deadline of zero");
+	for (uint32_t i = 0; i < stages && !r->bad.reason; i++)
 		take_stage(r, p);
-	if (!r->bad.fault && r->at != r->length)
-		fault(r, "bytes after the program's end");
+	if (!r->bad.reason && r->at != r->length)
+		refuse(r, "bytes after the program's end");
 }
 
 struct malformed read_program(struct program *p, const uint8_t *request, size_t length)

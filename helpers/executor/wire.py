@@ -11,7 +11,7 @@ from helpers.executor.program import Answer, Op, OpResult, Program
 MAGIC = 0x3158484B
 VERSION = 2
 MAX_FRAME = 64 << 20
-"""Bytes. The executor's own limits keep an answer below this."""
+"""In bytes. The limits in executor.h keep an answer below this."""
 _MAX_REQUEST = 4 << 20
 """KHX_MAX_REQUEST of executor.h, in bytes."""
 
@@ -81,9 +81,9 @@ def _result(reader: _Reader) -> OpResult:
 
 
 def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
-    """The answer to ``program``, sent with ``serial``, in an answer body.
+    """Returns the answer in the body that the executor sent for ``program`` with ``serial``.
 
-    Raises HarnessError for a body that does not follow the format, and for a request that the executor refused.
+    Raises HarnessError if the body does not follow the format, or if the executor refused the request.
     """
     reader = _Reader(body)
     magic, version, status, answered, first, second = _HEAD.unpack(reader.take(_HEAD.size))
@@ -92,7 +92,7 @@ def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
     if answered != serial:
         raise _garbage(f"it answers request {answered}, not {serial}")
     if status == 1:
-        # Whatever a kernel made of it: bounded, and nothing in it that a terminal would obey.
+        # The text comes from the kernel under test: shorten it, and escape what a terminal would interpret.
         text = ascii(reader.take(second)[:_LONGEST_REASON].decode("utf-8", "replace"))[1:-1]
         raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
     results: list[list[OpResult]] = [[] for _ in range(program.op_count)]
