@@ -17,8 +17,9 @@ from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.errors import UsageError
 from helpers.plugin.choices import runs_suites
 from helpers.recording.folder import claim
+from helpers.results.baseline import read_baseline
 from helpers.results.columns import columns
-from helpers.results.gate import Gate, gate, read_baseline
+from helpers.results.gate import Gate, gate
 from helpers.results.records import Contract, Log
 
 
