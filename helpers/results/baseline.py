@@ -35,10 +35,7 @@ _CURE = (
 
 @dataclass(frozen=True)
 class Waiver:
-    """An entry: a clause or a pattern of node ids, for the subjects that match a pattern.
-
-    Raises ValueError unless it has exactly one of clause and test, and a subject, a reason and a url.
-    """
+    """An entry: a clause or a pattern of node ids, for the subjects that match a pattern; until is the last day."""
 
     clause: str
     test: str
@@ -48,6 +45,7 @@ class Waiver:
     until: date
 
     def __post_init__(self) -> None:
+        """Raises ValueError unless it has exactly one of clause and test, and a subject, a reason and a url."""
         if bool(self.clause) == bool(self.test):
             raise ValueError("it must name either a clause or a test")
         blank = [name for name in ("subject", "reason", "url") if not getattr(self, name).strip()]

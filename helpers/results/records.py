@@ -59,6 +59,7 @@ class Result:
     """The last system calls before it ended badly, one a line."""
 
     def __post_init__(self) -> None:
+        """Raises ValueError for an unknown outcome."""
         if self.outcome not in OUTCOMES:
             raise ValueError(f"unknown outcome {self.outcome!r}")
 
