@@ -3,25 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """A clause that some kernels break in one known way.
-
-    helpers/discovery/deviations.py recognises it. The clause must be the only one of each test that checks it: the
-    deviation excuses whatever such a test's assertion finds, and each must find something.
-    """
-
-    name: str
-    clause: str
-    reason: str
-    link: str
-
+from helpers.results.records import KnownDeviation
 
 DEVIATIONS = (
-    Deviation(
+    KnownDeviation(
         "empty-filter-at-base-0",
         "FILTER-14",
         "The end of a range, base + nr_functions - 1, wraps to 0xffffffff for an empty range at base 0, which no check"
@@ -30,3 +15,8 @@ DEVIATIONS = (
         "https://git.kernel.org/linus/64dc6f1db7e6",
     ),
 )
+"""helpers/discovery/deviations.py recognises each.
+
+The clause must be the only one of each test that checks it: the deviation excuses whatever such a test's assertion
+finds, and each of these tests must fail.
+"""

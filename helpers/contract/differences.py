@@ -6,21 +6,7 @@ Paths are below Documentation/virt/kvm/; the code is arch/arm64/kvm's. Read in L
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from helpers.contract.clauses import Clause
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One difference. ``clauses`` are those whose checks had to choose; none where nothing can be checked."""
-
-    id: str
-    clauses: tuple[str, ...]
-    documents: str
-    code: str
-    followed: str
-
+from helpers.results.records import Clause, Difference
 
 FW = "arm/fw-pseudo-registers.rst"
 _ABI = "The code: user space relies on it."
@@ -111,4 +97,4 @@ DIFFERENCES = (
 def standing_of(clause: Clause) -> str:
     """Whether documents or only code say it, and the differences between the two that concern it."""
     ids = [each.id for each in DIFFERENCES if clause.id in each.clauses]
-    return f"{clause.standing.value}; documents and code differ: {', '.join(ids)}" if ids else clause.standing.value
+    return f"{clause.standing}; documents and code differ: {', '.join(ids)}" if ids else clause.standing

@@ -6,13 +6,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from helpers.contract.deviations import DEVIATIONS, Deviation
+from helpers.contract.deviations import DEVIATIONS
 from helpers.contract.features import Probe
 from helpers.kvm import Kvm
+from helpers.results.records import KnownDeviation
 from helpers.uapi import kvm as uapi
 
 
-def recognise_deviations(kvm: Kvm, probe: Probe) -> tuple[Deviation, ...]:
+def recognise_deviations(kvm: Kvm, probe: Probe) -> tuple[KnownDeviation, ...]:
     """The deviations that this kernel shows. Raises KvmError when not even a VM can be created."""
     return tuple(each for each in DEVIATIONS if _RECOGNISERS[each.name](kvm, probe))
 

@@ -3,23 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from helpers.contract.features import Probe
-from helpers.contract.registers import Register
 from helpers.kvm import Kvm
+from helpers.results.records import RegisterInfo
 
 
-@dataclass(frozen=True)
-class Surveyed:
-    """One register as this kernel has it; ``default`` is None where it cannot be read."""
-
-    register: Register
-    default: int | None
-    supported: int
-
-
-def survey(kvm: Kvm, probe: Probe) -> tuple[Surveyed, ...]:
+def survey(kvm: Kvm, probe: Probe) -> tuple[RegisterInfo, ...]:
     """Asks for every register that is there, in one round trip. Raises KvmError when not even a VM can be made."""
     with kvm.create_vm() as vm:
         batch = vm.batch()
@@ -27,4 +16,7 @@ def survey(kvm: Kvm, probe: Probe) -> tuple[Surveyed, ...]:
         writes = [[batch.set(vm.vcpu, register, 1 << bit) for bit in range(64)] for register in probe.present]
         batch.run()
     taken = [sum(1 << bit for bit, done in enumerate(each) if not done.errno) for each in writes]
-    return tuple(map(Surveyed, probe.present, (read.value for read in reads), taken))
+    return tuple(
+        RegisterInfo(register.name, register.id, register.bits, read.value, supported)
+        for register, read, supported in zip(probe.present, reads, taken, strict=True)
+    )

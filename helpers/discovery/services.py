@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from helpers import guests
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.kvm import Kvm
+from helpers.results.records import ServiceInfo
 from helpers.smccc import NOT_SUPPORTED, Call, signed
 from helpers.uapi.notation import error_name
 
@@ -24,21 +24,7 @@ _SMALLEST = -16
 """SMCCC's and PSCI's errors are small negative numbers."""
 
 
-@dataclass(frozen=True)
-class Service:
-    """One call. ``default``: what it answers with the registers as they are in a new VM.
-
-    ``gate`` is the (register, bit) that opens it, None where nothing does; ``answers`` are (bitmap, answer) for each
-    bitmap that this register has, ascending, the others as they are in a new VM.
-    """
-
-    function: str
-    gate: tuple[str, str] | None
-    default: str
-    answers: tuple[tuple[int, str], ...]
-
-
-def survey_services(kvm: Kvm, probe: Probe) -> tuple[Service, ...]:
+def survey_services(kvm: Kvm, probe: Probe) -> tuple[ServiceInfo, ...]:
     """Asks guests of fresh VMs, which have a stolen-time area where the kernel has stolen time.
 
     One VM for each bitmap. Raises KvmError where a VM cannot be made or a guest does not come back.
@@ -69,13 +55,13 @@ def _service(
     probe: Probe,
     fresh: Mapping[str, str],
     seen: Mapping[str, Mapping[int, Mapping[str, str]]],
-) -> Service:
+) -> ServiceInfo:
     gate = function.gated(probe.dialect)
     # A kernel without the register has nothing that could close it.
     if gate is None or gate[0] not in seen:
-        return Service(function.name, None, fresh[function.name], ())
+        return ServiceInfo(function.name, "", "", fresh[function.name])
     answers = tuple((value, found[function.name]) for value, found in seen[gate[0]].items())
-    return Service(function.name, gate, fresh[function.name], answers)
+    return ServiceInfo(function.name, *gate, fresh[function.name], answers)
 
 
 def _shown(function: Function) -> bool:

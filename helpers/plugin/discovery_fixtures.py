@@ -4,23 +4,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from helpers.batch import KvmError
-from helpers.contract.deviations import Deviation
 from helpers.contract.features import Probe
 from helpers.discovery.deviations import recognise_deviations
 from helpers.discovery.kernel_facts import about, merge_facts
 from helpers.discovery.probe import probe
-from helpers.discovery.registers import Surveyed, survey
-from helpers.discovery.services import Service, survey_services
+from helpers.discovery.registers import survey
+from helpers.discovery.services import survey_services
 from helpers.errors import HarnessError
 from helpers.plugin.choices import WATCHES
 from helpers.plugin.kvm_files import open_kvm
 from helpers.recording.selection import is_suite
+from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
 
 SURVEY_SECONDS = 60.0
@@ -55,14 +55,14 @@ def contract(request: pytest.FixtureRequest, subject: Subject, _asked: dict[str,
 @pytest.fixture
 def known_deviations(
     request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
-) -> tuple[Deviation, ...]:
+) -> tuple[KnownDeviation, ...]:
     """What the subject's kernel is known to do wrong, found by asking: nothing if it dies over that."""
     if request.config.getoption("--no-known-deviations"):
         return ()
     if "deviations" not in _asked:
         _asked["deviations"] = ()
         _asked["deviations"] = recognise_deviations(open_kvm(request.config, subject), contract)
-    found: tuple[Deviation, ...] = _asked["deviations"]
+    found: tuple[KnownDeviation, ...] = _asked["deviations"]
     return found
 
 
@@ -76,65 +76,47 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         return
     found: Probe = request.getfixturevalue("contract")
     subject: Subject = request.getfixturevalue("subject")
-    request.node.user_properties += [
-        ("subject", subject.label),
-        ("dialect", found.dialect.name),
-        ("environment", request.getfixturevalue("environment")),
-        ("registers", request.getfixturevalue("surveyed")),
-        ("services", request.getfixturevalue("offered")),
-        ("known_deviations", [_as_text(each) for each in request.getfixturevalue("known_deviations")]),
-    ]
+    info = SubjectInfo(
+        subject.label,
+        found.dialect.name,
+        request.getfixturevalue("environment"),
+        registers=request.getfixturevalue("surveyed"),
+        services=request.getfixturevalue("offered"),
+        known=request.getfixturevalue("known_deviations"),
+    )
+    # xdist sends lists, dicts and texts from the workers, but no object of a class.
+    request.node.user_properties += msgspec.to_builtins(info).items()
 
 
 @pytest.fixture
 def surveyed(
     request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> tuple[RegisterInfo, ...]:
     """The registers as the report shows them; none where the kernel cannot even be asked, or dies over it."""
     if "survey" not in _asked:
-        _asked["survey"] = []
+        _asked["survey"] = ()
         with contextlib.suppress(KvmError):
-            _asked["survey"] = _as_dicts(survey(open_kvm(request.config, subject), contract))
-    found: list[dict[str, Any]] = _asked["survey"]
+            _asked["survey"] = survey(open_kvm(request.config, subject), contract)
+    found: tuple[RegisterInfo, ...] = _asked["survey"]
     return found
-
-
-def _as_dicts(found: Iterable[Surveyed]) -> list[dict[str, Any]]:
-    return [
-        {"name": s.register.name, "id": s.register.id, "bits": s.register.bits, "default": s.default,
-         "supported": s.supported}
-        for s in found
-    ]  # fmt: skip
 
 
 @pytest.fixture
 def offered(
     request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> tuple[ServiceInfo, ...]:
     """The services as reports show them; none where a guest does not come back, which is for the checks to say."""
     if not _wants_survey(request.config):
-        return []
+        return ()
     if "services" not in _asked:
-        _asked["services"] = []
+        _asked["services"] = ()
         subject.begin_test(SURVEY_SECONDS)
         with contextlib.suppress(KvmError, HarnessError):
-            _asked["services"] = _services(survey_services(open_kvm(request.config, subject), contract))
+            _asked["services"] = survey_services(open_kvm(request.config, subject), contract)
         # The first test has not begun yet.
         subject.begin_test(request.config.getoption("--test-deadline"))
-    found: list[dict[str, Any]] = _asked["services"]
+    found: tuple[ServiceInfo, ...] = _asked["services"]
     return found
-
-
-def _services(found: Iterable[Service]) -> list[dict[str, Any]]:
-    return [
-        {"function": s.function, "register": (s.gate or ("", ""))[0], "bit": (s.gate or ("", ""))[1],
-         "default": s.default, "answers": s.answers}
-        for s in found
-    ]  # fmt: skip
-
-
-def _as_text(known: Deviation) -> dict[str, str]:
-    return {"name": known.name, "clause": known.clause, "reason": known.reason, "link": known.link}
 
 
 def _migration(item: pytest.Item) -> str | None:

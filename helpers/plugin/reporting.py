@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.errors import UsageError
 from helpers.plugin.choices import runs_suites
 from helpers.recording.folder import claim
+from helpers.results.baseline import read_baseline
 from helpers.results.columns import columns
-from helpers.results.gate import Gate, gate, read_baseline
-from helpers.results.records import Contract, Difference, Log, Sentence
+from helpers.results.gate import Gate, gate
+from helpers.results.records import Contract, Log
 
 
 def reports_folder(config: pytest.Config) -> Path:
@@ -50,6 +52,5 @@ def suite(config: pytest.Config) -> dict[str, str]:
 
 def contract_sentences() -> Contract:
     """The clauses and differences as the log holds them."""
-    sentences = [Sentence(c.id, name, c.text, c.source, standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
-    differences = [Difference(d.id, ", ".join(d.clauses), d.documents, d.code, d.followed) for d in DIFFERENCES]
-    return Contract(tuple(sentences), tuple(differences))
+    clauses = [replace(c, chapter=name, standing=standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
+    return Contract(tuple(clauses), DIFFERENCES)

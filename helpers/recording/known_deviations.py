@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.recording.phases import properties
-from helpers.results.records import KnownDeviation
+from helpers.recording.phases import properties, subject_info
 
 
 def excuse_known(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
     """Turns the failed assertion of a test into a known deviation, if its subject is recognised to have it.
 
-    The report's user properties say both: "clauses", those that the test checks, and "known_deviations",
-    those of the subject. Anything but an assertion (a kernel that died, say) stays what it is.
+    The report's user properties hold both: "clauses", those that the test checks, and "known", those of the subject.
+    Anything but an assertion (a kernel that died, say) stays what it is.
     """
     if not report.failed or report.when != "call" or not _is_assertion(call):
         return
-    found = properties(report)
-    clauses = tuple(found.get("clauses") or ())
-    known = [KnownDeviation(**each) for each in found.get("known_deviations") or ()]
-    match = next((each for each in known if each.excuses(clauses)), None)
+    clauses = tuple(properties(report).get("clauses") or ())
+    info = subject_info(report)
+    match = next((each for each in info.known if each.excuses(clauses)), None) if info else None
     if match is None:
         return
     report.outcome = "skipped"

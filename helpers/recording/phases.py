@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from helpers.results.records import (
@@ -15,10 +16,7 @@ from helpers.results.records import (
     KNOWN,
     NOT_APPLICABLE,
     PASSED,
-    KnownDeviation,
-    RegisterInfo,
     Result,
-    ServiceInfo,
     SubjectInfo,
     merge_results,
     subject_of,
@@ -99,18 +97,12 @@ def _died_beside(reports: list[pytest.TestReport]) -> bool:
 
 
 def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
-    """What the report tells of its subject, if it carries that."""
+    """What the report's user properties hold of its subject, each under the name of a field; None without a subject."""
     found = properties(report)
-    subject = _text(found.get("subject"))
-    environment = found.get("environment")
-    if not subject or "dialect" not in found:
+    if not found.get("subject") or "dialect" not in found:
         return None
-    pairs = environment.items() if isinstance(environment, Mapping) else ()
-    texts = {str(name): str(value) for name, value in pairs}
-    known = tuple(KnownDeviation(**each) for each in found.get("known_deviations") or ())
-    registers = tuple(RegisterInfo.of(each) for each in found.get("registers") or ())
-    services = tuple(ServiceInfo.of(each) for each in found.get("services") or ())
-    return SubjectInfo(subject, _text(found["dialect"]), texts, known, registers, services)
+    values = {field.name: found[field.name] for field in fields(SubjectInfo) if field.name in found}
+    return msgspec.convert(values, SubjectInfo)
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Difference, Log, Result, Sentence
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Clause, Difference, Log, Result
 from helpers.results.verdict import Verdict, results_for, verdicts
 
 _MIGRATION = "migration "
@@ -71,9 +71,9 @@ def summary(results: Iterable[Result]) -> tuple[str | None, Mapping[str, int]]:
     return next((each for each in _WEIGHT if counts[each]), None), counts
 
 
-def sentences(all_columns: Iterable[Column]) -> tuple[Sentence, ...]:
+def sentences(all_columns: Iterable[Column]) -> tuple[Clause, ...]:
     """Every clause that a log or a result knows. A log of version 1 names them with its results only."""
-    found: dict[str, Sentence] = {}
+    found: dict[str, Clause] = {}
     for column in all_columns:
         for sentence in column.log.contract.sentences:
             found.setdefault(sentence.id, sentence)
@@ -83,7 +83,7 @@ def sentences(all_columns: Iterable[Column]) -> tuple[Sentence, ...]:
             chapter = result.nodeid.split("/")[1] if result.nodeid.count("/") > 1 else "suites"
             for clause in result.clauses:
                 text = result.requirement if alone else ""
-                found.setdefault(clause, Sentence(clause, chapter, text, result.source if alone else "", ""))
+                found.setdefault(clause, Clause(clause, text, result.source if alone else "", "", chapter))
     return tuple(found.values())
 
 

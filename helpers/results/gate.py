@@ -1,58 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The gate: may this run pass in CI, given a baseline of deviations that somebody answers for?
-
-A baseline is TOML, one table for each deviation:
-
-    [[deviation]]
-    clause = "LOCK-2"               # or test = "suites/lock/test_lock.py::test_same_value*"
-    subject = "debian:*"
-    reason = "Our 6.6 backport lacks the fix; it is queued for the next release."
-    url = "https://example.org/bug/1"
-    until = 2027-01-31              # the last day on which it counts
-
-A clause excuses a result only where the baseline names every clause that its test checks.
-"""
+"""The gate: may this run pass in CI, given a baseline of waived failures (helpers/results/baseline.py)?"""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
 
-from helpers.errors import UsageError
+from helpers.results.baseline import Waiver
 from helpers.results.columns import Column
 from helpers.results.records import FAILED, Result
 from helpers.results.verdict import VerdictKind, exit_status, many, one_line
 
 REQUIREMENTS = ("mainline", "rfc-v3", "any")
-_TEXTS = ("subject", "reason", "url")
-
-
-@dataclass(frozen=True)
-class Waiver:
-    """One line of a baseline: a clause or a pattern of node ids, for subjects that a pattern names."""
-
-    clause: str
-    test: str
-    subject: str
-    reason: str
-    url: str
-    until: date
-
-    @property
-    def name(self) -> str:
-        """How messages call it."""
-        return f"{self.clause or self.test} on {self.subject}"
-
-    def concerns(self, column: Column, result: Result) -> bool:
-        """Whether it names the result (by one of its clauses, perhaps)."""
-        if not fnmatchcase(column.name, self.subject):
-            return False
-        return fnmatchcase(result.nodeid, self.test) if self.test else self.clause in result.clauses
 
 
 @dataclass(frozen=True)
@@ -61,42 +22,6 @@ class Gate:
 
     status: int
     lines: tuple[str, ...]
-
-
-def read_baseline(path: Path) -> tuple[Waiver, ...]:
-    """The entries. Raises UsageError with the entry's number for anything that is not as it must be."""
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"The baseline {path} cannot be read", why=why, cure="Name a TOML file") from None
-    entries = values.pop("deviation", [])
-    if values or not isinstance(entries, list):
-        what = f"The baseline {path} holds {', '.join(values) or 'something else'} than deviations"
-        raise UsageError(what, cure="Write [[deviation]] tables")
-    return tuple(_entry(each, f"{path}, deviation {number}") for number, each in enumerate(entries, 1))
-
-
-def _entry(values: Any, where: str) -> Waiver:
-    wrong = _what_is_wrong(values) if isinstance(values, dict) else "it is no table"
-    if wrong:
-        raise UsageError(f"{where} is no entry of a baseline", why=wrong)
-    return Waiver(**{"clause": "", "test": "", **values})
-
-
-def _what_is_wrong(values: dict[str, Any]) -> str:
-    named = [each for each in ("clause", "test") if values.get(each)]
-    empty = [each for each in _TEXTS if not isinstance(values.get(each), str) or not values[each].strip()]
-    unknown = set(values) - {"clause", "test", "until", *_TEXTS}
-    if unknown:
-        return f"it has unknown keys: {', '.join(sorted(unknown))}"
-    if len(named) != 1 or not isinstance(values[named[0]], str):
-        return "it must name either a clause or a test"
-    if empty:
-        return f"it has no {', no '.join(empty)}"
-    if not isinstance(values.get("until"), date) or isinstance(values["until"], datetime):
-        return "until is no date, such as 2027-01-31"
-    return ""
 
 
 def gate(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], require: str | None, today: date) -> Gate:

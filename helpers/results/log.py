@@ -1,38 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results log: JSON lines, flushed one by one, so that what was known survives whatever follows.
+"""The results log: JSON lines, each flushed, so that a run that is killed loses no result.
 
-Each line is an object with "record": session (always first), collected, subject, start, result, selection
-or end. A log without an end record is that of a run that was killed.
+Each line is an object; its key "record" is a name in RECORDS, and its other keys are the fields of that type. The
+first record is always the session. A log without an end record comes from a run that was killed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+import msgspec
+
 from helpers.errors import HarnessError
 from helpers.results.records import (
-    OUTCOMES,
-    READABLE,
     Case,
+    Collected,
     Contract,
-    Difference,
-    KnownDeviation,
+    End,
     Log,
-    RegisterInfo,
     Result,
-    Sentence,
-    ServiceInfo,
+    Selection,
     Session,
     SubjectInfo,
     merge_results,
 )
+from helpers.results.versions import Conversion, as_written, conversion
 
-__all__ = ["Case", "Log", "LogWriter", "Result", "Session", "SubjectInfo", "read_log"]
+RECORDS: Mapping[str, type] = {
+    "session": Session,
+    "contract": Contract,
+    "collected": Collected,
+    "subject": SubjectInfo,
+    "start": Case,
+    "result": Result,
+    "selection": Selection,
+    "end": End,
+}
+_NAMES = {kind: name for name, kind in RECORDS.items()}
 
 T = TypeVar("T")
 
@@ -50,44 +58,47 @@ class LogWriter:
 
     def session(self, session: Session) -> None:
         """The first record."""
-        self._write("session", {**asdict(session), "environment": dict(session.environment)})
+        self._write(session)
 
     def contract(self, contract: Contract) -> None:
         """What the subjects are held to."""
-        self._write("contract", asdict(contract))
+        self._write(contract)
 
     def collected(self, tests: Iterable[Case]) -> None:
         """Tests that are to run; may be written more than once."""
-        self._write("collected", {"tests": [[test.nodeid, test.subject] for test in tests]})
+        self._write(Collected(tuple((test.nodeid, test.subject) for test in tests)))
 
     def subject(self, info: SubjectInfo) -> None:
         """What is known of a subject; a later record replaces an earlier one."""
-        self._write("subject", {**asdict(info), "environment": dict(info.environment)})
+        self._write(info)
 
     def start(self, test: Case) -> None:
         """A test is in flight from now on."""
-        self._write("start", asdict(test))
+        self._write(test)
 
     def result(self, result: Result) -> None:
         """A test has come to its end."""
-        self._write("result", asdict(result))
+        self._write(result)
 
     def selection(self, text: str | None) -> None:
         """Why not all of the suite was run; None if all of it was."""
-        self._write("selection", {"text": text})
+        self._write(Selection(text))
 
     def end(self, status: int, reason: str = "") -> None:
         """The last record: pytest's own exit status, and why it stopped where it was told to."""
-        self._write("end", {"status": status, "reason": reason})
+        self._write(End(status, reason))
 
     def close(self) -> None:
         """Close the file; what could not be written is reported by the write, not here."""
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _write(self, record: str, values: Mapping[str, Any]) -> None:
+    def _write(self, record: object) -> None:
+        # An argument that is not UTF-8 holds half of a surrogate pair, which json escapes and msgspec.json refuses.
+        name = _NAMES[type(record)]
+        line = json.dumps({"record": name, **as_written(name, msgspec.to_builtins(record))})
         try:
-            self._file.write(json.dumps({"record": record, **values}) + "\n")
+            self._file.write(line + "\n")
             self._file.flush()
         except (OSError, ValueError) as error:
             raise _unwritable(self.path, error) from error
@@ -110,156 +121,65 @@ def read_log(path: Path) -> Log:
         why = error.strerror or str(error)
         raise HarnessError(f"The results log {path} cannot be read", why=why) from error
     rest = lines.pop()
-    draft = _Draft()
-    for number, line in enumerate(lines, 1):
-        _take(draft, line, f"{path}, line {number}")
+    reader = _Reader()
+    records = [reader.record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     truncated = False
     if rest:
         try:
-            _take(draft, rest, str(path))
+            records.append(reader.record(rest, str(path)))
         except HarnessError:
             truncated = True
-    if draft.session is None:
+    if not records:
         raise HarnessError(f"{path} is not a results log", why="it has no session record")
-    return draft.log(draft.session, truncated)
+    return _log(records, truncated)
 
 
-@dataclass
-class _Draft:
-    """The log while it is being read."""
+class _Reader:
+    """Reads the lines of one log in order; the session, which is the first record, has the version of the others."""
 
-    session: Session | None = None
-    collected: dict[Case, None] = field(default_factory=dict)
-    started: dict[Case, None] = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
-    subjects: dict[str, SubjectInfo] = field(default_factory=dict)
-    selection: str | None = None
-    status: int | None = None
-    reason: str = ""
-    contract: Contract = field(default_factory=Contract)
+    def __init__(self) -> None:
+        self._convert: Conversion | None = None
 
-    def log(self, session: Session, truncated: bool) -> Log:
-        return Log(
-            session=session,
-            collected=tuple(self.collected),
-            started=tuple(self.started),
-            results=merge_results(self.results),
-            subjects=tuple(self.subjects.values()),
-            selection=self.selection,
-            status=self.status,
-            reason=self.reason,
-            truncated=truncated,
-            contract=self.contract,
-        )
+    def record(self, line: bytes, where: str) -> Any:
+        """The record of a line. Raises HarnessError if the line is none."""
+        try:
+            return self._record(line)
+        except (ValueError, RecursionError) as error:
+            raise HarnessError(f"Not a record of a results log: {where}", why=str(error)) from error
 
-
-def _take(draft: _Draft, line: bytes, where: str) -> None:
-    try:
-        values = json.loads(line.decode("utf-8"))
-        record = values.pop("record")
-        if draft.session is None and record != "session":
+    def _record(self, line: bytes) -> Any:
+        fields = msgspec.convert(json.loads(line.decode("utf-8")), dict[str, Any])
+        name = fields.pop("record", None)
+        kind = RECORDS.get(name) if isinstance(name, str) else None
+        if kind is None:
+            raise ValueError(f"there is no record {name!r}")
+        if kind is Session:
+            if self._convert is not None:
+                raise ValueError("a second session")
+            self._convert = conversion(fields.get("version"))
+        if self._convert is None:
             raise ValueError("the first record is not a session")
-        _TAKERS[record](draft, values)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise HarnessError(f"Not a record of a results log: {where}", why=why) from error
+        return msgspec.convert(self._convert(name, fields), kind)
 
 
-def _session(draft: _Draft, values: dict[str, Any]) -> None:
-    version = _typed(values["version"], int)
-    if version not in READABLE:
-        raise ValueError(f"version {version} of the log is unknown, this program reads {READABLE}")
-    if draft.session is not None:
-        raise ValueError("a second session")
-    environment = _pairs(values.get("environment", {}))
-    argv, subjects = _texts(values["argv"]), _texts(values["subjects"])
-    draft.session = Session(version, argv, subjects, float(values["time"]), environment)
-
-
-def _contract(draft: _Draft, values: dict[str, Any]) -> None:
-    draft.contract = Contract(
-        tuple(Sentence(**_all_text(each)) for each in values["sentences"]),
-        tuple(Difference(**_all_text(each)) for each in values["differences"]),
+def _log(records: list[Any], truncated: bool) -> Log:
+    """The log of some records, the first of which is the session."""
+    collected = (Case(*pair) for record in _all(records, Collected) for pair in record.tests)
+    end = next(reversed(_all(records, End)), None)
+    return Log(
+        session=records[0],
+        collected=tuple(dict.fromkeys(collected)),
+        started=tuple(dict.fromkeys(_all(records, Case))),
+        results=merge_results(_all(records, Result)),
+        subjects=tuple({info.subject: info for info in _all(records, SubjectInfo)}.values()),
+        # Once a run is known to be a selection, nothing makes it whole again.
+        selection=next((each.text for each in reversed(_all(records, Selection)) if each.text), None),
+        status=end.status if end else None,
+        reason=end.reason if end else "",
+        truncated=truncated,
+        contract=next(reversed(_all(records, Contract)), Contract()),
     )
 
 
-def _all_text(values: dict[str, Any]) -> dict[str, str]:
-    return {name: _typed(value, str) for name, value in values.items()}
-
-
-def _collected(draft: _Draft, values: dict[str, Any]) -> None:
-    for nodeid, subject in values["tests"]:
-        draft.collected[Case(_typed(nodeid, str), _text_or_none(subject))] = None
-
-
-def _subject(draft: _Draft, values: dict[str, Any]) -> None:
-    name = _typed(values["subject"], str)
-    environment = _pairs(values["environment"])
-    known = tuple(KnownDeviation(**_all_text(each)) for each in values.get("known", ()))
-    registers = tuple(RegisterInfo.of(each) for each in values.get("registers", ()))
-    services = tuple(ServiceInfo.of(each) for each in values.get("services", ()))
-    dialect = _typed(values["dialect"], str)
-    draft.subjects[name] = SubjectInfo(name, dialect, environment, known, registers, services)
-
-
-def _start(draft: _Draft, values: dict[str, Any]) -> None:
-    draft.started[Case(_typed(values["nodeid"], str), _text_or_none(values["subject"]))] = None
-
-
-def _result(draft: _Draft, values: dict[str, Any]) -> None:
-    outcome = _typed(values["outcome"], str)
-    if outcome not in OUTCOMES:
-        raise ValueError(f"unknown outcome {outcome!r}")
-    draft.results.append(
-        Result(
-            nodeid=_typed(values["nodeid"], str),
-            subject=_text_or_none(values["subject"]),
-            outcome=outcome,
-            clauses=_texts(values["clauses"]),
-            requirement=_typed(values["requirement"], str),
-            source=_typed(values["source"], str),
-            message=_typed(values["message"], str),
-            duration=float(values["duration"]),
-            calls=_typed(values.get("calls", ""), str),
-        )
-    )
-
-
-def _selection(draft: _Draft, values: dict[str, Any]) -> None:
-    # Once a run is known to be a selection, nothing makes it whole again.
-    draft.selection = _text_or_none(values["text"]) or draft.selection
-
-
-def _end(draft: _Draft, values: dict[str, Any]) -> None:
-    draft.status = _typed(values["status"], int)
-    draft.reason = _typed(values.get("reason", ""), str)
-
-
-_TAKERS: dict[str, Callable[[_Draft, dict[str, Any]], None]] = {
-    "session": _session,
-    "contract": _contract,
-    "collected": _collected,
-    "subject": _subject,
-    "start": _start,
-    "result": _result,
-    "selection": _selection,
-    "end": _end,
-}
-
-
-def _typed(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not of type {kind.__name__}")
-    return value
-
-
-def _pairs(values: Mapping[str, Any]) -> dict[str, str]:
-    return {_typed(name, str): _typed(text, str) for name, text in values.items()}
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _typed(value, str)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(_typed(each, str) for each in _typed(value, list))
+def _all(records: list[Any], kind: type[T]) -> list[T]:
+    return [record for record in records if isinstance(record, kind)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 VERSION = 2
-READABLE = (1, 2)
-"""Version 1 knew no deviations."""
+"""The version of the log that is written; helpers/results/versions.py reads the older ones."""
 
 PASSED = "passed"
 FAILED = "failed"
@@ -19,6 +21,7 @@ KNOWN = "known-deviation"
 
 # From best to worst. A failure is a fact about the kernel and outranks an error, which is none.
 OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
+Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Result:
 
     nodeid: str
     subject: str | None
-    outcome: str
+    outcome: Outcome
     clauses: tuple[str, ...] = ()
     requirement: str = ""
     source: str = ""
@@ -54,6 +57,11 @@ class Result:
     duration: float = 0.0
     calls: str = ""
     """The last system calls before it ended badly, one a line."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown outcome."""
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"unknown outcome {self.outcome!r}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,10 @@ class KnownDeviation:
 
 @dataclass(frozen=True)
 class RegisterInfo:
-    """A bitmap register as a fresh VM of the subject has it; ``bits`` are the numbers and names of known bits."""
+    """A bitmap register as a fresh VM of the subject has it.
+
+    ``bits`` are the numbers and names of the known bits; ``default`` is None if the register cannot be read.
+    """
 
     name: str
     id: int
@@ -80,21 +91,14 @@ class RegisterInfo:
     default: int | None
     supported: int
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> RegisterInfo:
-        """From a record of a log or a report. Raises KeyError, TypeError or ValueError for anything else."""
-        default = values["default"]
-        bits = tuple((int(number), str(name)) for number, name in values["bits"])
-        known = None if default is None else int(default)
-        return cls(str(values["name"]), int(values["id"]), bits, known, int(values["supported"]))
-
 
 @dataclass(frozen=True)
 class ServiceInfo:
     """A hypercall as a guest of a fresh VM sees it, its answers (x0..x3) as words or numbers.
 
-    ``register`` and ``bit`` are what opens it, empty where nothing does. ``default`` is its answer with the registers
-    as a new VM has them, ``answers`` those for each bitmap of the register, ascending, the others as in a new VM.
+    ``register`` and ``bit`` enable it; both are empty if nothing does. ``default`` is its answer with the registers
+    as in a new VM. ``answers`` are its (bitmap, answer) for each bitmap of the register, ascending, with the other
+    registers as in a new VM.
     """
 
     function: str
@@ -103,31 +107,35 @@ class ServiceInfo:
     default: str
     answers: tuple[tuple[int, str], ...] = ()
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> ServiceInfo:
-        """From a record of a log or a report. Raises KeyError, TypeError or ValueError for anything else."""
-        answers = tuple((int(bitmap), str(answer)) for bitmap, answer in values["answers"])
-        function, register, bit, default = (str(values[name]) for name in ("function", "register", "bit", "default"))
-        return cls(function, register, bit, default, answers)
+
+class Standing(StrEnum):
+    """Whether the documents require it, or only the code that user space relies on."""
+
+    DOCUMENTED = "documented"
+    OBSERVED = "observed ABI"
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """A clause of the contract as the run knew it."""
+class Clause:
+    """A clause of the contract. In a log, ``standing`` also names the differences that concern the clause."""
 
     id: str
-    chapter: str
     text: str
     source: str
-    standing: str
+    standing: str = Standing.DOCUMENTED
+    chapter: str = ""
+    """The folder of suites/ that has its tests."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two readings of the contract, the documents' and the code's, and which one the checks follow."""
+    """Two readings of the contract, the documents' and the code's, and which one the checks follow.
+
+    ``clauses`` are those whose checks had to choose; empty if nothing can be checked.
+    """
 
     id: str
-    clauses: str
+    clauses: tuple[str, ...]
     documents: str
     code: str
     followed: str
@@ -137,7 +145,7 @@ class Difference:
 class Contract:
     """What the run held its subjects to; empty in logs of version 1."""
 
-    sentences: tuple[Sentence, ...] = ()
+    sentences: tuple[Clause, ...] = ()
     differences: tuple[Difference, ...] = ()
 
 
@@ -151,6 +159,28 @@ class SubjectInfo:
     known: tuple[KnownDeviation, ...] = ()
     registers: tuple[RegisterInfo, ...] = ()
     services: tuple[ServiceInfo, ...] = ()
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Tests that are to run, as (node id, subject); a log may have several of these records."""
+
+    tests: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Why only a part of the suite was run; None if all of it was."""
+
+    text: str | None
+
+
+@dataclass(frozen=True)
+class End:
+    """pytest's own exit status, and why the run stopped early if it did."""
+
+    status: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)

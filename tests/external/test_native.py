@@ -12,7 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.results.log import Log, read_log
+from helpers.results.log import read_log
+from helpers.results.records import Log
 from helpers.results.verdict import verdicts
 from helpers.subjects import choose
 from helpers.subjects.kernels import resolve_kernel

@@ -13,9 +13,10 @@ from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, Situation
 from helpers.contract.registers import MAINLINE, NONE
 from helpers.discovery.probe import probe
-from helpers.discovery.services import VARYING, Service, answer_class, survey_services
+from helpers.discovery.services import VARYING, answer_class, survey_services
 from helpers.kvm import Kvm
 from helpers.progress import Progress
+from helpers.results.records import ServiceInfo
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
 
@@ -63,7 +64,7 @@ def warm() -> Iterator[dict[str, Subject]]:
         machine.close()
 
 
-def seen(label: str, warm: dict[str, Subject]) -> tuple[dict[str, Service], Probe]:
+def seen(label: str, warm: dict[str, Subject]) -> tuple[dict[str, ServiceInfo], Probe]:
     kvm = Kvm(choose.subject(label, choose.Means(None, Progress()), warm), guests.load_image(build.GUEST))
     asked = probe(kvm)
     return {service.function: service for service in survey_services(kvm, asked)}, asked
@@ -76,7 +77,7 @@ def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) ->
     for service in found.values():
         function = NAMED[service.function]
         gate = function.gated(asked.dialect)
-        assert service.gate == gate and bool(service.answers) is (gate is not None)
+        assert (service.register, service.bit) == (gate or ("", "")) and bool(service.answers) is (gate is not None)
         shown = [(fresh, service.default)]
         shown += [(fresh | {gate[0]: value}, answer) for value, answer in service.answers if gate]
         for values, answer in shown:
@@ -92,7 +93,7 @@ def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) ->
 
 def test_the_rfc_dialect(warm: dict[str, Subject]) -> None:
     found, _ = seen(f"{KERNEL} speaking rfc-v3", warm)
-    assert found["KVM_FEATURES"].gate is None and not found["KVM_FEATURES"].answers
+    assert found["KVM_FEATURES"].register == "" and not found["KVM_FEATURES"].answers
     assert found["KVM_PTP.VIRTUAL"].answers == ((0, "NOT_SUPPORTED"), (1, VARYING))
 
 

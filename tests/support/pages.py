@@ -14,13 +14,13 @@ from helpers.results.records import (
     PASSED,
     VERSION,
     Case,
+    Clause,
     Contract,
     Difference,
     KnownDeviation,
     Log,
     RegisterInfo,
     Result,
-    Sentence,
     Session,
     SubjectInfo,
 )
@@ -29,8 +29,8 @@ BOTH = ("debian:stable", "Image")
 HOSTILE = "<script>alert(1)</script> & \x1b[31m 'x' \"y\"\nsecond line"
 VENDOR = RegisterInfo("VENDOR_HYP", 0x6030000000160002, ((0, "FUNC_FEAT"), (1, "PTP")), 3, 3)
 CONTRACT = Contract(
-    tuple(Sentence(f"LOCK-{n}", "lock", "It is locked.", "a.rst", "documented") for n in range(1, 4)),
-    (Difference("SAME", "LOCK-1", HOSTILE, "It succeeds.", "The code."),),
+    tuple(Clause(f"LOCK-{n}", "It is locked.", "a.rst", chapter="lock") for n in range(1, 4)),
+    (Difference("SAME", ("LOCK-1",), HOSTILE, "It succeeds.", "The code."),),
 )
 
 

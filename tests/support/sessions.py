@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from helpers.results.log import Log, Result, read_log
+from helpers.results.log import read_log
+from helpers.results.records import Log, Result
 from tests.support import ROOT
 
 KERNEL = "--kernel=debian:stable"

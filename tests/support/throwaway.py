@@ -42,7 +42,7 @@ def pytest_runtest_setup(item):
         ("subject", subject), ("clauses", clauses), ("requirement", "Locked <b>after</b> the first run."),
         ("source", "hypercalls.rst"), ("dialect", {dialect!r}),
         ("environment", {{"kernel": "6.12.107", "registers": "3"}}),
-        ("known_deviations", {known!r}),
+        ("known", {known!r}),
     ]
 
 @pytest.hookimpl(wrapper=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import UsageError
+from helpers.results.baseline import Waiver, read_baseline
 from helpers.results.columns import columns
-from helpers.results.gate import Gate, Waiver, gate, read_baseline
+from helpers.results.gate import Gate, gate
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -180,23 +181,43 @@ def test_a_baseline_is_read(tmp_path: Path) -> None:
     assert read_baseline(path) == ()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "garbage", "a = 1", "deviation = 1", "deviation = [1]", ENTRY.replace("2026-12-31", "'soon'"),
-        ENTRY.replace("2026-12-31", "2026-12-31T00:00:00"), ENTRY + 'test = "x"\n', ENTRY + 'more = "x"\n',
-        ENTRY.replace('clause = "LOCK-1"\n', ""), ENTRY.replace('"LOCK-1"', "1"),
-        *(ENTRY.replace(line + "\n", "") for line in ENTRY.splitlines()[2:]),
-        ENTRY.replace("backport is queued", " "),
-    ],
-)  # fmt: skip
-def test_a_wrong_baseline_is_wrong_usage(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["garbage", "a = 1", "deviation = 1", ENTRY + "[[other]]\na = 1\n", "deviation = {}"])
+def test_a_file_without_entries_is_wrong_usage(text: str, tmp_path: Path) -> None:
     path = tmp_path / "baseline.toml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"baseline\.toml"):
+    with pytest.raises(UsageError, match=r"The baseline .*baseline\.toml (has|cannot be read)"):
         read_baseline(path)
-    with pytest.raises(UsageError, match="missing"):
+    with pytest.raises(UsageError, match="missing cannot be read"):
         read_baseline(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ENTRY.replace("2026-12-31", "'soon'"), "date - at `$.until`"),
+        (ENTRY.replace("2026-12-31", "2026-12-31T00:00:00"), "Expected `date`, got `datetime` - at `$.until`"),
+        (ENTRY.replace("until = 2026-12-31", ""), "it has no until"),
+        (ENTRY + 'test = "x"\n', "it must name either a clause or a test"),
+        (ENTRY.replace('clause = "LOCK-1"', ""), "it must name either a clause or a test"),
+        (ENTRY.replace('"LOCK-1"', "1"), "Expected `str`, got `int` - at `$.clause`"),
+        (ENTRY + 'more = "x"\nanother = 1\n', "it has unknown keys: another, more"),
+        (ENTRY.replace('subject = "debian:*"', ""), "it has no subject"),
+        (
+            ENTRY.replace('reason = "backport is queued"', "").replace("https://example.org/1", " "),
+            "it has no reason, no url",
+        ),
+        (ENTRY.replace("backport is queued", " "), "it has no reason"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_its_number(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.toml"
+    path.write_text(ENTRY + text)
+    with pytest.raises(UsageError, match=r"baseline\.toml, deviation 2 is no entry of a baseline") as caught:
+        read_baseline(path)
+    assert reason in caught.value.why and "2027-01-31" in caught.value.cure
+    path.write_text("deviation = [1]")
+    with pytest.raises(UsageError, match=r"deviation 1 .*Expected `object`, got `int`"):
+        read_baseline(path)
 
 
 def gated(project: Project, *arguments: str, subjects: tuple[str, ...] = (SUBJECT,)) -> tuple[int, list[str]]:
@@ -206,7 +227,7 @@ def gated(project: Project, *arguments: str, subjects: tuple[str, ...] = (SUBJEC
     text = text.replace('SUBJECTS), "recorder"', 'SUBJECTS, judge=JUDGE), "recorder"')
     text += (
         "\nfrom datetime import date\nfrom helpers.results.columns import columns\n"
-        "from helpers.results.gate import Waiver, gate\n"
+        "from helpers.results.baseline import Waiver\nfrom helpers.results.gate import gate\n"
         "ENTRIES = (Waiver('LOCK-1', '', '*', 'r', 'https://e', date(9999, 1, 1)),)\n"
         "JUDGE = lambda log: gate(columns([log]), ENTRIES, 'mainline', date.today())\n"
     )

@@ -23,6 +23,9 @@ from helpers.results.records import (
     PASSED,
     VERSION,
     Case,
+    Clause,
+    Contract,
+    Difference,
     Log,
     Result,
     ServiceInfo,
@@ -39,6 +42,10 @@ SERVICES = (
     ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0"),
 )
 INFO = SubjectInfo(SUBJECT, "mainline", {"kernel": "6.12.107", "registers": "3"}, services=SERVICES)
+CONTRACT = Contract(
+    (Clause("LOCK-2", "It is locked.", "a.rst", "documented; documents and code differ: SAME", "lock"),),
+    (Difference("SAME", ("LOCK-2", "LOCK-3"), "No.", "Yes.", "The code."), Difference("OTHER", (), "a", "b", "c")),
+)
 ONE = "suites/test_a.py::test_one"
 TWO = "suites/test_a.py::test_two"
 
@@ -62,9 +69,10 @@ def only(a_log: Log) -> Verdict:
 
 def write(path: Path) -> Log:
     """Every record once; the log that must be read back."""
-    session = Session(VERSION, ("-k", "x"), (SUBJECT,), 1.5)
+    session = Session(VERSION, ("-k", "x", "--kernel=not-utf-8-\udcff"), (SUBJECT,), 1.5, {"Python": "3.11"})
     writer = LogWriter(path)
     writer.session(session)
+    writer.contract(CONTRACT)
     writer.selection(None)
     writer.collected([Case(ONE, SUBJECT), Case(TWO, None)])
     writer.subject(INFO)
@@ -81,6 +89,7 @@ def write(path: Path) -> Log:
         (INFO,),
         "-k x",
         1,
+        contract=CONTRACT,
     )
 
 
@@ -101,6 +110,14 @@ def test_a_log_from_before_the_services_is_read(tmp_path: Path, version: int) ->
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     read = read_log(path)
     assert read.subjects == (replace(INFO, services=()),) and read.results == written.results
+
+
+def test_clauses_of_a_difference_are_one_text_in_versions_1_and_2(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    write(path)
+    assert '"id": "SAME", "clauses": "LOCK-2, LOCK-3"' in path.read_text()
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    assert read_log(path).contract == CONTRACT
 
 
 def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
@@ -128,6 +145,9 @@ def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
         b'{"record": "start", "nodeid": 1, "subject": null}',
         b'{"record": "subject", "subject": "a", "dialect": "", "environment": {}, "services": [{"function": "F"}]}',
         b'{"record": "collected", "tests": [["a"]]}',
+        b'{"record": "contract", "sentences": [], "differences": [{"id": "SAME", "clauses": ["LOCK-1"]}]}',
+        b'{"record": "session", "version": 2, "argv": [], "subjects": [], "time": 0}',
+        b'{"record": "result", "nodeid": "a", "subject": "b", "outcome": "good"}',
         b"\xff\xfe",
         b"",
     ],

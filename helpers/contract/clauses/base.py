@@ -1,28 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a clause is, and the sources that several chapters name."""
+"""The sources that clauses of several chapters name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from helpers.results.records import Clause, Standing
 
-
-class Standing(Enum):
-    """Whether the documents say it, or only the code that user space relies on."""
-
-    DOCUMENTED = "documented"
-    OBSERVED = "observed ABI"
-
-
-@dataclass(frozen=True)
-class Clause:
-    """One sentence of the contract."""
-
-    id: str
-    text: str
-    source: str
-    standing: Standing = Standing.DOCUMENTED
-
+__all__ = ["API", "CALL", "FW", "RFC", "SET", "Clause", "Standing"]
 
 FW = "Documentation/virt/kvm/arm/fw-pseudo-registers.rst"
 API = "Documentation/virt/kvm/api.rst"

@@ -10,7 +10,7 @@ from helpers.formats.html.signs import SIGNS, WORDS, legend, style_of
 from helpers.formats.html.tables import table
 from helpers.formats.html.text import anchor, html_text
 from helpers.results.columns import Column, sentences, summary
-from helpers.results.records import NOT_APPLICABLE, PASSED, Sentence
+from helpers.results.records import NOT_APPLICABLE, PASSED, Clause
 
 
 def place(clause: str, column: Column) -> str:
@@ -34,7 +34,7 @@ def matrix(columns: tuple[Column, ...]) -> Iterator[str]:
     yield table(caption, "".join(parts), "matrix")
 
 
-def _row(sentence: Sentence, kernels: tuple[Column, ...]) -> str:
+def _row(sentence: Clause, kernels: tuple[Column, ...]) -> str:
     cells = "".join(cell(sentence.id, column) for column in kernels)
     head = f'<span class="id">{html_text(sentence.id)}</span> {html_text(sentence.text)}'
     return f'<tr><th scope="row">{head}</th>{cells}</tr>'

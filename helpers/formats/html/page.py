@@ -17,7 +17,7 @@ from helpers.formats.html.style import STYLE
 from helpers.formats.html.tables import facts, table
 from helpers.formats.html.text import anchor, html_text
 from helpers.results.columns import Column, differences, sentences
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Result, Sentence
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Clause, Result
 from helpers.results.verdict import Verdict, VerdictKind, one_line
 
 TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
@@ -122,7 +122,8 @@ def _differences(columns: tuple[Column, ...]) -> Iterator[str]:
     heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = []
     for each in found:
-        head = f'<span class="id">{html_text(each.id)}</span> {html_text(each.clauses)}'
+        clauses = html_text(", ".join(each.clauses))
+        head = f'<span class="id">{html_text(each.id)}</span> {clauses}'
         cells = "".join(f"<td>{html_text(text)}</td>" for text in (each.documents, each.code, each.followed))
         rows.append(f'<tr><th scope="row">{head}</th>{cells}</tr>')
     caption = "Two readings of the contract. The checks follow the one that user space relies on."
@@ -138,7 +139,7 @@ def _tests(columns: tuple[Column, ...]) -> Iterator[str]:
             yield f"{shown}</details>"
 
 
-def _of_column(sentence: Sentence, column: Column) -> str:
+def _of_column(sentence: Clause, column: Column) -> str:
     results = sorted(column.of_clause(sentence.id), key=lambda each: WORST_FIRST.index(each.outcome))
     if not results:
         return ""

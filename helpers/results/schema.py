@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Writes docs/schema/, the JSON schemas of the results log and the baseline: ``python -m helpers.results.schema``."""
+
+from __future__ import annotations
+
+import json
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from helpers.results.baseline import Waiver
+from helpers.results.log import RECORDS
+from helpers.results.versions import CONVERSIONS
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "schema"
+_HEAD = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$comment": "SPDX-License-Identifier: GPL-2.0-only. Written by python -m helpers.results.schema; do not edit.",
+}
+
+
+def log_schema() -> dict[str, Any]:
+    """The schema of one line of a results log, of any version that is read."""
+    references, definitions = _components(*RECORDS.values())
+    records = [
+        {"properties": {"record": {"const": name}}, "required": ["record"], **reference}
+        for name, reference in zip(RECORDS, references, strict=True)
+    ]
+    # Versions 1 and 2 have the clauses as one text.
+    definitions["Difference"]["properties"]["clauses"] = {"type": "string"}
+    definitions["Session"]["properties"]["version"]["enum"] = list(CONVERSIONS)
+    title = "A line of results.jsonl, the results log of kvm-hvc-conformance"
+    return {**_HEAD, "title": title, "oneOf": records, "$defs": definitions}
+
+
+def baseline_schema() -> dict[str, Any]:
+    """The schema of a baseline, whose TOML dates are texts in JSON."""
+    (reference,), definitions = _components(Waiver)
+    waiver = definitions["Waiver"]
+    for value in waiver["properties"].values():
+        value |= {"pattern": r"\S"} if "format" not in value else {}
+    waiver["required"] = [name for name in waiver["required"] if name not in ("clause", "test")]
+    waiver |= {"oneOf": [{"required": ["clause"]}, {"required": ["test"]}], "additionalProperties": False}
+    return {
+        **_HEAD,
+        "title": "A baseline of kvm-hvc-conformance",
+        "type": "object",
+        "properties": {"deviation": {"type": "array", "items": reference}},
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def schemas() -> dict[Path, str]:
+    """The files and their texts."""
+    found = {"results-log.schema.json": log_schema(), "baseline.schema.json": baseline_schema()}
+    return {FOLDER / name: json.dumps(schema, indent=2) + "\n" for name, schema in found.items()}
+
+
+def _components(*kinds: type) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    references, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    for each in definitions.values():
+        each["description"] = cleandoc(each["description"])
+    return references, definitions
+
+
+def main() -> None:
+    """Writes the files."""
+    FOLDER.mkdir(exist_ok=True)
+    for path, text in schemas().items():
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

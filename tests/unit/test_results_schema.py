@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The published JSON schemas: current, and in agreement with what the suite reads and writes."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from helpers.errors import UsageError
+from helpers.results.baseline import read_baseline
+from helpers.results.log import RECORDS, read_log
+from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from helpers.results.schema import baseline_schema, log_schema, schemas
+from tests.support.throwaway import BAD, GOOD, Project, project
+
+__all__ = ["project"]
+pytest_plugins = ["pytester"]
+
+LOGS = Path(__file__).parent / "logs"
+"""version-1.jsonl is from the last commit that wrote version 1; version-2.jsonl is part of a run on Debian stable."""
+LINE = Draft202012Validator(log_schema())
+BASELINE = Draft202012Validator(baseline_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+ENTRY = {"clause": "LOCK-1", "subject": "*", "reason": "r", "url": "https://example.org/1", "until": "2026-12-31"}
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def errors(lines: Iterable[dict[str, Any]]) -> list[str]:
+    return [str(error) for line in lines for error in LINE.iter_errors(line)]
+
+
+@pytest.mark.parametrize(("path", "text"), schemas().items(), ids=lambda value: getattr(value, "name", ""))
+def test_the_published_schemas_are_current(path: Path, text: str) -> None:
+    assert path.read_text("utf-8") == text, "run python -m helpers.results.schema and commit docs/schema"
+    Draft202012Validator.check_schema(json.loads(text))
+
+
+def test_a_log_of_version_1() -> None:
+    path = LOGS / "version-1.jsonl"
+    log = read_log(path)
+    assert [result.outcome for result in log.results] == [PASSED, FAILED]
+    assert log.selection == "-k lock" and log.status == 1 and log.subjects[0].dialect == "mainline"
+    assert errors(records(path)) == []
+
+
+def test_a_log_of_version_2() -> None:
+    path = LOGS / "version-2.jsonl"
+    log = read_log(path)
+    assert [result.outcome for result in log.results] == [PASSED, KNOWN, NOT_APPLICABLE]
+    assert [each.clauses for each in log.contract.differences] == [("LOCK-2", "LOCK-3", "MIGRATE-5"), ()]
+    (info,) = log.subjects
+    assert (info.known[0].clause, info.registers[0].name) == ("FILTER-14", "STD")
+    assert {bool(service.register) for service in info.services} == {True, False}
+    assert {each["record"] for each in records(path)} == set(RECORDS)
+    assert errors(records(path)) == []
+
+
+def test_every_line_of_a_run(project: Project) -> None:
+    known = {"name": "early-lock", "clause": "LOCK-1", "reason": "It locks early.", "link": "https://example.org/1"}
+    project.conftest(known=(known,), fine="CAP-1")
+    project.file("suites/test_a.py", GOOD + BAD)
+    project.run("-n", "2")
+    lines = records(project.reports / "results.jsonl")
+    assert {each["record"] for each in lines} == set(RECORDS) and errors(lines) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"record": "dance"},
+        {"status": 0},
+        {"record": "end"},
+        {"record": "end", "status": "0"},
+        {"record": "collected", "tests": [["a"]]},
+        {"record": "result", "nodeid": "a", "subject": "b", "outcome": "good"},
+        {"record": "session", "version": 99, "argv": [], "subjects": [], "time": 0},
+    ],
+)
+def test_what_the_reader_refuses_the_schema_refuses(line: dict[str, Any]) -> None:
+    assert errors([line])
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({}, True),
+        ({"clause": None, "test": "suites/lock/*"}, True),
+        ({"test": "suites/lock/*"}, False),
+        ({"clause": None}, False),
+        ({"clause": 1}, False),
+        ({"url": None}, False),
+        ({"reason": " "}, False),
+        ({"until": "soon"}, False),
+        ({"until": None}, False),
+        ({"more": "x"}, False),
+    ],
+)
+def test_a_baseline_is_valid_if_it_can_be_read(changes: dict[str, Any], valid: bool, tmp_path: Path) -> None:
+    entry = {name: value for name, value in (ENTRY | changes).items() if value is not None}
+    path = tmp_path / "baseline.toml"
+    path.write_text("[[deviation]]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in entry.items()))
+    assert BASELINE.is_valid(tomllib.loads(path.read_text())) is valid
+    if valid:
+        assert read_baseline(path)
+    else:
+        with pytest.raises(UsageError, match="deviation 1"):
+            read_baseline(path)
