@@ -19,7 +19,6 @@ from helpers.results.log import read_log
 from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
 from tests.support.pages import BOTH, a_log
 from tests.support.throwaway import BAD, GOOD, run_suite
-from tools.browser import browser
 
 JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self';"
 HOSTILE = (
@@ -70,12 +69,6 @@ class Viewer:
     def close(self) -> None:
         for context in self._contexts:
             context.close()
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Any]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture

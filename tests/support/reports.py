@@ -39,6 +39,11 @@ HOSTILE = (
 )
 
 
+def assert_harmless(text: str) -> None:
+    odd = {each for each in text if not each.isprintable() and each not in "\n\t"}
+    assert not odd, odd
+
+
 def result(outcome: str, name: str, subject: str | None = STABLE, message: str = HOSTILE) -> Result:
     text = "" if outcome == PASSED else message
     nodeid = f"suites/lock/test_a.py::{name}"

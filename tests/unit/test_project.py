@@ -150,24 +150,3 @@ def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
 )
 def test_options_with_paths_are_joined(given: list[str], expected: list[str]) -> None:
     assert joined(given) == expected
-
-
-def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
-    done = _pytest(f"--kernel={tmp_path / 'none'}", f"--reports={tmp_path}")
-    assert done.returncode == 4
-    assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
-
-
-def test_collecting_boots_nothing(tmp_path: Path) -> None:
-    image = tmp_path / "Image"
-    image.write_bytes(b"no kernel")
-    done = _pytest("--collect-only", "-q", f"--kernel={image}", f"--reports={tmp_path / 'r'}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "suites/lock/test_lock.py::test_same_value" in done.stdout
-    assert not (tmp_path / "r").exists()

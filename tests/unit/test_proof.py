@@ -112,3 +112,7 @@ def test_faults_break_clauses_that_there_are() -> None:
     for fault in FAULTS:
         assert fault.clauses and fault.dialects and set(fault.clauses) <= set(CLAUSES), fault
     assert set(UNPROVABLE) <= set(CLAUSES)
+
+
+def test_deaths_are_no_proof_of_a_clause() -> None:
+    assert not {death.id for death in DEATHS} & {fault.id for fault in FAULTS}
