@@ -2,7 +2,8 @@
 """What arm64's <linux/kvm.h> and <asm/kvm.h> say: structures, constants, ioctl numbers; nothing else.
 
 The structures are declared here and not taken from the build machine's headers, because that is
-often an x86 machine, whose kvm.h differs. tests/unit/test_uapi.py compares all of it with arm64's headers.
+often an x86 machine, whose kvm.h differs. tests/unit/test_uapi.py and tests/external/test_uapi.py compare all of
+it with arm64's headers.
 """
 
 from __future__ import annotations
