@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The results log: JSON lines, flushed one by one, so that what was known survives whatever follows.
 
-Each line is an object with "record": session (always first), collected, subject, start, result, selection
-or end. A log without an end record is that of a run that was killed.
+Each line is an object with "record": session (always first), contract, selection, collected, subject, start, result or
+end. A log without an end record comes from a run that was killed.
 """
 
 from __future__ import annotations

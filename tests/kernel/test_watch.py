@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from helpers.results.log import read_log
-from tests.support.throwaway import ROOT
+from tests.support import ROOT
 
 
 def test_the_last_test_of_a_session_is_watched(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ NEWER = {
     "KVM_SMCCC_FILTER_DENY": "6.4",
     "KVM_SMCCC_FILTER_FWD_TO_USER": "6.4",
     "KVM_HYPERCALL_EXIT_SMC": "6.4",
-    "KVM_HYPERCALL_EXIT_16BIT": "6.4",
     "struct kvm_smccc_filter": "6.4",
     "KVM_CAP_COUNTER_OFFSET": "6.4",
     "KVM_ARM_SET_COUNTER_OFFSET": "6.4",

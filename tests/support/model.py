@@ -66,7 +66,7 @@ def compiled(folder: Path, steps: Steps, *flags: str) -> Path:
     build.build_all()
     source, program = folder / "reproducer.c", folder / "reproducer"
     source.write_text(reproducer(HOST, steps, guests.load_image(build.GUEST), "A title */ with an end of comment."))
-    command = [_tool("gcc"), "-static", "-s", *flags, "-o", program, source]
+    command = [_tool("gcc"), "-static", "-s", *flags, "-o", str(program), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     return program

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from helpers import guests
 from helpers.batch import Pending
 from helpers.contract.features import Probe
 from helpers.contract.registers import MAINLINE
+from helpers.executor.program import Arg, ArgType
 from suites.capability.test_capability import test_check_extension as check_extension
 from suites.quiet import test_quiet as quiet
 
@@ -54,9 +56,7 @@ class LenientVm:
         return self
 
     def set(self, *arguments: object) -> Pending:
-        pending: Any = object.__new__(Pending)
-        pending.errno = self._error
-        return pending
+        return Pending("a write", Arg(ArgType.VALUE, 0, 0), errno=self._error)
 
     def run(self) -> None:
         """Nothing is left to do."""
@@ -76,7 +76,7 @@ class SilentWatch:
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, error: int, *complaints: str) -> None:
-    monkeypatch.setattr(quiet.guests, "call", lambda vcpu, call: None)
+    monkeypatch.setattr(guests, "call", lambda vcpu, call: None)
     watch: Any = SilentWatch(*complaints)
     quiet.test_refusals(watch, lambda vcpus: LenientVm(error), MAINLINE.registers)  # type: ignore[arg-type, return-value]
 
