@@ -21,7 +21,7 @@ def test_a_boot_that_stops_half_way(mode: tuple[str, ...], tmp_path: Path, monke
     project = Project(tmp_path)
     project.suite("")
     began = time.monotonic()
-    status, text = project.run("--kernel=Image", "--boot-deadline=4", *mode)
+    status, text = project.run("--kernel=Image", "--boot-deadline=3", *mode)
     assert status == 3, text
     assert "did not start under QEMU: nothing was printed for" in text
     assert "Booting Linux" in text
