@@ -5,12 +5,13 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup setup-check conformance matrix check bench sample prove clean
+.PHONY: help setup setup-check conformance matrix test check bench sample prove clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
+	@echo 'make test                    the harness'"'"'s own tests that boot nothing, in under a minute'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
 	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
@@ -32,6 +33,10 @@ MATRIX ?= bullseye bookworm stable sid trixie-backports
 
 matrix: setup
 	$(PYTEST) $(foreach suite,$(MATRIX),--kernel=debian:$(suite)) $(ARGS)
+
+# While editing: tests/kernel boots, tests/external fetches.
+test: setup-check
+	$(PYTEST) --dist=worksteal tests/unit tests/fake_target
 
 check: setup-check
 	.venv/bin/ruff check

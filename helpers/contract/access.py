@@ -55,8 +55,6 @@ class AccessFault:
     fd: str = ""
 
 
-_HIGH = uapi.KVM_REG_ARM64 | 0x9F0F_FFFF_0000_0000
-"""Bits 63:32 of an id but for its size."""
 _ARCHITECTURES = (("NONE", 0x0), ("X86", 0x2), ("ARM", 0x4), ("S390", 0x5), ("MIPS", 0x7), ("RISCV", 0x8))
 _SIZES = (("U8", 0), ("U16", 1), ("U32", 2), ("U128", 4), ("U256", 5), ("U2048", 8), ("RESERVED", 15))
 

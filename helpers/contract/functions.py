@@ -177,4 +177,3 @@ def _table() -> tuple[Function, ...]:
 
 FUNCTIONS = _table()
 GATED = tuple(f for f in FUNCTIONS if f.gate)
-UNGATED = tuple(f for f in FUNCTIONS if not f.gate)

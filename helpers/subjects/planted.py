@@ -87,15 +87,6 @@ class Planted:
             self._inner.close()
 
 
-def unhooked(subject: Subject) -> frozenset[str]:
-    """The functions that the module could not hook in this kernel."""
-    program = Program()
-    fd = program.open(f"{_PARAMETERS}/missing", os.O_RDONLY | os.O_CLOEXEC)
-    text = program.read(fd, 4096)
-    program.close(fd)
-    return frozenset(subject.run(program)[text].data.decode(errors="replace").split())
-
-
 def _write(subject: Subject, parameter: str, value: str) -> None:
     program = Program()
     fd = program.open(f"{_PARAMETERS}/{parameter}", os.O_WRONLY | os.O_CLOEXEC)

@@ -2,7 +2,8 @@
 """What arm64's <linux/kvm.h> and <asm/kvm.h> say: structures, constants, ioctl numbers; nothing else.
 
 The structures are declared here and not taken from the build machine's headers, because that is
-often an x86 machine, whose kvm.h differs. tests/unit/test_uapi.py compares all of it with arm64's headers.
+often an x86 machine, whose kvm.h differs. tests/unit/test_uapi.py and tests/external/test_uapi.py compare all of
+it with arm64's headers.
 """
 
 from __future__ import annotations
@@ -130,7 +131,6 @@ KVM_ARM_VM_SMCCC_CTRL = 0
 KVM_ARM_VM_SMCCC_FILTER = 0
 KVM_SMCCC_FILTER_HANDLE, KVM_SMCCC_FILTER_DENY, KVM_SMCCC_FILTER_FWD_TO_USER = 0, 1, 2
 KVM_HYPERCALL_EXIT_SMC = 1 << 0
-KVM_HYPERCALL_EXIT_16BIT = 1 << 1
 
 KVM_REG_ARM64 = 0x6000000000000000
 KVM_REG_SIZE_SHIFT = 52

@@ -32,7 +32,7 @@ def labgrid() -> Path:
     place = ROOT / ".build" / f"labgrid-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]}"
     if not place.exists():
         half = place.with_name(f"{place.name}.{os.getpid()}")
-        command = ["-m", "pip", "install", "-q", "--no-deps", f"--target={half}", "-r", REQUIREMENTS]
+        command = ["-m", "pip", "install", "-q", "--no-deps", f"--target={half}", "-r", str(REQUIREMENTS)]
         done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         # Another session may have made it meanwhile.

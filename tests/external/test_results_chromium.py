@@ -19,7 +19,6 @@ from helpers.results.log import read_log
 from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
 from tests.support.pages import BOTH, a_log
 from tests.support.throwaway import BAD, GOOD, run_suite
-from tools.browser import browser
 
 JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self';"
 HOSTILE = (
@@ -57,10 +56,15 @@ class Viewer:
         seen = Seen(context.new_page())
         seen.page.on("console", lambda message: seen.wrong.append(f"{message.type}: {message.text}"))
         seen.page.on("pageerror", lambda error: seen.wrong.append(str(error)))
-        seen.page.on("dialog", lambda dialog: (seen.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        seen.page.on("dialog", lambda dialog: self._dialog(seen, dialog))
         seen.page.on("request", lambda request: self._asked(seen, path, request.url))
         seen.page.goto(path.as_uri())
         return seen
+
+    @staticmethod
+    def _dialog(seen: Seen, dialog: Any) -> None:
+        seen.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     @staticmethod
     def _asked(seen: Seen, path: Path, url: str) -> None:
@@ -70,12 +74,6 @@ class Viewer:
     def close(self) -> None:
         for context in self._contexts:
             context.close()
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Any]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ FOREVER = "honest(1 << 30)\n"
 FLOOD = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nprint('x' * (70 << 20), file=console)\n"
 
 
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
-    return FakeQemu(tmp_path, monkeypatch)
-
-
 class Under:
     """A subject on a fake QEMU, with times short enough for tests."""
 

@@ -11,11 +11,7 @@ import pytest
 
 from helpers.results.log import read_log
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.support.throwaway import BAD, GOOD, MODES, Project, project
-
-__all__ = ["project"]
-
-pytest_plugins = ["pytester"]
+from tests.support.throwaway import BAD, GOOD, MODES, Project
 
 
 @MODES
@@ -225,9 +221,9 @@ def test_several_subjects(project: Project) -> None:
     project.conftest(subjects=("debian:stable", "board:a", "board:silent"))
     head = "import pytest\n@pytest.mark.parametrize('subject', ['debian:stable', 'board:a'])\n"
     project.file("suites/test_a.py", head + "def test_p(subject): assert subject != 'board:a'\n")
-    result = project.pytester.runpytest_subprocess("-n", "2")
-    assert result.ret == 1
-    assert [line.split()[:2] for line in result.outlines[-3:]] == [
+    result = project.session("-n", "2")
+    assert result.status == 1
+    assert [line.split()[:2] for line in result.lines[-3:]] == [
         ["CONFORMANT", "debian:stable"],
         ["NON-CONFORMANT", "board:a"],
         ["INCONCLUSIVE", "board:silent:"],
@@ -261,10 +257,10 @@ def test_a_full_disk(project: Project, name: str) -> None:
     project.file("suites/test_a.py", GOOD)
     project.reports.mkdir()
     (project.reports / name).symlink_to("/dev/full")
-    result = project.pytester.runpytest_subprocess()
-    assert result.ret == 3
-    assert result.outlines[-1].startswith("INCONCLUSIVE: ") and "No space left" in result.outlines[-1]
-    assert "Traceback" not in str(result.stderr) + str(result.stdout)
+    result = project.session()
+    assert result.status == 3
+    assert result.lines[-1].startswith("INCONCLUSIVE: ") and "No space left" in result.lines[-1]
+    assert "Traceback" not in result.err + result.out
 
 
 def test_html(project: Project) -> None:
@@ -302,7 +298,7 @@ def test_html_shows_failures_first(project: Project) -> None:
 def test_html_of_ones_own_wins(project: Project) -> None:
     project.file("suites/test_a.py", GOOD)
     assert project.run("--html=mine.html")[0] == 0
-    assert (project.pytester.path / "mine.html").exists()
+    assert (project.folder / "mine.html").exists()
     assert not (project.reports / "report.html").exists()
 
 
@@ -312,7 +308,7 @@ def test_without_pytest_html(project: Project) -> None:
 
 
 def test_each_workers_boot_is_told_of_once(project: Project) -> None:
-    conftest = project.pytester.path / "conftest.py"
+    conftest = project.folder / "conftest.py"
     text = conftest.read_text()
     assert text.count('"registers": "3"') == 1
     conftest.write_text("import os\n" + text.replace('"registers": "3"', '"registers": "3", "boot": str(os.getpid())'))

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from faults.catalogue import FAULTS
 from faults.deaths import DEATHS, Death
 from helpers import build
 from helpers.results.log import read_log
@@ -82,7 +81,3 @@ def test_a_death_costs_its_own_test_and_nothing_else(tmp_path: Path) -> None:
         assert f"with planted fault {death.id} (Linux " in text
     verdicts = re.findall(r"^SELECTION FAILED: .*?: 1 failed, 4 passed, .* 0 errors, 0 not run", text, re.MULTILINE)
     assert len(verdicts) == len(DEATHS), text
-
-
-def test_deaths_are_no_proof_of_a_clause() -> None:
-    assert not {death.id for death in DEATHS} & {fault.id for fault in FAULTS}

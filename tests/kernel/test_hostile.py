@@ -4,19 +4,14 @@
 from __future__ import annotations
 
 import re
-import struct
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
-
-from helpers.errors import HarnessError
-from helpers.executor import wire
-from helpers.executor.program import Program
 from tests.support import ROOT
+from tests.support.reports import assert_harmless
 from tests.support.sessions import GOOD, KERNEL, Project
 
 HOSTILE = (
@@ -35,11 +30,6 @@ def test_dies(subject, kvm):
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
 class Elements(HTMLParser):
     """The names of a page's elements."""
 
@@ -54,11 +44,6 @@ class Elements(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._inside:
             self.scripts.append(data)
-
-
-def assert_harmless(text: str) -> None:
-    odd = {each for each in text if not each.isprintable() and each not in "\n\t"}
-    assert not odd, odd
 
 
 def test_what_a_console_holds_is_text_everywhere(project: Project) -> None:
@@ -98,21 +83,3 @@ def _check_ktap(log: Path) -> None:
     assert sorted(name for _, name, _ in results) == sorted([*GOOD, "test_dies"])
     assert [rest for word, _, rest in results if word == "not ok"] == [""]
     assert not re.search(r"^(?!#).*SKIP|^ *Bail", done.stdout, re.MULTILINE)
-
-
-def test_a_reason_of_the_executor_is_bounded_and_harmless() -> None:
-    text = b"\x1b[2J" + b"\xff" * (1 << 20)
-    body = struct.pack("<IHHIII", wire.MAGIC, wire.VERSION, 1, 0, 0, len(text)) + text
-    with pytest.raises(HarnessError, match="refused a program") as caught:
-        wire.decode(Program(), body)
-    assert_harmless(str(caught.value))
-    assert len(str(caught.value)) < 2000
-
-
-@pytest.mark.parametrize("length", [1 << 20, (1 << 32) - 1])
-def test_a_result_longer_than_its_answer(length: int) -> None:
-    program = Program()
-    program.close(0)
-    head = struct.pack("<IHHIII", wire.MAGIC, wire.VERSION, 0, 0, 0, 1)
-    with pytest.raises(HarnessError, match="ends at byte 44 before its contents do"):
-        wire.decode(program, head + struct.pack("<qIIII", 0, 0, 1, length, 0))

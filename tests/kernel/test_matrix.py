@@ -3,44 +3,13 @@
 
 from __future__ import annotations
 
-import struct
-from pathlib import Path
-
 import pytest
 
-from helpers.subjects.choose import Wanted, labels, wanted
-from helpers.subjects.setting import PLAIN, Setting, setting_of, settings
+from tests.support.kernels import arm64_image
 from tests.support.sessions import GOOD, KERNEL, Project
 
 # A whole run would have to find what is known of a kernel.
 PART = ("-k", "test_")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
-SETTINGS = {
-    "": PLAIN,
-    " kvm-mode=nvhe": Setting("nvhe"),
-    " cpu=max,pauth-impdef=on": Setting(cpu="max,pauth-impdef=on"),
-    " kvm-mode=protected cpu=max args=nokaslr maxcpus=1": Setting("protected", "max", "nokaslr maxcpus=1"),
-}
-
-
-@pytest.mark.parametrize("suffix", SETTINGS)
-def test_labels_are_taken_apart(suffix: str) -> None:
-    setting = SETTINGS[suffix]
-    assert setting.suffix == suffix
-    assert setting_of(f"/a b/Image{suffix}") == ("/a b/Image", setting)
-    whole = Wanted("debian:sid", "rfc-v3", "no-lock", setting)
-    assert wanted(whole.label) == whole
-
-
-def test_every_combination_once() -> None:
-    found = labels(["a", "b", "a"], settings=settings(["vhe", "nvhe"], [], ["x", "y"]))
-    assert found == tuple(f"{k} kvm-mode={m} args={a}" for k in "ab" for m in ("vhe", "nvhe") for a in "xy")
 
 
 def test_kvm_runs_in_the_mode_that_was_asked_for(project: Project) -> None:
@@ -68,11 +37,7 @@ def test_wrong_usage(arguments: list[str], project: Project) -> None:
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_one_that_does_not_boot_costs_the_others_nothing(mode: tuple[str, ...], project: Project) -> None:
-    header = bytearray(4096)
-    header[:2] = b"MZ"
-    struct.pack_into("<Q", header, 16, 1 << 20)
-    header[56:60] = b"ARM\x64"
-    (project.folder / "broken Image").write_bytes(header)
+    (project.folder / "broken Image").write_bytes(arm64_image())
     project.suite("")
     status, text = project.run("--kernel=broken Image", KERNEL, "--boot-deadline=60", *PART, *mode)
     assert status == 3

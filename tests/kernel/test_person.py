@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     assert not list((tmp_path / "tmp").glob("kvm-hvc-*"))
 
 
-def ended(process: subprocess.Popen[str], signals: list[int]) -> tuple[float, str]:
+def ended(process: subprocess.Popen[str], signals: Sequence[int]) -> tuple[float, str]:
     """Seconds from the first signal to the end, and what was printed."""
     began = time.monotonic()
     for number in signals:

@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from helpers import build, guests
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.discovery.probe import probe
-from helpers.errors import HarnessError, UsageError
+from helpers.errors import HarnessError
 from helpers.executor.program import Program
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
-from helpers.subjects.choose import Wanted, labels, wanted
 from helpers.subjects.planted import MODULE
 from helpers.subjects.watch import TAINTED
 
@@ -32,15 +30,6 @@ FROM_BOOT = 1 << 2
 def planted(label: str, warm: dict[str, Subject]) -> Kvm:
     subject = choose.subject(label, choose.Means(None, Progress()), warm)
     return Kvm(subject, guests.load_image(build.GUEST))
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[dict[str, Subject]]:
-    build.build_all()
-    machines: dict[str, Subject] = {}
-    yield machines
-    for machine in machines.values():
-        machine.close()
 
 
 def test_rfc_dialect(warm: dict[str, Subject]) -> None:
@@ -87,28 +76,3 @@ def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
 def test_unknown_fault(warm: dict[str, Subject]) -> None:
     with pytest.raises(HarnessError, match="has no fault 'nonsense'"):
         planted(f"{KERNEL} with planted fault nonsense", warm)
-
-
-def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:
-    with pytest.raises(UsageError, match="this machine"):
-        choose.subject("local speaking rfc-v3", choose.Means(None, Progress()))
-
-
-@pytest.mark.parametrize(
-    ("label", "parts"),
-    [
-        ("/a b", Wanted("/a b", "mainline", "")),
-        ("debian:sid speaking rfc-v3", Wanted("debian:sid", "rfc-v3", "")),
-        ("debian:sid with planted fault x-y", Wanted("debian:sid", "mainline", "x-y")),
-        ("debian:sid speaking rfc-v3 with planted fault x", Wanted("debian:sid", "rfc-v3", "x")),
-    ],
-)
-def test_labels_come_apart(label: str, parts: Wanted) -> None:
-    assert wanted(label) == parts and parts.label == label
-
-
-def test_labels_multiply() -> None:
-    assert labels(["a", "b"], faults=["x", "y"]) == (
-        "a with planted fault x", "a with planted fault y", "b with planted fault x", "b with planted fault y",
-    )  # fmt: skip
-    assert labels([], dialect="rfc-v3") == ("debian:stable speaking rfc-v3",)

@@ -4,18 +4,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.support.fake_qemu import SILENCE, FakeQemu
 from tests.support.sessions import GOOD, KERNEL, Project
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
 
 DEATHS = {
     "panic": ("sysrq(subject, b'c')", "failed", 1, "Kernel panic - not syncing: sysrq triggered crash"),
@@ -75,20 +67,6 @@ def test_a_flake_is_never_green(project: Project) -> None:
     assert "flaky: it failed, then passed when it was repeated" in project.results()["test_flake"].message
     assert "flaky" not in project.results()["test_broken"].message
     assert "once only" in text
-
-
-@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_a_boot_that_stops_half_way(mode: tuple[str, ...], project: Project, tmp_path: Path,
-                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    (tmp_path / "bin").mkdir()
-    FakeQemu(tmp_path / "bin", monkeypatch).does("print('Booting Linux', file=console)\n" + SILENCE)
-    project.suite("")
-    began = time.monotonic()
-    status, text = project.run(KERNEL, "--boot-deadline=4", *mode)
-    assert status == 3
-    assert "did not start under QEMU: nothing was printed for" in text
-    assert "Booting Linux" in text
-    assert time.monotonic() - began < 30
 
 
 def test_the_next_fault_on_a_machine_finds_nothing_open(project: Project) -> None:

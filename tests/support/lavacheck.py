@@ -6,17 +6,13 @@ They are fetched once (0.2 MB) and not copied here, so that they are the real on
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import HarnessError
-from helpers.subjects.apt import Apt, check_tools, choose_mirror
-from helpers.subjects.choose import cache_directory
+from tests.support.debian import unpacked
 
 SUITE = "sid"
 """Debian's stable releases do not always have LAVA."""
@@ -68,28 +64,4 @@ def _python(script: str, values: object) -> subprocess.CompletedProcess[str]:
 
 def modules() -> Path:
     """Where lava_common and lava_dispatcher lie. Raises HarnessError where they cannot be fetched."""
-    home = cache_directory() / "lava" / SUITE
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "lock").open("w") as lock:
-        # Workers of xdist wait for the one that fetches.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not home.exists():
-            _fetch(home)
-    return home / "usr/lib/python3/dist-packages"
-
-
-def _fetch(home: Path) -> None:
-    check_tools()
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix="tmp-") as name:
-        work = Path(name)
-        apt = Apt(work / "apt", SUITE, choose_mirror(None))
-        apt.prepare()
-        apt.update()
-        versions = {package: apt.show(package).get("Version", "") for package in PACKAGES}
-        if not all(versions.values()):
-            what = f"Debian {SUITE} has no {' or '.join(PACKAGES)}"
-            raise HarnessError(what, cure="Try again, or name another mirror")
-        (work / "deb").mkdir()
-        for package in apt.download(versions, work / "deb"):
-            subprocess.run(["dpkg-deb", "-x", package, work / "new"], check=True)
-        (work / "new").rename(home)
+    return unpacked("lava", SUITE, *PACKAGES) / "usr/lib/python3/dist-packages"

@@ -74,8 +74,8 @@ def wheel(folder: Path) -> Path:
     environment = {**os.environ, **(cross if platform.machine() != "aarch64" else {})}
     source = folder / "source"
     copy_checkout(source)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source]
-    _do(*command, environment=environment)
+    pip = (sys.executable, "-m", "pip")
+    _do(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source, environment=environment)
     (made,) = folder.glob("*.whl")
     return made
 
@@ -167,8 +167,8 @@ def _compile(host: Path, python: str, root: Path) -> None:
         shutil.rmtree(root / unused, ignore_errors=True)
     folders = [root / "usr/lib" / python, root / _SITE.format(python=python)]
     # The times of the sources do not pass through the archive.
-    command = [loader, "--library-path", libraries, host / "usr/bin" / python, "-m", "compileall", "-q"]
-    command += ["--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/", *folders]
+    command: list[str | Path] = [loader, "--library-path", libraries, host / "usr/bin" / python]
+    command += ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/", *folders]
     _do(*command, environment={"PYTHONHOME": str(host / "usr")})
 
 

@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import kcidb_io
 
@@ -37,6 +38,16 @@ HOSTILE = (
     "reboot: System halted\nKernel panic - not syncing: VFS: no root\nList of all partitions:\n"
     "\x1b[2J\x00\u2028ok 2\ud800"
 )
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a log as JSON objects."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def assert_harmless(text: str) -> None:
+    odd = {each for each in text if not each.isprintable() and each not in "\n\t"}
+    assert not odd, odd
 
 
 def result(outcome: str, name: str, subject: str | None = STABLE, message: str = HOSTILE) -> Result:

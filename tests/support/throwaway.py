@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.forks import Ended, ForkServer
 
 REPORTS = "reports"
+INI = "[pytest]\ntestpaths = suites\naddopts = -p metadata -p html -p xdist\n"
+OTHERS = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS")
+"""What a session in a session must not inherit."""
 
 CONFTEST = """
 import sys
@@ -61,17 +65,21 @@ def pytest_runtest_makereport(item, call):
 """
 
 
+def environment() -> dict[str, str]:
+    """The environment of such a session, which loads the plugins of INI: all of them take four times as long."""
+    kept = {name: value for name, value in os.environ.items() if name not in OTHERS}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 def run_suite(folder: Path, suite: str, *, more: str = "") -> Path:
     """Runs ``suite`` in a project of its own, whose conftest.py ends with ``more``; the path of its HTML report."""
     (folder / "suites").mkdir(parents=True)
-    (folder / "pytest.ini").write_text("[pytest]\ntestpaths = suites\n")
+    (folder / "pytest.ini").write_text(INI)
     conftest = CONFTEST.format(root=str(ROOT), dialect="mainline", subjects=("debian:stable",), known=[], fine="LOCK-1")
     (folder / "conftest.py").write_text(conftest + more)
     (folder / "suites/test_a.py").write_text(suite)
-    others = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
-    environment = {name: value for name, value in os.environ.items() if name not in others}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+    subprocess.run(command, cwd=folder, env=environment(), capture_output=True, check=False)
     return folder / REPORTS / "report.html"
 
 
@@ -85,12 +93,12 @@ BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
 
 
 class Project:
-    """A throw-away project with suites/, tests/ and the recorder."""
+    """A project with suites/, tests/ and the recorder, whose subject is only a name."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester = pytester
-        self.reports = pytester.path / REPORTS
-        pytester.makeini("[pytest]\ntestpaths = suites\n")
+    def __init__(self, folder: Path, server: ForkServer) -> None:
+        self.folder, self._server = folder, server
+        self.reports = folder / REPORTS
+        (folder / "pytest.ini").write_text(INI)
         self.conftest()
 
     def conftest(
@@ -102,25 +110,21 @@ class Project:
     ) -> None:
         # ``fine`` is the clause of the tests that are not called bad; those check LOCK-1.
         text = CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=subjects, known=list(known), fine=fine)
-        self.pytester.makeconftest(text)
+        (self.folder / "conftest.py").write_text(text)
 
     def file(self, path: str, text: str) -> None:
-        target = self.pytester.path / path
+        target = self.folder / path
         target.parent.mkdir(exist_ok=True)
         target.write_text(text)
 
-    def run(self, *args: str) -> tuple[int, str]:
+    def session(self, *arguments: str) -> Ended:
+        """A session in a process of its own, which inherits nothing of the one that runs this test."""
+        return self._server.run(self.folder, environment(), arguments)
+
+    def run(self, *arguments: str) -> tuple[int, str]:
         """The exit status and the last line on the terminal."""
-        # In a process of its own: the outer run's xdist and results are none of its business.
-        result = self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
-        return int(result.ret), ([line for line in result.outlines if line.strip()] or [""])[-1]
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    return Project(pytester)
+        ended = self.session("-p", "no:cacheprovider", *arguments)
+        return ended.status, ended.lines[-1]
 
 
 MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)

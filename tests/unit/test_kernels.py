@@ -17,18 +17,11 @@ import pytest
 import zstandard
 
 from helpers.errors import HarnessError, UsageError
-from helpers.subjects import apt, debian, images
-from helpers.subjects.kernels import Kernel, resolve_kernel
+from helpers.subjects import apt, debian
+from helpers.subjects.kernels import Kernel
+from tests.support.kernels import arm64_image, resolve
 
 NOWHERE = "file:///nonexistent/debian"
-
-
-def arm64_image(*, flags: int = 0, size: int = 5000) -> bytes:
-    header = bytearray(64)
-    header[:2] = b"MZ"
-    struct.pack_into("<Q", header, 24, flags)
-    header[56:60] = b"ARM\x64"
-    return bytes(header) + bytes(n * n % 251 for n in range(size))
 
 
 def efi_image() -> bytes:
@@ -47,11 +40,6 @@ def zboot(name: str, payload: bytes, *, told: int | None = None) -> bytes:
     size = len(payload) if told is None else told
     head = b"MZ\0\0zimg" + struct.pack("<IIII", 128, size, 0, 0) + name.encode().ljust(32, b"\0")
     return head.ljust(128, b"\0") + payload + bytes(16)
-
-
-def resolve(what: str, cache: Path, mirror: str | None = None) -> tuple[Kernel, list[str]]:
-    lines: list[str] = []
-    return resolve_kernel(what, cache=cache, mirror=mirror, progress=lines.append), lines
 
 
 def given(tmp_path: Path, data: bytes) -> Kernel:
@@ -278,14 +266,3 @@ def test_no_mirror_at_all_names_the_option(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(apt, "_mirror_of_lists", lambda: "")
     with pytest.raises(HarnessError, match=r"--debian-mirror or in KVM_HVC_DEBIAN_MIRROR"):
         apt.choose_mirror(None)
-
-
-def test_debian_stable_is_fetched_and_kept(tmp_path: Path) -> None:
-    kernel, lines = resolve("debian:stable", tmp_path)
-    assert kernel.label == "debian:stable"
-    assert kernel.origin.startswith("linux-image-")
-    assert images.is_raw_image(kernel.image.read_bytes()[:64])
-    assert any(line.startswith("fetching linux-image-") for line in lines)
-    again, lines = resolve("debian:stable", tmp_path)
-    assert again == kernel
-    assert not lines

@@ -124,8 +124,8 @@ def test_a_call_that_never_returns_is_a_finding(subject: local.Local, monkeypatc
 def test_little_time_says_nothing_about_the_kernel(subject: local.Local, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = _Stuck(build.NATIVE)
     monkeypatch.setattr(local, "Native", lambda _: stuck)
-    subject.begin_test(4)
-    time.sleep(3)
+    subject.begin_test(2.4)
+    time.sleep(1.4)
     try:
         with pytest.raises(HarnessError, match="did not answer within 1 s"):
             opened(subject)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from errno import EBUSY, EEXIST, EINTR, EINVAL, ENOENT, ENOEXEC
@@ -13,52 +11,43 @@ from pathlib import Path
 
 import pytest
 
-from helpers import build, guests
-from helpers.build import _tool
-from helpers.contract.calling_forms import HVC, SMC
+from helpers.contract.calling_forms import SMC
 from helpers.contract.functions import CLOSED
 from helpers.contract.model import operations as op
 from helpers.contract.model import text
 from helpers.contract.model.guest_calls import CALLEES
-from helpers.contract.model.machine import STALE, Host, predict
+from helpers.contract.model.machine import STALE, predict
 from helpers.contract.model.reproducer import reproducer
 from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_VERSION
-from helpers.contract.registers import MAINLINE, RFC_V3
+from helpers.contract.registers import RFC_V3
 from helpers.errors import HarnessError
-from helpers.executor.program import Program
-from helpers.progress import Progress
 from helpers.smccc import U64
-from helpers.subjects import choose
 from helpers.subjects.base import KernelDied
 from helpers.uapi.notation import RegisterId
 from suites.model.hunt import AT_ONCE, Finding, Steps, hunt
 from suites.model.sequences import MIXES, sequences
+from tests.support.model import (
+    EVERY,
+    HOST,
+    HYPERCALL,
+    INIT,
+    MMIO,
+    NOW,
+    PSCI,
+    RUN,
+    STD,
+    TRNG,
+    VCPU,
+    VENDOR,
+    VM,
+    calls,
+    compiled,
+    denied,
+    got,
+    put,
+)
 
-HOST = Host(MAINLINE, MAINLINE.registers[:3], 0x10001, (), True, True, True, True)
 RFC = replace(HOST, dialect=RFC_V3, registers=RFC_V3.registers)
-PSCI = (2,)
-STD, STD_HYP, VENDOR = (RegisterId(r.name, r.id) for r in MAINLINE.registers[:3])
-VM, VCPU, INIT = op.CreateVm(0), op.CreateVcpu(0, 0), op.Init(0, 0, PSCI)
-RUN, NOW = op.Run(0, 0, op.How.PLAIN), op.Run(0, 0, op.How.IMMEDIATE_EXIT)
-TRNG = "TRNG_VERSION"
-MMIO, HYPERCALL = 6, 3
-EXECVE = 221
-
-
-def calls(name: str, form: object = HVC, vcpu: int = 0) -> op.GuestCall:
-    return op.GuestCall(0, vcpu, name, form)  # type: ignore[arg-type]
-
-
-def put(register: RegisterId, value: int, vcpu: int = 0) -> op.SetReg:
-    return op.SetReg(0, vcpu, register, value)
-
-
-def got(register: RegisterId, vcpu: int = 0) -> op.GetReg:
-    return op.GetReg(0, vcpu, register)
-
-
-def denied(action: int, base: int = 0x84000050, count: int = 1) -> op.SetFilter:
-    return op.SetFilter(0, base, count, action)
 
 
 Trace = Sequence[tuple[op.OnVm, tuple[int, ...]]]
@@ -234,36 +223,12 @@ def test_a_long_search_goes_on_with_other_sequences() -> None:
     assert len(driven) > AT_ONCE / 4 and len(set(driven[-20:]) - set(driven[:-20])) > 5
 
 
-def test_the_seed_is_told() -> None:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "suites/model", "--model-steps=5"]
-    for seed, said in (([], r"model seed: \d+"), (["--model-seed=7"], "model seed: 7\n")):
-        done = subprocess.run([*command, *seed], cwd=build.ROOT, capture_output=True, text=True, check=True)
-        assert re.search(said, done.stdout), done.stdout
-
-
 def test_a_lost_machine_is_no_finding() -> None:
     def lost(steps: Steps) -> list[op.StepAnswer]:
         raise HarnessError("The machine was lost")
 
     with pytest.raises(HarnessError, match="was lost"):
         hunted(lost)
-
-
-# --- what a maintainer reads ---------------------------------------------------
-
-EVERY = [
-    VM, VCPU, VCPU, INIT, op.Init(0, 0, ()), op.CreateVcpu(0, 1), got(STD, 1), op.Init(0, 1, PSCI), got(STD),
-    put(STD, 2), put(STD, 1 << 63), put(STD_HYP, 1), put(PSCI_VERSION, PSCI_0_2), got(PSCI_VERSION), op.ListRegs(0, 0),
-    got(RegisterId("STD, id of size U32", STD.id & ~0xF0_0000_0000_0000 | 2 << 52)), op.CheckExtension(0),
-    op.EnableCap(0), denied(2), denied(1), denied(1, 0x8600FF01), denied(3), op.PvTime(0, 0, op.Request.HAS),
-    op.PvTime(0, 0, op.Request.GET), op.PvTime(0, 0, op.Request.SET, 0x1F040), op.PvTime(0, 0, op.Request.GET),
-    op.Run(0, 0, op.How.ARGUMENT), put(STD, 0), calls(TRNG), calls(TRNG, SMC), calls("VENDOR_HYP_CALL_UID"),
-    calls("TRNG_GET_UUID", SMC), calls("PV_TIME_ST"), calls("PV_TIME_ST", vcpu=1), calls("KVM_PTP.VIRTUAL"),
-    calls("PSCI.PSCI_VERSION"), calls("WORKAROUND_1"), NOW, RUN, INIT, calls("KVM_FEATURES"), put(STD, 1), put(STD, 0),
-    got(STD, 1), denied(1), op.CreateVm(1), op.CreateVcpu(1, 3), op.Run(1, 3, op.How.PLAIN), op.Init(1, 3, ()),
-    calls("KVM_FEATURES"), got(STD), op.CloseVm(0), op.CloseVm(0),
-]  # fmt: skip
-"""Every call, in a VM that the calls change and that ends, beside another."""
 
 
 def test_a_person_can_read_it() -> None:
@@ -291,57 +256,11 @@ def test_every_call_can_be_read() -> None:
         assert words in shown, shown
 
 
-# --- C programs ----------------------------------------------------------------
-
-
-def _compiled(folder: Path, steps: Steps, *flags: str) -> Path:
-    build.build_all()
-    source, program = folder / "reproducer.c", folder / "reproducer"
-    source.write_text(reproducer(HOST, steps, guests.load_image(build.GUEST), "A title */ with an end of comment."))
-    command = [_tool("gcc"), "-static", "-s", *flags, "-o", program, source]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stderr
-    return program
-
-
 @pytest.mark.parametrize("steps", [predict(HOST, EVERY), predict(HOST, [VM])], ids=["every_call", "one_call"])
 def test_the_program_compiles_without_a_warning(steps: Steps, tmp_path: Path) -> None:
-    assert _compiled(tmp_path, steps, "-Wall", "-Wextra", "-Werror", "-O2").stat().st_size > 0
+    assert compiled(tmp_path, steps, "-Wall", "-Wextra", "-Werror", "-O2").stat().st_size > 0
 
 
 def test_nothing_is_left_to_fill_in() -> None:
     source = reproducer(HOST, predict(HOST, EVERY), b"\x01\x00\x00\x00" * 8, "A title")
     assert not re.findall(r"@\w+@", source) and "#include <linux" not in source
-
-
-def _ended(label: str, program: Path) -> KernelDied:
-    """The program in the place of the first process: its end is the kernel's, whose last words tell its status."""
-    subject = choose.subject(label, choose.Means(None, Progress()))
-    try:
-        put_there = Program()
-        file = put_there.open("/reproducer", 0o1 | 0o100, 0o755)
-        written = put_there.write(file, program.read_bytes())
-        put_there.close(file)
-        assert subject.run(put_there)[written].ret == program.stat().st_size
-        replaced = Program()
-        path, arguments = replaced.scratch_bytes(b"/reproducer\0"), replaced.scratch(16)
-        replaced.poke_address(arguments, path)
-        replaced.syscall(EXECVE, path, arguments, 0)
-        with pytest.raises(KernelDied) as died:
-            subject.run(replaced)
-        return died.value
-    finally:
-        subject.close()
-
-
-def test_the_program_on_a_kernel_that_keeps_the_contract(tmp_path: Path) -> None:
-    died = _ended("debian:stable", _compiled(tmp_path, predict(HOST, EVERY)))
-    assert "exitcode=0x00000000" in died.how, died.last_words
-    assert "Every answer was the expected one." in died.last_words
-
-
-def test_the_program_shows_the_fault(tmp_path: Path) -> None:
-    steps = predict(HOST, [VM, VCPU, INIT, NOW, put(STD, 0)])
-    died = _ended("debian:stable with planted fault lock-missing", _compiled(tmp_path, steps))
-    assert "exitcode=0x00000100" in died.how, died.last_words
-    assert "KVM_SET_ONE_REG: expected EBUSY, actual success  <-- different" in died.last_words

@@ -152,22 +152,28 @@ def test_options_with_paths_are_joined(given: list[str], expected: list[str]) ->
     assert joined(given) == expected
 
 
-def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
+def _tests() -> list[Path]:
+    return sorted((ROOT / "tests").rglob("*.py"))
 
 
-def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
-    done = _pytest(f"--kernel={tmp_path / 'none'}", f"--reports={tmp_path}")
-    assert done.returncode == 4
-    assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
+@pytest.mark.parametrize("path", _tests(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_test_imports_another(path: Path) -> None:
+    """What tests share is in tests/support; it and the conftests import no test either."""
+    shared = [name for name in _all_imports(path) if name.split(".")[0] == "tests"]
+    assert all(name.split(".")[1:2] in ([], ["support"]) for name in shared), shared
 
 
-def test_collecting_boots_nothing(tmp_path: Path) -> None:
-    image = tmp_path / "Image"
-    image.write_bytes(b"no kernel")
-    done = _pytest("--collect-only", "-q", f"--kernel={image}", f"--reports={tmp_path / 'r'}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "suites/lock/test_lock.py::test_same_value" in done.stdout
-    assert not (tmp_path / "r").exists()
+def test_each_kind_of_test_has_a_folder_with_its_conftest() -> None:
+    folders = {path.parent.name for path in _tests() if path.name.startswith("test_")}
+    assert folders == {"unit", "fake_target", "kernel", "external"}
+    assert all((ROOT / "tests" / name / "conftest.py").exists() for name in folders)
+
+
+@pytest.mark.parametrize("program", ["qemu-system-aarch64", "ssh"])
+def test_a_unit_test_that_starts_a_subject_fails(program: str, traps: Path) -> None:
+    """The fixture of tests/unit/conftest.py sees the start."""
+    assert subprocess.run([program, "-version"], check=False).returncode == 1
+    called = traps / "called"
+    assert called.read_text() == f"{program}\n"
+    # This start is the test's own.
+    called.unlink()

@@ -100,7 +100,7 @@ def test_controls_come_before_between_and_after() -> None:
 def test_the_catalogue_is_the_module() -> None:
     header = (build.ROOT / "faults/module/faults.h").read_text()
     names = re.findall(r'F\(\w+, "([^"]+)"\)', header)
-    assert sorted(names) == sorted([CONTROL, *(each.id for each in (*FAULTS, *DEATHS))])
+    assert sorted(names) == sorted([CONTROL, *(fault.id for fault in FAULTS), *(death.id for death in DEATHS)])
     hooked = set()
     for source in (build.ROOT / "faults/module").glob("*.c"):
         hooked |= set(re.findall(r'\] = \{ "(\w+)"', source.read_text()))
@@ -112,3 +112,7 @@ def test_faults_break_clauses_that_there_are() -> None:
     for fault in FAULTS:
         assert fault.clauses and fault.dialects and set(fault.clauses) <= set(CLAUSES), fault
     assert set(UNPROVABLE) <= set(CLAUSES)
+
+
+def test_deaths_are_no_proof_of_a_clause() -> None:
+    assert not {death.id for death in DEATHS} & {fault.id for fault in FAULTS}

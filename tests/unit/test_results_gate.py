@@ -26,10 +26,6 @@ from helpers.results.records import (
     SubjectInfo,
     merge_results,
 )
-from tests.support.throwaway import BAD, GOOD, Project, project
-
-__all__ = ["project"]
-pytest_plugins = ["pytester"]
 
 TODAY = date(2026, 11, 24)
 SUBJECT = "debian:stable"
@@ -218,72 +214,3 @@ def test_a_wrong_entry_is_named_with_its_number(text: str, reason: str, tmp_path
     path.write_text("deviation = [1]")
     with pytest.raises(UsageError, match=r"deviation 1 .*Expected `object`, got `int`"):
         read_baseline(path)
-
-
-def gated(project: Project, *arguments: str, subjects: tuple[str, ...] = (SUBJECT,)) -> tuple[int, list[str]]:
-    """The exit status and what the terminal says, of a session with a baseline for the clause of BAD."""
-    project.conftest(fine="CAP-1", subjects=subjects)
-    text = (project.pytester.path / "conftest.py").read_text()
-    text = text.replace('SUBJECTS), "recorder"', 'SUBJECTS, judge=JUDGE), "recorder"')
-    text += (
-        "\nfrom datetime import date\nfrom helpers.results.columns import columns\n"
-        "from helpers.results.baseline import Waiver\nfrom helpers.results.gate import gate\n"
-        "ENTRIES = (Waiver('LOCK-1', '', '*', 'r', 'https://e', date(9999, 1, 1)),)\n"
-        "JUDGE = lambda log: gate(columns([log]), ENTRIES, 'mainline', date.today())\n"
-    )
-    (project.pytester.path / "conftest.py").write_text(text)
-    result = project.pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
-    return int(result.ret), [line for line in result.outlines if line.strip()]
-
-
-DIES = "\ndef test_bad_dies():\n    import os; os._exit(1)\n"
-LIES = "\nfrom helpers.errors import HarnessError\ndef test_bad_harness():\n    raise HarnessError('no network')\n"
-SKIPS = "\nimport pytest\npytestmark = pytest.mark.skip(reason='not applicable, because so')\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "arguments", "subjects", "says"),
-    [
-        (GOOD + BAD + DIES, ("-n", "2"), (SUBJECT,), "crashed while running"),
-        (GOOD + BAD + LIES, (), (SUBJECT,), "no network"),
-        (GOOD + BAD + SKIPS, (), (SUBJECT,), "no test passed"),
-        (GOOD + BAD, ("-k", "nothing"), (SUBJECT,), "no test was run"),
-        (GOOD + BAD, ("-k", "bad"), (SUBJECT,), "no test passed"),
-        (BAD + GOOD, ("-x",), (SUBJECT,), "collected tests not run"),
-        (BAD + GOOD, ("--maxfail=1", "-n", "2"), (SUBJECT,), "GATE"),
-        (GOOD + BAD, (), (SUBJECT, "board:a"), "board:a: INCONCLUSIVE"),
-        ("import nowhere\n" + GOOD + BAD, (), (SUBJECT,), "ImportError"),
-    ],
-    ids=["a worker died", "harness error", "all skipped", "empty selection", "only what is in the baseline",
-         "stopped early", "stopped early by workers", "a subject never started", "a file that cannot be imported"],
-)  # fmt: skip
-def test_no_session_is_falsely_green(
-    text: str, arguments: tuple[str, ...], subjects: tuple[str, ...], says: str, project: Project
-) -> None:
-    """Whatever the baseline excuses: the harness, and what is missing, it does not."""
-    project.file("suites/test_a.py", text)
-    status, lines = gated(project, *arguments, subjects=subjects)
-    last = [line for line in lines if line.startswith("GATE")]
-    assert status == 3, lines
-    assert last[-1] == lines[-1] == "GATE closed with status 3"
-    assert any(says in line for line in lines[-5:]), lines
-
-
-def test_a_gate_without_a_test_of_the_suites_is_closed(project: Project) -> None:
-    """The path was mistyped, say: nothing failed, for nothing was asked."""
-    project.file("suites/test_a.py", GOOD)
-    project.file("tests/test_b.py", "def test_harness(): pass\n")
-    status, lines = gated(project, "tests")
-    assert status == 3 and lines[-2:] == ["GATE: no test of the suites was run", "GATE closed with status 3"]
-    assert gated(project, "--collect-only", "-q")[0] == 0
-    assert gated(project, "suites/none.py")[0] == 4
-
-
-@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_the_last_lines_say_what_gated(project: Project, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD + BAD)
-    status, lines = gated(project, *mode)
-    assert status == 0
-    lines = lines[-3:]
-    assert lines[0].startswith("NON-CONFORMANT") and lines[2] == "GATE passed"
-    assert lines[1] == "GATE: debian:stable: 1 failure, each in the baseline"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -15,14 +14,9 @@ from helpers.results.log import read_log
 from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, Case, KnownDeviation, Log, Result, Session
 from helpers.results.records import SubjectInfo as Info
 from helpers.results.verdict import Verdict, VerdictKind, verdicts
-from tests.support.throwaway import BAD, GOOD, MODES, Project, project
-
-__all__ = ["project"]
-pytest_plugins = ["pytester"]
 
 SUBJECT = "debian:stable"
 ENTRY = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
-AS_DICT = {"name": "early-lock", "clause": "LOCK-1", "reason": "It locks early.", "link": "https://example.org/1"}
 
 
 def judged(*results: Result, known: tuple[KnownDeviation, ...] = (ENTRY,), selection: str | None = None) -> Verdict:
@@ -38,46 +32,6 @@ def result(outcome: str, name: str = "test_one", clauses: tuple[str, ...] = ("LO
 
 
 FINE = result(PASSED, "test_fine", ("CAP-1",))
-
-
-@MODES
-def test_a_known_deviation_is_named_and_conformant(project: Project, mode: tuple[str, ...]) -> None:
-    project.conftest(known=(AS_DICT,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + BAD)
-    status, line = project.run(*mode)
-    assert (status, line) == (
-        0,
-        "CONFORMANT, 1 known deviation: early-lock on debian:stable (Linux 6.12.107, mainline, 3 registers): "
-        "0 failed, 2 passed, 1 not applicable, 1 known to deviate, 0 errors, 0 not run",
-    )
-
-
-def test_the_reports_show_it(project: Project) -> None:
-    project.conftest(known=(AS_DICT,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + BAD)
-    project.run()
-    text = (project.reports / "report.html").read_text()
-    assert "It locks early. https://example.org/1" in text and '"xfailed">1 Known deviations' in text
-    suite = ElementTree.parse(project.reports / "junit.xml").getroot()[0]
-    assert (suite.get("failures"), suite.get("skipped")) == ("0", "2")
-    assert [each.get("message", "").partition(":")[0] for each in suite.iter("skipped")].count("known deviation") == 1
-    assert read_log(project.reports / "results.jsonl").subjects[0].known == (ENTRY,)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "def test_bad(): raise RuntimeError('the kernel died')\n",
-        "import pytest\n@pytest.mark.more\n" + BAD,
-        "import pytest\n@pytest.fixture\ndef broken(): assert False\ndef test_bad(broken): pass\n",
-    ],
-    ids=["no assertion", "another clause too", "in the setup"],
-)
-def test_only_its_own_failed_assertion_is_excused(project: Project, body: str) -> None:
-    project.conftest(known=(AS_DICT,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + body)
-    status, line = project.run()
-    assert status in (1, 3) and "known deviation:" not in line
 
 
 def test_an_unlisted_deviation_is_a_failure() -> None:

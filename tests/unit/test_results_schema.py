@@ -17,10 +17,7 @@ from helpers.results.baseline import read_baseline
 from helpers.results.log import RECORDS, read_log
 from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED
 from helpers.results.schema import baseline_schema, log_schema, schemas
-from tests.support.throwaway import BAD, GOOD, Project, project
-
-__all__ = ["project"]
-pytest_plugins = ["pytester"]
+from tests.support.reports import lines
 
 LOGS = Path(__file__).parent / "logs"
 """version-1.jsonl is from the last commit that wrote version 1; version-2.jsonl is part of a run on Debian stable."""
@@ -29,12 +26,8 @@ BASELINE = Draft202012Validator(baseline_schema(), format_checker=Draft202012Val
 ENTRY = {"clause": "LOCK-1", "subject": "*", "reason": "r", "url": "https://example.org/1", "until": "2026-12-31"}
 
 
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def errors(lines: Iterable[dict[str, Any]]) -> list[str]:
-    return [str(error) for line in lines for error in LINE.iter_errors(line)]
+def errors(written: Iterable[dict[str, Any]]) -> list[str]:
+    return [str(error) for line in written for error in LINE.iter_errors(line)]
 
 
 @pytest.mark.parametrize(("path", "text"), schemas().items(), ids=lambda value: getattr(value, "name", ""))
@@ -48,7 +41,7 @@ def test_a_log_of_version_1() -> None:
     log = read_log(path)
     assert [result.outcome for result in log.results] == [PASSED, FAILED]
     assert log.selection == "-k lock" and log.status == 1 and log.subjects[0].dialect == "mainline"
-    assert errors(records(path)) == []
+    assert errors(lines(path)) == []
 
 
 def test_a_log_of_version_2() -> None:
@@ -59,17 +52,8 @@ def test_a_log_of_version_2() -> None:
     (info,) = log.subjects
     assert (info.known[0].clause, info.registers[0].name) == ("FILTER-14", "STD")
     assert {bool(service.register) for service in info.services} == {True, False}
-    assert {each["record"] for each in records(path)} == set(RECORDS)
-    assert errors(records(path)) == []
-
-
-def test_every_line_of_a_run(project: Project) -> None:
-    known = {"name": "early-lock", "clause": "LOCK-1", "reason": "It locks early.", "link": "https://example.org/1"}
-    project.conftest(known=(known,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + BAD)
-    project.run("-n", "2")
-    lines = records(project.reports / "results.jsonl")
-    assert {each["record"] for each in lines} == set(RECORDS) and errors(lines) == []
+    assert {each["record"] for each in lines(path)} == set(RECORDS)
+    assert errors(lines(path)) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,10 @@ class Scripted:
         """It is."""
 
 
+def scripted(answering: Answering) -> Any:
+    return Scripted(answering)
+
+
 def answering(refused: int = 0) -> Answering:
     """KVM's fds and the guest's answers; ``refused`` is the errno of every KVM_SET_ONE_REG."""
     fds = {uapi.KVM_CREATE_VM: VM_FD, uapi.KVM_CREATE_VCPU: VCPU_FD, uapi.KVM_GET_API_VERSION: 12}
@@ -81,13 +86,13 @@ def trace() -> Trace:
 
 
 def opened(trace: Trace, script: Answering | None = None) -> Vcpu:
-    kvm = Kvm(Traced(Scripted(script or answering()), trace), b"")
+    kvm = Kvm(Traced(scripted(script or answering()), trace), b"")
     return kvm.create_vm().vcpu
 
 
 def test_a_vm_and_a_refused_write(trace: Trace) -> None:
     vcpu = opened(trace)
-    vcpu.vm.kvm.subject = Traced(Scripted(answering(errno.EBUSY)), trace)
+    vcpu.vm.kvm.subject = Traced(scripted(answering(errno.EBUSY)), trace)
     assert vcpu.try_set_reg(VENDOR, 2) == errno.EBUSY
     assert listing(trace).splitlines() == [
         "open('/dev/kvm', 0o2000002) = fd 3",
@@ -137,11 +142,11 @@ def test_what_was_never_answered_and_never_reached(trace: Trace) -> None:
     def dies(op: Op) -> OpResult:
         raise RuntimeError("the kernel is gone")
 
-    vcpu.vm.kvm.subject = Traced(Scripted(dies), trace)
+    vcpu.vm.kvm.subject = Traced(scripted(dies), trace)
     with pytest.raises(RuntimeError):
         vcpu.try_run()
     assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... to which nothing was answered"]
-    Traced(Scripted(lambda op: OpResult(0, 0, False, b"")), trace).run(_races())
+    Traced(scripted(lambda op: OpResult(0, 0, False, b"")), trace).run(_races())
     assert listing(trace).splitlines()[-1] == "vm2.vcpu0: KVM_RUN() = not reached (800 times)"
 
 
@@ -155,7 +160,7 @@ def _races() -> Program:
 
 
 def test_threads_say_so(trace: Trace) -> None:
-    Traced(Scripted(answering()), trace).run(_races())
+    Traced(scripted(answering()), trace).run(_races())
     assert listing(trace).splitlines() == [
         "thread 1 of 2, beside the others, 800 times:",
         "vcpu (fd 12): KVM_RUN() = 0 (800 times)",
@@ -191,7 +196,7 @@ def test_every_kvm_ioctl_has_its_name() -> None:
 
 
 def test_a_bad_pointer_is_shown_as_it_is(trace: Trace) -> None:
-    batch = Batch(Traced(Scripted(answering()), trace))
+    batch = Batch(Traced(scripted(answering()), trace))
     batch.ioctl("KVM_SET_ONE_REG", VCPU_FD, uapi.KVM_SET_ONE_REG, 0xDEAD0000)
     batch.ioctl("KVM_GET_REG_LIST", VCPU_FD, uapi.KVM_GET_REG_LIST, batch.program.scratch_bytes(struct.pack("<Q", 9)))
     batch.run()

@@ -5,20 +5,12 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from helpers.executor.program import Answer, Code, OpResult, Program
-from helpers.results.log import read_log
 from helpers.subjects.watch import LOG, TAINTED, Watch
 from helpers.uapi import syscalls
-from tests.support.throwaway import GOOD, ROOT, Project, project
-
-__all__ = ["project"]
-pytest_plugins = ["pytester"]
 
 WARNING = ["4,1,1,-;WARNING: CPU: 0 PID: 1 at arch/arm64/kvm/arm.c:1", "4,2,1,-;Call trace:", "4,3,1,-; kvm_x+0x1"]
 
@@ -143,36 +135,3 @@ def test_the_last_look_is_told_after_the_end() -> None:
     talker.alive = False
     assert "arm.c:1" in watch.complaint()
     assert watch.complaint() == ""
-
-
-def test_the_last_test_of_a_session_is_watched(tmp_path: Path) -> None:
-    """Its subject is closed before what its kernel said is told."""
-    only = "suites/lock/test_lock.py::test_same_value[STD-set_on_vcpu0-vcpu0_ran]"
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--plant=quiet-warning", only]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    command.append(f"--reports={tmp_path}")
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    (result,) = read_log(tmp_path / "results.jsonl").results
-    assert done.returncode == 1 and "The kernel complained" in result.message, done.stdout + done.stderr
-
-
-COMPLAINT = (
-    "import pytest\nclass KernelComplained(Exception): pass\n"
-    "@pytest.fixture\ndef warns():\n    yield\n    raise KernelComplained('WARNING: at arm.c')\n"
-)
-
-
-@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-@pytest.mark.parametrize(
-    ("body", "broken"),
-    [("pass", "QUIET-1"), ("assert False", "LOCK-1, QUIET-1"), ("pytest.skip('not applicable')", "QUIET-1")],
-    ids=["passed", "failed", "skipped"],
-)
-def test_a_complaint_is_non_conformant(project: Project, body: str, broken: str, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
-    project.file("suites/test_b.py", COMPLAINT + f"def test_w(warns): {body}\n")
-    status, line = project.run(*mode)
-    assert status == 1
-    assert line.startswith("NON-CONFORMANT") and line.endswith(f"broken clauses: {broken}")
-    assert "WARNING: at arm.c" in (project.reports / "report.html").read_text()
-    assert "WARNING: at arm.c" in (project.reports / "junit.xml").read_text()

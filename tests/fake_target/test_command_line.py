@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The suite's own pytest, called in ways that boot nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.throwaway import environment
+
+
+def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    plugins = ("-p", "metadata", "-p", "html", "-p", "xdist", "-p", "no:cacheprovider")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, *arguments],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
+    done = _pytest(f"--kernel={tmp_path / 'none'}", f"--reports={tmp_path}")
+    assert done.returncode == 4
+    assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+def test_collecting_boots_nothing(tmp_path: Path) -> None:
+    image = tmp_path / "Image"
+    image.write_bytes(b"no kernel")
+    done = _pytest("--collect-only", "-q", f"--kernel={image}", f"--reports={tmp_path / 'r'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "suites/lock/test_lock.py::test_same_value" in done.stdout
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(("seed", "line"), [([], r"model seed: \d+"), (["--model-seed=7"], "model seed: 7\n")])
+def test_the_seed_is_told(seed: list[str], line: str) -> None:
+    done = _pytest("--collect-only", "suites/model", "--model-steps=5", *seed)
+    assert done.returncode == 0 and re.search(line, done.stdout), done.stdout

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What helpers/uapi and the registers' table declare, beside what the kernel's arm64 headers declare.
+
+The headers of ``make setup`` (linux-libc-dev-arm64-cross) are Linux 6.1's. ``NEWER`` names what they lack; only the
+headers of Debian sid, which tests/external fetches, have it. ``OURS`` names what no header has.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from helpers.build import _tool
+from helpers.contract.registers import MAINLINE, RFC_V3
+from helpers.uapi import ioctl, kvm, syscalls
+
+NEWER = {
+    "KVM_ARM_VM_SMCCC_CTRL": "6.4",
+    "KVM_ARM_VM_SMCCC_FILTER": "6.4",
+    "KVM_SMCCC_FILTER_HANDLE": "6.4",
+    "KVM_SMCCC_FILTER_DENY": "6.4",
+    "KVM_SMCCC_FILTER_FWD_TO_USER": "6.4",
+    "KVM_HYPERCALL_EXIT_SMC": "6.4",
+    "struct kvm_smccc_filter": "6.4",
+    "KVM_CAP_COUNTER_OFFSET": "6.4",
+    "KVM_ARM_SET_COUNTER_OFFSET": "6.4",
+    "VENDOR_HYP_2": "6.15",
+    "VENDOR_HYP_2.DISCOVER_IMPL_VER": "6.15",
+    "VENDOR_HYP_2.DISCOVER_IMPL_CPUS": "6.15",
+}
+"""What the headers of Linux 6.1 lack, and the first version that has it."""
+OURS = {
+    "KVM_CAP_ARM_HVC_FW_REG_BMAP": "the RFC's number; mainline gave 207 to KVM_CAP_VM_GPA_BITS",
+    "KVM_ARM_IRQ_VCPU0_IRQ": "KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT | KVM_ARM_IRQ_CPU_IRQ",
+    "KVM_REG_ARM_CORE_PC": "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(regs.pc)",
+}
+"""Names that only we have: why, or what they stand for in the headers' names."""
+_STRUCTS = {
+    "kvm_signal_mask_head": ("kvm_signal_mask", ""),
+    "kvm_reg_list_head": ("kvm_reg_list", ""),
+    "kvm_run_mmio": ("kvm_run", "mmio"),
+    "kvm_run_hypercall": ("kvm_run", "hypercall"),
+}
+"""Structures of which we declare a part: the header's name, and the member of the union with which ours ends."""
+_BITS = {
+    "STD": "KVM_REG_ARM_STD_BIT",
+    "STD_HYP": "KVM_REG_ARM_STD_HYP_BIT",
+    "VENDOR_HYP": "KVM_REG_ARM_VENDOR_HYP_BIT",
+    "VENDOR_HYP_2": "KVM_REG_ARM_VENDOR_HYP_BIT",
+}
+_PROGRAM = """
+#include <stddef.h>
+#include <asm/unistd.h>
+#include <asm/signal.h>
+#include <linux/kvm.h>
+#define SIZE(type, member) sizeof(((type *)0)->member)
+void f(void)
+{
+%s
+}
+"""
+
+
+def constants(module: ModuleType) -> dict[str, int]:
+    """The public constants of a module of helpers/uapi."""
+    public = {name: value for name, value in vars(module).items() if name[0] != "_"}
+    return {name: value for name, value in public.items() if name.isupper() and isinstance(value, int)}
+
+
+def ours() -> dict[str, int]:
+    """Every value that is compared, by the name under which ``expressions`` has it."""
+    values = constants(kvm) | constants(syscalls)
+    values |= {name: value for name, value, _ in (*_members(), *_registers(), *_functions())}
+    del values["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
+    return values
+
+
+def expressions() -> dict[str, str]:
+    """The same in the headers' words."""
+    found = {name: OURS.get(name, name) for name in constants(kvm)}
+    found |= {name: name if name.startswith("SIG_") else f"__NR_{name.lower()}" for name in constants(syscalls)}
+    found |= {name: text for name, _, text in (*_members(), *_registers(), *_functions())}
+    del found["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
+    return found
+
+
+def header_values(folder: Path, wanted: dict[str, str], *include: Path) -> dict[str, int]:
+    """The compiler puts each value into its assembly output, so nothing has to run on arm64."""
+    lines = [f'asm volatile("\\n->{name}=%0" : : "i" ((unsigned long)({text})));' for name, text in wanted.items()]
+    (folder / "values.c").write_text(_PROGRAM % "\n".join(lines))
+    paths = [part for each in include for part in ("-isystem", str(each))]
+    command = [_tool("gcc"), *paths, "-S", "-o", "-", str(folder / "values.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    pairs = re.findall(r"^->(.*)=#?(-?\d+)$", done.stdout, re.MULTILINE)
+    return {name: int(value) & (1 << 64) - 1 for name, value in pairs}
+
+
+def _members() -> Iterator[tuple[str, int, str]]:
+    """Offset and size of each member of each structure, and the structure's size."""
+    for name in kvm.ffi.list_types()[1]:
+        ours = kvm.ffi.typeof(f"struct {name}")
+        theirs, end = _STRUCTS.get(name, (name, ""))
+        nested = False
+        for member, field in ours.fields:
+            nested = nested or (bool(end) and member in ("phys_addr", "nr"))
+            spelled = f"{end}.{member.removeprefix('hypercall_')}" if nested else member
+            # Headers from before 6.4 call its lower half longmode.
+            spelled = "hypercall.longmode" if spelled == "hypercall.flags" else spelled
+            label = f"struct {name}.{member}"
+            yield f"{label} offset", field.offset, f"offsetof(struct {theirs}, {spelled})"
+            if spelled != "hypercall.longmode":
+                yield f"{label} size", kvm.ffi.sizeof(field.type), f"SIZE(struct {theirs}, {spelled})"
+        if name not in _STRUCTS:
+            yield f"struct {name}", kvm.ffi.sizeof(ours), f"sizeof(struct {name})"
+
+
+def _registers() -> Iterator[tuple[str, int, str]]:
+    """Ids and bit numbers of mainline's bitmap registers."""
+    for register in MAINLINE.registers:
+        yield (
+            register.name,
+            register.id,
+            f"KVM_REG_ARM_{register.name.replace('HYP_2', 'HYP_BMAP_2')}"
+            + ("" if register.name.endswith("_2") else "_BMAP"),
+        )
+        for number, bit in register.bits:
+            yield f"{register.name}.{bit}", number, f"{_BITS[register.name]}_{bit}"
+
+
+def _functions() -> Iterator[tuple[str, int, str]]:
+    core = "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE"
+    for number in (0, 17, 30):
+        yield f"core_x({number})", kvm.core_x(number), f"{core} | KVM_REG_ARM_CORE_REG(regs.regs[{number}])"
+    # KVM_EXIT_SYSTEM_EVENT's type is read as the first member of the union.
+    yield "system_event.type", kvm.offset("kvm_run_hypercall", "nr"), "offsetof(struct kvm_run, system_event.type)"
+    for index in (0, 3, 0xFFFF):
+        yield f"fw_reg({index})", kvm.fw_reg(index), f"KVM_REG_ARM_FW_REG({index})"
+        yield f"fw_feat_bmap_reg({index})", kvm.fw_feat_bmap_reg(index), f"KVM_REG_ARM_FW_FEAT_BMAP_REG({index})"
+    # The RFC's registers are firmware registers like PSCI_VERSION.
+    for index, register in enumerate(RFC_V3.registers, 3):
+        yield f"RFC {register.name}", register.id, f"KVM_REG_ARM_FW_REG({index})"
+    yield "io", ioctl.io(0xAE, 0xFF), "_IO(0xAE, 0xFF)"
+    for name in ("ior", "iow", "iowr"):
+        yield name, getattr(ioctl, name)(0xAE, 0xFF, 16), f"_{name.upper()}(0xAE, 0xFF, char[16])"

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Sequences of the contract's model, and the C program that is made of one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from helpers import build, guests
+from helpers.build import _tool
+from helpers.contract.calling_forms import HVC, SMC
+from helpers.contract.model import operations as op
+from helpers.contract.model.machine import Host
+from helpers.contract.model.reproducer import reproducer
+from helpers.contract.neighbours import PSCI_0_2, PSCI_VERSION
+from helpers.contract.registers import MAINLINE
+from helpers.uapi.notation import RegisterId
+from suites.model.hunt import Steps
+
+HOST = Host(MAINLINE, MAINLINE.registers[:3], 0x10001, (), True, True, True, True)
+PSCI = (2,)
+STD, STD_HYP, VENDOR = (RegisterId(r.name, r.id) for r in MAINLINE.registers[:3])
+VM, VCPU, INIT = op.CreateVm(0), op.CreateVcpu(0, 0), op.Init(0, 0, PSCI)
+RUN, NOW = op.Run(0, 0, op.How.PLAIN), op.Run(0, 0, op.How.IMMEDIATE_EXIT)
+TRNG = "TRNG_VERSION"
+MMIO, HYPERCALL = 6, 3
+
+
+def calls(name: str, form: object = HVC, vcpu: int = 0) -> op.GuestCall:
+    return op.GuestCall(0, vcpu, name, form)  # type: ignore[arg-type]
+
+
+def put(register: RegisterId, value: int, vcpu: int = 0) -> op.SetReg:
+    return op.SetReg(0, vcpu, register, value)
+
+
+def got(register: RegisterId, vcpu: int = 0) -> op.GetReg:
+    return op.GetReg(0, vcpu, register)
+
+
+def denied(action: int, base: int = 0x84000050, count: int = 1) -> op.SetFilter:
+    return op.SetFilter(0, base, count, action)
+
+
+# --- what a maintainer reads ---------------------------------------------------
+
+EVERY = [
+    VM, VCPU, VCPU, INIT, op.Init(0, 0, ()), op.CreateVcpu(0, 1), got(STD, 1), op.Init(0, 1, PSCI), got(STD),
+    put(STD, 2), put(STD, 1 << 63), put(STD_HYP, 1), put(PSCI_VERSION, PSCI_0_2), got(PSCI_VERSION), op.ListRegs(0, 0),
+    got(RegisterId("STD, id of size U32", STD.id & ~0xF0_0000_0000_0000 | 2 << 52)), op.CheckExtension(0),
+    op.EnableCap(0), denied(2), denied(1), denied(1, 0x8600FF01), denied(3), op.PvTime(0, 0, op.Request.HAS),
+    op.PvTime(0, 0, op.Request.GET), op.PvTime(0, 0, op.Request.SET, 0x1F040), op.PvTime(0, 0, op.Request.GET),
+    op.Run(0, 0, op.How.ARGUMENT), put(STD, 0), calls(TRNG), calls(TRNG, SMC), calls("VENDOR_HYP_CALL_UID"),
+    calls("TRNG_GET_UUID", SMC), calls("PV_TIME_ST"), calls("PV_TIME_ST", vcpu=1), calls("KVM_PTP.VIRTUAL"),
+    calls("PSCI.PSCI_VERSION"), calls("WORKAROUND_1"), NOW, RUN, INIT, calls("KVM_FEATURES"), put(STD, 1), put(STD, 0),
+    got(STD, 1), denied(1), op.CreateVm(1), op.CreateVcpu(1, 3), op.Run(1, 3, op.How.PLAIN), op.Init(1, 3, ()),
+    calls("KVM_FEATURES"), got(STD), op.CloseVm(0), op.CloseVm(0),
+]  # fmt: skip
+"""Every call, in a VM that the calls change and that ends, beside another."""
+
+
+# --- C programs ----------------------------------------------------------------
+
+
+def compiled(folder: Path, steps: Steps, *flags: str) -> Path:
+    build.build_all()
+    source, program = folder / "reproducer.c", folder / "reproducer"
+    source.write_text(reproducer(HOST, steps, guests.load_image(build.GUEST), "A title */ with an end of comment."))
+    command = [_tool("gcc"), "-static", "-s", *flags, "-o", str(program), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    return program

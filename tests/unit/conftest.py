@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests that need neither a subject nor a session: they boot nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def traps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs in the place of QEMU and ssh that fail and leave a file ``called``."""
+    folder = tmp_path_factory.mktemp("traps")
+    for name in ("qemu-system-aarch64", "ssh"):
+        (folder / name).write_text(f"#!/bin/sh\necho {name} >> {folder}/called\nexit 1\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_subject(traps: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails a test that starts QEMU or ssh."""
+    monkeypatch.setenv("PATH", str(traps), prepend=":")
+    yield
+    called = traps / "called"
+    if called.exists():
+        names = called.read_text().split()
+        called.unlink()
+        pytest.fail(f"A unit test started {', '.join(names)}. Move it to tests/fake_target or tests/kernel.")

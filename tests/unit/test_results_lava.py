@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""LAVA's test definition and the names of its test cases."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.formats.lava import unique
+from tests.support import ROOT
+
+
+def definition() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "lava/kvm-hvc.yaml").read_text())
+    return found
+
+
+def test_every_step_ends_well_or_says_otherwise() -> None:
+    """LAVA's shell ends at the first step that fails, and a job without results is a good one."""
+    *steps, last = definition()["run"]["steps"]
+    assert all("||" in step or step.startswith("rm -rf") for step in steps)
+    assert last.endswith("|| lava-test-case verdict --result unknown")
+
+
+@given(st.lists(st.text(alphabet="a-2[ é"), max_size=12))
+def test_no_two_names_become_one(names: list[str]) -> None:
+    found = list(unique(names))
+    assert len(set(found)) == len(names) and all(re.fullmatch("[A-Za-z0-9_.-]+", name) for name in found)

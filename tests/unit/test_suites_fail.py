@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of the suites, called with a KVM that breaks what they check: they fail. No result of a report is made so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers import guests
+from helpers.batch import Pending
+from helpers.contract.features import Probe
+from helpers.contract.registers import MAINLINE
+from helpers.executor.program import Arg, ArgType
+from suites.capability.test_capability import test_check_extension as check_extension
+from suites.quiet import test_quiet as quiet
+
+PROBE = Probe(MAINLINE, MAINLINE.registers, (), (0, 0), True, True, True, True, "7.2")
+
+
+class CountingKvm:
+    """Its answer to 207 depends on how many VMs there are."""
+
+    def __init__(self, answer: Callable[[int], int]) -> None:
+        self._answer, self._vms = answer, 0
+
+    def check_extension(self, capability: int) -> int:
+        return self._answer(self._vms)
+
+    def make_vm(self) -> CountingKvm:
+        self._vms += 1
+        return self
+
+
+@pytest.mark.parametrize("on", ["dev_kvm", "vm_fd"])
+def test_a_capability_that_changes_with_other_vms(on: str) -> None:
+    def asked(answer: Callable[[int], int]) -> None:
+        kvm: Any = CountingKvm(answer)
+        check_extension(on, kvm, kvm.make_vm, PROBE)
+
+    asked(lambda vms: 0)
+    own = 1 if on == "vm_fd" else 0
+    for wrong in (lambda vms: int(vms > own), lambda vms: int(vms <= own)):
+        with pytest.raises(AssertionError, match=r"actual: +0x1"):
+            asked(wrong)
+
+
+class LenientVm:
+    """A VM in which every write gives ``error``."""
+
+    def __init__(self, error: int) -> None:
+        self.vcpu, self.vcpus, self._error = None, [None, None], error
+
+    def batch(self) -> LenientVm:
+        return self
+
+    def set(self, *arguments: object) -> Pending:
+        return Pending("a write", Arg(ArgType.VALUE, 0, 0), errno=self._error)
+
+    def run(self) -> None:
+        """Nothing is left to do."""
+
+
+class SilentWatch:
+    """A kernel whose log holds ``complaints``, one for each look."""
+
+    def __init__(self, *complaints: str) -> None:
+        self._complaints = list(complaints)
+
+    def sees(self) -> dict[str, str]:
+        return {"kernel's taint": "not tainted", "kernel's log": "watched for warnings"}
+
+    def complaint(self) -> str:
+        return self._complaints.pop(0)
+
+
+def refusals(monkeypatch: pytest.MonkeyPatch, error: int, *complaints: str) -> None:
+    monkeypatch.setattr(guests, "call", lambda vcpu, call: None)
+    watch: Any = SilentWatch(*complaints)
+    quiet.test_refusals(watch, lambda vcpus: LenientVm(error), MAINLINE.registers)  # type: ignore[arg-type, return-value]
+
+
+def test_a_warning_before_or_after_refused_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals(monkeypatch, 22, "", "")
+    for complaints in (("WARNING", ""), ("", "WARNING")):
+        with pytest.raises(AssertionError, match="WARNING"):
+            refusals(monkeypatch, 22, *complaints)
+
+
+def test_without_a_refused_write_nothing_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError, match="no write was refused"):
+        refusals(monkeypatch, 0, "", "")
