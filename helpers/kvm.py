@@ -15,6 +15,7 @@ from helpers.batch import Batch, KvmError, Pending, ok
 from helpers.errors import HarnessError
 from helpers.executor.program import Arg, Program
 from helpers.subjects.base import Subject
+from helpers.subjects.kernel_log import whole_log
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId, RegisterLike, error_name
 
@@ -26,8 +27,7 @@ PSCI_0_2 = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
 
 _PC = RegisterId(f"pc = {MEMORY_IPA:#x}", uapi.KVM_REG_ARM_CORE_PC)
 _REG_LIST_ROOM = 2048
-_LOG_RECORDS = 1000
-_KVM_SAID = re.compile(rb";kvm \[\d+\]: ([ -~]{1,200})")
+_KVM_SAID = re.compile(r"kvm \[\d+\]: (.{1,200})")
 
 
 @dataclass
@@ -220,7 +220,7 @@ class Kvm:
         lasting = program.ioctl(fd, uapi.KVM_CREATE_VM)
         answer = subject.run(program)
         if answer[fd].errno:
-            said = _said_of_kvm(subject)
+            said = _kvm_message(subject)
             raise HarnessError(
                 f"{subject.label} has no usable KVM",
                 why=f"opening /dev/kvm gives {answer[fd].error}{f', and the kernel said {said!r}' if said else ''}",
@@ -270,15 +270,10 @@ class Kvm:
         return result
 
 
-def _said_of_kvm(subject: Subject) -> str:
-    """The last word of KVM's own start (arch/arm64/kvm/arm.c, kvm_arm_init) in the kernel's log; empty for none."""
-    program = Program()
-    fd = program.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    records = [program.read(fd, 8192) for _ in range(_LOG_RECORDS)]
-    program.close(fd)
-    answer = subject.run(program)
-    said = [match[1] for record in records if (match := _KVM_SAID.search(answer[record].data))]
-    return said[-1].decode("ascii", "replace") if said else ""
+def _kvm_message(subject: Subject) -> str:
+    """The last message of KVM's own start (arch/arm64/kvm/arm.c, kvm_arm_init) in the kernel's log; empty for none."""
+    messages = [match[1] for line in whole_log(subject) if (match := _KVM_SAID.match(line))]
+    return messages[-1] if messages else ""
 
 
 class _VcpuCalls:

@@ -35,7 +35,7 @@ ALLOWED = {
     "guests": {"batch", "errors", "executor", "kvm", "smccc", "uapi"},
     "contract": {"guests", "smccc", "uapi"},
     "clause_table": {"contract", "errors"},
-    "discovery": {"batch", "contract", "errors", "executor", "guests", "kvm", "smccc", "uapi"},
+    "discovery": {"batch", "contract", "errors", "executor", "guests", "kvm", "smccc", "subjects", "uapi"},
     "trace": {"contract", "executor", "guests", "smccc", "subjects", "uapi"},
     "results": {"errors"},
     "formats": {"errors", "results"},

@@ -13,7 +13,8 @@ import pytest
 
 from helpers.executor.program import Answer, Code, OpResult, Program
 from helpers.results.log import read_log
-from helpers.subjects.watch import LOG, TAINTED, Watch
+from helpers.subjects.kernel_log import LOG, whole_log
+from helpers.subjects.watch import TAINTED, Watch
 from helpers.uapi import syscalls
 from tests.support.throwaway import GOOD, ROOT, Project, project
 
@@ -62,6 +63,12 @@ def watched(**refused: int) -> tuple[Talker, Watch]:
     watch = Watch(talker)  # type: ignore[arg-type]
     watch.begin()
     return talker, watch
+
+
+def test_the_whole_log_is_what_the_kernel_itself_wrote() -> None:
+    talker = Talker()
+    talker.log = ["6,1,1,-;kvm [1]: Hyp mode\n SUBSYSTEM=x", "12,2,1,-;kvm [1]: by a program", "garbage"]
+    assert whole_log(talker) == ["kvm [1]: Hyp mode"]  # type: ignore[arg-type]
 
 
 def test_what_was_before_does_not_count() -> None:
