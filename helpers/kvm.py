@@ -6,13 +6,15 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from helpers.batch import Batch, KvmError, ok
 from helpers.errors import HarnessError
-from helpers.executor.program import Answer, Program
+from helpers.executor.program import Answer, Arg, Program
+from helpers.guest_layout import MEMORY_SIZE
 from helpers.kvm_program import VCPU_INIT_STEPS, KvmProgram, NewVcpu, NewVm
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import whole_log
@@ -172,7 +174,8 @@ class Vm:
         answer = self.kvm.subject.run(program)
         if answer[new.fd].ran and answer[new.fd].errno:
             return None, answer[new.fd].errno
-        self.vcpus.append(_vcpu(self, len(self.vcpus), new, answer))
+        with self.kvm.closing_on_error(answer, fds=[new.fd], mappings=[(new.run_address, self.kvm.run_size)]):
+            self.vcpus.append(_vcpu(self, len(self.vcpus), new, answer))
         return self.vcpus[-1], 0
 
     def create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> Vcpu:
@@ -251,7 +254,27 @@ class Kvm:
         new = program.create_guest_vm(self.fd, self.image)
         made = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in range(vcpus)]
         answer = self.subject.run(program)
-        return _vm(self, new, made, answer)
+        mappings = [*((each.run_address, self.run_size) for each in made), (new.memory, MEMORY_SIZE)]
+        with self.closing_on_error(answer, fds=[*(each.fd for each in made), new.fd], mappings=mappings):
+            return _vm(self, new, made, answer)
+
+    @contextmanager
+    def closing_on_error(
+        self, answer: Answer, *, fds: Iterable[Arg], mappings: Iterable[tuple[Arg, int]]
+    ) -> Iterator[None]:
+        """If KvmError is raised inside, closes what these calls opened and unmaps what they mapped (with its size)."""
+        try:
+            yield
+        except KvmError:
+            program = Program()
+            for each, size in mappings:
+                if answer[each].ran and not answer[each].errno:
+                    program.munmap(answer[each].ret, size)
+            for each in fds:
+                if answer[each].ran and not answer[each].errno:
+                    program.close(answer[each].ret)
+            self.subject.run(program)
+            raise
 
 
 def _kvm_message(subject: Subject) -> str:
@@ -261,7 +284,7 @@ def _kvm_message(subject: Subject) -> str:
 
 
 def _vm(kvm: Kvm, new: NewVm, vcpus: Iterable[NewVcpu], answer: Answer) -> Vm:
-    """The VM that these calls made. Raises KvmError."""
+    """The VM that these calls created. Raises KvmError if one of them failed."""
     memory = ok(answer[new.memory], "mmap of guest memory")
     vm = Vm(kvm, ok(answer[new.fd], "KVM_CREATE_VM"), memory)
     ok(answer[new.region], "KVM_SET_USER_MEMORY_REGION")
@@ -270,7 +293,7 @@ def _vm(kvm: Kvm, new: NewVm, vcpus: Iterable[NewVcpu], answer: Answer) -> Vm:
 
 
 def _vcpu(vm: Vm, index: int, new: NewVcpu, answer: Answer) -> Vcpu:
-    """The vCPU that these calls made. Raises KvmError."""
+    """The vCPU that these calls created. Raises KvmError if one of them failed."""
     fd = ok(answer[new.fd], f"KVM_CREATE_VCPU {index}")
     for what, done in zip(VCPU_INIT_STEPS, new.init, strict=False):
         ok(answer[done], what)
