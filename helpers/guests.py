@@ -11,17 +11,15 @@ from pathlib import Path
 
 from helpers.batch import Batch, KvmError
 from helpers.errors import HarnessError
-from helpers.executor.program import Answer, Program
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Vcpu, Vm
+from helpers.executor.program import Answer, Arg
+from helpers.guest_layout import CALL_RECORD, CALL_RESULT, MAILBOX, MAILBOX_HEAD, MEMORY_IPA, MEMORY_SIZE, PV_TIME_IPA
+from helpers.kvm import Vcpu, Vm
+from helpers.kvm_program import PC, GuestRun, KvmProgram
 from helpers.smccc import Call, CallResult, Conduit
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId, error_name
 
-MAILBOX = 0x2000
-_HEAD, _RECORD = 32, 256
-PV_TIME_IPA = MEMORY_IPA + 0xF000
-"""Guest memory that the mailbox never reaches, for a stolen-time area."""
-MAX_CALLS = (PV_TIME_IPA - MEMORY_IPA - MAILBOX - _HEAD) // _RECORD
+MAX_CALLS = (PV_TIME_IPA - MEMORY_IPA - MAILBOX - MAILBOX_HEAD) // CALL_RECORD
 _ALL_MADE, _EXCEPTION = 1, 2
 
 
@@ -65,15 +63,13 @@ def calls(vcpu: Vcpu, wanted: Sequence[Call]) -> list[CallResult]:
 
 def timed_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> Timed:
     """Makes up to MAX_CALLS calls in one KVM_RUN. Raises KvmError."""
-    mailbox = vcpu.vm.memory + MAILBOX
-    asked = ask(wanted)
-    program = Program()
-    program.poke(mailbox, asked)
+    program = KvmProgram()
+    put_calls(program, vcpu.vm.memory, wanted)
     before = program.clock(time.CLOCK_REALTIME)
-    ran = program.ioctl(vcpu.fd, uapi.KVM_RUN)
+    ran = program.run(vcpu.fd)
     after = program.clock(time.CLOCK_REALTIME)
     exit_record = program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
-    memory = program.peek(mailbox, len(asked))
+    memory = take_calls(program, ran, vcpu.vm.memory, wanted, record=exit_record)
     answer = vcpu.vm.kvm.subject.run(program)
     if answer.expired:
         raise KvmError(f"The guest did not come back from {_names(wanted)} before the deadline")
@@ -83,27 +79,25 @@ def timed_calls(vcpu: Vcpu, wanted: Sequence[Call]) -> Timed:
     return Timed(read(answer[memory].data), (answer[before].ret, answer[after].ret))
 
 
-def ask(wanted: Sequence[Call]) -> bytes:
-    """What to put at MAILBOX for the guest to make the calls; ``read`` takes as many bytes afterwards."""
+def put_calls(program: KvmProgram, memory: int | Arg, wanted: Sequence[Call]) -> None:
+    """Writes the calls, or none, to the mailbox in the guest's ``memory``. The next KVM_RUN makes them."""
     asked = struct.pack("<4Q", len(wanted), 0, 0, 0) + b"".join(map(_record, wanted))
     assert MAILBOX + len(asked) <= MEMORY_SIZE
-    return asked
+    program.poke(memory + MAILBOX, asked)
 
 
-def asked_calls(mailbox: bytes) -> list[Call] | None:
-    """The calls that ``ask`` put there; None for anything else. Its results are read by ``read``."""
-    count, rest = divmod(len(mailbox) - _HEAD, _RECORD)
-    if count < 1 or rest or struct.unpack_from("<4Q", mailbox) != (count, 0, 0, 0):
-        return None
-    records = [struct.unpack_from("<9Q", mailbox, _HEAD + _RECORD * i) for i in range(count)]
-    if any(conduit >= len(Conduit) for conduit, *_ in records):
-        return None
-    return [Call(function, tuple(args), Conduit(conduit)) for conduit, function, *args in records]
+def take_calls(
+    program: KvmProgram, run: Arg, memory: int | Arg, wanted: Sequence[Call], *, record: Arg | None = None
+) -> Arg:
+    """A PEEK of the mailbox, for ``read``. ``record`` is the PEEK of struct kvm_run after the KVM_RUN ``run``."""
+    mailbox = program.peek(memory + MAILBOX, MAILBOX_HEAD + CALL_RECORD * len(wanted))
+    program.descriptions[run.index] = GuestRun(wanted, record, mailbox)
+    return mailbox
 
 
 def read(mailbox: bytes) -> list[CallResult]:
     """The results of the calls, in the mailbox as the guest left it."""
-    return [_result(mailbox, i) for i in range((len(mailbox) - _HEAD) // _RECORD)]
+    return [_result(mailbox, i) for i in range((len(mailbox) - MAILBOX_HEAD) // CALL_RECORD)]
 
 
 @dataclass(frozen=True)
@@ -125,15 +119,16 @@ class _Leaving:
     """One call made in a batch, up to where KVM_RUN returns, and the state that the guest is in then."""
 
     def __init__(self, batch: Batch, vcpu: Vcpu, one: Call) -> None:
-        batch.program.poke(vcpu.vm.memory + MAILBOX, struct.pack("<4Q", 1, 0, 0, 0) + _record(one))
+        put_calls(batch.program, vcpu.vm.memory, [one])
         # An exit that leaves a part of its record unwritten shows.
         start = uapi.offset("kvm_run_hypercall", "nr")
         stale = b"\xa5" * (uapi.ffi.sizeof("struct kvm_run_hypercall") - start)
         batch.program.poke(vcpu.run_address + start, stale)
         self._run = batch.run_vcpu(vcpu)
         self._record = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
+        batch.program.descriptions[self._run.ref.index] = GuestRun(record=self._record)
         self._state = [batch.get(vcpu, _x(n)) for n in range(18)]
-        self._state.append(batch.get(vcpu, RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)))
+        self._state.append(batch.get(vcpu, PC))
 
     def exit(self, answer: Answer) -> Exit:
         """What was found. Raises KvmError when KVM_RUN failed."""
@@ -169,7 +164,7 @@ def exiting_call(vcpu: Vcpu, one: Call, answer: Sequence[int] = (), *, ret: int 
     batch.program.poke(vcpu.run_address + uapi.offset("kvm_run_hypercall", "ret"), struct.pack("<Q", ret))
     resumed = batch.run_vcpu(vcpu)
     last = batch.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_mmio"))
-    memory = batch.program.peek(vcpu.vm.memory + MAILBOX, _HEAD + _RECORD)
+    memory = take_calls(batch.program, resumed.ref, vcpu.vm.memory, [one], record=last)
     answered = batch.run()
     left = leaving.exit(answered)
     resumed.ok()
@@ -185,11 +180,11 @@ def return_address(image: bytes, conduit: Conduit) -> int:
 
 
 def _record(one: Call) -> bytes:
-    return struct.pack("<9Q", one.conduit, *one.registers).ljust(_RECORD, b"\0")
+    return struct.pack("<9Q", one.conduit, *one.registers).ljust(CALL_RECORD, b"\0")
 
 
 def _result(memory: bytes, index: int) -> CallResult:
-    values = struct.unpack_from("<22Q", memory, _HEAD + _RECORD * index + 72)
+    values = struct.unpack_from("<22Q", memory, MAILBOX_HEAD + CALL_RECORD * index + CALL_RESULT)
     return CallResult(values[:18], (values[18], values[19]), (values[20], values[21]))
 
 

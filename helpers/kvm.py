@@ -3,31 +3,29 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from helpers.batch import Batch, KvmError, Pending, ok
+from helpers.batch import Batch, KvmError, ok
 from helpers.errors import HarnessError
-from helpers.executor.program import Arg, Program
+from helpers.executor.program import Answer, Arg, Program
+from helpers.guest_layout import MEMORY_SIZE
+from helpers.kvm_program import VCPU_INIT_STEPS, KvmProgram, NewVcpu, NewVm
 from helpers.subjects.base import Subject
+from helpers.subjects.kernel_log import whole_log
 from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId, RegisterLike, error_name
+from helpers.uapi.notation import RegisterLike, error_name
 
-MEMORY_SIZE = 0x10000
-"""Bytes of guest memory: one page even where pages are 64 KiB."""
-MEMORY_IPA = 0x10000
 PSCI_0_2 = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
 """The features that a vCPU is initialised with unless the test wants others."""
 
-_PC = RegisterId(f"pc = {MEMORY_IPA:#x}", uapi.KVM_REG_ARM_CORE_PC)
 _REG_LIST_ROOM = 2048
-_LOG_RECORDS = 1000
-_KVM_SAID = re.compile(rb";kvm \[\d+\]: ([ -~]{1,200})")
+_KVM_SAID = re.compile(r"kvm \[\d+\]: (.{1,200})")
 
 
 @dataclass
@@ -78,38 +76,37 @@ class Vcpu:
 
     def reg_list(self) -> list[int]:
         """KVM_GET_REG_LIST: the ids in the kernel's order. Raises KvmError."""
-        program = Program()
-        at = program.scratch(8 + 8 * _REG_LIST_ROOM)
-        program.poke(at, struct.pack("<Q", _REG_LIST_ROOM))
-        done = program.ioctl(self.fd, uapi.KVM_GET_REG_LIST, at)
-        got = program.peek(at, 8 + 8 * _REG_LIST_ROOM)
+        program = KvmProgram()
+        listing = program.reg_list(self.fd, _REG_LIST_ROOM)
         answer = self.vm.kvm.subject.run(program)
-        ok(answer[done], "KVM_GET_REG_LIST")
-        (count,) = struct.unpack_from("<Q", answer[got].data)
+        ok(answer[listing.done], "KVM_GET_REG_LIST")
+        count, ids = listing.listed(answer)
         if count > _REG_LIST_ROOM:
             raise KvmError(f"KVM_GET_REG_LIST succeeded with n = {count} where there was room for {_REG_LIST_ROOM}")
-        return list(struct.unpack_from(f"<{count}Q", answer[got].data, 8))
+        return list(ids[:count])
 
     def try_init(self, features: Iterable[int] = PSCI_0_2) -> int:
         """KVM_ARM_VCPU_INIT, also of a vCPU that is initialised: the errno. The guest begins anew at its entry."""
         batch = self.vm.batch()
-        target, done = batch.vcpu_init(self.vm.fd, self.fd, features)
-        batch.set(self, _PC, MEMORY_IPA)
+        preferred, init = batch.program.prepare_init(self.vm.fd, features)
+        target = batch.pending("KVM_ARM_PREFERRED_TARGET", preferred)
+        done = batch.pending("KVM_ARM_VCPU_INIT", batch.program.init_vcpu(self.fd, init))
+        batch.program.set_entry(self.fd)
         batch.run()
         target.ok()
         return done.errno
 
     def try_run(self) -> int:
         """KVM_RUN of a guest that has no call to make: the errno."""
-        return self._try_run(immediate_exit=False)
+        batch = self.vm.batch()
+        done = batch.run_vcpu(self)
+        batch.run()
+        return done.errno
 
     def immediate_exit(self) -> int:
         """KVM_RUN with immediate_exit set: no guest instruction runs. The errno (EINTR is the promised one)."""
-        return self._try_run(immediate_exit=True)
-
-    def _try_run(self, *, immediate_exit: bool) -> int:
         batch = self.vm.batch()
-        done = batch.run_vcpu(self, immediate_exit=immediate_exit)
+        done = batch.run_with_immediate_exit(self)
         batch.run()
         return done.errno
 
@@ -172,13 +169,13 @@ class Vm:
 
         The vCPU, or None and KVM_CREATE_VCPU's errno. Raises KvmError when what follows that call fails.
         """
-        index = len(self.vcpus)
-        batch = self.batch()
-        made = _VcpuCalls(batch, self.fd, index, self.kvm.run_size, features)
-        batch.run()
-        if made.create.errno:
-            return None, made.create.errno
-        self.vcpus.append(made.vcpu(self, index))
+        program = KvmProgram()
+        new = program.create_guest_vcpu(self.fd, len(self.vcpus), self.kvm.run_size, features)
+        answer = self.kvm.subject.run(program)
+        if answer[new.fd].ran and answer[new.fd].errno:
+            return None, answer[new.fd].errno
+        with self.kvm.closing_on_error(answer, fds=[new.fd], mappings=[(new.run_address, self.kvm.run_size)]):
+            self.vcpus.append(_vcpu(self, len(self.vcpus), new, answer))
         return self.vcpus[-1], 0
 
     def create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> Vcpu:
@@ -192,12 +189,9 @@ class Vm:
         """Closes every fd and unmaps the memory; nothing when the kernel died and took them with it."""
         if not self.kvm.alive:
             return
-        program = Program()
-        for vcpu in self.vcpus:
-            program.munmap(vcpu.run_address, self.kvm.run_size)
-            program.close(vcpu.fd)
-        program.close(self.fd)
-        program.munmap(self.memory, MEMORY_SIZE)
+        program = KvmProgram()
+        vcpus = [(vcpu.fd, vcpu.run_address) for vcpu in self.vcpus]
+        program.close_vm(self.fd, self.memory, vcpus, self.kvm.run_size)
         self.vcpus = []
         self.kvm.subject.run(program)
 
@@ -211,16 +205,16 @@ class Kvm:
         self.image = image
         subject.start()
         self._generation = subject.generation
-        program = Program()
+        program = KvmProgram()
         fd = program.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
         version = program.ioctl(fd, uapi.KVM_GET_API_VERSION)
         size = program.ioctl(fd, uapi.KVM_GET_VCPU_MMAP_SIZE)
         # Stays open: the first VM enables virtualisation on every processor and the last one's end disables it, which
         # makes a third of the cost of a VM that is alone.
-        lasting = program.ioctl(fd, uapi.KVM_CREATE_VM)
+        lasting = program.create_vm(fd)
         answer = subject.run(program)
         if answer[fd].errno:
-            said = _said_of_kvm(subject)
+            said = _kvm_message(subject)
             raise HarnessError(
                 f"{subject.label} has no usable KVM",
                 why=f"opening /dev/kvm gives {answer[fd].error}{f', and the kernel said {said!r}' if said else ''}",
@@ -256,54 +250,51 @@ class Kvm:
 
         ``features`` are those of KVM_ARM_VCPU_INIT (bit numbers); None leaves the vCPUs uninitialised.
         """
-        batch = Batch(self.subject)
-        memory = batch.mmap("mmap of guest memory", MEMORY_SIZE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1)
-        batch.program.poke(memory.ref, self.image)
-        vm = batch.ioctl("KVM_CREATE_VM", self.fd, uapi.KVM_CREATE_VM)
-        region = _add_memory(batch, vm.ref, memory.ref)
-        made = [_VcpuCalls(batch, vm.ref, i, self.run_size, features) for i in range(vcpus)]
-        batch.run()
-        for call in (memory, vm, region):
-            call.ok()
-        result = Vm(self, vm.ret, memory.ret)
-        result.vcpus = [each.vcpu(result, i) for i, each in enumerate(made)]
-        return result
+        program = KvmProgram()
+        new = program.create_guest_vm(self.fd, self.image)
+        made = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in range(vcpus)]
+        answer = self.subject.run(program)
+        mappings = [*((each.run_address, self.run_size) for each in made), (new.memory, MEMORY_SIZE)]
+        with self.closing_on_error(answer, fds=[*(each.fd for each in made), new.fd], mappings=mappings):
+            return _vm(self, new, made, answer)
+
+    @contextmanager
+    def closing_on_error(
+        self, answer: Answer, *, fds: Iterable[Arg], mappings: Iterable[tuple[Arg, int]]
+    ) -> Iterator[None]:
+        """If KvmError is raised inside, closes what these calls opened and unmaps what they mapped (with its size)."""
+        try:
+            yield
+        except KvmError:
+            program = Program()
+            for each, size in mappings:
+                if answer[each].ran and not answer[each].errno:
+                    program.munmap(answer[each].ret, size)
+            for each in fds:
+                if answer[each].ran and not answer[each].errno:
+                    program.close(answer[each].ret)
+            self.subject.run(program)
+            raise
 
 
-def _said_of_kvm(subject: Subject) -> str:
-    """The last word of KVM's own start (arch/arm64/kvm/arm.c, kvm_arm_init) in the kernel's log; empty for none."""
-    program = Program()
-    fd = program.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    records = [program.read(fd, 8192) for _ in range(_LOG_RECORDS)]
-    program.close(fd)
-    answer = subject.run(program)
-    said = [match[1] for record in records if (match := _KVM_SAID.search(answer[record].data))]
-    return said[-1].decode("ascii", "replace") if said else ""
+def _kvm_message(subject: Subject) -> str:
+    """The last message of KVM's own start (arch/arm64/kvm/arm.c, kvm_arm_init) in the kernel's log; empty for none."""
+    messages = [match[1] for line in whole_log(subject) if (match := _KVM_SAID.match(line))]
+    return messages[-1] if messages else ""
 
 
-class _VcpuCalls:
-    """The calls that make one vCPU, in a batch."""
-
-    def __init__(self, batch: Batch, vm: int | Arg, index: int, run_size: int, features: Iterable[int] | None) -> None:
-        self.create = batch.ioctl(f"KVM_CREATE_VCPU {index}", vm, uapi.KVM_CREATE_VCPU, index)
-        self._after: list[Pending] = []
-        if features is not None:
-            self._after += batch.vcpu_init(vm, self.create.ref, features)
-            self._after.append(batch.set_on(self.create.ref, _PC, MEMORY_IPA))
-        self._shared = batch.mmap("mmap of struct kvm_run", run_size, mmap.MAP_SHARED, self.create.ref)
-        self._after.append(self._shared)
-
-    def vcpu(self, vm: Vm, index: int) -> Vcpu:
-        """The vCPU, once the batch has run. Raises KvmError."""
-        self.create.ok()
-        for each in self._after:
-            each.ok()
-        return Vcpu(vm, index, self.create.ret, self._shared.ret)
+def _vm(kvm: Kvm, new: NewVm, vcpus: Iterable[NewVcpu], answer: Answer) -> Vm:
+    """The VM that these calls created. Raises KvmError if one of them failed."""
+    memory = ok(answer[new.memory], "mmap of guest memory")
+    vm = Vm(kvm, ok(answer[new.fd], "KVM_CREATE_VM"), memory)
+    ok(answer[new.region], "KVM_SET_USER_MEMORY_REGION")
+    vm.vcpus = [_vcpu(vm, index, each, answer) for index, each in enumerate(vcpus)]
+    return vm
 
 
-def _add_memory(batch: Batch, vm: Arg, memory: Arg) -> Pending:
-    region = batch.program.scratch_bytes(
-        uapi.pack("kvm_userspace_memory_region", guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE)
-    )
-    batch.program.poke_address(region + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), memory)
-    return batch.ioctl("KVM_SET_USER_MEMORY_REGION", vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
+def _vcpu(vm: Vm, index: int, new: NewVcpu, answer: Answer) -> Vcpu:
+    """The vCPU that these calls created. Raises KvmError if one of them failed."""
+    fd = ok(answer[new.fd], f"KVM_CREATE_VCPU {index}")
+    for what, done in zip(VCPU_INIT_STEPS, new.init, strict=False):
+        ok(answer[done], what)
+    return Vcpu(vm, index, fd, ok(answer[new.run_address], "mmap of struct kvm_run"))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from helpers import guests
 from helpers.contract.features import Probe
 from helpers.contract.functions import Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vm
 from suites.support.calls import At, VmAt, hold
 
@@ -61,7 +61,7 @@ def at(registers: tuple[Register, ...], contract: Probe) -> At:
         if pv_time and not contract.pv_time:
             pytest.skip("not applicable, because vCPUs of this kernel take no stolen-time area (KVM_HAS_DEVICE_ATTR)")
         values = {r.name: r.mask if level == "full" else 0 for r in registers}
-        ipa = guests.PV_TIME_IPA if pv_time else None
+        ipa = PV_TIME_IPA if pv_time else None
         return Situation(contract.dialect, values, contract.arch_counter, ipa)
 
     return situation

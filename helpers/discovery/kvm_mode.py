@@ -3,29 +3,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from helpers.errors import HarnessError
-from helpers.executor.program import Program
 from helpers.kvm import Kvm
+from helpers.subjects.kernel_log import whole_log
 
 MODES = ("vhe", "nvhe", "protected")
-_RECORDS = 1000
-_SAID = re.compile(rb"kvm \[\d+\]: (.*)mode initialized successfully")
+_INITIALIZED = re.compile(r"kvm \[\d+\]: (.*)mode initialized successfully")
 
 
 def kvm_mode(kvm: Kvm) -> str:
     """One of MODES, or empty when the kernel's log does not tell."""
-    program = Program()
-    fd = program.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    records = [program.read(fd, 8192) for _ in range(_RECORDS)]
-    program.close(fd)
-    answer = kvm.subject.run(program)
-    for record in records:
-        said = _SAID.search(answer[record].data)
-        if said:
-            words = said[1].decode("utf-8", "replace")
+    for line in whole_log(kvm.subject):
+        message = _INITIALIZED.match(line)
+        if message:
+            words = message[1]
             # Before 6.6 "Hyp" alone was nVHE.
             return "protected" if "Protected" in words else "vhe" if words.startswith("VHE") else "nvhe"
     return ""

@@ -61,10 +61,8 @@ def _dialect(vm: Vm, ids: list[int], capability: tuple[int, int]) -> Dialect:
 
 
 def _takes_pv_time(vm: Vm) -> bool:
-    program = Program()
-    attr = uapi.pack("kvm_device_attr", group=uapi.KVM_ARM_VCPU_PVTIME_CTRL, attr=uapi.KVM_ARM_VCPU_PVTIME_IPA)
-    done = program.ioctl(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, program.scratch_bytes(attr))
-    return vm.kvm.subject.run(program)[done].errno == 0
+    group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
+    return vm.try_device_attr(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
 
 
 def _takes_filter(vm: Vm) -> bool:

@@ -9,6 +9,7 @@ from helpers import guests
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm
 from helpers.results.records import ServiceInfo
 from helpers.smccc import NOT_SUPPORTED, Call, signed
@@ -80,7 +81,7 @@ def _answers(kvm: Kvm, probe: Probe, register: Register | None, value: int) -> d
         if refused:
             return {function.name: f"bitmap refused: {error_name(refused)}" for function in asked}
         if probe.pv_time:
-            guests.set_pv_time(vm, guests.PV_TIME_IPA)
+            guests.set_pv_time(vm, PV_TIME_IPA)
         calls = [Call(function.id, (*function.args, *_LEFT[len(function.args) :])) for function in asked]
         results = guests.calls(vm.vcpu, calls)
     return {f.name: answer_class(f, result.x0_3, probe) for f, result in zip(asked, results, strict=True)}

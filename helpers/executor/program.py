@@ -101,6 +101,8 @@ class Program:
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
         self.op_count = 0
+        self.descriptions: dict[int, object] = {}
+        """Descriptions of operations, by number, for the trace. They are not sent to the executor."""
         self._current = self.stages[0][0]
 
     def _append(self, code: Code, *args: int | Arg, data: bytes = b"") -> Arg:

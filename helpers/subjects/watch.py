@@ -10,19 +10,18 @@ from dataclasses import dataclass, replace
 
 from helpers.executor.program import Arg, OpResult, Program
 from helpers.subjects.base import Subject
-from helpers.subjects.console import printable_text
+from helpers.subjects.kernel_log import LOG, kernel_lines, open_log, read_record, remaining_lines
 from helpers.uapi import syscalls
 
-TAINTED, LOG = "/proc/sys/kernel/tainted", "/dev/kmsg"
+TAINTED = "/proc/sys/kernel/tainted"
 _COMPLAINTS = {5: "B (bad page)", 7: "D (died: oops or BUG)", 9: "W (warning)", 14: "L (soft lockup)"}
 """Taints by which a kernel complains (Documentation/admin-guide/tainted-kernels.rst); the others say what it is."""
 _WARNING = re.compile(
     r"^(WARNING: |BUG: |Internal error: |Oops|Unable to handle kernel |kernel BUG at |UBSAN: |INFO: rcu|rcu: INFO: "
     r"|INFO: task .* blocked|watchdog: BUG|=+\[ cut here|-+\[ cut here|INFO: possible |kvm \[\d+\]: nVHE hyp BUG)"
 )
-_RECORD = 8192
-"""Bytes of one read of /dev/kmsg, which gives one record (CONSOLE_EXT_LOG_MAX)."""
-_BATCH, _MOST_BATCHES, _LONGEST = 32, 1000, 100
+_LONGEST = 100
+"""Lines of one warning."""
 
 
 class KernelComplained(Exception):
@@ -80,11 +79,11 @@ class Watch:
     def _look(self, seen: _State) -> str:
         program = Program()
         taint = _read_taint(program)
-        record = program.read(seen.log, _RECORD) if not seen.log_error else None
+        record = read_record(program, seen.log) if not seen.log_error else None
         answer = self._subject.run(program)
         lines = []
         if record is not None and answer[record].errno != errno.EAGAIN:
-            lines = [*_kernel_lines([answer[record]]), *_rest(self._subject, seen.log)]
+            lines = [*kernel_lines([answer[record]]), *remaining_lines(self._subject, seen.log)]
         now = seen.taint if seen.taint_error else seen.taint | _number(answer[taint[1]])
         self._seen = replace(seen, taint=now)
         new = [name for bit, name in _COMPLAINTS.items() if now & ~seen.taint & 1 << bit]
@@ -105,8 +104,8 @@ class _State:
 def _first_look(subject: Subject) -> _State:
     program = Program()
     taint = _read_taint(program)
-    log = program.open(LOG, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    first = program.read(log, _RECORD)
+    log = open_log(program)
+    first = read_record(program, log)
     # Behind what it said so far, which may be thousands of lines.
     program.syscall(syscalls.LSEEK, log, 0, os.SEEK_END)
     answer = subject.run(program)
@@ -116,21 +115,6 @@ def _first_look(subject: Subject) -> _State:
         subject.generation, _number(answer[taint[1]]), _why_not(TAINTED, *(answer[each].errno for each in taint)),
         answer[log].ret, _why_not(LOG, *log_errors),
     )  # fmt: skip
-
-
-def _rest(subject: Subject, log: int) -> list[str]:
-    """What the log still holds; a log that is written faster than read ends this too."""
-    lines: list[str] = []
-    for _ in range(_MOST_BATCHES):
-        program = Program()
-        reads = [program.read(log, _RECORD) for _ in range(_BATCH)]
-        answer = subject.run(program)
-        results = [answer[each] for each in reads]
-        lines += _kernel_lines(results)
-        # EPIPE says that records were overwritten before they were read; the next read goes on.
-        if any(result.errno not in (0, errno.EPIPE) for result in results):
-            break
-    return lines
 
 
 def _read_taint(program: Program) -> tuple[Arg, Arg]:
@@ -148,17 +132,6 @@ def _number(result: OpResult) -> int:
 def _why_not(path: str, *errors: int) -> str:
     first = next((each for each in errors if each), 0)
     return f"not watched, because {path} cannot be read ({errno.errorcode.get(first, first)})" if first else ""
-
-
-def _kernel_lines(results: list[OpResult]) -> list[str]:
-    """The text of records that the kernel itself wrote (facility 0), not a program through /dev/kmsg."""
-    lines = []
-    for result in results:
-        head, _, text = result.data.decode("utf-8", "replace").partition(";")
-        priority = head.partition(",")[0]
-        if not result.errno and priority.isdigit() and int(priority) < 8:
-            lines.append(printable_text(text.partition("\n")[0]))
-    return lines
 
 
 def _warnings(lines: list[str]) -> list[str]:

@@ -7,46 +7,28 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from helpers import guests
-from helpers.executor.program import Code, Op, OpResult
+from helpers.executor.program import Answer, Arg
+from helpers.kvm_program import GuestRun
 from helpers.smccc import Call, CallResult, show_registers
-from helpers.trace.arguments import Memory
 from helpers.trace.names import EXITS, function_name
 from helpers.uapi import kvm as uapi
 
 MOST_CALLS = 4
 """Of one run: the failure's own message says which of them was wrong."""
-_RECORDS = {uapi.ffi.sizeof(f"struct {name}") for name in ("kvm_run_mmio", "kvm_run_hypercall")}
 
 
-class Mailbox:
-    """The guest memory through which calls are asked for and answered."""
+def run_lines(run: GuestRun, answer: Answer) -> Iterator[str]:
+    """Lines below a KVM_RUN that succeeded, from what was read after it."""
+    record, mailbox = _data(run.record, answer), _data(run.mailbox, answer)
+    if record:
+        yield f"    left the guest with {run_exit(record)}"
+    if mailbox:
+        yield from _calls(run.calls, guests.read(mailbox))
 
-    def __init__(self) -> None:
-        self._asked: dict[int, list[Call]] = {}
 
-    def poked(self, address: int, data: bytes) -> None:
-        """Something was written to memory outside of the program's own."""
-        calls = guests.asked_calls(data)
-        if calls:
-            self._asked[address] = calls
-
-    def run(
-        self, results: tuple[OpResult, ...], later: Sequence[tuple[tuple[OpResult, ...], Op]], memory: Memory
-    ) -> Iterator[str]:
-        """Lines below a KVM_RUN, from what was read after it."""
-        if not results or results[-1].errno or not results[-1].ran:
-            return
-        for found, op in later:
-            if op.code == Code.IOCTL and memory.value(op.args[1]) == uapi.KVM_RUN:
-                return
-            if op.code != Code.PEEK or not found or not found[-1].ran:
-                continue
-            data = found[-1].data
-            if len(data) in _RECORDS:
-                yield f"    left the guest with {run_exit(data)}"
-            calls = self._asked.get(memory.value(op.args[0]), [])
-            if calls:
-                yield from _calls(calls, guests.read(data))
+def _data(peek: Arg | None, answer: Answer) -> bytes:
+    results = answer.results[peek.index] if peek is not None else ()
+    return results[-1].data if results and results[-1].ran else b""
 
 
 def run_exit(record: bytes) -> str:
@@ -55,7 +37,7 @@ def run_exit(record: bytes) -> str:
     return EXITS.get(reason, f"exit reason {reason}")
 
 
-def _calls(calls: list[Call], results: list[CallResult]) -> Iterator[str]:
+def _calls(calls: Sequence[Call], results: list[CallResult]) -> Iterator[str]:
     pairs = list(zip(calls, results, strict=False))
     for call, result in pairs[:MOST_CALLS]:
         yield f"    guest: {_asked(call)} -> {_answered(result)}"

@@ -11,17 +11,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from helpers.executor.program import Answer, Code, Op, OpResult, Program, Thread
-from helpers.trace.arguments import Memory, described
-from helpers.trace.guest import Mailbox
+from helpers.kvm_program import GuestRun
+from helpers.trace.arguments import described, value_of
+from helpers.trace.guest import run_lines
 from helpers.trace.names import SYSCALLS, Roles, ioctl_name
 from helpers.trace.recorder import Sent, Trace
-from helpers.uapi import kvm as uapi
 
 MOST_LINES = 60
 _S64 = 1 << 63
-_PAGE = 0xFFF
-Following = list[tuple[int, Op]]
-"""The operations of the same thread that come later, with their numbers."""
 
 
 def listing(trace: Trace) -> str:
@@ -50,15 +47,12 @@ def _lines(sent: Iterable[Sent]) -> list[str]:
 
 
 class _Writer:
-    """One program. What its calls were given is found by doing its POKEs again, on paper."""
+    """One program."""
 
     def __init__(self, sent: Sent, roles: Roles) -> None:
         self._program: Program = sent.program
         self._answer: Answer | None = sent.answer
         self._roles = roles
-        self._memory = Memory(sent.program, sent.answer)
-        self._mailbox = Mailbox()
-        self._immediate_exit = False
 
     def lines(self) -> list[str]:
         """Its calls in the order of the text."""
@@ -77,75 +71,58 @@ class _Writer:
         return lines
 
     def _thread(self, thread: Thread) -> Iterator[str]:
-        for place, (index, op) in enumerate(thread.ops):
+        for index, op in thread.ops:
             made = _MAKERS.get(op.code)
             if made is not None:
-                yield from made(self, op, self._results(index), thread.ops[place + 1 :])
-
-    def _results(self, index: int) -> tuple[OpResult, ...]:
-        return self._answer.results[index] if self._answer is not None else ()
+                results = self._answer.results[index] if self._answer is not None else ()
+                yield from made(self, op, results, self._program.descriptions.get(index))
 
     def _value(self, op: Op, number: int) -> int:
         """An argument's value; addresses in the executor's scratch memory are only told apart."""
-        return self._memory.value(op.args[number]) if number < len(op.args) else 0
+        return value_of(op.args[number], self._answer)
 
     # --- what each operation is ---------------------------------------------------
 
-    def _open(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _open(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         path = op.data.rstrip(b"\0").decode("utf-8", "replace")
         yield f"open({path!r}, {self._value(op, 0):#o}){_came(results, 'fd ')}"
         for result in results[-1:]:
             if not result.errno:
                 self._roles.opened(result.ret, path)
 
-    def _close(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _close(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         fd = self._value(op, 0)
         yield f"close({self._roles[fd]}){_came(results)}"
         self._roles.closed(fd)
 
-    def _ioctl(self, op: Op, results: tuple[OpResult, ...], after: Following) -> Iterator[str]:
+    def _ioctl(self, op: Op, results: tuple[OpResult, ...], description: object) -> Iterator[str]:
         fd, request = self._value(op, 0), self._value(op, 1)
         target = self._roles[fd]
-        arguments = described(request, op.args[2], self._memory, [(self._results(i), o) for i, o in after])
-        if request == uapi.KVM_RUN and self._immediate_exit:
-            arguments = "immediate_exit"
-        role = ""
-        if results and results[-1].ran and not results[-1].errno:
-            role = self._roles.answered(fd, request, results[-1].ret, self._memory.value(op.args[2]))
+        arguments = described(description, request, op.args[2], self._answer)
+        succeeded = bool(results) and results[-1].ran and not results[-1].errno
+        role = self._roles.answered(fd, request, results[-1].ret, self._value(op, 2)) if succeeded else ""
         # A vCPU that was not seen being made is known by what it answers.
         target = self._roles[fd] if target.startswith("fd ") else target
         came = _came(results, "fd " if role else "")
         yield f"{target}: {ioctl_name(request)}({arguments}){came}{f' ({role})' if role else ''}"
-        if request == uapi.KVM_RUN:
-            yield from self._mailbox.run(results, [(self._results(i), o) for i, o in after], self._memory)
+        if succeeded and self._answer is not None and isinstance(description, GuestRun):
+            yield from run_lines(description, self._answer)
 
-    def _mmap(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _mmap(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         fd = self._value(op, 4)
         what = "memory" if fd >= _S64 or fd < 0 else f"struct kvm_run of {self._roles[fd]}"
         yield f"mmap({what}, {self._value(op, 1):#x} bytes){_came(results, hexadecimal=True)}"
 
-    def _munmap(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _munmap(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         yield f"munmap({self._value(op, 0):#x}, {self._value(op, 1):#x} bytes){_came(results)}"
 
-    def _poke(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
-        if not self._memory.poke(op):
-            address = self._value(op, 0)
-            if len(op.data) == 1 and address & _PAGE == uapi.offset("kvm_run_mmio", "immediate_exit"):
-                self._immediate_exit = op.data != b"\0"
-            self._mailbox.poked(address, op.data)
-        yield from ()
-
-    def _poke_value(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
-        self._memory.point(op)
-        yield from ()
-
-    def _read(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _read(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         yield f"read({self._roles[self._value(op, 0)]}, {self._value(op, 1)} bytes){_came(results)}"
 
-    def _write(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _write(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         yield f"write({self._roles[self._value(op, 0)]}, {len(op.data)} bytes){_came(results)}"
 
-    def _syscall(self, op: Op, results: tuple[OpResult, ...], _: Following) -> Iterator[str]:
+    def _syscall(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         number = self._value(op, 0)
         yield f"{SYSCALLS.get(number, f'syscall {number}')}(){_came(results)}"
 
@@ -156,8 +133,6 @@ _MAKERS = {
     Code.IOCTL: _Writer._ioctl,
     Code.MMAP: _Writer._mmap,
     Code.MUNMAP: _Writer._munmap,
-    Code.POKE: _Writer._poke,
-    Code.POKE_VALUE: _Writer._poke_value,
     Code.READ: _Writer._read,
     Code.WRITE: _Writer._write,
     Code.SYSCALL: _Writer._syscall,

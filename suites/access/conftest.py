@@ -17,6 +17,7 @@ from helpers.contract.registers import Register
 from helpers.executor.program import Answer, Arg, ArgType
 from helpers.kvm import Vcpu, Vm
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
 
 PAGE = 0x10000
@@ -81,8 +82,7 @@ class Accesses:
         self._fds = {"": vm.vcpu.fd, "vm": vm.fd, "kvm": vm.kvm.fd, "blank": blank.fd}
         self._structs, self._values = Area(batch), Area(batch)
         # Made once: thousands of accesses are followed by the same read.
-        self._read = self._program.scratch_bytes(struct.pack("<3Q", register.id, 0, 0))
-        self._program.poke_address(self._read + 8, self._read + 16)
+        self._read = self._program.one_reg(register)
         self._attempts: list[Attempt] = []
 
     def add(self, direction: Direction, wrong: tuple[AccessFault, ...]) -> None:
@@ -91,12 +91,13 @@ class Accesses:
         number = faulty_id(self._register, wrong)
         value = self._register.mask ^ self._holds | (1 << 63 if FaultKind.VALUE in kinds else 0)
         raw = struct.pack("<Q", value) if direction is Direction.SET else CANARY
-        what = f"KVM_{direction.value}_ONE_REG of {self._register.name} ({number:#x})"
-        what += f" = {value:#x}" if direction is Direction.SET else ""
-        what += " with " + " and ".join(fault.name for fault in wrong)
+        name, faults = self._register.name, "with " + " and ".join(fault.name for fault in wrong)
+        given = f" = {value:#x}" if direction is Direction.SET else ""
+        what = f"KVM_{direction.value}_ONE_REG of {name} ({number:#x}){given} {faults}"
         fd = next((self._fds[f.fd] for f in wrong if f.fd), self._fds[""])
         argument, watched = self._lay_out(number, raw, kinds)
         done = self._batch.ioctl(what, fd, _IOCTLS[direction], argument)
+        self._program.descriptions[done.ref.index] = f"{number:#x} {name}{given} {faults}"
         memory = [(was, self._program.peek(at, len(was))) for was, at in watched]
         self._attempts.append(Attempt(what, expected(direction, wrong), done, self._read_back(), memory))
 
@@ -108,7 +109,7 @@ class Accesses:
         The id, an address that is not watched, and the value between canaries; a wrong pointer replaces one of them.
         """
         head, body = struct.pack("<Q", number), CANARY + raw + CANARY
-        block = self._program.scratch_bytes(head + bytes(8) + body)
+        block = self._program.scratch_bytes(bytes(16) + body)
         pointer, watched = block + 24, [(head, block), (body, block + 16)]
         if (fault := kinds.get(FaultKind.POINTER)) and fault.place:
             pointer = self._values.at(fault.place, inside=4)
@@ -116,7 +117,7 @@ class Accesses:
                 # A copy to user space may write what it can reach of the value; only what lies before is watched.
                 self._program.poke(pointer + -8, CANARY + raw[:4])
                 watched.append((CANARY, pointer + -8))
-        self._program.poke_address(block + 8, pointer)
+        self._program.one_reg_at(block, RegisterId(self._register.name, number), pointer, raw)
         if (fault := kinds.get(FaultKind.STRUCT)) and fault.place:
             block = self._structs.at(fault.place, inside=8)
             if fault.place is Place.STRADDLING:
@@ -124,9 +125,7 @@ class Accesses:
         return block, watched
 
     def _read_back(self) -> Pending:
-        read = self._batch.ioctl(f"reading {self._register.name}", self._fds[""], uapi.KVM_GET_ONE_REG, self._read)
-        read.value_ref = self._program.peek(self._read + 16, 8)
-        return read
+        return self._batch.get_into(self._vm.vcpu, self._read)
 
     def run(self, comparison: Comparison) -> None:
         """Makes them all and compares."""

@@ -31,8 +31,8 @@ def test_enable_cap(
     held = vm.vcpu.get_regs(registers)
     for when in ("before", "after"):
         batch = vm.batch()
-        request = uapi.pack("kvm_enable_cap", cap=uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP, flags=flags, args=list(args))
-        done = batch.ioctl("", fds[on], uapi.KVM_ENABLE_CAP, batch.program.scratch_bytes(request))
+        request = batch.program.capability_request(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP, flags, args)
+        done = batch.call("KVM_ENABLE_CAP", fds[on], uapi.KVM_ENABLE_CAP, request)
         batch.run()
         comparison.error(f"KVM_ENABLE_CAP(207) on {on} {when} KVM_RUN", EINVAL, done.errno)
         for register, was, now in zip(registers, held, vm.vcpu.get_regs(registers), strict=True):

@@ -35,12 +35,10 @@ class Listing:
 def _list(vm: Vm, fd: int, n: int) -> Listing:
     """KVM_GET_REG_LIST with ``n`` announced and marked memory for _ROOM ids."""
     batch = vm.batch()
-    at = batch.program.scratch_bytes(struct.pack("<Q", n) + struct.pack("<Q", _MARK) * _ROOM)
-    done = batch.ioctl(f"KVM_GET_REG_LIST with n = {n}", fd, uapi.KVM_GET_REG_LIST, at)
-    memory = batch.program.peek(at, 8 + 8 * _ROOM)
-    answer = batch.run()
-    written, *ids = struct.unpack(f"<{1 + _ROOM}Q", answer[memory].data)
-    return Listing(done.errno, written, tuple(ids))
+    listing = batch.program.reg_list(fd, n, room=_ROOM, fill=_MARK)
+    done = batch.pending(f"KVM_GET_REG_LIST with n = {n}", listing.done)
+    written, ids = listing.listed(batch.run())
+    return Listing(done.errno, written, ids)
 
 
 @pytest.mark.clause("LIST-1", "LIST-2")

@@ -8,9 +8,6 @@ the processor from the writer in the middle of a system call, wherever that is, 
 from __future__ import annotations
 
 import errno
-import mmap
-import struct
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,12 +15,12 @@ from helpers import guests
 from helpers.batch import KvmError
 from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory
 from helpers.contract.registers import Register
-from helpers.executor.program import Answer, Arg, Program
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, PSCI_0_2, Kvm
+from helpers.executor.program import Answer, Arg
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
+from helpers.kvm import PSCI_0_2, Kvm
+from helpers.kvm_program import PC, KvmProgram, RegRead
 from helpers.smccc import Call
-from helpers.uapi import kvm as uapi
-from helpers.uapi import syscalls
-from suites.concurrency.threads import real_time
+from suites.concurrency.threads import real_time, sleep, timespec
 
 RUNNER_PRIORITY, WRITER_PRIORITY = 2, 1
 """A runner arms its timer before a writer on its processor writes."""
@@ -97,60 +94,41 @@ class _Made:
     vm: Arg
     vcpus: list[Arg]
     sets: list[list[tuple[int, Arg]]] = field(default_factory=list)
-    runs: list[tuple[Arg, Arg | None]] = field(default_factory=list)
+    runs: list[tuple[Arg, RegRead]] = field(default_factory=list)
     mailbox: Arg | None = None
-    final: Arg | None = None
+    final: RegRead | None = None
 
 
 class _Builder:
     def __init__(self, kvm: Kvm, race: Race, delays: Sequence[int]) -> None:
         self.kvm, self.race, self.delays = kvm, race, delays
-        self.program = Program(deadline_ms=60_000)
-        self.sets = {v: self._one_reg(race.register.id, v)[0] for values in race.writers for v in values}
-        self.pc = self._one_reg(uapi.KVM_REG_ARM_CORE_PC, MEMORY_IPA)[0]
-        self._memory()
-        self._target()
+        self.program = p = KvmProgram(deadline_ms=60_000)
+        self.sets = {v: p.one_reg(race.register, v) for values in race.writers for v in values}
+        self.entry = p.one_reg(PC, MEMORY_IPA)
+        self.memory = p.guest_memory(kvm.image)
+        self.region = p.memory_region(self.memory)
+        vm = p.create_vm(kvm.fd)
+        _, self.init = p.prepare_init(vm, PSCI_0_2)
+        p.close(vm)
         self.rounds = [self._round() for _ in delays]
         self._threads()
         self._finish()
 
-    def _one_reg(self, register_id: int, value: int) -> tuple[Arg, Arg]:
-        at = self.program.scratch_bytes(struct.pack("<Q", value))
-        arg = self.program.scratch_bytes(struct.pack("<Q", register_id) + bytes(8))
-        self.program.poke_address(arg + 8, at)
-        return arg, at
-
-    def _memory(self) -> None:
-        p = self.program
-        self.memory = p.mmap(MEMORY_SIZE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
-        p.poke(self.memory, self.kvm.image)
-        region = uapi.pack("kvm_userspace_memory_region", guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE)
-        self.region = p.scratch_bytes(region)
-        p.poke_address(self.region + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), self.memory)
-
-    def _target(self) -> None:
-        p = self.program
-        self.init = p.scratch(uapi.ffi.sizeof("struct kvm_vcpu_init"))
-        vm = p.ioctl(self.kvm.fd, uapi.KVM_CREATE_VM)
-        p.ioctl(vm, uapi.KVM_ARM_PREFERRED_TARGET, self.init)
-        p.close(vm)
-        p.poke(self.init + 4, struct.pack("<I", sum(1 << f for f in PSCI_0_2)))
-
     def _round(self) -> _Made:
         p, race = self.program, self.race
-        vm = p.ioctl(self.kvm.fd, uapi.KVM_CREATE_VM)
+        vm = p.create_vm(self.kvm.fd)
         if race.view:
-            p.ioctl(vm, uapi.KVM_SET_USER_MEMORY_REGION, self.region)
+            p.add_memory(vm, self.region)
         count = race.runners + len(race.writers)
-        made = _Made(vm, [p.ioctl(vm, uapi.KVM_CREATE_VCPU, i) for i in range(count)])
+        made = _Made(vm, [p.create_vcpu(vm, i) for i in range(count)])
         for vcpu in made.vcpus:
-            p.ioctl(vcpu, uapi.KVM_ARM_VCPU_INIT, self.init)
+            p.init_vcpu(vcpu, self.init)
         for i, vcpu in enumerate(made.vcpus[: race.runners]):
             if i == 0 and race.view:
-                p.ioctl(vcpu, uapi.KVM_SET_ONE_REG, self.pc)
+                p.set_reg(vcpu, self.entry)
             else:
-                run = p.mmap(self.kvm.run_size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, vcpu)
-                p.poke(run + uapi.offset("kvm_run_mmio", "immediate_exit"), b"\1")
+                run = p.map_run(vcpu, self.kvm.run_size)
+                p.set_immediate_exit(run, True)
                 p.munmap(run, self.kvm.run_size)
         return made
 
@@ -168,34 +146,26 @@ class _Builder:
                         self._write(made, made.vcpus[self.race.runners + i], values)
 
     def _run(self, made: _Made, index: int, delay: int) -> None:
-        p, view = self.program, self.race.view if index == 0 else None
-        asked = guests.ask([view.call]) if view else b""
+        p, view, vcpu = self.program, self.race.view if index == 0 else None, made.vcpus[index]
         if view:
-            p.poke(self.memory + guests.MAILBOX, asked)
-        got, at = self._one_reg_here()
-        length = p.scratch_bytes(struct.pack("<qq", *divmod(delay, 1_000_000_000)))
+            guests.put_calls(p, self.memory, [view.call])
+        value, length = p.one_reg(self.race.register), timespec(p, delay)
         p.barrier()
-        p.syscall(syscalls.CLOCK_NANOSLEEP, time.CLOCK_MONOTONIC, 0, length)
-        run = p.ioctl(made.vcpus[index], uapi.KVM_RUN)
-        p.ioctl(made.vcpus[index], uapi.KVM_GET_ONE_REG, got)
-        made.runs.append((run, p.peek(at, 8)))
+        sleep(p, length)
+        run = p.run(vcpu, immediate_exit=view is None)
+        made.runs.append((run, p.get_reg(vcpu, value)))
         if view:
-            made.mailbox = p.peek(self.memory + guests.MAILBOX, len(asked))
-
-    def _one_reg_here(self) -> tuple[Arg, Arg]:
-        return self._one_reg(self.race.register.id, 0)
+            made.mailbox = guests.take_calls(p, run, self.memory, [view.call])
 
     def _write(self, made: _Made, vcpu: Arg, values: Sequence[int]) -> None:
         p = self.program
         p.barrier()
-        made.sets.append([(v, p.ioctl(vcpu, uapi.KVM_SET_ONE_REG, self.sets[v])) for v in values])
+        made.sets.append([(v, p.set_reg(vcpu, self.sets[v])) for v in values])
 
     def _finish(self) -> None:
         p = self.program
         for made in self.rounds:
-            got, at = self._one_reg_here()
-            p.ioctl(made.vcpus[-1], uapi.KVM_GET_ONE_REG, got)
-            made.final = p.peek(at, 8)
+            made.final = p.get_reg(made.vcpus[-1], p.one_reg(self.race.register))
         with p.concurrently() as stage:
             for i in range(CLOSERS):
                 with stage.thread():
@@ -205,25 +175,21 @@ class _Builder:
         p.munmap(self.memory, MEMORY_SIZE)
 
 
-def _word(answer: Answer, at: Arg | None) -> int:
-    assert at is not None
-    return int(struct.unpack("<Q", answer[at].data)[0])
-
-
 def _read(race: Race, made: _Made, answer: Answer, delay: int) -> Round:
     threads: list[ThreadHistory] = []
     for i, (run, got) in enumerate(made.runs):
         told = answer[run].errno
         if told != (0 if i == 0 and race.view else errno.EINTR):
             raise KvmError(f"KVM_RUN on vCPU {i} gave {answer[run].error} in a race of {race.register.name}")
-        seen = [HistoryEvent(EventKind.GET, _word(answer, got))]
+        seen = [HistoryEvent(EventKind.GET, got.value(answer))]
         if i == 0 and race.view and made.mailbox is not None:
             result = guests.read(answer[made.mailbox].data)[0]
             seen.append(HistoryEvent(EventKind.SEEN, race.view.value(result.x0_3)))
         threads.append((HistoryEvent(EventKind.RUN), *seen))
     for told_sets in made.sets:
         threads.append(tuple(HistoryEvent(EventKind.SET, value, answer[done].errno) for value, done in told_sets))
-    return Round(tuple(threads), _word(answer, made.final), delay)
+    assert made.final is not None
+    return Round(tuple(threads), made.final.value(answer), delay)
 
 
 def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int]) -> list[Round]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,9 +11,9 @@ from helpers.batch import KvmError
 from helpers.contract.check import Comparison
 from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory, one_order, show_history
 from helpers.contract.registers import Register
-from helpers.executor.program import Answer, Arg, OpResult, Program
+from helpers.executor.program import Answer, Arg, OpResult
 from helpers.kvm import Kvm, Vm
-from helpers.uapi import kvm as uapi
+from helpers.kvm_program import KvmProgram, RegRead
 from suites.concurrency.threads import real_time, sleep
 from suites.conftest import MakeVm
 
@@ -22,32 +21,8 @@ ROUNDS, BUSY, RARE = 150, 10, 3
 LIVES = 25
 
 
-class _Register:
-    """ONE_REG calls of one register in a program, at memory that is made once."""
-
-    def __init__(self, program: Program, register: Register) -> None:
-        self.program, self.id = program, register.id
-        self.values = {v: self._struct(program.scratch_bytes(struct.pack("<Q", v))) for v in register.subsets()}
-
-    def _struct(self, at: Arg) -> Arg:
-        arg = self.program.scratch_bytes(struct.pack("<Q", self.id) + bytes(8))
-        self.program.poke_address(arg + 8, at)
-        return arg
-
-    def reader(self) -> tuple[Arg, Arg]:
-        """The argument and the memory of a GET; each thread needs one of its own."""
-        at = self.program.scratch_bytes(b"\xa5" * 8)
-        return self._struct(at), at
-
-    def set(self, fd: int | Arg, value: int) -> Arg:
-        return self.program.ioctl(fd, uapi.KVM_SET_ONE_REG, self.values[value])
-
-    def get(self, fd: int | Arg, reader: tuple[Arg, Arg]) -> tuple[Arg, Arg]:
-        return self.program.ioctl(fd, uapi.KVM_GET_ONE_REG, reader[0]), self.program.peek(reader[1], 8)
-
-
-def _word(data: bytes) -> int:
-    return int(struct.unpack("<Q", data)[0])
+MARK = 0xA5A5_A5A5_A5A5_A5A5
+"""The value in the memory of a read before it. Each thread has its own memory."""
 
 
 @dataclass
@@ -56,27 +31,28 @@ class _Round:
 
     busy: list[tuple[int, Arg]]
     rare: list[tuple[int, Arg]] = field(default_factory=list)
-    reads: list[tuple[Arg, Arg]] = field(default_factory=list)
-    final: tuple[Arg, Arg] | None = None
+    reads: list[RegRead] = field(default_factory=list)
+    final: RegRead | None = None
 
     def threads(self, answer: Answer) -> tuple[ThreadHistory, ...]:
         return (
             tuple(HistoryEvent(EventKind.SET, v, answer[r].errno) for v, r in self.busy),
             tuple(HistoryEvent(EventKind.SET, v, answer[r].errno) for v, r in self.rare),
-            tuple(HistoryEvent(EventKind.GET, _word(answer[m].data), answer[g].errno) for g, m in self.reads),
+            tuple(HistoryEvent(EventKind.GET, read.value(answer), read.errno(answer)) for read in self.reads),
         )
 
 
-def _busy_and_rare(program: Program, register: Register, vm: Vm) -> list[_Round]:
-    calls, values, rounds = _Register(program, register), register.subsets(), []
-    final, seen = calls.reader(), calls.reader()
+def _busy_and_rare(program: KvmProgram, register: Register, vm: Vm) -> list[_Round]:
+    values, rounds = register.subsets(), []
+    writes = {v: program.one_reg(register, v) for v in values}
+    final, seen = program.one_reg(register, MARK), program.one_reg(register, MARK)
     with program.concurrently() as stage:
         with stage.thread():
             for _ in range(ROUNDS):
                 program.barrier()
-                one = _Round([(v, calls.set(vm.vcpus[0].fd, v)) for v in (values * BUSY)[:BUSY]])
+                one = _Round([(v, program.set_reg(vm.vcpus[0].fd, writes[v])) for v in (values * BUSY)[:BUSY]])
                 program.barrier()
-                one.final = calls.get(vm.vcpus[0].fd, final)
+                one.final = program.get_reg(vm.vcpus[0].fd, final)
                 rounds.append(one)
         # Real-time threads whose timers strike while the first one is inside a call.
         with stage.thread():
@@ -85,7 +61,7 @@ def _busy_and_rare(program: Program, register: Register, vm: Vm) -> list[_Round]
                 program.barrier()
                 for v in values[:RARE]:
                     sleep(program, 10_000 + n * 500)
-                    one.rare.append((v, calls.set(vm.vcpus[1].fd, v)))
+                    one.rare.append((v, program.set_reg(vm.vcpus[1].fd, writes[v])))
                 program.barrier()
         with stage.thread():
             real_time(program, 2)
@@ -93,7 +69,7 @@ def _busy_and_rare(program: Program, register: Register, vm: Vm) -> list[_Round]
                 program.barrier()
                 for _ in range(RARE):
                     sleep(program, 15_000 + n * 300)
-                    one.reads.append(calls.get(vm.vcpus[2].fd, seen))
+                    one.reads.append(program.get_reg(vm.vcpus[2].fd, seen))
                 program.barrier()
     return rounds
 
@@ -101,7 +77,7 @@ def _busy_and_rare(program: Program, register: Register, vm: Vm) -> list[_Round]
 @pytest.mark.clause("RACE-2")
 def test_writers_and_a_reader(register: Register, make_vm: MakeVm) -> None:
     """One vCPU writes all the time, another now and then, a third reads."""
-    vm, program = make_vm(3), Program(deadline_ms=60_000)
+    vm, program = make_vm(3), KvmProgram(deadline_ms=60_000)
     rounds = _busy_and_rare(program, register, vm)
     answer = vm.kvm.subject.run(program)
     if answer.expired:
@@ -109,9 +85,8 @@ def test_writers_and_a_reader(register: Register, make_vm: MakeVm) -> None:
     comparison, before = Comparison(), register.reset
     for number, one in enumerate(rounds):
         assert one.final is not None
-        got, at = one.final
-        threads, after = one.threads(answer), _word(answer[at].data)
-        comparison.error(f"KVM_GET_ONE_REG {register.name} after round {number}", 0, answer[got].errno)
+        threads, after = one.threads(answer), one.final.value(answer)
+        comparison.error(f"KVM_GET_ONE_REG {register.name} after round {number}", 0, one.final.errno(answer))
         comparison.that(
             one_order(threads, after, reset=before, mask=register.mask),
             f"round {number} of {register.name}, which held {before:#x}",
@@ -122,52 +97,58 @@ def test_writers_and_a_reader(register: Register, make_vm: MakeVm) -> None:
 
 
 Results = tuple[tuple[OpResult, ...], ...]
-Got = tuple[Arg, Arg]
 
 
-def _check_lives(register: Register, results: Results, lives: list[tuple[int, Got, Arg, Got]]) -> None:
+def _word(results: Results, read: RegRead, turn: int) -> int:
+    return int.from_bytes(results[read.memory.index][turn].data, "little")
+
+
+def _check_lives(register: Register, results: Results, lives: list[tuple[int, RegRead, Arg, RegRead]]) -> None:
     comparison = Comparison()
-    for value, (_, fresh), done, (_, written) in lives:
+    for value, fresh, done, written in lives:
         for n in range(LIVES):
-            comparison.value(f"{register.name} of VM {n}, fresh", register.reset, _word(results[fresh.index][n].data))
+            comparison.value(f"{register.name} of VM {n}, fresh", register.reset, _word(results, fresh, n))
             comparison.error(f"{register.name} = {value:#x} in VM {n}", 0, results[done.index][n].errno)
-            comparison.value(f"{register.name} after that", value, _word(results[written.index][n].data))
+            comparison.value(f"{register.name} after that", value, _word(results, written, n))
     comparison.done()
 
 
-def _check_stays(register: Register, results: Results, stays: list[tuple[int, Arg, Got]]) -> None:
+def _check_stays(register: Register, results: Results, stays: list[tuple[int, Arg, RegRead]]) -> None:
     comparison = Comparison()
-    for value, done, (_, at) in stays:
-        for told, read in zip(results[done.index], results[at.index], strict=True):
-            comparison.error(f"{register.name} = {value:#x} in the VM that stays", 0, told.errno)
-            comparison.value(f"{register.name} there after that", value, _word(read.data))
+    for value, done, read in stays:
+        for turn, result in enumerate(results[done.index]):
+            comparison.error(f"{register.name} = {value:#x} in the VM that stays", 0, result.errno)
+            comparison.value(f"{register.name} there after that", value, _word(results, read, turn))
     comparison.done()
 
 
 @pytest.mark.clause("RACE-3")
 def test_vms_come_and_go(register: Register, kvm: Kvm, make_vm: MakeVm) -> None:
     """Two threads make, write, read and close VMs, while a third writes and reads one that stays."""
-    vm, program = make_vm(2), Program(deadline_ms=60_000)
-    calls, values = _Register(program, register), register.subsets()
-    init = program.scratch(uapi.ffi.sizeof("struct kvm_vcpu_init"))
-    program.ioctl(vm.fd, uapi.KVM_ARM_PREFERRED_TARGET, init)
-    readers = [(calls.reader(), calls.reader()) for _ in range(2)]
-    own = calls.reader()
+    vm, program = make_vm(2), KvmProgram(deadline_ms=60_000)
+    values = register.subsets()
+    writes = {v: program.one_reg(register, v) for v in values}
+    _, init = program.prepare_init(vm.fd, ())
+    readers = [(program.one_reg(register, MARK), program.one_reg(register, MARK)) for _ in range(2)]
+    own = program.one_reg(register, MARK)
     stays, lives = [], []
     with program.concurrently() as stage:
         for number, (fresh, written) in enumerate(readers):
             with stage.thread(repeat=LIVES):
-                other = program.ioctl(kvm.fd, uapi.KVM_CREATE_VM)
-                vcpu = program.ioctl(other, uapi.KVM_CREATE_VCPU, 0)
-                program.ioctl(vcpu, uapi.KVM_ARM_VCPU_INIT, init)
+                other = program.create_vm(kvm.fd)
+                vcpu = program.create_vcpu(other, 0)
+                program.init_vcpu(vcpu, init)
                 value = values[number % len(values)]
-                lives.append((value, calls.get(vcpu, fresh), calls.set(vcpu, value), calls.get(vcpu, written)))
+                before = program.get_reg(vcpu, fresh)
+                done = program.set_reg(vcpu, writes[value])
+                lives.append((value, before, done, program.get_reg(vcpu, written)))
                 program.close(vcpu)
                 program.close(other)
         with stage.thread(repeat=LIVES * 4):
             for value in values:
                 sleep(program, 100_000)
-                stays.append((value, calls.set(vm.vcpus[0].fd, value), calls.get(vm.vcpus[1].fd, own)))
+                done = program.set_reg(vm.vcpus[0].fd, writes[value])
+                stays.append((value, done, program.get_reg(vm.vcpus[1].fd, own)))
     answer = kvm.subject.run(program)
     if answer.expired:
         raise KvmError(f"VMs that come and go beside {register.name} did not end before the deadline")

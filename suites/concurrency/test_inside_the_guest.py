@@ -11,8 +11,10 @@ import pytest
 from helpers.contract.check import EBUSY, EINVAL, Comparison
 from helpers.contract.registers import Register
 from helpers.errors import HarnessError
-from helpers.executor.program import Arg, Program
-from helpers.kvm import MEMORY_SIZE, Vm
+from helpers.executor.program import Program
+from helpers.guest_layout import MEMORY_SIZE
+from helpers.kvm import Vm
+from helpers.kvm_program import KvmProgram, OneReg
 from helpers.uapi import kvm as uapi
 from suites.concurrency.threads import sleep
 from suites.conftest import MakeVm
@@ -41,27 +43,23 @@ class _Visit:
 
     def __init__(self, vm: Vm, register: Register, pause_ms: int) -> None:
         self.vm, self.register, self.pause_ms = vm, register, pause_ms
-        self.program = Program(deadline_ms=pause_ms + STAYS_MS)
-        self.calls: list[tuple[Arg, Arg]] = []
-        self.values = {v: self.program.scratch_bytes(struct.pack("<Q", v)) for v in (*register.subsets(), 1 << 63)}
-        self.target = self.program.scratch_bytes(struct.pack("<QQ", register.id, vm.memory + TARGET))
+        self.program = KvmProgram(deadline_ms=pause_ms + STAYS_MS)
+        self.target = self.program.one_reg(register, memory=vm.memory + TARGET)
 
-    def setter(self, value: int) -> Arg:
+    def setter(self, value: int) -> OneReg:
         """The argument of KVM_SET_ONE_REG."""
-        arg = self.program.scratch_bytes(struct.pack("<Q", self.register.id) + bytes(8))
-        self.program.poke_address(arg + 8, self.values[value])
-        return arg
+        return self.program.one_reg(self.register, value)
 
-    def told(self, calls: list[tuple[int, int, Arg]]) -> list[_Told]:
+    def told(self, calls: list[tuple[int, int, OneReg]]) -> list[_Told]:
         """What each (fd, request, argument) was told. Raises HarnessError when vCPU 0 did not stay inside."""
         program, made = self.program, []
         with program.concurrently() as stage:
             with stage.thread():
-                run = program.ioctl(self.vm.vcpu.fd, uapi.KVM_RUN)
+                run = program.run(self.vm.vcpu.fd)
             for fd, request, argument in calls:
                 with stage.thread():
                     sleep(program, self.pause_ms * 1_000_000)
-                    made.append((program.ioctl(fd, request, argument), program.clock(1)))
+                    made.append((program.call(fd, request, argument), program.clock(1)))
         answer = self.vm.kvm.subject.run(program)
         if not answer.expired or answer[run].errno != EINTR:
             raise HarnessError(

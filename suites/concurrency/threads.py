@@ -11,9 +11,14 @@ from helpers.executor.program import Arg, Program
 from helpers.uapi import syscalls
 
 
-def sleep(program: Program, ns: int) -> Arg:
-    """clock_nanosleep(2) on CLOCK_MONOTONIC."""
-    length = program.scratch_bytes(struct.pack("<qq", *divmod(ns, 1_000_000_000)))
+def timespec(program: Program, ns: int) -> Arg:
+    """A struct timespec."""
+    return program.scratch_bytes(struct.pack("<qq", *divmod(ns, 1_000_000_000)))
+
+
+def sleep(program: Program, length: int | Arg) -> Arg:
+    """clock_nanosleep(2) on CLOCK_MONOTONIC, for a number of ns or a struct timespec."""
+    length = timespec(program, length) if isinstance(length, int) else length
     return program.syscall(syscalls.CLOCK_NANOSLEEP, time.CLOCK_MONOTONIC, 0, length)
 
 

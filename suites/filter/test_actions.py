@@ -10,6 +10,7 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, Function, Situation
 from helpers.contract.registers import Register
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm, Vcpu, Vm
 from helpers.smccc import NOT_SUPPORTED, Call, Conduit, show_registers
 from helpers.uapi import kvm as uapi
@@ -37,7 +38,7 @@ REFUSED = (NOT_SUPPORTED, *GARBAGE[:3])
 
 def _situation(registers: tuple[Register, ...], contract: Probe, level: str) -> Situation:
     values = {r.name: r.mask if level == "full" else 0 for r in registers}
-    ipa = guests.PV_TIME_IPA if contract.pv_time else None
+    ipa = PV_TIME_IPA if contract.pv_time else None
     return Situation(contract.dialect, values, contract.arch_counter, ipa)
 
 

@@ -103,7 +103,8 @@ def test_other_attributes(group: int, attr: int, filter_vm: MakeVm) -> None:
     data = uapi.pack("kvm_smccc_filter", base=0x84000050, nr_functions=1, action=DENY)
     has = batch.device_attr("has", vm.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, data)
     made = batch.device_attr("set", vm.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data)
-    read = batch.device_attr("get", vm.fd, uapi.KVM_GET_DEVICE_ATTR, CTRL, FILTER, data)
+    rule = batch.program.filter_range(0x84000050, 1, DENY)
+    read = batch.call("get", vm.fd, uapi.KVM_GET_DEVICE_ATTR, rule)
     batch.run()
     comparison = Comparison()
     comparison.error(f"KVM_HAS_DEVICE_ATTR {group:#x}.{attr:#x}", ENXIO, has.errno)
@@ -206,9 +207,7 @@ def test_unreadable(ran: bool, filter_vm: MakeVm) -> None:
         ("last byte", area.ref + (GUARD - size + 1)),
         ("first byte", area.ref + (GUARD - 1)),
     ):
-        arg = batch.program.scratch_bytes(uapi.pack("kvm_device_attr", group=CTRL, attr=FILTER))
-        if address:
-            batch.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), address)
-        made.append((f"filter at {what}", batch.ioctl(what, vm.fd, uapi.KVM_SET_DEVICE_ATTR, arg)))
+        done = batch.device_attr(what, vm.fd, uapi.KVM_SET_DEVICE_ATTR, CTRL, FILTER, address)
+        made.append((f"filter at {what}", done))
     batch.program.munmap(area.ref, GUARD)
     _compare(batch, made, [EFAULT] * len(made))

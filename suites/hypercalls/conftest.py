@@ -13,6 +13,7 @@ from helpers import guests
 from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, Situation
 from helpers.contract.registers import Register
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm
 from helpers.smccc import CallResult
 from helpers.subjects.base import Subject
@@ -83,7 +84,7 @@ def situations(registers: tuple[Register, ...], contract: Probe) -> Situations:
             others = {r.name: r.mask if level == "full" else 0 for r in registers}
             for value in own.subsets() if own else (0,):
                 values = others | ({name: value} if own else {})
-                for ipa in (None, guests.PV_TIME_IPA) if contract.pv_time else (None,):
+                for ipa in (None, PV_TIME_IPA) if contract.pv_time else (None,):
                     found.append(Situation(contract.dialect, values, contract.arch_counter, ipa))
         return found
 

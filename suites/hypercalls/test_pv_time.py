@@ -15,8 +15,9 @@ from helpers.contract.features import Probe
 from helpers.contract.functions import ARCH_FEATURES, CLOSED, PV_TIME_FEATURES_ID, PV_TIME_ST_ID
 from helpers.contract.registers import PV_TIME, STD_HYP, Register
 from helpers.executor.program import Program
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE, PV_TIME_IPA
 from helpers.guests import set_pv_time
-from helpers.kvm import MEMORY_IPA, MEMORY_SIZE, Vcpu, Vm
+from helpers.kvm import Vcpu, Vm
 from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
@@ -25,7 +26,7 @@ from suites.support.calls import GARBAGE, REGISTER_LEVELS
 EEXIST, EFAULT, ENXIO = errno.EEXIST, errno.EFAULT, errno.ENXIO
 CTRL, IPA = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
 SET, GET, HAS = uapi.KVM_SET_DEVICE_ATTR, uapi.KVM_GET_DEVICE_ATTR, uapi.KVM_HAS_DEVICE_ATTR
-AREA = guests.PV_TIME_IPA + 64
+AREA = PV_TIME_IPA + 64
 NO_AREA = (1 << 64) - 1
 END = MEMORY_IPA + MEMORY_SIZE
 NO_SLOT = {
@@ -46,11 +47,9 @@ def pv_vm(make_vm: MakeVm, registers: tuple[Register, ...], contract: Probe) -> 
 def _attr(vcpu: Vcpu, request: int, value: int = 0, attr: int = IPA) -> tuple[int, int]:
     """The errno, and the 8 bytes that the pointer led to afterwards."""
     batch = vcpu.vm.batch()
-    at = batch.program.scratch_bytes(struct.pack("<Q", value))
-    arg = batch.program.scratch_bytes(uapi.pack("kvm_device_attr", group=CTRL, attr=attr))
-    batch.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), at)
-    done = batch.ioctl(f"KVM_ARM_VCPU_PVTIME_IPA {value:#x}", vcpu.fd, request, arg)
-    after = batch.program.peek(at, 8)
+    argument = batch.program.device_attr(CTRL, attr, struct.pack("<Q", value))
+    done = batch.call(f"KVM_ARM_VCPU_PVTIME_IPA {value:#x}", vcpu.fd, request, argument)
+    after = batch.program.peek(argument.memory, 8)
     data = batch.run()[after].data
     return done.errno, struct.unpack("<Q", data)[0]
 
@@ -187,9 +186,8 @@ def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
     made = []
     for attr, expected in ((IPA, EFAULT), (IPA + 1, ENXIO)):
         for what, address in (("behind the end", area.ref + GUARD), ("across the end", area.ref + (GUARD - 4))):
-            arg = batch.program.scratch_bytes(uapi.pack("kvm_device_attr", group=CTRL, attr=attr))
-            batch.program.poke_address(arg + uapi.offset("kvm_device_attr", "addr"), address)
-            made.append((f"{request_name} {attr}, {what}", expected, batch.ioctl(what, vm.vcpu.fd, request, arg)))
+            done = batch.device_attr(what, vm.vcpu.fd, request, CTRL, attr, address)
+            made.append((f"{request_name} {attr}, {what}", expected, done))
     batch.program.munmap(area.ref, GUARD)
     batch.run()
     comparison = Comparison()
@@ -205,11 +203,8 @@ def test_area_above_4_gib(pv_vm: MakeVm) -> None:
     vm, comparison, ipa = pv_vm(), Comparison(), 1 << 33
     batch = vm.batch()
     memory = batch.mmap("mmap", GUARD, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
-    fields = {"slot": 1, "guest_phys_addr": ipa, "memory_size": GUARD}
-    region = batch.program.scratch_bytes(uapi.pack("kvm_userspace_memory_region", **fields))
-    address = region + uapi.offset("kvm_userspace_memory_region", "userspace_addr")
-    batch.program.poke_address(address, memory.ref)
-    added = batch.ioctl("KVM_SET_USER_MEMORY_REGION", vm.fd, uapi.KVM_SET_USER_MEMORY_REGION, region)
+    region = batch.program.memory_region(memory.ref, slot=1, ipa=ipa, size=GUARD)
+    added = batch.call("KVM_SET_USER_MEMORY_REGION", vm.fd, uapi.KVM_SET_USER_MEMORY_REGION, region)
     batch.program.poke(memory.ref, b"\xa5" * 64)
     batch.run()
     added.ok()
@@ -229,10 +224,11 @@ def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
     """A vCPU finds its own area, and none where only another one has."""
     vm, comparison = pv_vm(3), Comparison()
     areas = (AREA, AREA + 64)
-    for vcpu, ipa in zip(vm.vcpus, areas, strict=False):
-        comparison.error(f"area of vCPU {vcpu.index}", 0, _attr(vcpu, SET, ipa)[0])
+    for vcpu, area_ipa in zip(vm.vcpus, areas, strict=False):
+        comparison.error(f"area of vCPU {vcpu.index}", 0, _attr(vcpu, SET, area_ipa)[0])
     calls = [Call(PV_TIME_FEATURES_ID, (PV_TIME_ST_ID, *GARBAGE[1:])), Call(PV_TIME_ST_ID, GARBAGE)]
-    for vcpu, ipa in zip(vm.vcpus, (*areas, None), strict=True):
+    held: tuple[int | None, ...] = (*areas, None)
+    for vcpu, ipa in zip(vm.vcpus, held, strict=True):
         features, area = (r.x0_3 for r in guests.calls(vcpu, calls))
         comparison.x(f"PV_TIME_FEATURES on vCPU {vcpu.index}", CLOSED if ipa is None else (0, 0, 0, 0), features)
         comparison.x(f"PV_TIME_ST on vCPU {vcpu.index}", CLOSED if ipa is None else (ipa, 0, 0, 0), area)

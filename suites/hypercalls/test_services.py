@@ -103,8 +103,8 @@ def test_ptp_follows_offset(
     if not vm.check_extension(uapi.KVM_CAP_COUNTER_OFFSET):
         pytest.skip("not applicable, because KVM_CAP_COUNTER_OFFSET answers 0")
     batch = vm.batch()
-    at = batch.program.scratch_bytes(struct.pack("<2Q", offset, 0))
-    batch.ioctl("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, at)
+    argument = batch.program.structure(struct.pack("<2Q", offset, 0), "{:#x}", offset)
+    batch.call("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, argument)
     batch.run()
     comparison = Comparison()
     for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 4):

@@ -15,12 +15,14 @@ from helpers.contract.check import Comparison
 from helpers.contract.functions import PV_TIME_ST_ID, SMCCC_VERSION
 from helpers.errors import HarnessError
 from helpers.executor.program import Arg, Program
-from helpers.guests import MAILBOX, PV_TIME_IPA, set_pv_time
-from helpers.kvm import MEMORY_IPA, Vm
+from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
+from helpers.guests import set_pv_time
+from helpers.kvm import Vm
+from helpers.kvm_program import KvmProgram
 from helpers.smccc import Call
-from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
-from suites.hypercalls.test_pv_time import MakeVm, pv_vm
+from suites.conftest import MakeVm
+from suites.hypercalls.test_pv_time import pv_vm
 
 __all__ = ["pv_vm"]
 
@@ -63,15 +65,15 @@ def _one_processor(vm: Vm) -> bytes:
     return (bits & -bits).to_bytes(128, "little")
 
 
-def _run(program: Program, vm: Vm, call: Call) -> Arg:
-    program.poke(vm.memory + MAILBOX, guests.ask([call]))
-    return program.ioctl(vm.vcpu.fd, uapi.KVM_RUN)
+def _run(program: KvmProgram, vm: Vm, call: Call) -> Arg:
+    guests.put_calls(program, vm.memory, [call])
+    return program.run(vm.vcpu.fd)
 
 
 @pytest.mark.clause("PVTIME-8")
 def test_time_that_others_take(pv_vm: MakeVm) -> None:
     """No less than the vCPU's thread waited between PV_TIME_ST and its last run, and no more than in all."""
-    vm, program = pv_vm(), Program()
+    vm, program = pv_vm(), KvmProgram()
     set_pv_time(vm, PV_TIME_IPA)
     mask = _one_processor(vm)
     runs: list[Arg] = []

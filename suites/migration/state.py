@@ -7,8 +7,11 @@ import struct
 from dataclasses import dataclass
 
 from helpers.executor.program import Program
-from helpers.kvm import MEMORY_SIZE, Vcpu, Vm
+from helpers.guest_layout import MEMORY_SIZE
+from helpers.kvm import Vcpu, Vm
+from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 
 ORDERS = ("list_order", "reversed")
 
@@ -40,6 +43,10 @@ def _size(register_id: int) -> int:
     return 1 << ((register_id & uapi.KVM_REG_SIZE_MASK) >> uapi.KVM_REG_SIZE_SHIFT)
 
 
+def _register(register_id: int) -> RegisterId:
+    return RegisterId(f"{register_id:#x}", register_id)
+
+
 def save(vm: Vm) -> Saved:
     """Everything. A register that is listed and cannot be read is left out. Raises KvmError."""
     memory = Program()
@@ -48,14 +55,10 @@ def save(vm: Vm) -> Saved:
 
 
 def _save(vcpu: Vcpu) -> tuple[tuple[int, bytes], ...]:
-    program, made = Program(), []
-    for number in vcpu.reg_list():
-        block = program.scratch_bytes(struct.pack("<2Q", number, 0) + bytes(_size(number)))
-        program.poke_address(block + 8, block + 16)
-        done = program.ioctl(vcpu.fd, uapi.KVM_GET_ONE_REG, block)
-        made.append((number, done, program.peek(block + 16, _size(number))))
+    program, ids = KvmProgram(), vcpu.reg_list()
+    reads = [program.get_reg(vcpu.fd, program.one_reg(_register(number), bytes(_size(number)))) for number in ids]
     answer = vcpu.vm.kvm.subject.run(program)
-    return tuple((number, answer[raw].data) for number, done, raw in made if not answer[done].errno)
+    return tuple((read.register.id, answer[read.memory].data) for read in reads if not read.errno(answer))
 
 
 def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, int]]:
@@ -67,10 +70,8 @@ def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, i
 
 
 def _restore(vcpu: Vcpu, state: tuple[tuple[int, bytes], ...], order: str) -> dict[int, int]:
-    program, made = Program(), []
-    for number, raw in state if order == "list_order" else reversed(state):
-        block = program.scratch_bytes(struct.pack("<2Q", number, 0) + raw)
-        program.poke_address(block + 8, block + 16)
-        made.append((number, program.ioctl(vcpu.fd, uapi.KVM_SET_ONE_REG, block)))
+    program = KvmProgram()
+    ordered = state if order == "list_order" else reversed(state)
+    made = [(number, program.set_reg(vcpu.fd, program.one_reg(_register(number), raw))) for number, raw in ordered]
     answer = vcpu.vm.kvm.subject.run(program)
     return {number: answer[done].errno for number, done in made}

@@ -8,9 +8,8 @@ import pytest
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.migration import SAVED_STATES, VIEW, error_of, held_after
-from helpers.kvm import MEMORY_IPA
-from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId
+from helpers.guest_layout import MEMORY_IPA
+from helpers.kvm_program import PC
 from suites.conftest import MakeVm
 from suites.migration.conftest import VCPUS, Take, see
 from suites.migration.state import ORDERS, restore
@@ -19,7 +18,6 @@ from suites.support.view import compare_view
 
 ORDER = pytest.mark.parametrize("order", ORDERS)
 LEVEL = pytest.mark.parametrize("level", SAVED_STATES)
-PC = RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)
 
 
 def _need_registers(source: Probe, destination: Probe) -> None:

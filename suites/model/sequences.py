@@ -17,7 +17,7 @@ from helpers.contract.model.guest_calls import CALLEES, families
 from helpers.contract.model.machine import MEMORY, MOST_VCPUS, MOST_VMS, Host
 from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_1_0, PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.contract.registers import Dialect, Register
-from helpers.guests import PV_TIME_IPA
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.smccc import U64, Conduit
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId

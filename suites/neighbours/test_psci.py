@@ -22,7 +22,8 @@ from helpers.contract.neighbours import (
     accepts_version,
 )  # fmt: skip
 from helpers.contract.registers import STD, Register
-from helpers.kvm import MEMORY_IPA, Kvm, Vcpu, Vm
+from helpers.guest_layout import MEMORY_IPA
+from helpers.kvm import Kvm, Vcpu, Vm
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
@@ -206,8 +207,9 @@ def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...],
     vm, comparison = make_vm(), Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
     batch = vm.batch()
-    line = batch.program.scratch_bytes(uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=1))
-    raised = batch.ioctl("KVM_IRQ_LINE", vm.fd, uapi.KVM_IRQ_LINE, line)
+    level_1 = uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=1)
+    line = batch.program.structure(level_1, "irq {}, level 1", uapi.KVM_ARM_IRQ_VCPU0_IRQ)
+    raised = batch.call("KVM_IRQ_LINE", vm.fd, uapi.KVM_IRQ_LINE, line)
     batch.run()
     raised.ok()
     comparison.x("CPU_SUSPEND", (0, 0, 0, 0), guests.call(vm.vcpu, Call(function, GARBAGE)).x0_3)

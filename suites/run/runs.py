@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from helpers.batch import Batch
 from helpers.contract.registers import RFC_V3, Dialect
-from helpers.kvm import MEMORY_SIZE, PSCI_0_2, Vcpu
+from helpers.guest_layout import MEMORY_SIZE
+from helpers.kvm import PSCI_0_2, Vcpu
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 
@@ -42,7 +43,7 @@ class RunCase:
 
 
 def _run(batch: Batch, vcpu: Vcpu, argument: int = 0) -> int:
-    done = batch.ioctl("KVM_RUN", vcpu.fd, uapi.KVM_RUN, argument)
+    done = batch.run_vcpu(vcpu, argument)
     batch.run()
     return done.errno
 
@@ -69,12 +70,12 @@ def _pending_signal(vcpu: Vcpu) -> int:
     program = batch.program
     blocked = program.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1))
     before, at_once = program.scratch(8), program.scratch(16)
-    none_blocked = program.scratch_bytes(struct.pack("<IQ", 8, 0))
+    none_blocked = program.structure(struct.pack("<IQ", 8, 0), "no signal")
     program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_BLOCK, blocked, before, 8)
     process, thread = program.syscall(syscalls.GETPID), program.syscall(syscalls.GETTID)
     program.syscall(syscalls.TGKILL, process, thread, _SIGUSR1)
-    masked = batch.ioctl("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, none_blocked)
-    done = batch.ioctl("KVM_RUN", vcpu.fd, uapi.KVM_RUN)
+    masked = batch.call("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, none_blocked)
+    done = batch.run_vcpu(vcpu)
     unmasked = batch.ioctl("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, 0)
     program.syscall(syscalls.RT_SIGTIMEDWAIT, blocked, 0, at_once, 8)
     program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_SETMASK, before, 0, 8)
@@ -87,8 +88,9 @@ def _pending_signal(vcpu: Vcpu) -> int:
 def power_off(vcpu: Vcpu) -> None:
     """KVM_SET_MP_STATE: the vCPU waits to be turned on. Raises KvmError."""
     batch = vcpu.vm.batch()
-    state = batch.program.scratch_bytes(uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED))
-    done = batch.ioctl("KVM_SET_MP_STATE", vcpu.fd, uapi.KVM_SET_MP_STATE, state)
+    stopped = uapi.KVM_MP_STATE_STOPPED
+    state = batch.program.structure(uapi.pack("kvm_mp_state", mp_state=stopped), "mp_state {}", stopped)
+    done = batch.call("KVM_SET_MP_STATE", vcpu.fd, uapi.KVM_SET_MP_STATE, state)
     batch.run()
     done.ok()
 
@@ -105,7 +107,7 @@ def _memory_gone(vcpu: Vcpu) -> int:
     """The guest's memory cannot be accessed by the process that runs it."""
     batch = vcpu.vm.batch()
     batch.program.syscall(syscalls.MPROTECT, vcpu.vm.memory, MEMORY_SIZE, 0)
-    done = batch.ioctl("KVM_RUN", vcpu.fd, uapi.KVM_RUN)
+    done = batch.run_vcpu(vcpu)
     batch.program.syscall(syscalls.MPROTECT, vcpu.vm.memory, MEMORY_SIZE, 3)
     batch.run()
     return done.errno

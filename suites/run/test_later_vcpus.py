@@ -9,7 +9,8 @@ from helpers import guests
 from helpers.contract.check import EINVAL, Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import MEMORY_IPA, PSCI_0_2
+from helpers.guest_layout import MEMORY_IPA
+from helpers.kvm import PSCI_0_2
 from helpers.smccc import Call
 from suites.conftest import MakeVm
 from suites.run.runs import power_off

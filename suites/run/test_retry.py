@@ -22,8 +22,9 @@ from suites.support.view import compare_view
 
 def _finalise_sve(vcpu: Vcpu) -> int:
     batch = vcpu.vm.batch()
-    feature = batch.program.scratch_bytes(struct.pack("<i", uapi.KVM_ARM_VCPU_SVE))
-    done = batch.ioctl("KVM_ARM_VCPU_FINALIZE", vcpu.fd, uapi.KVM_ARM_VCPU_FINALIZE, feature)
+    sve = uapi.KVM_ARM_VCPU_SVE
+    feature = batch.program.structure(struct.pack("<i", sve), "feature {}", sve)
+    done = batch.call("KVM_ARM_VCPU_FINALIZE", vcpu.fd, uapi.KVM_ARM_VCPU_FINALIZE, feature)
     batch.run()
     return done.errno
 
@@ -65,15 +66,14 @@ def test_reg_list_of_unfinalised(make_for: MakeFor) -> None:
     """KVM_GET_REG_LIST gives EPERM, with and without room and with n that cannot be read; finalised, it answers."""
     vm, comparison = make_for(runs.SVE_NOT_FINALISED), Comparison()
     batch = vm.batch()
-    zero, room = batch.program.scratch(8), batch.program.scratch_bytes(struct.pack("<Q", 4096) + bytes(8 * 4096))
-    made = [(what, batch.ioctl("", vm.vcpu.fd, uapi.KVM_GET_REG_LIST, at))
-            for what, at in (("no room", zero), ("room", room), ("n at NULL", 0))]  # fmt: skip
-    numbers = [batch.program.peek(zero, 8), batch.program.peek(room, 8)]
+    listings = [batch.program.reg_list(vm.vcpu.fd, n) for n in (0, 4096)]
+    made = [batch.pending("KVM_GET_REG_LIST", each.done) for each in listings]
+    made.append(batch.ioctl("KVM_GET_REG_LIST", vm.vcpu.fd, uapi.KVM_GET_REG_LIST, 0))
     answer = batch.run()
-    for what, done in made:
+    for what, done in zip(("no room", "room", "n at NULL"), made, strict=True):
         comparison.error(f"KVM_GET_REG_LIST with {what}, SVE not finalised", errno.EPERM, done.errno)
-    for ref, was in zip(numbers, (0, 4096), strict=True):
-        comparison.value("n after it", was, int.from_bytes(answer[ref].data, "little"))
+    for listing in listings:
+        comparison.value("n after it", listing.n, listing.listed(answer)[0])
     comparison.error("KVM_ARM_VCPU_FINALIZE", 0, _finalise_sve(vm.vcpu))
     comparison.that(bool(vm.vcpu.reg_list()), "KVM_GET_REG_LIST, SVE finalised", "registers", "none")
     comparison.done()

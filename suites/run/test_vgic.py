@@ -15,7 +15,7 @@ from helpers.contract.registers import RFC_V3, Register
 from helpers.executor.program import Program
 from helpers.kvm import Kvm, Vcpu, Vm
 from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId, error_name
+from helpers.uapi.notation import RegisterId, RegisterLike, error_name
 from suites.conftest import MakeVm
 from suites.support.held import compare_fixed, compare_open, fill
 from suites.support.view import compare_view
@@ -35,9 +35,10 @@ class Vgics:
     def create(self, vm: Vm) -> int:
         """KVM_CREATE_DEVICE: the device's fd, without addresses."""
         batch = vm.batch()
-        at = batch.program.scratch_bytes(uapi.pack("kvm_create_device", type=uapi.KVM_DEV_TYPE_ARM_VGIC_V3))
-        done = batch.ioctl("KVM_CREATE_DEVICE", vm.fd, uapi.KVM_CREATE_DEVICE, at)
-        written = batch.program.peek(at + uapi.offset("kvm_create_device", "fd"), 4)
+        vgic = uapi.KVM_DEV_TYPE_ARM_VGIC_V3
+        device = batch.program.structure(uapi.pack("kvm_create_device", type=vgic), "type {}", vgic)
+        done = batch.call("KVM_CREATE_DEVICE", vm.fd, uapi.KVM_CREATE_DEVICE, device)
+        written = batch.program.peek(device.address + uapi.offset("kvm_create_device", "fd"), 4)
         answer = batch.run()
         if done.errno:
             why = error_name(done.errno)
@@ -91,7 +92,8 @@ def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make
 
 
 def _compare_dead(comparison: Comparison, vcpu: Vcpu, registers: tuple[Register, ...], what: str) -> None:
-    asked = [*registers, RegisterId("an unknown index", registers[-1].id | 0x8000), RegisterId("no arm64 register", 0)]
+    asked: list[RegisterLike] = [*registers]
+    asked += [RegisterId("an unknown index", registers[-1].id | 0x8000), RegisterId("no arm64 register", 0)]
     batch = vcpu.vm.batch()
     done = [(r, batch.get(vcpu, r, memory=0xA5A5), batch.set(vcpu, r, 0)) for r in asked]
     unreadable = batch.ioctl("", vcpu.fd, uapi.KVM_SET_ONE_REG, 0)

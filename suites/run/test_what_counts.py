@@ -8,9 +8,9 @@ import pytest
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import MEMORY_IPA, Vm
-from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId
+from helpers.guest_layout import MEMORY_IPA
+from helpers.kvm import Vm
+from helpers.kvm_program import PC
 from suites.conftest import MakeVm
 from suites.run import runs
 from suites.run.conftest import MakeFor
@@ -29,7 +29,6 @@ RUNS = [
     pytest.param(runs.MEMORY_GONE, marks=pytest.mark.clause("RUN-5")),
     pytest.param(runs.PLAIN, marks=pytest.mark.clause("RUN-6")),
 ]
-PC = RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC)
 
 
 def _compare(

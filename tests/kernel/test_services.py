@@ -10,6 +10,7 @@ from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, Situation
 from helpers.discovery.probe import probe
 from helpers.discovery.services import VARYING, answer_class, survey_services
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.results.records import ServiceInfo
@@ -28,7 +29,7 @@ def seen(label: str, warm: dict[str, Subject]) -> tuple[dict[str, ServiceInfo], 
 
 def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) -> None:
     found, asked = seen(f"{KERNEL} with planted fault none", warm)
-    ipa = guests.PV_TIME_IPA if asked.pv_time else None
+    ipa = PV_TIME_IPA if asked.pv_time else None
     fresh = {register.name: register.reset for register in asked.present}
     for service in found.values():
         function = NAMED[service.function]

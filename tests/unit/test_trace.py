@@ -14,7 +14,9 @@ from helpers import guests
 from helpers.batch import Batch
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.executor.program import Answer, Code, Op, OpResult, Program
-from helpers.kvm import MEMORY_IPA, Kvm, Vcpu
+from helpers.guest_layout import CALL_RESULT, MAILBOX, MAILBOX_HEAD, MEMORY_IPA
+from helpers.kvm import Kvm, Vcpu
+from helpers.kvm_program import KvmProgram
 from helpers.smccc import Call, Conduit
 from helpers.trace.listing import MOST_LINES, listing
 from helpers.trace.names import IOCTLS
@@ -74,10 +76,10 @@ def answering(refused: int = 0) -> Answering:
 def _memory(memory: dict[int, bytes], address: int, size: int) -> bytes:
     if size == uapi.ffi.sizeof("struct kvm_run_mmio"):
         return uapi.pack("kvm_run_mmio", exit_reason=uapi.KVM_EXIT_MMIO, data=b"\1")
-    asked = bytearray(memory.get(address, bytes(size))[:size].ljust(size, b"\0"))
-    if guests.asked_calls(bytes(asked)):
-        struct.pack_into("<4Q", asked, 32 + 72, 0x10001, 0, 0, 7)
-    return bytes(asked)
+    data = bytearray(memory.get(address, bytes(size))[:size].ljust(size, b"\0"))
+    if address & 0xFFFF == MAILBOX:
+        struct.pack_into("<4Q", data, MAILBOX_HEAD + CALL_RESULT, 0x10001, 0, 0, 7)
+    return bytes(data)
 
 
 @pytest.fixture
@@ -169,6 +171,44 @@ def test_threads_say_so(trace: Trace) -> None:
     ]
 
 
+def test_one_structure_in_several_threads(trace: Trace) -> None:
+    program = KvmProgram()
+    write, read = program.one_reg(STD, 1), program.one_reg(STD, 7)
+    with program.concurrently() as stage:
+        for argument in (write, read):
+            with stage.thread(repeat=2):
+                program.set_reg(VCPU_FD, write)
+                program.get_reg(VCPU_FD, argument)
+    Traced(Scripted(answering()), trace).run(program)
+    calls = [
+        "vcpu (fd 12): KVM_SET_ONE_REG(0x6030000000160000 STD, 0x1) = 0 (2 times)",
+        "vcpu (fd 12): KVM_GET_ONE_REG(0x6030000000160000 STD, reads 0x0) = 0 (2 times)",
+    ]
+    heads = [f"thread {number} of 2, beside the others, 2 times:" for number in (1, 2)]
+    assert listing(trace).splitlines() == [heads[0], *calls, heads[1], *calls]
+
+
+class Unnamed:
+    """A register whose name must not be read."""
+
+    id = STD.id
+
+    @property
+    def name(self) -> str:
+        raise AssertionError("a description was formatted")
+
+
+def test_descriptions_of_calls_that_succeed_are_not_formatted(trace: Trace) -> None:
+    vcpu = opened(trace)
+    batch = vcpu.vm.batch()
+    batch.set(vcpu, Unnamed(), 1)
+    batch.get(vcpu, Unnamed())
+    batch.run()
+    with pytest.raises(AssertionError, match="was formatted"):
+        vcpu.vm.kvm.subject = Scripted(answering(errno.EBUSY))  # type: ignore[assignment]
+        vcpu.set_reg(Unnamed(), 1)
+
+
 def test_it_is_bounded_and_says_what_is_missing(trace: Trace) -> None:
     vcpu = opened(trace)
     for number in range(3 * MOST_PROGRAMS):
@@ -198,9 +238,9 @@ def test_every_kvm_ioctl_has_its_name() -> None:
 def test_a_bad_pointer_is_shown_as_it_is(trace: Trace) -> None:
     batch = Batch(Traced(scripted(answering()), trace))
     batch.ioctl("KVM_SET_ONE_REG", VCPU_FD, uapi.KVM_SET_ONE_REG, 0xDEAD0000)
-    batch.ioctl("KVM_GET_REG_LIST", VCPU_FD, uapi.KVM_GET_REG_LIST, batch.program.scratch_bytes(struct.pack("<Q", 9)))
+    batch.program.reg_list(VCPU_FD, 9)
     batch.run()
     assert listing(trace).splitlines() == [
         "vcpu (fd 12): KVM_SET_ONE_REG(pointer 0xdead0000) = 0",
-        "vcpu (fd 12): KVM_GET_REG_LIST({09000000 00000000}) = 0",
+        "vcpu (fd 12): KVM_GET_REG_LIST(n = 9) = 0",
     ]

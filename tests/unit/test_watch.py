@@ -9,7 +9,8 @@ import os
 import pytest
 
 from helpers.executor.program import Answer, Code, OpResult, Program
-from helpers.subjects.watch import LOG, TAINTED, Watch
+from helpers.subjects.kernel_log import LOG, whole_log
+from helpers.subjects.watch import TAINTED, Watch
 from helpers.uapi import syscalls
 
 WARNING = ["4,1,1,-;WARNING: CPU: 0 PID: 1 at arch/arm64/kvm/arm.c:1", "4,2,1,-;Call trace:", "4,3,1,-; kvm_x+0x1"]
@@ -54,6 +55,12 @@ def watched(**refused: int) -> tuple[Talker, Watch]:
     watch = Watch(talker)  # type: ignore[arg-type]
     watch.begin()
     return talker, watch
+
+
+def test_the_whole_log_is_what_the_kernel_itself_wrote() -> None:
+    talker = Talker()
+    talker.log = ["6,1,1,-;kvm [1]: Hyp mode\n SUBSYSTEM=x", "12,2,1,-;kvm [1]: by a program", "garbage"]
+    assert whole_log(talker) == ["kvm [1]: Hyp mode"]  # type: ignore[arg-type]
 
 
 def test_what_was_before_does_not_count() -> None:

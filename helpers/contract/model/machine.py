@@ -34,10 +34,11 @@ from helpers.contract.model.operations import (
 )
 from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUND_REGISTERS, accepts_version
 from helpers.contract.registers import RFC_V3, Dialect, Register
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.smccc import U64, Conduit
 from helpers.uapi import kvm as uapi
 
-MEMORY = range(0x10000, 0x20000)
+MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
 """The guest's memory (IPA)."""
 STALE = 0xA5A5_A5A5_A5A5_A5A5
 """What a read finds in the caller's memory when the kernel writes nothing to it."""

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reads the kernel's log through /dev/kmsg (Documentation/ABI/testing/dev-kmsg): one read gives one record."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+
+from helpers.executor.program import Arg, OpResult, Program
+from helpers.subjects.base import Subject
+from helpers.subjects.console import printable_text
+
+LOG = "/dev/kmsg"
+_RECORD = 8192
+"""Bytes of one read (CONSOLE_EXT_LOG_MAX)."""
+_BATCH, _MOST_BATCHES, _WHOLE = 32, 1000, 1000
+
+
+def open_log(program: Program) -> Arg:
+    """open(2), at the oldest record. With dmesg_restrict the open succeeds and the first read fails."""
+    return program.open(LOG, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def read_record(program: Program, log: int | Arg) -> Arg:
+    """read(2) of the next record. EAGAIN: there is none. EPIPE: older records were overwritten."""
+    return program.read(log, _RECORD)
+
+
+def kernel_lines(results: Iterable[OpResult]) -> list[str]:
+    """The text of records that the kernel itself wrote (facility 0), not a program through /dev/kmsg."""
+    lines = []
+    for result in results:
+        head, _, text = result.data.decode("utf-8", "replace").partition(";")
+        priority = head.partition(",")[0]
+        if not result.errno and priority.isdigit() and int(priority) < 8:
+            lines.append(printable_text(text.partition("\n")[0]))
+    return lines
+
+
+def remaining_lines(subject: Subject, log: int) -> list[str]:
+    """The lines that were not read yet. The number of reads is bounded: a log may be written faster than read."""
+    lines: list[str] = []
+    for _ in range(_MOST_BATCHES):
+        program = Program()
+        reads = [read_record(program, log) for _ in range(_BATCH)]
+        answer = subject.run(program)
+        results = [answer[each] for each in reads]
+        lines += kernel_lines(results)
+        # The read after EPIPE succeeds.
+        if any(result.errno not in (0, errno.EPIPE) for result in results):
+            break
+    return lines
+
+
+def whole_log(subject: Subject) -> list[str]:
+    """The kernel's lines in the oldest _WHOLE records, in one round trip."""
+    program = Program()
+    log = open_log(program)
+    reads = [read_record(program, log) for _ in range(_WHOLE)]
+    program.close(log)
+    answer = subject.run(program)
+    return kernel_lines(answer[each] for each in reads)

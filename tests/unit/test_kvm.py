@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kvm and Vm leave nothing open when a call fails.
+
+The executor runs in this process, where descriptors and mappings can be counted. There is no KVM: a KVM ioctl that
+creates a descriptor opens a file instead, and the others do nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers import build
+from helpers.batch import KvmError
+from helpers.executor import wire
+from helpers.executor.native import Native
+from helpers.executor.program import Answer, Arg, ArgType, Code, Op, OpResult, Program
+from helpers.guest_layout import MEMORY_SIZE
+from helpers.kvm import Kvm
+from helpers.uapi import kvm as uapi
+
+CREATING = (uapi.KVM_CREATE_VM, uapi.KVM_CREATE_VCPU)
+RETURNS = {uapi.KVM_GET_API_VERSION: uapi.KVM_API_VERSION, uapi.KVM_GET_VCPU_MMAP_SIZE: mmap.PAGESIZE}
+IMAGE = b"an image that no guest runs"
+
+
+class NoKvm:
+    """A subject in this process. ``refused`` is the ioctl that fails; the others succeed and do nothing."""
+
+    label, generation, alive = "no KVM", 1, True
+
+    def __init__(self) -> None:
+        build.build_all()
+        self._native = Native(build.NATIVE)
+        self.refused, self.unmappable = 0, False
+
+    def start(self) -> None:
+        """It runs."""
+
+    def run(self, program: Program) -> Answer:
+        for thread in (thread for stage in program.stages for thread in stage):
+            thread.ops[:] = [(index, self._replaced(op)) for index, op in thread.ops]
+        answer = wire.decode(program, self._native.run(wire.encode(program)))
+        results = list(answer.results)
+        for index, op in (each for stage in program.stages for thread in stage for each in thread.ops):
+            if op.code == Code.IOCTL and op.args[1].value != self.refused:
+                results[index] = (OpResult(RETURNS.get(op.args[1].value, 0), 0, True, b""),)
+        return Answer(tuple(results), answer.expired)
+
+    def _replaced(self, op: Op) -> Op:
+        creates = op.code == Code.IOCTL and op.args[1].value in CREATING and op.args[1].value != self.refused
+        if not creates and op.code != Code.OPEN:
+            return op
+        path = b"/dev/null\0" if creates and self.unmappable else b"/dev/zero\0"
+        return Op(Code.OPEN, (Arg(ArgType.VALUE, 0, os.O_RDWR), Arg(ArgType.VALUE, 0, 0)), path)
+
+
+def _held() -> tuple[int, int]:
+    """How many descriptors this process has open, and how many bytes of shared memory it has mapped."""
+    shared = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines() if "s " in line]
+    return len(list(Path("/proc/self/fd").iterdir())), sum(int(end, 16) - int(start, 16) for start, end in shared)
+
+
+@pytest.fixture
+def subject() -> NoKvm:
+    return NoKvm()
+
+
+STEPS = [
+    "KVM_CREATE_VM", "KVM_SET_USER_MEMORY_REGION", "KVM_CREATE_VCPU", "KVM_ARM_PREFERRED_TARGET", "KVM_ARM_VCPU_INIT",
+    "KVM_SET_ONE_REG",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_vm_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm) -> None:
+    kvm = Kvm(subject, IMAGE)  # type: ignore[arg-type]
+    before = _held()
+    subject.refused = getattr(uapi, name)
+    with pytest.raises(KvmError, match=f"^{name}.* failed: ENOTTY"):
+        kvm.create_vm(2)
+    assert _held() == before
+
+
+def test_a_vm_whose_vcpu_cannot_be_mapped_leaves_nothing(subject: NoKvm) -> None:
+    kvm = Kvm(subject, IMAGE)  # type: ignore[arg-type]
+    before = _held()
+    subject.unmappable = True
+    with pytest.raises(KvmError, match=r"^mmap of struct kvm_run failed: ENODEV"):
+        kvm.create_vm(2)
+    assert _held() == before
+
+
+@pytest.mark.parametrize("name", ["KVM_CREATE_VCPU", "KVM_ARM_VCPU_INIT", "KVM_SET_ONE_REG"])
+def test_a_vcpu_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm) -> None:
+    vm = Kvm(subject, IMAGE).create_vm()  # type: ignore[arg-type]
+    before = _held()
+    subject.refused = getattr(uapi, name)
+    with pytest.raises(KvmError, match=f"^{name}.* failed: ENOTTY"):
+        vm.create_vcpu()
+    assert _held() == before and len(vm.vcpus) == 1
+
+
+def test_a_vm_that_is_closed_leaves_nothing(subject: NoKvm) -> None:
+    kvm = Kvm(subject, IMAGE)  # type: ignore[arg-type]
+    before = _held()
+    with kvm.create_vm(2):
+        descriptors, mapped = _held()
+        assert (descriptors - before[0], mapped - before[1]) == (3, MEMORY_SIZE + 2 * mmap.PAGESIZE)
+    assert _held() == before
