@@ -10,6 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from helpers.errors import HarnessError
+from helpers.formats.html.page import TITLE
 from helpers.formats.junit import write_junit
 from helpers.recording import pytest_html as html
 from helpers.recording.phases import message_of, outcome_of, result_of, subject_info
@@ -61,6 +63,7 @@ class Recorder:
         self._deselected = 0
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
         self._infos: dict[tuple[str, str], SubjectInfo] = {}
+        self._no_run = False
         self._ended = False
         self._log: Log | None = None
         self._verdicts: tuple[Verdict, ...] = ()
@@ -138,8 +141,10 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         """The verdict becomes the exit status. Innermost wrapper: nothing but the terminal comes after."""
         pytest_status = session.exitstatus
+        self._no_run = self._is_no_run(pytest_status)
         try:
-            yield
+            with html.without_report(self._config) if self._no_run else nullcontext():
+                yield
         except OSError as error:
             # pytest-html on a full disk must not cost the person the verdict.
             why = error.strerror or str(error)
@@ -164,6 +169,8 @@ class Recorder:
             terminal.ensure_newline()
             terminal.write_line(_printable(f"INCONCLUSIVE: {self._trouble}"), yellow=True, bold=True)
             return
+        if self._no_run and html.is_on(self._config):
+            terminal.write_line("No test of suites/ was run: the reports are left as they were.")
         for verdict in self._verdicts:
             terminal.ensure_newline()
             terminal.write_line(_printable(verdict.line), bold=True, **{_COLOURS[verdict.kind]: True})
@@ -184,8 +191,8 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """The title, and a hold on pytest-html's counts."""
-        html.set_title(report)
+        """The same title as the other pages have."""
+        report.title = TITLE
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
@@ -194,8 +201,8 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
-        """The same for a row; rows that are not of the suites keep pytest-html's texts, escaped."""
-        html.table_row(report, cells)
+        """The cells of one test's phase."""
+        html.table_row(report, cells, shortened=self._shortened)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
@@ -204,10 +211,14 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_html_results_summary(self, prefix: list[str], session: pytest.Session) -> None:
-        """The verdicts above everything else."""
+        """Verdicts and chapters."""
         self._conclude(session.exitstatus)
-        html.arrange(self._config)
-        prefix.extend(html.banner(self._config, columns([self._log]) if self._log else ()))
+        of_log = columns([self._log]) if self._log else ()
+        prefix.append(html.summary_part(self._config, of_log, shortened=self._shortened))
+
+    @property
+    def _shortened(self) -> bool:
+        return len(self._collected) > html.MOST_ROWS
 
     # Helpers
 
@@ -215,9 +226,6 @@ class Recorder:
         ids = list(nodeids)
         mine = [nodeid for nodeid in ids if is_suite(nodeid)]
         self._foreign |= len(mine) < len(ids)
-        # Nothing found and nothing deselected is a path that does not exist: pytest says so itself.
-        if not mine and self._writer is None and (self._foreign or not self._deselected):
-            html.discard(self._config)
         new = [nodeid for nodeid in dict.fromkeys(mine) if nodeid not in self._collected]
         self._collected.update(new)
         if new:
@@ -267,7 +275,7 @@ class Recorder:
         if self._ended or self._dormant:
             return
         self._ended = True
-        if self._writer is None and (self._foreign or not self._should_have_run(pytest_status)):
+        if self._is_no_run(pytest_status):
             return
         self._write_rest()
         self._write(lambda log: log.selection(selection(self._config, self._deselected)))
@@ -277,9 +285,10 @@ class Recorder:
         if self._trouble is None:
             self._judge(self._folder / "results.jsonl")
 
-    def _should_have_run(self, pytest_status: int) -> bool:
-        """Without a single test: is that a run of the suites that went wrong, or no run of them at all?"""
-        return pytest_status != pytest.ExitCode.USAGE_ERROR and touches_suites(self._config)
+    def _is_no_run(self, pytest_status: int) -> bool:
+        """Whether the session was no run of the suites. A run that should have had tests and has none is one."""
+        other = self._foreign or pytest_status == pytest.ExitCode.USAGE_ERROR or not touches_suites(self._config)
+        return self._writer is None and other
 
     def _write_rest(self) -> None:
         """Phases of tests that were interrupted: a failure is known even if the teardown never came."""

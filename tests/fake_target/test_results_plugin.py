@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,8 @@ def test_a_harness_error_is_no_failure_in_the_html(project: Project) -> None:
     )
     assert project.run()[0] == 3
     text = (project.reports / "report.html").read_text()
-    assert '"error">1 Errors' in text and '"failed">0 Failed' in text
+    assert outcomes_shown(text) == ["1 error", "1 not applicable", "2 passed"]
+    assert "Failed" not in [row["result"] for row in rows_of(text)]
 
 
 def test_a_dead_worker(project: Project) -> None:
@@ -285,14 +287,31 @@ def test_html_shows_failures_first(project: Project) -> None:
     project.file("suites/test_a.py", GOOD + "def test_error(missing_fixture): pass\n" + BAD)
     project.run()
     text = (project.reports / "report.html").read_text()
+    assert re.findall(r'<article class="finding (\w+)"', text) == ["failed", "error"]
+    assert outcomes_shown(text) == ["1 failed", "1 error", "1 not applicable", "2 passed"]
+    logs = sorted((row["result"], bool(row["log"])) for row in rows_of(text))
+    assert logs == [("Error", True), ("Failed", True), ("Passed", False), ("Passed", False), ("Skipped", False)]
+
+
+def outcomes_shown(text: str) -> list[str]:
+    """The headings of the chapter of all results."""
+    return [f"{count} {word}" for count, word in re.findall(r"</span> (\d+) ([a-z ]+)</summary>", text)]
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    """The rows of pytest-html's table."""
     (blob,) = re.findall(r'data-jsonblob="([^"]*)"', text)
-    data = json.loads(unescape(blob))
-    rows = [row for rows in data["tests"].values() for row in rows]
-    words = [row["result"] for row in rows]
-    assert words == ["Failed", "Error", "Skipped", "Passed", "Passed"]
-    assert data["initialSort"] == "original"
-    assert data["renderCollapsed"] == ["passed", "skipped", "xfailed"]
-    assert [bool(row["log"]) for row in rows] == [True, True, False, False, False]
+    return [row for rows in json.loads(unescape(blob))["tests"].values() for row in rows]
+
+
+@pytest.mark.parametrize("args", [(".", "-k", "own"), ("suites/missing.py",)], ids=" ".join)
+def test_what_is_no_run_of_the_suites_keeps_an_earlier_report(project: Project, args: tuple[str, ...]) -> None:
+    project.file("suites/test_a.py", GOOD)
+    project.file("tests/test_own.py", "def test_own(): pass\n")
+    project.run()
+    files = {path.name: path.read_bytes() for path in project.reports.iterdir()}
+    assert project.run(*args)[1] == "No test of suites/ was run: the reports are left as they were."
+    assert files == {path.name: path.read_bytes() for path in project.reports.iterdir()}
 
 
 def test_html_of_ones_own_wins(project: Project) -> None:

@@ -88,7 +88,7 @@ def test_nothing_proves_nothing() -> None:
 def test_the_page_tells_it(tmp_path: Path) -> None:
     write_page(judged(*SEEN), tmp_path / "p.html")
     text = (tmp_path / "p.html").read_text()
-    assert "PROVED: 1 of 2 clauses" in text and "<td class='seen'>1</td>" in text and "no function decides it" in text
+    assert "PROVED: 1 of 2 clauses" in text and '<td class="seen">1</td>' in text and "no function decides it" in text
 
 
 def test_controls_come_before_between_and_after() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,9 @@ from helpers.results.records import (
     Contract,
     Log,
 )
-from tests.support.pages import Page, a_log
+from tests.support.pages import BOTH, Page, a_log
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_links_lead_somewhere_and_ids_are_unique() -> None:
@@ -71,6 +75,23 @@ def test_a_log_without_contract_or_results() -> None:
     empty = replace(a_log(), results=(), contract=Contract(), collected=(), started=())
     assert "INCONCLUSIVE" in document(columns([empty]))
     assert "LOCK-1" in document(columns([replace(a_log(), contract=Contract())]))
+
+
+def test_markup_is_in_templates() -> None:
+    tag = re.compile(r"</?[a-z][a-z0-9]*( [a-z-]+=|/?>)")
+    for path in (path for folder in ("faults", "helpers") for path in (ROOT / folder).rglob("*.py")):
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        # A table in Markdown has no other line break.
+        markup = [text for text in texts if isinstance(text, str) and tag.search(text) and text != "<br>"]
+        assert not markup, path
+
+
+def test_all_results_are_listed_by_outcome() -> None:
+    text = document(columns([a_log()]))
+    listed = text[text.index('id="chapter-all-results"') : text.index('id="chapter-environment"')]
+    counted = [" ".join(pair) for pair in re.findall(r"</span> (\d+) ([a-z ]+)</summary>", listed)]
+    assert counted[:5] == ["4 failed", "4 error", "1 known deviation", "4 not applicable", "8 passed"]
+    assert all(f"t[{n}-{BOTH[0]}]" in listed for n in (2, 4)) and "<code>19</code>" not in listed
 
 
 def test_5000_results_are_quick() -> None:

@@ -1,21 +1,52 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What went wrong, each with the requirement, what was expected and what came, and the calls that led there."""
+"""Failures, errors and known deviations: requirement, expected and actual values, system calls."""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from helpers.formats.html.signs import SIGNS, WORDS, style_of
-from helpers.formats.html.text import html_text
 from helpers.results.columns import Column
 from helpers.results.records import ERROR, FAILED, KNOWN, Result
 
 MOST_IN_FULL = 100
-"""A kernel that does nothing right fails thousands of tests for one reason: nobody reads them all."""
-_LONG = 30
-"""Lines of a message that are shown at once; a model's failure brings its reproducer along."""
+"""More findings than this get one line each: a broken kernel fails thousands of tests for one reason."""
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """One failure, error or known deviation of a subject."""
+
+    column: Column
+    result: Result
+
+    @property
+    def place(self) -> str:
+        """The id of its element."""
+        return finding_place(self.result, self.column)
+
+    @property
+    def name(self) -> str:
+        """Its clauses and its test."""
+        return ", ".join([*self.result.clauses, self.result.nodeid.rpartition("/")[2]])
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the test, with the options of the run: they decide what test ids exist."""
+        options = [shlex.quote(each) for each in _options(self.column.log.session.argv)]
+        return " ".join(["pytest", *options, shlex.quote(self.result.nodeid)])
+
+
+@dataclass(frozen=True)
+class FindingsView:
+    """All findings: how many of each clause, those in full, and those in one line."""
+
+    count: int
+    clauses: tuple[tuple[str, int], ...]
+    full: tuple[FindingView, ...]
+    brief: tuple[FindingView, ...]
 
 
 def finding_place(result: Result, column: Column) -> str:
@@ -23,93 +54,28 @@ def finding_place(result: Result, column: Column) -> str:
     return f"finding-{column.place}-{column.number(result)}"
 
 
-def findings(columns: tuple[Column, ...]) -> Iterator[str]:
+def findings(columns: tuple[Column, ...]) -> FindingsView | None:
     """Failures, then errors, then known deviations, of each subject."""
-    found = [(column, result) for kind in (FAILED, ERROR, KNOWN) for column in columns for result in column.results
-             if result.outcome == kind]  # fmt: skip
-    if not found:
-        return
-    yield f"<p>{html_text(_counted([result for _, result in found]))}</p>"
-    for column, result in found[:MOST_IN_FULL]:
-        yield _finding(column, result)
-    rest = found[MOST_IN_FULL:]
-    if rest:
-        yield f"<p>{len(rest)} more, in one line each; the results log holds all that is known of them:</p><ul>"
-        yield from (_brief(column, result) for column, result in rest)
-        yield "</ul>"
-
-
-def _counted(results: list[Result]) -> str:
-    counts = Counter(clause for result in results for clause in result.clauses)
-    shown = ", ".join(f"{clause} {count}" for clause, count in counts.most_common())
-    return f"{len(results)} in all. By clause: {shown}." if shown else f"{len(results)} in all."
-
-
-def _finding(column: Column, result: Result) -> str:
-    rows = {
-        "Clause": html_text(", ".join(result.clauses)),
-        "Requirement": html_text(result.requirement),
-        "Source": html_text(result.source),
-        "Test": f"<code>{html_text(result.nodeid)}</code>",
-        "Again": f"<code>{html_text(_command(column, result))}</code>",
-    }
-    shown = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows.items() if text)
-    title = f"{SIGNS[result.outcome]} {WORDS[result.outcome]}: {_short(result)} on {column.name}"
-    return (
-        f'<article class="finding {style_of(result.outcome)}" id="{finding_place(result, column)}">'
-        f"<h3>{html_text(title)}</h3>{_message(result.message)}<dl>{shown}</dl>{_calls(result.calls)}</article>"
+    every = tuple(
+        FindingView(column, result)
+        for outcome in (FAILED, ERROR, KNOWN)
+        for column in columns
+        for result in column.results
+        if result.outcome == outcome
     )
-
-
-def _short(result: Result) -> str:
-    clauses = ", ".join(result.clauses)
-    test = result.nodeid.rpartition("/")[2]
-    return f"{clauses}, {test}" if clauses else test
-
-
-def _message(message: str) -> str:
-    lines = message.rstrip("\n").split("\n")
-    if len(lines) <= _LONG:
-        return _block(message)
-    rest = "\n".join(lines[_LONG:])
-    more = f"<details><summary>{len(lines) - _LONG} more lines</summary>{_block(rest)}</details>"
-    return _block("\n".join(lines[:_LONG])) + more
-
-
-def _calls(calls: str) -> str:
-    if not calls:
-        return ""
-    count = len(calls.split("\n"))
-    return f"<details><summary>The system calls that led there ({count} lines)</summary>{_block(calls)}</details>"
-
-
-def _block(text: str) -> str:
-    return f'<pre tabindex="0">{html_text(text)}</pre>'
-
-
-def _brief(column: Column, result: Result) -> str:
-    title = f"{SIGNS[result.outcome]} {WORDS[result.outcome]}: {_short(result)} on {column.name}"
-    place = finding_place(result, column)
-    return f'<li class="{style_of(result.outcome)}" id="{place}">{html_text(title)}: {html_text(_first(result))}</li>'
-
-
-def _first(result: Result) -> str:
-    return result.message.strip().partition("\n")[0][:200]
-
-
-def _command(column: Column, result: Result) -> str:
-    """With the run's own options: ids of tests depend on how many subjects there are."""
-    options = [shlex.quote(each) for each in _options(column.log.session.argv)]
-    return " ".join(["pytest", *options, shlex.quote(result.nodeid)])
+    if not every:
+        return None
+    clauses = Counter(clause for each in every for clause in each.result.clauses)
+    return FindingsView(len(every), tuple(clauses.most_common()), every[:MOST_IN_FULL], every[MOST_IN_FULL:])
 
 
 def _options(argv: Sequence[str]) -> Iterator[str]:
-    """The long options with their values, not those that only said where the reports go."""
+    """The long options with their values, without --reports."""
     for word, following in zip(argv, (*argv[1:], ""), strict=True):
         if not word.startswith("--") or word.startswith("--reports"):
             continue
         yield word
-        # What stands behind an option is its value, unless it is what was to be run.
+        # The word after an option is its value unless it is a test or another option.
         if following and "=" not in word and not following.startswith("-") and not _is_test(following):
             yield following
 

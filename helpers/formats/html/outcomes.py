@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every test of the log: by clause, and by outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from helpers.formats.html.findings import finding_place
+from helpers.formats.html.matrix import place
+from helpers.formats.html.signs import WORST_FIRST
+from helpers.results.columns import Column, sentences
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Clause, Result
+
+
+@dataclass(frozen=True)
+class ResultGroup:
+    """A finding, or all parameter sets of a test function with the same outcome; ``seconds`` is their sum."""
+
+    outcome: str
+    name: str
+    count: int
+    reason: str
+    parameters: tuple[str, ...]
+    seconds: float
+    target: str
+    """The id of the finding, if it is one."""
+
+
+@dataclass(frozen=True)
+class ResultList:
+    """Tests of one subject."""
+
+    subject: str
+    outcome: str
+    count: int
+    groups: tuple[ResultGroup, ...]
+    place: str = ""
+    """The id of its element, if others link to it."""
+
+
+def tests_by_clause(columns: tuple[Column, ...]) -> tuple[tuple[Clause, tuple[ResultList, ...]], ...]:
+    """The clauses that have tests; for each of them its tests on each subject."""
+    lists = ((each, tuple(_of_clause(each.id, column) for column in columns)) for each in sentences(columns))
+    filled = ((sentence, tuple(each for each in members if each.count)) for sentence, members in lists)
+    return tuple((sentence, members) for sentence, members in filled if members)
+
+
+def _of_clause(clause: str, column: Column) -> ResultList:
+    results = column.of_clause(clause)
+    return ResultList(column.name, "", len(results), _groups(results, column), place(clause, column))
+
+
+def tests_by_outcome(columns: tuple[Column, ...]) -> tuple[tuple[str, tuple[ResultList, ...]], ...]:
+    """The lists of each subject: worst outcome first, tests that were not run last."""
+    lists = ((column.name, (*_of_outcomes(column), _not_run(column))) for column in columns)
+    filled = ((subject, tuple(each for each in members if each.count)) for subject, members in lists)
+    return tuple((subject, members) for subject, members in filled if members)
+
+
+def _of_outcomes(column: Column) -> Iterable[ResultList]:
+    for outcome in WORST_FIRST:
+        results = [result for result in column.results if result.outcome == outcome]
+        yield ResultList(column.name, outcome, len(results), _groups(results, column))
+
+
+def _not_run(column: Column) -> ResultList:
+    names = column.verdict.not_run
+    return ResultList(column.name, "", len(names), tuple(ResultGroup("", name, 1, "", (), 0, "") for name in names))
+
+
+def _groups(results: Iterable[Result], column: Column) -> tuple[ResultGroup, ...]:
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for each in sorted(results, key=lambda each: WORST_FIRST.index(each.outcome)):
+        reason = each.message if each.outcome == NOT_APPLICABLE else ""
+        name = each.nodeid if _is_finding(each) else each.nodeid.partition("[")[0]
+        groups.setdefault((each.outcome, name, reason), []).append(each)
+    return tuple(_group(outcome, name, reason, same, column) for (outcome, name, reason), same in groups.items())
+
+
+def _is_finding(result: Result) -> bool:
+    return result.outcome in (FAILED, ERROR, KNOWN)
+
+
+def _group(outcome: str, name: str, reason: str, same: list[Result], column: Column) -> ResultGroup:
+    finding = _is_finding(same[0])
+    parameters = () if finding else tuple(filter(None, (_parameters(each, column.name) for each in same)))
+    target = finding_place(same[0], column) if finding else ""
+    return ResultGroup(outcome, name, len(same), reason, parameters, sum(each.duration for each in same), target)
+
+
+def _parameters(result: Result, subject: str) -> str:
+    """A test's parameters without the subject, which the heading names."""
+    words = result.nodeid.partition("[")[2].removesuffix("]")
+    return "" if words == subject else words.removeprefix(f"{subject}-").replace(f"-{subject}-", "-")
