@@ -77,7 +77,7 @@ def _session(folder: str, environment: dict[str, str], arguments: list[str]) -> 
     os.environ.update(environment)
     sys.path[0] = folder
     for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
-        os.dup2(os.open(path, flags | os.O_CREAT, 0o600), number)
+        os.dup2(os.open(path, flags | os.O_CREAT | os.O_TRUNC, 0o600), number)
     sys.exit(pytest.main(arguments))
 
 
