@@ -16,9 +16,12 @@ import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from faults.catalogue import FAULTS
-from faults.fault import CONTROL, MAINLINE, Fault
+from faults.fault import CONTROL, Fault
+from helpers.identity import SubjectId
+from helpers.plugin.choices import subjects_of
 from helpers.recording.selection import is_suite
-from helpers.subjects import choose
+from helpers.results.nodeids import NodeIds, parameter_word
+from helpers.subjects.choose import Plant
 
 _PARTS = 8
 """Of the control of all tests."""
@@ -34,6 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--prove-most", type=int, default=12, metavar="N", help="of one test function under one fault, take N cases"
     )
+    group.addoption(
+        "--plant-control", action="append", type=_control, default=[], dest="plant", metavar="N",
+        help="between the faults of --plant, plant nothing, as control N",
+    )  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,18 +59,17 @@ def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
     """Parametrise a test function over the faults that one of its cases may have to notice, and a few more."""
     config = metafunc.config
-    dialect = config.getoption("--dialect-host") or MAINLINE
-    labels = choose.labels(config.getoption("--kernel"), dialect=dialect, faults=config.getoption("--plant"))
     named = _clauses_of_function(metafunc.definition)
     beside = config.getoption("--prove-beside")
     name = metafunc.definition.nodeid
-    taken = [label for label in labels if _concerns(label, named) or _is_beside(name, label, beside)]
+    taken = [each for each in subjects_of(config) if _concerns(each, named) or _is_beside(name, each, beside)]
+    ids = [parameter_word(each) for each in taken]
     if "source" in metafunc.fixturenames:
         # VMs migrate within one machine: another fault's would be the same machine.
-        pairs = [(label, label) for label in taken]
-        metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=taken)
+        pairs = [(each, each) for each in taken]
+        metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=ids)
     else:
-        metafunc.parametrize("subject", taken, indirect=True, scope="session", ids=taken)
+        metafunc.parametrize("subject", taken, indirect=True, scope="session", ids=ids)
     return True
 
 
@@ -71,16 +77,18 @@ def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A fault's tests all go to one worker: planting one takes a second, on each machine that has a test of it."""
     config.option.loadscopereorder = False
-    faults = sorted(config.getoption("--plant"), key=len, reverse=True)
+    node_ids = NodeIds(subjects_of(config))
 
     class ByFault(LoadScopeScheduling):  # type: ignore[misc]
         """The faults, in their order."""
 
         def _split_scope(self, nodeid: str) -> str:
-            parameters = nodeid.partition("[")[2]
-            found = next((fault for fault in faults if f" {fault}-" in parameters or f" {fault}]" in parameters), "")
+            subject = node_ids.subject_of(nodeid)
+            if not isinstance(subject, SubjectId):
+                return ""
             # All tests there are: too many for one worker while the others have nothing left.
-            return f"{found} {zlib.crc32(nodeid.encode()) % _PARTS}" if found == CONTROL else found
+            part = zlib.crc32(nodeid.encode()) % _PARTS if _is_whole_control(subject) else ""
+            return f"{subject.label} {part}"
 
     return ByFault(config, log)
 
@@ -88,52 +96,60 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases that need not be run, and order the rest by fault: planting one is what costs."""
-    order = {fault: number for number, fault in enumerate(config.getoption("--plant"))}
+    order = {subject: number for number, subject in enumerate(subjects_of(config))}
+
+    def place(item: pytest.Item) -> tuple[int, str]:
+        subject = _subject_of(item)
+        return -1 if subject is None else order[subject], item.nodeid
+
     keep: list[pytest.Item] = []
     leave: list[pytest.Item] = []
-    taken: Counter[tuple[str, str, bool]] = Counter()
+    taken: Counter[tuple[str, SubjectId, bool]] = Counter()
     beside, most = config.getoption("--prove-beside"), config.getoption("--prove-most")
     # In no order of their own, so that the cases taken are spread over all there are.
     for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
-        name, label = item.nodeid.partition("[")[0], _label_of(item)
-        if is_suite(item.nodeid) and not label:
-            # No fault concerns the function.
-            leave.append(item)
+        name, subject = item.nodeid.partition("[")[0], _subject_of(item)
+        if subject is None:
+            # No fault concerns the function, or the test is none of the suites'.
+            (leave if is_suite(item.nodeid) else keep).append(item)
             continue
-        concerned = not is_suite(item.nodeid) or _concerns(label, _clauses_of(item))
-        enough = 1 << 30 if _fault_of(item) == CONTROL else most if concerned else 1
-        wanted = (concerned or _is_beside(name, label, beside)) and taken[name, label, concerned] < enough
-        taken[name, label, concerned] += wanted
+        concerned = _concerns(subject, _clauses_of(item))
+        enough = 1 << 30 if _is_whole_control(subject) else most if concerned else 1
+        wanted = (concerned or _is_beside(name, subject, beside)) and taken[name, subject, concerned] < enough
+        taken[name, subject, concerned] += wanted
         (keep if wanted else leave).append(item)
-    keep.sort(key=lambda item: (order.get(_fault_of(item), -1), item.nodeid))
+    keep.sort(key=place)
     items[:] = keep
     if leave:
         config.hook.pytest_deselected(items=leave)
+
+
+def _control(number: str) -> Plant:
+    return CONTROL, int(number)
 
 
 def _clauses_of(item: pytest.Item) -> set[str]:
     return {str(clause) for mark in item.iter_markers("clause") for clause in mark.args}
 
 
-def _label_of(item: pytest.Item) -> str:
+def _subject_of(item: pytest.Item) -> SubjectId | None:
     callspec = getattr(item, "callspec", None)
-    label = callspec.params.get("subject") if callspec else None
-    return label if isinstance(label, str) else ""
+    subject = callspec.params.get("subject") if callspec else None
+    return subject if isinstance(subject, SubjectId) else None
 
 
-def _fault_of(item: pytest.Item) -> str:
-    return choose.wanted(_label_of(item)).fault
+def _is_whole_control(subject: SubjectId) -> bool:
+    return subject.fault == CONTROL and subject.control is None
 
 
-def _concerns(label: str, named: set[str]) -> bool:
-    fault = choose.wanted(label).fault
-    return fault == CONTROL or (fault in _BY_ID and bool(named & set(_BY_ID[fault].clauses)))
+def _concerns(subject: SubjectId, named: set[str]) -> bool:
+    fault = _BY_ID.get(subject.fault)
+    return _is_whole_control(subject) or (fault is not None and bool(named & set(fault.clauses)))
 
 
-def _is_beside(name: str, label: str, one_in: int) -> bool:
+def _is_beside(name: str, subject: SubjectId, one_in: int) -> bool:
     """Whether a case of a function that is to notice nothing is run: of more functions where nothing is planted."""
-    controls = choose.wanted(label).fault.startswith(CONTROL)
-    return _sampled(f"{name} {label}", one_in // 15 if controls else one_in)
+    return _sampled(f"{name} {subject.label}", one_in // 15 if subject.fault == CONTROL else one_in)
 
 
 _BY_ID: dict[str, Fault] = {fault.id: fault for fault in FAULTS}

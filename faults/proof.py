@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from faults.fault import CONTROL, MAINLINE, Fault
+from helpers.identity import SubjectId
+from helpers.results.nodeids import without_subject
 from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
-from helpers.subjects.choose import Wanted, wanted
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ def prove(
     partial: bool,
 ) -> Proof:
     """Judge LOGS, one for each dialect. PARTIAL: only some of the faults were asked for, or not all tests."""
-    results = [(wanted(r.subject or ""), r) for log in logs for r in (*log.results, *_missing(log))]
+    every = [r for log in logs for r in (*log.results, *_missing(log))]
+    results = [(r.subject, r) for r in every if isinstance(r.subject, SubjectId)]
     by_subject: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for subject, result in results:
-        by_subject[subject.fault.partition(",")[0], subject.dialect].append(result)
+        by_subject[subject.fault, subject.dialect].append(result)
     rows = tuple(
         _row(fault, dialect, by_subject[fault.id, dialect])
         for fault in faults
@@ -121,7 +123,7 @@ def _row(fault: Fault, dialect: str, results: Sequence[Result]) -> Row:
     return Row(fault, dialect, seen, tuple(beside), len(results), tuple(trouble))
 
 
-def _blind(results: Iterable[tuple[Wanted, Result]]) -> tuple[str, ...]:
+def _blind(results: Iterable[tuple[SubjectId, Result]]) -> tuple[str, ...]:
     """Test functions that were run under faults of their clauses, and never failed."""
     outcomes: dict[str, set[str]] = defaultdict(set)
     for subject, result in results:
@@ -130,10 +132,10 @@ def _blind(results: Iterable[tuple[Wanted, Result]]) -> tuple[str, ...]:
     return tuple(sorted(name for name, found in outcomes.items() if FAILED not in found and "control" in found))
 
 
-def _is_control(subject: Wanted) -> bool:
-    return subject.fault.partition(",")[0] == CONTROL
+def _is_control(subject: SubjectId) -> bool:
+    return subject.fault == CONTROL
 
 
 def _test(result: Result) -> str:
     """The node id without the subject, which the row names."""
-    return result.nodeid.replace(f"{result.subject}-", "").replace(f"[{result.subject}]", "")
+    return without_subject(result.nodeid, result.subject)

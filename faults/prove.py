@@ -23,6 +23,7 @@ from helpers.contract.clauses import CLAUSES
 from helpers.errors import HarnessError
 from helpers.results.log import read_log
 from helpers.results.records import Log
+from helpers.subjects.choose import Plant
 
 _ROUNDS = 200
 """Of a race, at first: the faults of races are far from rare."""
@@ -72,13 +73,13 @@ def _wanted(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name for name in known if name in asked) if asked else known
 
 
-def schedule(faults: Iterable[str], *, whole: bool) -> list[str]:
+def schedule(faults: Iterable[str], *, whole: bool) -> list[Plant]:
     """The faults in order, with a control after every twentieth and the last; WHOLE: and of all tests before."""
-    order = [CONTROL] if whole else []
+    order: list[Plant] = [(CONTROL, None)] if whole else []
     number = 0
     for number, name in enumerate(faults, 1):
-        order += [name, f"{CONTROL},{number}"] if number % _BETWEEN == 0 else [name]
-    return order if number % _BETWEEN == 0 else [*order, f"{CONTROL},{number}"]
+        order += [(name, None), (CONTROL, number)] if number % _BETWEEN == 0 else [(name, None)]
+    return order if number % _BETWEEN == 0 else [*order, (CONTROL, number)]
 
 
 def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
@@ -97,7 +98,7 @@ def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
     return [first, _run(dialect, schedule((fault.id for fault in missed), whole=False), "-again", options, *more)]
 
 
-def _run(dialect: str, order: list[str], suffix: str, options: argparse.Namespace, *more: str) -> Log:
+def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namespace, *more: str) -> Log:
     folder = options.reports / f"proof-{dialect}{suffix}"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "results.jsonl"
@@ -105,7 +106,7 @@ def _run(dialect: str, order: list[str], suffix: str, options: argparse.Namespac
     print(f"planting {len(order)} faults and controls in {options.kernel}, {dialect} dialect", flush=True)
     command = [
         sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-q", "--tb=no", "-n", options.n,
-        f"--kernel={options.kernel}", f"--reports={folder}", *(f"--plant={fault}" for fault in order),
+        f"--kernel={options.kernel}", f"--reports={folder}", *map(_option, order),
         *([] if dialect == MAINLINE else [f"--dialect-host={dialect}"]), *more, *options.pytest,
     ]  # fmt: skip
     with (folder / "pytest.txt").open("w") as output:
@@ -114,6 +115,11 @@ def _run(dialect: str, order: list[str], suffix: str, options: argparse.Namespac
         why = f"pytest ended with status {done.returncode}"
         raise HarnessError("Nothing was proved", why=why, cure=f"Read {folder / 'pytest.txt'}")
     return read_log(log)
+
+
+def _option(plant: Plant) -> str:
+    fault, control = plant
+    return f"--plant={fault}" if control is None else f"--plant-control={control}"
 
 
 def _show(found: Proof) -> None:

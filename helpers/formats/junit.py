@@ -48,7 +48,7 @@ def _suite(section: Section) -> ET.Element:
     verdict, rows = section.verdict, section.rows
     suite = ET.Element(
         "testsuite",
-        name=legal(verdict.subject),
+        name=legal(verdict.subject.label),
         tests=str(len(rows)),
         failures=_count(rows, FAILED),
         errors=_count(rows, ERROR),

@@ -17,7 +17,9 @@ from typing import Any
 
 from helpers.errors import UsageError
 from helpers.formats.junit import legal
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result, without_subject
+from helpers.identity import Identity, MigrationId
+from helpers.results.nodeids import without_subject
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result
 from helpers.results.rows import Section
 from helpers.results.verdict import description
 
@@ -73,7 +75,7 @@ def kcidb(sections: Sequence[Section], origin: Origin) -> str:
     return json.dumps({"version": _VERSION, **found}, indent=2) + "\n"
 
 
-def path_of(nodeid: str, subject: str | None) -> str:
+def path_of(nodeid: str, subject: Identity | None) -> str:
     """A test's place in KCIDB's tree, such as kvm_hvc.lock.test_after_run.test_change.STD.
 
     It is the same on every kernel, so the kernel's name is left out, which a run of several has in its node ids.
@@ -85,9 +87,9 @@ def path_of(nodeid: str, subject: str | None) -> str:
     return ".".join([_PATH, *(word for word in words if word)])
 
 
-def _kernel(subject: str) -> str:
-    """The kernel that a subject's results are of: for a migration the one that the VM arrived on."""
-    return subject.rpartition(" -> ")[2] if subject.startswith("migration ") else subject
+def _kernel(subject: Identity) -> str:
+    """The label of the kernel that a subject's results are of: for a migration the one that the VM arrived on."""
+    return subject.target.label if isinstance(subject, MigrationId) else subject.label
 
 
 def _id(origin: Origin, *parts: object) -> str:
@@ -105,7 +107,7 @@ def _add_build(parts: dict[str, dict[str, Any]], section: Section, origin: Origi
         parts["checkouts"].setdefault(checkout, _checkout(checkout, section, origin))
     told = {"id": build, "origin": origin.name, "checkout_id": checkout, "architecture": "arm64"}
     # The kernel's own section knows most of it, and may come after that of a migration to it.
-    if section.subject == kernel or build not in parts["builds"]:
+    if section.subject.label == kernel or build not in parts["builds"]:
         parts["builds"][build] = {**told, "comment": legal(f"{kernel}{description(section.verdict.info)}")}
     return build
 
@@ -123,7 +125,7 @@ def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str
     lost = row.nodeid in section.not_run and row.outcome == ERROR
     misc = {
         "test": row.nodeid,
-        "subject": section.subject,
+        "subject": section.subject.label,
         "outcome": "not-run" if lost else row.outcome,
         "clauses": list(row.clauses),
         "requirement": row.requirement,
@@ -131,7 +133,7 @@ def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str
     }
     environment = {"comment": legal(section.verdict.title), "misc": dict(section.verdict.info.environment)}
     test: dict[str, Any] = {
-        "id": _id(origin, "test", section.time, section.subject, row.nodeid),
+        "id": _id(origin, "test", section.time, section.subject.label, row.nodeid),
         "origin": origin.name,
         "build_id": build,
         "path": path_of(row.nodeid, section.subject),

@@ -61,7 +61,7 @@ def _flat(sections: Sequence[Section]) -> Iterator[str]:
     rows = [(section, row) for section in sections for row in section.rows]
     yield from _head(len(rows))
     for number, (section, row) in enumerate(rows, 1):
-        yield from _row(number, f"{section.subject}/{row.nodeid}", row)
+        yield from _row(number, f"{section.subject.label}/{row.nodeid}", row)
     yield from (_diagnostic(section.verdict.line) for section in sections)
 
 
@@ -91,7 +91,7 @@ def _subject_line(number: int, section: Section) -> str:
     verdict = section.verdict
     good = verdict.kind in (VerdictKind.CONFORMANT, VerdictKind.NOT_IMPLEMENTED)
     reason = "; ".join(verdict.reasons) or verdict.word
-    return _line(number, verdict.subject, good, _SUBJECT_DIRECTIVES.get(verdict.kind, ""), reason)
+    return _line(number, verdict.subject.label, good, _SUBJECT_DIRECTIVES.get(verdict.kind, ""), reason)
 
 
 def _line(number: int, name: str, good: bool, directive: str, reason: str) -> str:

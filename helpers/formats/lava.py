@@ -30,7 +30,7 @@ CLAUSE = "clause."
 
 def lava(sections: Sequence[Section]) -> str:
     """The signals, a line for each."""
-    sets = unique(section.subject for section in sections)
+    sets = unique(section.subject.label for section in sections)
     return "".join(f"{line}\n" for name, each in zip(sets, sections, strict=True) for line in _set(name, each))
 
 

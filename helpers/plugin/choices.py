@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import UsageError
+from helpers.identity import OWN_DIALECT, SubjectId
 from helpers.recording.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose, lab
 from helpers.subjects.base import KernelDied, Subject
 from helpers.subjects.lineup import Lineup
-from helpers.subjects.planted import OWN_DIALECT
-from helpers.subjects.setting import settings
 from helpers.subjects.watch import Watch
 from helpers.trace.recorder import Trace
 
 LINEUP = pytest.StashKey[Lineup]()
 FOLDER = pytest.StashKey[Path]()
-WATCHES = pytest.StashKey[dict[str, Watch]]()
+WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
 TOLD = pytest.StashKey[list[KernelDied]]()
@@ -52,16 +51,16 @@ def _places(config: pytest.Config) -> tuple[str, ...]:
         raise pytest.UsageError(str(error)) from None
 
 
-def labels_of(config: pytest.Config) -> tuple[str, ...]:
+def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
     """The subjects in their order, never none. Raises pytest.UsageError."""
     option = config.getoption
-    return choose.labels(
+    return choose.subject_ids(
         option("--kernel"),
         option("--board"),
         _places(config),
         dialect=option("--dialect-host") or OWN_DIALECT,
-        faults=option("--plant"),
-        settings=settings(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),
+        plants=option("plant"),
+        variants=choose.boot_variants(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),
     )
 
 
@@ -73,5 +72,5 @@ def needs_subject(item: pytest.Item) -> bool:
 def subject_of(item: pytest.Item) -> Subject:
     """The subject of a test, perhaps not started. Raises HarnessError, as its own fixture will again."""
     callspec = getattr(item, "callspec", None)
-    label = callspec.params.get("subject") if callspec else None
-    return item.config.stash[LINEUP].get(label or labels_of(item.config)[0])
+    chosen: SubjectId | None = callspec.params.get("subject") if callspec else None
+    return item.config.stash[LINEUP].get(chosen or subjects_of(item.config)[0])

@@ -17,6 +17,7 @@ from helpers.discovery.probe import probe
 from helpers.discovery.registers import survey
 from helpers.discovery.services import survey_services
 from helpers.errors import HarnessError
+from helpers.identity import MigrationId
 from helpers.plugin.choices import WATCHES
 from helpers.plugin.kvm_files import open_kvm
 from helpers.recording.selection import is_suite
@@ -72,12 +73,12 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         return
     pair = _migration(request.node)
     if pair is not None:
-        request.node.user_properties += [("subject", pair), ("dialect", "")]
+        request.node.user_properties += [("subject", msgspec.to_builtins(pair)), ("dialect", "")]
         return
     found: Probe = request.getfixturevalue("contract")
     subject: Subject = request.getfixturevalue("subject")
     info = SubjectInfo(
-        subject.label,
+        subject.id,
         found.dialect.name,
         request.getfixturevalue("environment"),
         registers=request.getfixturevalue("surveyed"),
@@ -119,11 +120,11 @@ def offered(
     return found
 
 
-def _migration(item: pytest.Item) -> str | None:
+def _migration(item: pytest.Item) -> MigrationId | None:
     """What a test between two kernels is a result about: neither of them, but the way from one to the other."""
     callspec = getattr(item, "callspec", None)
     source, subject = (callspec.params.get(name) if callspec else None for name in ("source", "subject"))
-    return f"migration {source} -> {subject}" if source != subject and source is not None else None
+    return MigrationId(source, subject) if source != subject and source is not None and subject is not None else None
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def environment(
 ) -> dict[str, str]:
     """What the report says of the subject."""
     if "environment" not in _asked:
-        seen = request.config.stash[WATCHES][subject.label]
+        seen = request.config.stash[WATCHES][subject.id]
         try:
             told = {} if not _wants_survey(request.config) else about(open_kvm(request.config, subject))
         except KernelDied:

@@ -12,7 +12,7 @@ import pytest
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.differences import standing_of
 from helpers.errors import HarnessError
-from helpers.plugin.choices import LINEUP, TOLD, TRACE, WATCHES, labels_of, needs_subject, subject_of
+from helpers.plugin.choices import LINEUP, TOLD, TRACE, WATCHES, needs_subject, subject_of, subjects_of
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
@@ -47,13 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             ("source", "; ".join(f"{c.source} ({standing_of(c)})" for c in clauses)),
         ]
     order = {clause: number for number, clause in enumerate(CLAUSES)}
-    subjects = {label: number for number, label in enumerate(labels_of(config))}
+    subjects = {each: number for number, each in enumerate(subjects_of(config))}
+    first = next(iter(subjects))
 
     def place(item: pytest.Item) -> tuple[int, int]:
         if not is_suite(item.nodeid):
             return -1, -1
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        return subjects.get(str(parameters.get("subject")), 0), order[_clause_ids(item)[0]]
+        parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+        return subjects.get(parameters.get("subject", first), 0), order[_clause_ids(item)[0]]
 
     items.sort(key=place)
 
@@ -81,9 +82,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         # Whoever met it went on without a word.
         raise deaths[0]
     watches = item.config.stash[WATCHES]
-    for label in watches if needs_subject(item) else ():
+    for watch in watches.values() if needs_subject(item) else ():
         with item.config.stash[TRACE].paused():
-            complaint = watches[label].complaint()
+            complaint = watch.complaint()
         if complaint:
             raise KernelComplained(complaint)
 
@@ -106,6 +107,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = str(error)
     if error is not None and not isinstance(error, pytest.skip.Exception) and is_suite(item.nodeid):
         report.user_properties = [*report.user_properties, ("calls", listing(item.config.stash[TRACE]))]
-    if isinstance(error, GivenUp) and len(labels_of(item.config)) == 1:
+    if isinstance(error, GivenUp) and len(subjects_of(item.config)) == 1:
         item.session.shouldstop = str(error)
     return report

@@ -9,24 +9,25 @@ import pytest
 
 from helpers import build, guests
 from helpers.errors import HarnessError
+from helpers.identity import SubjectId
 from helpers.kvm import Kvm
 from helpers.subjects.base import KernelDied, Subject
 
-_OPENED = pytest.StashKey[dict[str, Kvm]]()
+_OPENED = pytest.StashKey[dict[SubjectId, Kvm]]()
 
 
 def open_kvm(config: pytest.Config, subject: Subject) -> Kvm:
     """The subject's, opened again when its kernel had to be started again. Raises HarnessError, KernelDied."""
     opened = config.stash.setdefault(_OPENED, {})
-    kept = opened.get(subject.label)
+    kept = opened.get(subject.id)
     if kept is None or not kept.alive:
-        kept = opened[subject.label] = Kvm(subject, guests.load_image(build.GUEST))
+        kept = opened[subject.id] = Kvm(subject, guests.load_image(build.GUEST))
     return kept
 
 
 def close_kvm(config: pytest.Config, subject: Subject) -> None:
     """Nothing of it stays open on the subject's machine, should that live on."""
-    kept = config.stash.setdefault(_OPENED, {}).pop(subject.label, None)
+    kept = config.stash.setdefault(_OPENED, {}).pop(subject.id, None)
     if kept is not None:
         with contextlib.suppress(HarnessError, KernelDied):
             kept.close()

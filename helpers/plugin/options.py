@@ -74,7 +74,10 @@ def _add_plants(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--plant",
         action="append",
+        type=_fault,
         default=[],
+        # faults/plugin.py adds to it with an option of its own.
+        dest="plant",
         metavar="FAULT",
         help="plant FAULT (faults/catalogue.py) in the kernel, to see which tests notice it; repeatable",
     )
@@ -120,6 +123,11 @@ def _add_judgement(group: pytest.OptionGroup) -> None:
     group.addoption("--baseline", metavar="FILE", help="failures that are answered for (helpers/results/gate.py)")
     group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not speak this dialect")
     group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
+
+
+def _fault(name: str) -> tuple[str, None]:
+    """A fault as helpers.subjects.choose.Plant; controls of a proof have an option of their own (faults/plugin.py)."""
+    return name, None
 
 
 def _seconds(text: str) -> float:

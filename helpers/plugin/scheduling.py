@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from helpers.results.records import subject_of
+from helpers.identity import MigrationId, SubjectId
+from helpers.results.nodeids import NodeIds
 
 
 class BySubject(LoadScopeScheduling):  # type: ignore[misc]
     """A subject's tests go to one worker; with more workers than subjects, to as many as there are for each."""
 
-    def __init__(self, config: pytest.Config, log: Any, subjects: Sequence[str], workers: int) -> None:
+    def __init__(self, config: pytest.Config, log: Any, subjects: Sequence[SubjectId], workers: int) -> None:
         super().__init__(config, log)
-        self._subjects = tuple(subjects)
+        self._node_ids = NodeIds(subjects)
         self._shares = -(-workers // len(subjects))
 
     def _split_scope(self, nodeid: str) -> str:
-        subject = subject_of(nodeid, self._subjects) or ""
-        return f"{subject} {zlib.crc32(nodeid.encode()) % self._shares}"
+        subject = self._node_ids.subject_of(nodeid)
+        # A migration's tests run on its target, whose kernel is booted for its other tests.
+        kernel = subject.target if isinstance(subject, MigrationId) else subject
+        return f"{kernel.label if kernel else ''} {zlib.crc32(nodeid.encode()) % self._shares}"

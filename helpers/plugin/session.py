@@ -16,7 +16,7 @@ import pytest
 from helpers import build
 from helpers.errors import HarnessError, UsageError
 from helpers.plugin import interrupt
-from helpers.plugin.choices import FOLDER, LINEUP, TRACE, WATCHES, WORKERS, environment_file, labels_of, runs_suites
+from helpers.plugin.choices import FOLDER, LINEUP, TRACE, WATCHES, WORKERS, environment_file, runs_suites, subjects_of
 from helpers.plugin.reporting import contract_sentences, judge, reports_folder, suite
 from helpers.progress import Progress
 from helpers.recording.pytest_html import prepare_html
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if runs_suites(config):
         _check_subjects(config)
     prepare_html(config, folder)
-    recorder = Recorder(config, folder, labels_of(config), contract_sentences(), judge(config), suite(config))
+    recorder = Recorder(config, folder, subjects_of(config), contract_sentences(), judge(config), suite(config))
     config.pluginmanager.register(recorder, "hvc-recorder")
 
 
@@ -54,14 +54,14 @@ def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
     means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"), environment_file(config))
     trace = config.stash[TRACE] = Trace()
-    return Lineup(lambda label, warm: Traced(choose.subject(label, means, warm), trace))
+    return Lineup(lambda subject_id, warm: Traced(choose.subject(subject_id, means, warm), trace))
 
 
 def _check_subjects(config: pytest.Config) -> None:
     try:
         build.build_all()
-        for label in labels_of(config):
-            config.stash[LINEUP].get(label)
+        for each in subjects_of(config):
+            config.stash[LINEUP].get(each)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     except HarnessError as error:
@@ -71,12 +71,12 @@ def _check_subjects(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Several subjects are shared out; the tests of a single one go to whichever worker is free."""
-    labels = labels_of(config)
-    if len(labels) == 1 or config.getoption("dist") != "load":
+    subjects = subjects_of(config)
+    if len(subjects) == 1 or config.getoption("dist") != "load":
         return None
     from helpers.plugin.scheduling import BySubject
 
-    return BySubject(config, log, labels, len(config.getoption("tx")))
+    return BySubject(config, log, subjects, len(config.getoption("tx")))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -130,4 +130,4 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     moved = folder is not None and folder.name.startswith("session-")
     elsewhere = [f"reports: {folder}, because another session runs"] if moved else []
     seed = [f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else []
-    return [f"subjects: {', '.join(labels_of(config))}", *elsewhere, *seed]
+    return [f"subjects: {', '.join(each.label for each in subjects_of(config))}", *elsewhere, *seed]

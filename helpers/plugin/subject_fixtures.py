@@ -12,11 +12,13 @@ import pytest
 
 from helpers.discovery.kvm_mode import require_mode
 from helpers.errors import HarnessError
+from helpers.identity import MigrationId, SubjectId, pairs
 from helpers.kvm import Kvm
-from helpers.plugin.choices import LINEUP, WATCHES, labels_of, needs_subject
+from helpers.plugin.choices import LINEUP, WATCHES, needs_subject, subjects_of
 from helpers.plugin.kvm_files import close_kvm, open_kvm
+from helpers.recording.recorder import Inconclusive
 from helpers.recording.selection import only_shows
-from helpers.subjects import choose
+from helpers.results.nodeids import parameter_word
 from helpers.subjects.base import KernelDied, Subject
 from helpers.subjects.watch import Watch
 
@@ -34,24 +36,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
     """Several subjects multiply the tests, and pairs of them the migration tests; one leaves the ids unchanged."""
-    labels = labels_of(metafunc.config)
-    if len(labels) < 2:
+    subjects = subjects_of(metafunc.config)
+    if len(subjects) < 2:
         return True
     if "source" in metafunc.fixturenames:
-        pairs = choose.pairs(labels)
-        ids = [b if a == b else f"{a}->{b}" for a, b in pairs]
-        metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=ids)
+        values = pairs(subjects)
+        ids = [parameter_word(b if a == b else MigrationId(a, b)) for a, b in values]
+        metafunc.parametrize(("source", "subject"), values, indirect=True, scope="session", ids=ids)
     else:
-        metafunc.parametrize("subject", labels, indirect=True, scope="session", ids=labels)
+        ids = [parameter_word(each) for each in subjects]
+        metafunc.parametrize("subject", subjects, indirect=True, scope="session", ids=ids)
     return True
 
 
 @pytest.fixture(scope="session")
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """The kernel under test, started."""
-    label = getattr(request, "param", None) or labels_of(request.config)[0]
-    found = _started(request.session, label)
-    watch = request.config.stash[WATCHES][label] = Watch(found)
+    chosen: SubjectId = getattr(request, "param", None) or subjects_of(request.config)[0]
+    found = _started(request.session, chosen)
+    watch = request.config.stash[WATCHES][chosen] = Watch(found)
     with contextlib.suppress(KernelDied, HarnessError):
         watch.begin()
     yield found
@@ -62,36 +65,36 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     found.close()
 
 
-def _started(session: pytest.Session, label: str) -> Subject:
+def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
     """The subject with KVM in it; the next ones begin to boot meanwhile."""
     lineup = session.config.stash[LINEUP]
     found: Subject | None = None
     try:
-        found = lineup.get(label)
+        found = lineup.get(subject_id)
         found.launch()
         if not hasattr(session.config, "workerinput"):
-            lineup.launch_after(label, _in_use(session))
+            lineup.launch_after(subject_id, _in_use(session))
         # A death is untold, and told at the end of the first test.
         with contextlib.suppress(KernelDied):
-            require_mode(open_kvm(session.config, found), choose.wanted(label).setting.mode)
+            require_mode(open_kvm(session.config, found), subject_id.variant.kvm_mode)
     except HarnessError as error:
         if found is not None:
             found.close()
-        _give_up(session.config, label, error)
+        _give_up(session.config, subject_id, error)
         raise
     return found
 
 
-def _in_use(session: pytest.Session) -> list[str]:
+def _in_use(session: pytest.Session) -> list[SubjectId]:
     """The subjects of the collected tests, in their order."""
     parameters = [getattr(item, "callspec", None) for item in session.items]
     return list(dict.fromkeys(p.params["subject"] for p in parameters if p and "subject" in p.params))
 
 
-def _give_up(config: pytest.Config, label: str, error: HarnessError) -> None:
+def _give_up(config: pytest.Config, subject_id: SubjectId, error: HarnessError) -> None:
     """The only subject cannot be started: one sentence, not one for every test."""
-    if len(labels_of(config)) == 1 and not hasattr(config, "workerinput"):
-        pytest.exit(f"INCONCLUSIVE {label}: {error}", returncode=3)
+    if len(subjects_of(config)) == 1 and not hasattr(config, "workerinput"):
+        raise Inconclusive(subject_id, error)
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
@@ -99,10 +102,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     if only_shows(config) or hasattr(config, "workerinput") or config.pluginmanager.has_plugin("dsession"):
         return
-    labels = labels_of(config)
-    if len(labels) == 1 and any(map(needs_subject, session.items)):
+    subjects = subjects_of(config)
+    if len(subjects) == 1 and any(map(needs_subject, session.items)):
         with contextlib.suppress(HarnessError):
-            _started(session, labels[0])
+            _started(session, subjects[0])
 
 
 @pytest.fixture
@@ -114,21 +117,22 @@ def kvm(request: pytest.FixtureRequest, subject: Subject) -> Kvm:
 @pytest.fixture
 def watch(subject: Subject, request: pytest.FixtureRequest) -> Watch:
     """What sees the kernel complain; it looks by itself after every test."""
-    return request.config.stash[WATCHES][subject.label]
+    return request.config.stash[WATCHES][subject.id]
 
 
 @pytest.fixture(scope="session")
-def source(request: pytest.FixtureRequest) -> str:
+def source(request: pytest.FixtureRequest) -> SubjectId:
     """The subject that a VM migrates from: the one under test itself, or with several also each of the others."""
-    return str(getattr(request, "param", None) or labels_of(request.config)[0])
+    chosen: SubjectId = getattr(request, "param", None) or subjects_of(request.config)[0]
+    return chosen
 
 
 @pytest.fixture
-def source_kvm(source: str, kvm: Kvm, subject: Subject, request: pytest.FixtureRequest) -> OpenKvm:
+def source_kvm(source: SubjectId, kvm: Kvm, subject: Subject, request: pytest.FixtureRequest) -> OpenKvm:
     """Opens the source's /dev/kvm, for which it may have to boot: to be called only when it is needed."""
 
     def opened() -> Kvm:
-        if source == subject.label:
+        if source == subject.id:
             return kvm
         found = request.config.stash[LINEUP].get(source)
         found.begin_test(request.config.getoption("--test-deadline"))

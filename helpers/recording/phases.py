@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from helpers.identity import Identity
+from helpers.results.nodeids import NodeIds
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -19,7 +21,6 @@ from helpers.results.records import (
     Result,
     SubjectInfo,
     merge_results,
-    subject_of,
 )
 
 _LONGEST_MESSAGE = 20_000
@@ -53,14 +54,14 @@ def properties(report: pytest.TestReport) -> dict[str, Any]:
     return {name: value for name, value in report.user_properties if isinstance(name, str)}
 
 
-def result_of(reports: list[pytest.TestReport], subjects: tuple[str, ...]) -> Result | None:
+def result_of(reports: list[pytest.TestReport], node_ids: NodeIds) -> Result | None:
     """The result of a test from its phases; None if it never came to its call (as with --setup-only)."""
     last = reports[-1]
     # "???" is what xdist reports for the test that killed a worker.
     if all(report.when in ("setup", "teardown") and report.passed for report in reports):
         return None
     found = {name: value for report in reports for name, value in properties(report).items()}
-    subject = _text(found.get("subject")) or subject_of(last.nodeid, subjects)
+    subject = _identity(found.get("subject")) or node_ids.subject_of(last.nodeid)
     single = [
         Result(
             nodeid=report.nodeid,
@@ -118,6 +119,11 @@ def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     crash = getattr(longrepr, "reprcrash", None)
     text = str(crash.message) if crash is not None else str(longrepr)
     return text[:_LONGEST_MESSAGE]
+
+
+def _identity(value: object) -> Identity | None:
+    """From a user property, which xdist sends as plain values."""
+    return None if value is None else msgspec.convert(value, Identity)
 
 
 def _text(value: object) -> str:

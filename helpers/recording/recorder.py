@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.outcomes import Exit
 
 from helpers.errors import HarnessError
 from helpers.formats.html.page import TITLE
 from helpers.formats.junit import write_junit
+from helpers.identity import Identity, SubjectId
 from helpers.recording import pytest_html as html
 from helpers.recording.phases import message_of, outcome_of, result_of, subject_info
 from helpers.recording.selection import is_suite, only_shows, selection, touches_suites
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
 from helpers.results.log import LogWriter, read_log
-from helpers.results.records import ERROR, VERSION, Case, Contract, Log, Result, Session, SubjectInfo, subject_of
+from helpers.results.nodeids import NodeIds
+from helpers.results.records import ERROR, VERSION, Case, Contract, Log, Result, Session, SubjectInfo
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
 
 _COLOURS = {
@@ -37,6 +40,15 @@ _COLOURS = {
 }
 
 
+class Inconclusive(Exit):
+    """Ends the session of a single subject, which cannot be tested; exit status 3."""
+
+    def __init__(self, subject: SubjectId, error: HarnessError) -> None:
+        super().__init__(f"INCONCLUSIVE {subject.label}: {error}", returncode=VerdictKind.INCONCLUSIVE.status)
+        self.reason = str(error)
+        """Without the subject, with which the verdict's line begins."""
+
+
 class Recorder:
     """Records a run of the suites in ``reports_dir``; silent when none of them is collected."""
 
@@ -44,7 +56,7 @@ class Recorder:
         self,
         config: pytest.Config,
         reports_dir: Path,
-        subjects: tuple[str, ...],
+        subjects: tuple[SubjectId, ...],
         contract: Contract | None = None,
         judge: Callable[[Log], Gate] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -52,6 +64,7 @@ class Recorder:
         self._config = config
         self._folder = reports_dir
         self._subjects = subjects
+        self._node_ids = NodeIds(subjects)
         self._contract = contract or Contract()
         self._gate_of = judge
         self._environment = environment or {}
@@ -62,7 +75,7 @@ class Recorder:
         self._foreign_failed = False
         self._deselected = 0
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
-        self._infos: dict[tuple[str, str], SubjectInfo] = {}
+        self._infos: dict[tuple[Identity, str], SubjectInfo] = {}
         self._no_run = False
         self._ended = False
         self._log: Log | None = None
@@ -108,7 +121,7 @@ class Recorder:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A test is in flight; if this is the last that is heard of it, it did not end well."""
         if is_suite(nodeid):
-            case = Case(nodeid, subject_of(nodeid, self._subjects))
+            case = Case(nodeid, self._node_ids.subject_of(nodeid))
             self._write(lambda log: log.start(case))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -122,7 +135,7 @@ class Recorder:
         phases.append(report)
         if report.when in ("setup", "call"):
             return
-        result = result_of(phases, self._subjects)
+        result = result_of(phases, self._node_ids)
         phases.clear()
         if result is not None:
             self._write(lambda log: log.result(result))
@@ -132,10 +145,8 @@ class Recorder:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """pytest.exit says why; its status alone would read as pytest's own."""
         if isinstance(excinfo.value, pytest.exit.Exception):
-            text = (str(excinfo.value.msg).splitlines() or [""])[0]
-            text = text.removeprefix("INCONCLUSIVE").lstrip(": ")
-            # The verdict's line begins with the subject.
-            self._reason = text.removeprefix(f"{self._subjects[0]}: ") if self._subjects else text
+            text = getattr(excinfo.value, "reason", str(excinfo.value.msg))
+            self._reason = (text.splitlines() or [""])[0]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -229,7 +240,7 @@ class Recorder:
         new = [nodeid for nodeid in dict.fromkeys(mine) if nodeid not in self._collected]
         self._collected.update(new)
         if new:
-            cases = [Case(nodeid, subject_of(nodeid, self._subjects)) for nodeid in new]
+            cases = [Case(nodeid, self._node_ids.subject_of(nodeid)) for nodeid in new]
             self._write(lambda log: log.collected(cases))
 
     def _inform(self, report: pytest.TestReport) -> None:
@@ -294,7 +305,7 @@ class Recorder:
         """Phases of tests that were interrupted: a failure is known even if the teardown never came."""
         for phases in self._phases.values():
             if any(outcome_of(report) in (ERROR, "failed") for report in phases):
-                result = result_of(phases, self._subjects)
+                result = result_of(phases, self._node_ids)
                 if result is not None:
                     self._write(lambda log, result=result: log.result(result))  # type: ignore[misc]
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from helpers.identity import MigrationId
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Clause, Difference, Log, Result
 from helpers.results.verdict import Verdict, results_for, verdicts
 
-_MIGRATION = "migration "
-"""What the name of a subject begins with that is a way between two kernels."""
 # What a cell of several results says: any failure outweighs every pass, and one pass every "not applicable".
 _WEIGHT = (FAILED, ERROR, KNOWN, PASSED, NOT_APPLICABLE)
 
@@ -30,13 +29,13 @@ class Column:
     @property
     def name(self) -> str:
         """The subject's label."""
-        return self.verdict.subject
+        return self.verdict.subject.label
 
     @property
-    def way(self) -> tuple[str, str] | None:
+    def way(self) -> MigrationId | None:
         """From which kernel to which a VM migrated; None where the subject is a kernel."""
-        source, arrow, target = self.name.removeprefix(_MIGRATION).partition(" -> ")
-        return (source, target) if arrow and self.name.startswith(_MIGRATION) else None
+        subject = self.verdict.subject
+        return subject if isinstance(subject, MigrationId) else None
 
     @cached_property
     def _by_clause(self) -> Mapping[str, tuple[Result, ...]]:

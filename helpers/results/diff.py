@@ -10,6 +10,7 @@ from enum import Enum
 
 from helpers.errors import UsageError
 from helpers.results.columns import Column
+from helpers.results.nodeids import without_subject
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -19,7 +20,6 @@ from helpers.results.records import (
     RegisterInfo,
     Result,
     ServiceInfo,
-    without_subject,
 )
 from helpers.results.verdict import COUNT_NAMES, VerdictKind, many
 
@@ -87,12 +87,13 @@ def worst_status(comparisons: Iterable[LogComparison]) -> int:
 
 
 def paired(before: Sequence[Column], after: Sequence[Column]) -> tuple[tuple[Column, Column], ...]:
-    """Subjects of the same name, or the only ones there are. Raises UsageError where nothing tells them apart."""
+    """Subjects of the same label, or the only ones there are. Raises UsageError where nothing tells them apart."""
     if len(before) == len(after) == 1:
         return ((before[0], after[0]),)
+    # Labels, because a log of version 1 or 2 has nothing else.
     there = {column.name: column for column in after}
     pairs = tuple((column, there[column.name]) for column in before if column.name in there)
-    if len(pairs) == len(before) == len(after):
+    if len(pairs) == len(before) == len(after) == len(there):
         return pairs
     names = [", ".join(column.name for column in side) for side in (before, after)]
     raise UsageError(
@@ -203,7 +204,7 @@ def _known(before: Column, after: Column) -> Iterator[Change]:
 
 
 def _by_test(column: Column) -> dict[str, Result]:
-    return {without_subject(result.nodeid, column.name): result for result in column.results}
+    return {without_subject(result.nodeid, column.verdict.subject): result for result in column.results}
 
 
 def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str, ...]]:
@@ -271,7 +272,7 @@ def _doubts(before: Column, after: Column) -> Iterator[str]:
         yield from (f"{side}, {column.name}: {reason}" for reason in column.verdict.reasons)
         if not column.verdict.reasons and column.verdict.kind is VerdictKind.INCONCLUSIVE:
             yield f"{side}, {column.name} is inconclusive"
-        if column.name.startswith("migration "):
+        if column.way is not None:
             continue
         if not _surveyed(column):
             yield f"{side}, {column.name}: its log does not tell what the registers hold"

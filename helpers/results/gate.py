@@ -84,7 +84,7 @@ def _wanting(columns: Iterable[Column], require: str | None) -> Iterator[tuple[i
     for column in columns:
         dialect = column.verdict.info.dialect
         # The way between two kernels speaks nothing; each of them is a subject of its own.
-        if require and not column.name.startswith("migration ") and not _speaks(dialect, require):
+        if require and column.way is None and not _speaks(dialect, require):
             known = f"speaks {dialect}" if dialect else "could not be asked what it speaks"
             yield (1 if dialect else 3), f"{column.name} {known}, and {require} is required"
 

@@ -28,7 +28,7 @@ from helpers.results.records import (
     SubjectInfo,
     merge_results,
 )
-from helpers.results.versions import Conversion, as_written, conversion
+from helpers.results.versions import Conversion, conversion
 
 RECORDS: Mapping[str, type] = {
     "session": Session,
@@ -95,8 +95,7 @@ class LogWriter:
 
     def _write(self, record: object) -> None:
         # An argument that is not UTF-8 holds half of a surrogate pair, which json escapes and msgspec.json refuses.
-        name = _NAMES[type(record)]
-        line = json.dumps({"record": name, **as_written(name, msgspec.to_builtins(record))})
+        line = json.dumps({"record": _NAMES[type(record)], **msgspec.to_builtins(record)})
         try:
             self._file.write(line + "\n")
             self._file.flush()
@@ -156,7 +155,7 @@ class _Reader:
         if kind is Session:
             if self._convert is not None:
                 raise ValueError("a second session")
-            self._convert = conversion(fields.get("version"))
+            self._convert = conversion(fields)
         if self._convert is None:
             raise ValueError("the first record is not a session")
         return msgspec.convert(self._convert(name, fields), kind)

@@ -10,7 +10,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-VERSION = 2
+from helpers.identity import Identity
+
+VERSION = 3
 """The version of the log that is written; helpers/results/versions.py reads the older ones."""
 
 PASSED = "passed"
@@ -30,7 +32,7 @@ class Session:
 
     version: int
     argv: tuple[str, ...]
-    subjects: tuple[str, ...]
+    subjects: tuple[Identity, ...]
     time: float
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -40,7 +42,7 @@ class Case:
     """A test as it was collected or started; subject is None where the node id does not tell."""
 
     nodeid: str
-    subject: str | None = None
+    subject: Identity | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Result:
     """The outcome of one test on one subject; duration in seconds over all phases."""
 
     nodeid: str
-    subject: str | None
+    subject: Identity | None
     outcome: Outcome
     clauses: tuple[str, ...] = ()
     requirement: str = ""
@@ -153,7 +155,7 @@ class Contract:
 class SubjectInfo:
     """What the harness found out about a subject."""
 
-    subject: str
+    subject: Identity
     dialect: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     known: tuple[KnownDeviation, ...] = ()
@@ -165,7 +167,7 @@ class SubjectInfo:
 class Collected:
     """Tests that are to run, as (node id, subject); a log may have several of these records."""
 
-    tests: tuple[tuple[str, str | None], ...]
+    tests: tuple[tuple[str, Identity | None], ...]
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def worst(outcomes: Iterable[str]) -> str:
 
 def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:
     """One result for each (node id, subject): the worst, the first of equals; durations add up."""
-    best: dict[tuple[str, str | None], Result] = {}
+    best: dict[tuple[str, Identity | None], Result] = {}
     for result in results:
         key = (result.nodeid, result.subject)
         old = best.get(key)
@@ -216,26 +218,3 @@ def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:
         chosen = max((old, result), key=lambda each: OUTCOMES.index(each.outcome))
         best[key] = replace(chosen, duration=old.duration + result.duration)
     return tuple(best.values())
-
-
-def subject_of(nodeid: str, subjects: tuple[str, ...]) -> str | None:
-    """The subject that a node id names, or the only one there is; None if it cannot be told.
-
-    A worker that died sends no properties, and xdist sends only ids after collection.
-    """
-    if len(subjects) == 1:
-        return subjects[0]
-    _, bracket, parameters = nodeid.partition("[")
-    words = f"-{parameters.removesuffix(']')}-"
-    named = [subject for subject in subjects if bracket and f"-{subject}-" in words]
-    # A label may be a part of a longer one (debian, debian-sid): the longest is meant.
-    return max(named, key=len) if named else None
-
-
-def without_subject(nodeid: str, subject: str | None) -> str:
-    """A node id as it is where there is one subject alone, without the subject's name among its parameters."""
-    place, bracket, parameters = nodeid.partition("[")
-    if not bracket or subject is None:
-        return nodeid
-    words = f"-{parameters.removesuffix(']')}-".replace(f"-{subject}-", "-", 1)[1:-1]
-    return f"{place}[{words}]" if words else place

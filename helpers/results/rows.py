@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from helpers.errors import UsageError
+from helpers.identity import Identity
 from helpers.results.records import ERROR, FAILED, Log, Result
 from helpers.results.verdict import Verdict, VerdictKind, results_for, verdicts
 
@@ -25,7 +26,7 @@ class Section:
     time: float
 
     @property
-    def subject(self) -> str:
+    def subject(self) -> Identity:
         """What the rows are results about."""
         return self.verdict.subject
 
@@ -40,14 +41,16 @@ def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
 
     Nothing says which of the two would count, and the better one must not.
     """
+    # By label, because a log of version 1 or 2 has nothing else.
     home: dict[str, str] = {}
     found: list[Section] = []
     for name, log in logs:
         for section in sections(log):
-            if section.subject in home:
-                what = f"{section.subject} has results in both {home[section.subject]} and {name}"
+            label = section.subject.label
+            if label in home:
+                what = f"{label} has results in both {home[label]} and {name}"
                 raise UsageError(what, why="a report has one verdict for each subject", cure="Convert them one by one")
-            home[section.subject] = name
+            home[label] = name
             found.append(section)
     return tuple(found)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from helpers.identity import Identity, OldLabel
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -17,10 +18,9 @@ from helpers.results.records import (
     Log,
     Result,
     SubjectInfo,
-    subject_of,
 )
 
-UNKNOWN_SUBJECT = "unknown subject"
+UNKNOWN_SUBJECT = OldLabel("unknown subject")
 
 
 class VerdictKind(Enum):
@@ -56,7 +56,7 @@ _STATUS_REASONS = {
 class Verdict:
     """What a log says of one subject, with everything that a report shows above its rows."""
 
-    subject: str
+    subject: Identity
     kind: VerdictKind
     info: SubjectInfo
     counts: Mapping[str, int]
@@ -86,7 +86,7 @@ class Verdict:
     @property
     def title(self) -> str:
         """The word, what was selected if not everything, and the subject with what is known of it."""
-        subject = f"{self.subject}{description(self.info)}"
+        subject = f"{self.subject.label}{description(self.info)}"
         if self.selection is None:
             return one_line(f"{self.word}{' on' if self.known else ''} {subject}")
         return _modest(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
@@ -125,11 +125,12 @@ COUNT_NAMES = {
 
 
 def verdicts(log: Log) -> tuple[Verdict, ...]:
-    """One verdict for each subject that was asked for or has a result, in that order."""
-    seen = [result.subject for result in log.results if result.subject]
-    names = dict.fromkeys([*log.session.subjects, *(info.subject for info in log.subjects), *seen])
-    labels = tuple(names) or (UNKNOWN_SUBJECT,)
-    return tuple(_verdict(log, label, labels) for label in labels)
+    """One verdict for each subject that was asked for, has a result or has a test, in that order."""
+    results = (result.subject for result in log.results)
+    tests = (test.subject for test in (*log.collected, *log.started))
+    named = (*log.session.subjects, *(info.subject for info in log.subjects), *results, *tests)
+    subjects = tuple(dict.fromkeys(each for each in named if each is not None))
+    return tuple(_verdict(log, each) for each in subjects or (UNKNOWN_SUBJECT,))
 
 
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
@@ -138,31 +139,32 @@ def exit_status(all_verdicts: Iterable[Verdict]) -> int:
     return next((status for status in _WORST_FIRST if status in found), VerdictKind.INCONCLUSIVE.status)
 
 
-def unfinished(log: Log, subject: str, subjects: tuple[str, ...]) -> tuple[str, ...]:
+def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
     """Tests of this subject that were collected or started and have no outcome.
 
     One whose subject cannot be told is missing from every subject: none of them may go green over it.
     """
-    done: dict[str, set[str | None]] = {}
+    done: dict[str, set[Identity | None]] = {}
     for result in log.results:
         done.setdefault(result.nodeid, set()).add(result.subject)
     missing: dict[str, None] = {}
     for test in (*log.collected, *log.started):
-        owner = test.subject or subject_of(test.nodeid, subjects)
-        if owner in (None, subject) and not _finished(owner, done.get(test.nodeid, set()), log.session.subjects):
+        if test.subject not in (None, subject):
+            continue
+        if not _finished(test.subject, done.get(test.nodeid, set()), log.session.subjects):
             missing[test.nodeid] = None
     return tuple(missing)
 
 
-def _finished(owner: str | None, found: set[str | None], asked: tuple[str, ...]) -> bool:
+def _finished(owner: Identity | None, found: set[Identity | None], asked: tuple[Identity, ...]) -> bool:
     """Whether a test of ``owner`` has its result among ``found``, the subjects of the results with its id.
 
-    Another kernel's result is none of it; that of a migration, which nobody asks for by name, is.
+    Another kernel's result is none of it. A migration's is: logs of version 1 and 2 name its source as the owner.
     """
     return bool(found) and (owner is None or owner in found or not found <= set(asked))
 
 
-def results_for(log: Log, subject: str) -> tuple[Result, ...]:
+def results_for(log: Log, subject: Identity) -> tuple[Result, ...]:
     """The results of a subject, with those that belong to no subject (a file that cannot be imported).
 
     A result that claims a known deviation which this subject was not recognised to have is a failure.
@@ -177,7 +179,7 @@ def _settled(result: Result, known: tuple[KnownDeviation, ...]) -> Result:
     return replace(result, outcome=FAILED)
 
 
-def _info(log: Log, subject: str) -> SubjectInfo:
+def _info(log: Log, subject: Identity) -> SubjectInfo:
     return next((each for each in log.subjects if each.subject == subject), SubjectInfo(subject))
 
 
@@ -206,9 +208,9 @@ def _modest(text: str) -> str:
     return text.replace("CONFORMANT", "conformant")
 
 
-def _verdict(log: Log, subject: str, subjects: tuple[str, ...]) -> Verdict:
+def _verdict(log: Log, subject: Identity) -> Verdict:
     results = results_for(log, subject)
-    not_run = unfinished(log, subject, subjects)
+    not_run = unfinished(log, subject)
     info = _info(log, subject)
     counts = {name: sum(result.outcome == name for result in results) for name in COUNT_NAMES}
     counts["not-run"] = len(not_run)

@@ -7,12 +7,15 @@ from typing import Protocol
 
 from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Program
+from helpers.identity import SubjectId
 
 
 class Subject(Protocol):
     """Something that runs programs on the kernel under test."""
 
+    id: SubjectId
     label: str
+    """The id's, for people."""
     generation: int
     """Counts starts: what a program opened is gone when this has changed."""
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import HarnessError
+from helpers.identity import Reach, SubjectId
 from helpers.subjects import ssh
 from helpers.subjects.remote import End, Waiting
 from helpers.subjects.stream import Stream
 
-PREFIX = "board:"
 _STATE = "read b </proc/sys/kernel/random/boot_id; read t </proc/sys/kernel/tainted; "
 _COPY = (
     'm=$(uname -m); [ "$m" = aarch64 ] || {{ echo machine "$m"; exit; }}; '
@@ -55,7 +55,7 @@ class Board:
     """One board: a machine in the sense of remote.Machine."""
 
     def __init__(self, destination: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:
-        self.label = f"{PREFIX}{destination}"
+        self.id = SubjectId(destination, Reach.BOARD)
         self.start_seconds = self.stall_seconds = start_seconds
         self._destination = ssh.Destination(destination)
         self._executor, self._waiting = executor, waiting
@@ -104,14 +104,14 @@ class Board:
         except ssh.Unreachable:
             if time.monotonic() > until:
                 raise
-        with self._waiting(f"waiting for {self.label} to come back"):
+        with self._waiting(f"waiting for {self.id.label} to come back"):
             while True:
                 time.sleep(_PAUSE)
                 with contextlib.suppress(ssh.Unreachable):
                     return self._ask(script, stdin)
                 if time.monotonic() > until:
                     raise ssh.Unreachable(
-                        f"{self.label} did not come back within {self.start_seconds * BACK_SHARE:.0f} s",
+                        f"{self.id.label} did not come back within {self.start_seconds * BACK_SHARE:.0f} s",
                         cure="See that it is on; a board with panic=10 on its command line reboots by itself",
                     )
 
@@ -136,7 +136,7 @@ class Board:
         }  # fmt: skip
         other = ("did not take the executor", said or "its shell ended early", "See whether ssh works by hand")
         what, why, cure = known.get(word, other)
-        return HarnessError(f"{self.label} {what}", why=why, cure=cure)
+        return HarnessError(f"{self.id.label} {what}", why=why, cure=cure)
 
     def close(self) -> None:
         """Ends the connection, and with it the executor."""
@@ -163,11 +163,11 @@ class Board:
         self._remove()
         if status in _CANNOT_EXECUTE:
             cure = f"{self._file} must not be on a file system that is mounted noexec"
-            return HarnessError(f"{self.label} cannot execute the executor", why=ssh.last_line(said), cure=cure)
+            return HarnessError(f"{self.id.label} cannot execute the executor", why=ssh.last_line(said), cure=cure)
         if reason is None and status == 255:
             return ssh.failure(self._destination, said)
         why = reason or f"it ended with status {status}"
-        return HarnessError(f"The executor on {self.label} did not answer", why=why, cure="Run again")
+        return HarnessError(f"The executor on {self.id.label} did not answer", why=why, cure="Run again")
 
     def end(self, answered_nothing_for: float | None) -> End:
         """Reached again, the board tells whether it is still the same run of its kernel.
@@ -201,7 +201,7 @@ class Board:
         until = time.monotonic() + self.start_seconds * BACK_SHARE
         text = self._persistent(f'{_STATE} echo "$b" "$t"', until).text.split()
         if len(text) != 2 or not text[1].isdigit():
-            raise HarnessError(f"{self.label} does not tell its boot id")
+            raise HarnessError(f"{self.id.label} does not tell its boot id")
         return _State(text[0], int(text[1]))
 
     def _status(self, wait: float) -> int | None:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import HarnessError, UsageError
+from helpers.identity import Reach, SubjectId
 from helpers.subjects import console, ssh
 from helpers.subjects.board import BACK_SHARE, Board
 from helpers.subjects.remote import End, Waiting
 from helpers.subjects.stream import Stream
 
-PREFIX = "labgrid:"
 STATE = "shell"
 """The state of labgrid's own strategies in which a target is booted and can be logged in to."""
 _READ_SECONDS = 0.5
@@ -92,7 +92,7 @@ class LabPlace(Board):
 
     def __init__(self, name: str, file: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:
         super().__init__(name, executor, waiting, start_seconds=start_seconds)
-        self.label = f"{PREFIX}{name}"
+        self.id = SubjectId(name, Reach.LABGRID)
         self._target_name, self._environment_file = name, file
         self._target: Any = None
         self._driver: Any = None
@@ -121,7 +121,7 @@ class LabPlace(Board):
         except Exception as error:  # what labgrid raises differs with its resources
             self._target = None
             raise HarnessError(
-                f"labgrid does not give {self.label}", why=_said(error),
+                f"labgrid does not give {self.id.label}", why=_said(error),
                 cure="Acquire its place (labgrid-client -p PLACE acquire), and see that it has an SSHDriver",
             ) from None  # fmt: skip
 
@@ -142,7 +142,7 @@ class LabPlace(Board):
                 power.cycle() if again else power.on()
         except Exception as error:  # each driver has its own
             cure = f"See whether labgrid-client -c {self._environment_file} -s {STATE} ssh works by hand"
-            raise HarnessError(f"labgrid could not start {self.label}", why=_said(error), cure=cure) from None
+            raise HarnessError(f"labgrid could not start {self.id.label}", why=_said(error), cure=cure) from None
 
     def _read_console(self) -> None:
         """Only without a strategy, which may want to read there itself."""
@@ -182,7 +182,7 @@ class LabPlace(Board):
 
     def _wait_for_sshd(self) -> None:
         until = time.monotonic() + self.start_seconds * BACK_SHARE
-        with self._waiting(f"waiting for {self.label} to boot"):
+        with self._waiting(f"waiting for {self.id.label} to boot"):
             while True:
                 try:
                     return self._connect()
@@ -201,7 +201,7 @@ class LabPlace(Board):
             self._target.activate(driver)
         except Exception as error:  # labgrid raises Exception itself here
             raise ssh.Unreachable(
-                f"labgrid cannot log in to {self.label}", why=_said(error),
+                f"labgrid cannot log in to {self.id.label}", why=_said(error),
                 cure="See that it is on, its network up, and that its SSHDriver names a user and a key",
             ) from None  # fmt: skip
         service = driver.networkservice

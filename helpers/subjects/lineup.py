@@ -8,30 +8,31 @@ import os
 from collections.abc import Callable, Sequence
 
 from helpers.errors import HarnessError
+from helpers.identity import SubjectId
 from helpers.subjects.base import KernelDied, Subject
 
 
 class Lineup:
     """Makes each subject when it is first asked for, and ends all of them.
 
-    ``make`` is given the label and the machines in which something is planted: one boot serves every fault.
+    ``make`` is given the id and the machines in which something is planted: one boot serves every fault.
     """
 
-    def __init__(self, make: Callable[[str, dict[str, Subject]], Subject]) -> None:
+    def __init__(self, make: Callable[[SubjectId, dict[SubjectId, Subject]], Subject]) -> None:
         self._make = make
-        self._made: dict[str, Subject] = {}
-        self._warm: dict[str, Subject] = {}
+        self._made: dict[SubjectId, Subject] = {}
+        self._warm: dict[SubjectId, Subject] = {}
 
-    def get(self, label: str) -> Subject:
+    def get(self, subject_id: SubjectId) -> Subject:
         """The subject, perhaps not started. Raises UsageError, HarnessError."""
-        if label not in self._made:
-            self._made[label] = self._make(label, self._warm)
-        return self._made[label]
+        if subject_id not in self._made:
+            self._made[subject_id] = self._make(subject_id, self._warm)
+        return self._made[subject_id]
 
-    def launch_after(self, label: str, labels: Sequence[str]) -> None:
-        """Begins to boot those that come after ``label``, one for each processor; their own start tells of trouble."""
-        at = labels.index(label) if label in labels else len(labels)
-        for following in labels[at + 1 : at + (os.cpu_count() or 1)]:
+    def launch_after(self, subject_id: SubjectId, order: Sequence[SubjectId]) -> None:
+        """Begins to boot the next subjects, one for each processor; their own start reports what fails."""
+        at = order.index(subject_id) if subject_id in order else len(order)
+        for following in order[at + 1 : at + (os.cpu_count() or 1)]:
             with contextlib.suppress(HarnessError):
                 self.get(following).launch()
 

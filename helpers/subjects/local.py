@@ -14,6 +14,7 @@ from helpers.errors import HarnessError
 from helpers.executor import wire
 from helpers.executor.native import Native
 from helpers.executor.program import Answer, Program
+from helpers.identity import LOCAL
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.remote import DEFAULT_SECONDS, EXECUTOR_SHARE, out_of_time
 
@@ -66,7 +67,7 @@ class Local:
     """The running kernel, called in process."""
 
     def __init__(self, shared_object: Path) -> None:
-        self.label = "local"
+        self.id, self.label = LOCAL, LOCAL.label
         self.generation = 0
         self._shared_object = shared_object
         self._caller: _Caller | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from helpers import build
 from helpers.errors import HarnessError, UsageError
 from helpers.executor.program import Answer, Program
+from helpers.identity import SubjectId
 from helpers.subjects.base import KernelDied, Subject
 from helpers.subjects.kernels import DEBIAN, Kernel
 from helpers.subjects.toolroot import KernelPackage, cross_prefix, headers_of, make_root, run_in
@@ -22,7 +23,6 @@ from helpers.subjects.toolroot import KernelPackage, cross_prefix, headers_of, m
 SOURCES = build.ROOT / "faults" / "module"
 MODULE = "kvm_hvc_planted"
 NO_FAULT = "none"
-OWN_DIALECT = "mainline"
 _HELD: dict[int, tuple[int, dict[str, str]]] = {}
 """By machine: its generation, and what is planted in it."""
 _PARAMETERS = f"/sys/module/{MODULE}/parameters"
@@ -31,10 +31,10 @@ _PARAMETERS = f"/sys/module/{MODULE}/parameters"
 class Planted:
     """A subject with a dialect and a fault planted: an ordinary one to its users, but for its name."""
 
-    def __init__(self, inner: Subject, *, dialect: str, fault: str, label: str, keep: bool) -> None:
-        self.label = label
+    def __init__(self, inner: Subject, subject_id: SubjectId, *, keep: bool) -> None:
+        self.id, self.label = subject_id, subject_id.label
         self._inner = inner
-        self._chosen = {"dialect": dialect, "fault": fault}
+        self._chosen = {"dialect": subject_id.dialect, "fault": subject_id.fault or NO_FAULT}
         self._keep = keep
         self.generation = inner.generation
 

@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 
 from helpers.errors import HarnessError
+from helpers.identity import PLAIN, BootVariant, SubjectId
 from helpers.subjects import console
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.remote import End
-from helpers.subjects.setting import PLAIN, Setting
 from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
@@ -51,10 +51,9 @@ class Qemu:
     """One virtual machine with EL2: a machine in the sense of remote.Machine."""
 
     def __init__(
-        self, kernel: Kernel, init: Path, *, setting: Setting = PLAIN, start_seconds: float = BOOT_SECONDS
+        self, kernel: Kernel, init: Path, *, variant: BootVariant = PLAIN, start_seconds: float = BOOT_SECONDS
     ) -> None:
-        self.label = f"{kernel.label}{setting.suffix}"
-        self.setting = setting
+        self.id = SubjectId(kernel.label, variant=variant)
         self.start_seconds = start_seconds
         self.stall_seconds = start_seconds / 4
         self.kernel = kernel
@@ -97,7 +96,7 @@ class Qemu:
 
     def _arguments(self, fd: int) -> list[str]:
         return [
-            "-M", "virt,virtualization=on,gic-version=3", "-cpu", self.setting.cpu or CPU, "-smp", "1",
+            "-M", "virt,virtualization=on,gic-version=3", "-cpu", self.id.variant.cpu or CPU, "-smp", "1",
             "-m", str(MEMORY_MB), "-accel", f"tcg,tb-size={CODE_MB}",
             "-kernel", str(self.kernel.image), "-initrd", str(self._file("initrd")), "-append", self._command_line(),
             "-serial", f"file:{self._file('console')}",
@@ -107,8 +106,8 @@ class Qemu:
 
     def _command_line(self) -> str:
         # VHE is what a kernel does by itself on a processor that has it.
-        mode = f"kvm-arm.mode={self.setting.mode}" if self.setting.mode in ("nvhe", "protected") else ""
-        return " ".join(part for part in (COMMAND_LINE, mode, self.setting.arguments) if part)
+        mode = f"kvm-arm.mode={self.id.variant.kvm_mode}" if self.id.variant.kvm_mode in ("nvhe", "protected") else ""
+        return " ".join(part for part in (COMMAND_LINE, mode, self.id.variant.arguments) if part)
 
     def _file(self, name: str) -> Path:
         assert self._directory is not None
@@ -145,7 +144,7 @@ class Qemu:
         cure = "Look at the console's last lines; a busy machine needs more --boot-deadline"
         why, cure = console.boot_cause(printed) or (reason or self.end(None).how, cure)
         last = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
-        what = f"The kernel of {self.label} did not start under QEMU"
+        what = f"The kernel of {self.id.label} did not start under QEMU"
         return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last}")
 
     def end(self, answered_nothing_for: float | None) -> End:
@@ -185,11 +184,11 @@ class Qemu:
         found = {
             "home": "QEMU (TCG): emulated",
             "emulator": _version(qemu_path()),
-            "emulated CPU": self.setting.cpu or CPU,
+            "emulated CPU": self.id.variant.cpu or CPU,
             "kernel image": self.kernel.origin,
             "executor": "/init",
         }
-        return {**found, **self._configuration(), **self.setting.describe()}
+        return {**found, **self._configuration(), **self.id.variant.describe()}
 
     def _configuration(self) -> dict[str, str]:
         config = self.kernel.config

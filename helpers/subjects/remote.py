@@ -12,6 +12,7 @@ from typing import Protocol
 from helpers.errors import HarnessError
 from helpers.executor import wire
 from helpers.executor.program import Answer, Program
+from helpers.identity import SubjectId
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.stream import Stream
 
@@ -51,7 +52,7 @@ def out_of_time(label: str, seconds: float) -> HarnessError:
 class Machine(Protocol):
     """What the kernel under test runs on."""
 
-    label: str
+    id: SubjectId
     start_seconds: float
     """A start may take so long in all."""
     stall_seconds: float
@@ -83,7 +84,7 @@ class Remote:
     """The subject on a machine."""
 
     def __init__(self, machine: Machine, waiting: Waiting) -> None:
-        self.label = machine.label
+        self.id, self.label = machine.id, machine.id.label
         self.generation = 0
         self._machine, self._waiting = machine, waiting
         self._stream: Stream | None = None

@@ -67,7 +67,7 @@ class Traced:
 
     def __init__(self, subject: Subject, trace: Trace) -> None:
         self._subject, self._trace = subject, trace
-        self.label = subject.label
+        self.id, self.label = subject.id, subject.id.label
 
     def run(self, program: Program) -> Answer:
         """As the subject does it; a program that ended the kernel is kept too."""

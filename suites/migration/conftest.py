@@ -13,6 +13,7 @@ from helpers.contract.features import Probe
 from helpers.contract.migration import VIEW, Told, X, changed, lost, values_at
 from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.discovery.probe import probe
+from helpers.identity import MigrationId, SubjectId
 from helpers.kvm import Kvm, Vcpu
 from helpers.subjects.base import Subject
 from suites.migration.state import Saved, restore, save
@@ -53,19 +54,19 @@ Take = Callable[[str], Taken]
 
 
 @pytest.fixture(scope="session")
-def taken() -> dict[tuple[str, str], Taken]:
+def taken() -> dict[tuple[SubjectId, str], Taken]:
     """What was saved so far, by kernel and level."""
     return {}
 
 
 @pytest.fixture
-def take(source: str, source_kvm: Callable[[], Kvm], taken: dict[tuple[str, str], Taken]) -> Take:
+def take(source: SubjectId, source_kvm: Callable[[], Kvm], taken: dict[tuple[SubjectId, str], Taken]) -> Take:
     """Saves a VM of the source at a level; asked again, it answers from the first time."""
 
     def at(level: str) -> Taken:
         if (source, level) not in taken:
             kvm = source_kvm()
-            known = next((p for (label, _), (p, _) in taken.items() if label == source), None) or probe(kvm)
+            known = next((p for (kernel, _), (p, _) in taken.items() if kernel == source), None) or probe(kvm)
             taken[source, level] = known, _take(kvm, known, level)
         return taken[source, level]
 
@@ -73,17 +74,17 @@ def take(source: str, source_kvm: Callable[[], Kvm], taken: dict[tuple[str, str]
 
 
 @pytest.fixture(scope="session")
-def told() -> dict[str, Told]:
+def told() -> dict[MigrationId, Told]:
     """What was found out about migration so far, by pair."""
     return {}
 
 
 @pytest.fixture(autouse=True)
-def _tell(request: pytest.FixtureRequest, subject: Subject, told: dict[str, Told]) -> None:
+def _tell(request: pytest.FixtureRequest, subject: Subject, told: dict[MigrationId, Told]) -> None:
     """With another kernel as the source, the pair's verdict says what a VMM would meet."""
-    if "source" not in request.fixturenames or request.getfixturevalue("source") == subject.label:
+    if "source" not in request.fixturenames or request.getfixturevalue("source") == subject.id:
         return
-    pair = f"{request.getfixturevalue('source')} -> {subject.label}"
+    pair = MigrationId(request.getfixturevalue("source"), subject.id)
     if pair not in told:
         take: Take = request.getfixturevalue("take")
         told[pair] = _migrate(request.getfixturevalue("kvm"), request.getfixturevalue("contract"), take("default"))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.identity import Reach, SubjectId
 from helpers.results.log import read_log
 from helpers.results.records import NOT_APPLICABLE, PASSED
 from tests.support import ROOT
@@ -69,7 +70,8 @@ def test_a_kernel_that_labgrid_boots(labgrid: Path, tmp_path: Path, monkeypatch:
     assert status == 1
     assert "Kernel panic - not syncing: sysrq triggered crash" in project.results()["test_death"].message
     (subject,) = project.log.subjects
-    assert subject.subject == "labgrid:qemu" and subject.environment["home"] == "qemu of qemu.yaml, by labgrid"
+    assert subject.subject == SubjectId("qemu", Reach.LABGRID)
+    assert subject.environment["home"] == "qemu of qemu.yaml, by labgrid"
 
 
 # --- a coordinator ------------------------------------------------------------
@@ -165,7 +167,7 @@ def test_a_place_that_a_coordinator_gives(labgrid: Path, board: BoardVm, tmp_pat
         lab.done("-p", "+", "release", LG_TOKEN=token)
     assert status == 0, said
     log = read_log(tmp_path / "reports/results.jsonl")
-    assert {result.subject for result in log.results} == {"labgrid:board"}
+    assert {result.subject for result in log.results} == {SubjectId("board", Reach.LABGRID)}
     outcomes = {result.outcome for result in log.results}
     assert PASSED in outcomes and outcomes <= {PASSED, NOT_APPLICABLE}
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from helpers.identity import LOCAL
 from helpers.results.log import read_log
 from helpers.results.records import Log
 from helpers.results.verdict import verdicts
@@ -47,7 +48,7 @@ def _outcomes(log: Log) -> dict[str, str]:
 
 def _line(log: Log) -> str:
     (verdict,) = verdicts(log)
-    return verdict.line.replace(f" {verdict.subject} ", " SUBJECT ", 1)
+    return verdict.line.replace(f" {verdict.subject.label} ", " SUBJECT ", 1)
 
 
 def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
     said = (tmp_path / "member/said").read_text()
     assert (tmp_path / "member/status").read_text() == "0\n", said
     native, qemu = read_log(tmp_path / "member/reports/results.jsonl"), _qemu_log(tmp_path / "qemu")
-    assert {result.subject for result in native.results} == {"local"}
+    assert {result.subject for result in native.results} == {LOCAL}
     assert len(_outcomes(native)) > 1000
     assert _outcomes(native) == _outcomes(qemu)
     assert _line(native) == _line(qemu)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.identity import Reach, SubjectId
 from tests.support.throwaway import BAD, GOOD, Project
 
-SUBJECT = "debian:stable"
+SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 
 
-def gated(project: Project, *arguments: str, subjects: tuple[str, ...] = (SUBJECT,)) -> tuple[int, list[str]]:
+def gated(project: Project, *arguments: str, subjects: tuple[SubjectId, ...] = (SUBJECT,)) -> tuple[int, list[str]]:
     """The exit status and what the terminal says, of a session with a baseline for the clause of BAD."""
     project.conftest(fine="CAP-1", subjects=subjects)
     text = (project.folder / "conftest.py").read_text()
@@ -41,14 +42,14 @@ SKIPS = "\nimport pytest\npytestmark = pytest.mark.skip(reason='not applicable, 
         (GOOD + BAD, ("-k", "bad"), (SUBJECT,), "no test passed"),
         (BAD + GOOD, ("-x",), (SUBJECT,), "collected tests not run"),
         (BAD + GOOD, ("--maxfail=1", "-n", "2"), (SUBJECT,), "GATE"),
-        (GOOD + BAD, (), (SUBJECT, "board:a"), "board:a: INCONCLUSIVE"),
+        (GOOD + BAD, (), (SUBJECT, BOARD), "board:a: INCONCLUSIVE"),
         ("import nowhere\n" + GOOD + BAD, (), (SUBJECT,), "ImportError"),
     ],
     ids=["a worker died", "harness error", "all skipped", "empty selection", "only what is in the baseline",
          "stopped early", "stopped early by workers", "a subject never started", "a file that cannot be imported"],
 )  # fmt: skip
 def test_no_session_is_falsely_green(
-    text: str, arguments: tuple[str, ...], subjects: tuple[str, ...], says: str, project: Project
+    text: str, arguments: tuple[str, ...], subjects: tuple[SubjectId, ...], says: str, project: Project
 ) -> None:
     """Whatever the baseline excuses: the harness, and what is missing, it does not."""
     project.file("suites/test_a.py", text)

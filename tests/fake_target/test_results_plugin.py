@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from helpers.identity import Reach, SubjectId
 from helpers.results.log import read_log
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.support.throwaway import BAD, GOOD, MODES, Project
+from tests.support.throwaway import BAD, GOOD, MODES, SUBJECTS, Project
 
 
 @MODES
@@ -68,8 +69,13 @@ def test_inconclusive(project: Project, text: str, mode: tuple[str, ...]) -> Non
 
 def test_why_the_session_was_ended_is_in_the_verdict(project: Project) -> None:
     project.file("suites/test_a.py", GOOD)
-    text = "INCONCLUSIVE debian:stable: It has no KVM. Build it in."
-    project.file("suites/test_b.py", f"import pytest\ndef test_x(): pytest.exit({text!r}, returncode=3)\n")
+    text = (
+        "from helpers.errors import HarnessError\nfrom helpers.identity import SubjectId\n"
+        "from helpers.recording.recorder import Inconclusive\n"
+        "def test_x():\n    error = HarnessError('It has no KVM', cure='Build it in')\n"
+        "    raise Inconclusive(SubjectId('debian:stable'), error)\n"
+    )
+    project.file("suites/test_b.py", text)
     status, line = project.run()
     assert status == 3
     assert "because It has no KVM. Build it in.;" in line and "internal error" not in line
@@ -220,7 +226,7 @@ def test_what_is_no_run_of_the_suites_leaves_nothing(project: Project, args: tup
 
 
 def test_several_subjects(project: Project) -> None:
-    project.conftest(subjects=("debian:stable", "board:a", "board:silent"))
+    project.conftest(subjects=(*SUBJECTS, SubjectId("a", Reach.BOARD), SubjectId("silent", Reach.BOARD)))
     head = "import pytest\n@pytest.mark.parametrize('subject', ['debian:stable', 'board:a'])\n"
     project.file("suites/test_a.py", head + "def test_p(subject): assert subject != 'board:a'\n")
     result = project.session("-n", "2")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from helpers.identity import SubjectId
 from helpers.results.log import LogWriter
 from helpers.results.records import FAILED, PASSED, VERSION, Case, Result, Session, SubjectInfo
 from tests.support import ROOT
 
-SUBJECT = "debian:stable"
+SUBJECT = SubjectId("debian:stable")
 
 
 def write(path: Path, outcome: str, *, dialect: str = "mainline", end: bool = True) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import build
+from helpers.identity import SubjectId
 from helpers.subjects.base import Subject
 from tests.support.sessions import Project
 
@@ -20,10 +21,10 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def warm() -> Iterator[dict[str, Subject]]:
+def warm() -> Iterator[dict[SubjectId, Subject]]:
     """The machines of a module's tests, which plant one fault after the other in them."""
     build.build_all()
-    machines: dict[str, Subject] = {}
+    machines: dict[SubjectId, Subject] = {}
     yield machines
     for machine in machines.values():
         machine.close()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from faults.deaths import DEATHS, Death
 from helpers import build
+from helpers.identity import SubjectId
 from helpers.results.log import read_log
+from helpers.results.nodeids import without_subject
 from helpers.results.records import FAILED, PASSED, Log, Result
-from helpers.subjects.choose import wanted
 from tests.support.sessions import strays
 
 KERNEL = "debian:stable"
@@ -58,11 +59,11 @@ def _session(folder: Path, *arguments: str) -> tuple[int, str]:
 
 def _base(result: Result) -> str:
     """The node id as it is with one subject."""
-    return result.nodeid.replace(f"-{result.subject}", "")
+    return without_subject(result.nodeid, result.subject)
 
 
 def _of(log: Log, death: Death) -> dict[str, Result]:
-    found = [r for r in log.results if wanted(r.subject or "").fault == death.id]
+    found = [r for r in log.results if isinstance(r.subject, SubjectId) and r.subject.fault == death.id]
     return {_base(result): result for result in found}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.contract.model.machine import predict
 from helpers.executor.program import Program
+from helpers.identity import SubjectId
 from helpers.progress import Progress
 from helpers.subjects import choose
 from helpers.subjects.base import KernelDied
@@ -18,9 +19,9 @@ EXECVE = 221
 """arm64's execve(2)."""
 
 
-def _ended(label: str, program: Path) -> KernelDied:
+def _ended(subject_id: SubjectId, program: Path) -> KernelDied:
     """The program in the place of the first process: its end is the kernel's, whose last words tell its status."""
-    subject = choose.subject(label, choose.Means(None, Progress()))
+    subject = choose.subject(subject_id, choose.Means(None, Progress()))
     try:
         put_there = Program()
         file = put_there.open("/reproducer", 0o1 | 0o100, 0o755)
@@ -39,13 +40,13 @@ def _ended(label: str, program: Path) -> KernelDied:
 
 
 def test_the_program_on_a_kernel_that_keeps_the_contract(tmp_path: Path) -> None:
-    died = _ended("debian:stable", compiled(tmp_path, predict(HOST, EVERY)))
+    died = _ended(SubjectId("debian:stable"), compiled(tmp_path, predict(HOST, EVERY)))
     assert "exitcode=0x00000000" in died.how, died.last_words
     assert "Every answer was the expected one." in died.last_words
 
 
 def test_the_program_shows_the_fault(tmp_path: Path) -> None:
     steps = predict(HOST, [VM, VCPU, INIT, NOW, put(STD, 0)])
-    died = _ended("debian:stable with planted fault lock-missing", compiled(tmp_path, steps))
+    died = _ended(SubjectId("debian:stable", fault="lock-missing"), compiled(tmp_path, steps))
     assert "exitcode=0x00000100" in died.how, died.last_words
     assert "KVM_SET_ONE_REG: expected EBUSY, actual success  <-- different" in died.last_words

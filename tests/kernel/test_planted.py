@@ -13,6 +13,7 @@ from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.discovery.probe import probe
 from helpers.errors import HarnessError
 from helpers.executor.program import Program
+from helpers.identity import SubjectId
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.subjects import choose
@@ -27,13 +28,14 @@ FROM_BOOT = 1 << 2
 """S: the emulated processor's, before any module. Ours are O (out of tree) and E (unsigned): tainted-kernels.rst."""
 
 
-def planted(label: str, warm: dict[str, Subject]) -> Kvm:
-    subject = choose.subject(label, choose.Means(None, Progress()), warm)
+def planted(warm: dict[SubjectId, Subject], fault: str = "", dialect: str = "mainline") -> Kvm:
+    subject_id = SubjectId(KERNEL, dialect=dialect, fault=fault)
+    subject = choose.subject(subject_id, choose.Means(None, Progress()), warm)
     return Kvm(subject, guests.load_image(build.GUEST))
 
 
-def test_rfc_dialect(warm: dict[str, Subject]) -> None:
-    kvm = planted(f"{KERNEL} speaking rfc-v3", warm)
+def test_rfc_dialect(warm: dict[SubjectId, Subject]) -> None:
+    kvm = planted(warm, dialect="rfc-v3")
     found = probe(kvm)
     assert found.dialect is RFC_V3 and found.capability == (3, 3)
     assert list(found.listed) == [r.id for r in RFC_V3.registers]
@@ -45,19 +47,19 @@ def test_rfc_dialect(warm: dict[str, Subject]) -> None:
             assert vm.vcpu.try_set_reg(register, 0) == errno.ENOENT
 
 
-def test_the_next_fault_takes_the_same_machine(warm: dict[str, Subject]) -> None:
-    first = planted(f"{KERNEL} with planted fault default-empty", warm)
+def test_the_next_fault_takes_the_same_machine(warm: dict[SubjectId, Subject]) -> None:
+    first = planted(warm, "default-empty")
     with first.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [0, 0, 0]
-    second = planted(f"{KERNEL} with planted fault none", warm)
+    second = planted(warm, "none")
     with second.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [1, 1, 3]
     assert len(warm) == 1
 
 
 def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
-    machines: dict[str, Subject] = {}
-    kvm = planted(f"{KERNEL} with planted fault default-empty", machines)
+    machines: dict[SubjectId, Subject] = {}
+    kvm = planted(machines, "default-empty")
     with kvm.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [0, 0, 0]
     (machine,) = machines.values()
@@ -73,6 +75,6 @@ def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
     machine.close()
 
 
-def test_unknown_fault(warm: dict[str, Subject]) -> None:
+def test_unknown_fault(warm: dict[SubjectId, Subject]) -> None:
     with pytest.raises(HarnessError, match="has no fault 'nonsense'"):
-        planted(f"{KERNEL} with planted fault nonsense", warm)
+        planted(warm, "nonsense")

@@ -11,6 +11,7 @@ from helpers.contract.functions import FUNCTIONS, Situation
 from helpers.discovery.probe import probe
 from helpers.discovery.services import VARYING, answer_class, survey_services
 from helpers.guest_layout import PV_TIME_IPA
+from helpers.identity import SubjectId
 from helpers.kvm import Kvm
 from helpers.progress import Progress
 from helpers.results.records import ServiceInfo
@@ -21,14 +22,17 @@ KERNEL = "debian:stable"
 NAMED = {function.name: function for function in FUNCTIONS}
 
 
-def seen(label: str, warm: dict[str, Subject]) -> tuple[dict[str, ServiceInfo], Probe]:
-    kvm = Kvm(choose.subject(label, choose.Means(None, Progress()), warm), guests.load_image(build.GUEST))
+def seen(
+    warm: dict[SubjectId, Subject], fault: str = "", dialect: str = "mainline"
+) -> tuple[dict[str, ServiceInfo], Probe]:
+    subject_id = SubjectId(KERNEL, dialect=dialect, fault=fault)
+    kvm = Kvm(choose.subject(subject_id, choose.Means(None, Progress()), warm), guests.load_image(build.GUEST))
     asked = probe(kvm)
     return {service.function: service for service in survey_services(kvm, asked)}, asked
 
 
-def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) -> None:
-    found, asked = seen(f"{KERNEL} with planted fault none", warm)
+def test_a_real_kernel_shows_what_the_contract_says(warm: dict[SubjectId, Subject]) -> None:
+    found, asked = seen(warm, "none")
     ipa = PV_TIME_IPA if asked.pv_time else None
     fresh = {register.name: register.reset for register in asked.present}
     for service in found.values():
@@ -48,15 +52,15 @@ def test_a_real_kernel_shows_what_the_contract_says(warm: dict[str, Subject]) ->
     assert {value for value, _ in found["KVM_PTP.VIRTUAL"].answers} == {0, 1, 2, 3}
 
 
-def test_the_rfc_dialect(warm: dict[str, Subject]) -> None:
-    found, _ = seen(f"{KERNEL} speaking rfc-v3", warm)
+def test_the_rfc_dialect(warm: dict[SubjectId, Subject]) -> None:
+    found, _ = seen(warm, dialect="rfc-v3")
     assert found["KVM_FEATURES"].register == "" and not found["KVM_FEATURES"].answers
     assert found["KVM_PTP.VIRTUAL"].answers == ((0, "NOT_SUPPORTED"), (1, VARYING))
 
 
-def test_what_a_fault_changes_shows_and_nothing_else(warm: dict[str, Subject]) -> None:
-    whole, _ = seen(f"{KERNEL} with planted fault none", warm)
-    shut, _ = seen(f"{KERNEL} with planted fault gate-ptp-shut", warm)
+def test_what_a_fault_changes_shows_and_nothing_else(warm: dict[SubjectId, Subject]) -> None:
+    whole, _ = seen(warm, "none")
+    shut, _ = seen(warm, "gate-ptp-shut")
     changed = {name for name in whole if whole[name] != shut[name]}
     assert changed == {"KVM_PTP.VIRTUAL", "KVM_PTP.PHYSICAL"}
     assert shut["KVM_PTP.VIRTUAL"] == replace(
@@ -66,7 +70,7 @@ def test_what_a_fault_changes_shows_and_nothing_else(warm: dict[str, Subject]) -
     )
 
 
-def test_a_bitmap_that_is_refused_is_told(warm: dict[str, Subject]) -> None:
-    found, _ = seen(f"{KERNEL} with planted fault limit-refuses-ptp-alone", warm)
+def test_a_bitmap_that_is_refused_is_told(warm: dict[SubjectId, Subject]) -> None:
+    found, _ = seen(warm, "limit-refuses-ptp-alone")
     assert found["KVM_FEATURES"].answers[2] == (2, "bitmap refused: EINVAL")
     assert found["KVM_FEATURES"].answers[3] == (3, "0x3, 0, 0, 0")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from helpers.identity import SubjectId
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -25,7 +26,8 @@ from helpers.results.records import (
     SubjectInfo,
 )
 
-BOTH = ("debian:stable", "Image")
+BOTH = (SubjectId("debian:stable"), SubjectId("Image"))
+FILE = "suites/lock/test_a.py"
 HOSTILE = "<script>alert(1)</script> & \x1b[31m 'x' \"y\"\nsecond line"
 VENDOR = RegisterInfo("VENDOR_HYP", 0x6030000000160002, ((0, "FUNC_FEAT"), (1, "PTP")), 3, 3)
 CONTRACT = Contract(
@@ -37,7 +39,7 @@ CONTRACT = Contract(
 def a_log(count: int = 20) -> Log:
     kinds = (PASSED, PASSED, FAILED, NOT_APPLICABLE, ERROR)
     results = tuple(
-        Result(f"suites/lock/test_a.py::t[{n}-{s}]", s, kinds[n % 5], (f"LOCK-{n % 3 + 1}",), HOSTILE, "src", HOSTILE)
+        Result(f"{FILE}::t[{n}-{s.name}]", s, kinds[n % 5], (f"LOCK-{n % 3 + 1}",), HOSTILE, "src", HOSTILE)
         for n in range(count)
         for s in BOTH
     )
@@ -45,7 +47,7 @@ def a_log(count: int = 20) -> Log:
     late = (KnownDeviation("late", "LOCK-9", "r", "https://a"),)
     info = SubjectInfo(BOTH[0], "mainline", {"kernel": HOSTILE}, late, (VENDOR,))
     other = SubjectInfo(BOTH[1], "mainline", {}, (), (replace(VENDOR, default=1), replace(VENDOR, name="BMAP_2")))
-    session = Session(VERSION, (f"--kernel={BOTH[0]}", "-k", "x"), BOTH, 0.0)
+    session = Session(VERSION, (f"--kernel={BOTH[0].name}", "-k", "x"), BOTH, 0.0)
     cases = tuple(Case(each.nodeid, each.subject) for each in (*results, known))
     return Log(session, cases, cases, (*results, known), (info, other), None, 1, contract=CONTRACT)
 

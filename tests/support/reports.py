@@ -14,6 +14,7 @@ import kcidb_io
 
 from helpers.formats.junit import legal
 from helpers.formats.ktap import plain
+from helpers.identity import Identity, MigrationId, SubjectId
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import (
     ERROR,
@@ -29,8 +30,12 @@ from helpers.results.records import (
     SubjectInfo,
 )
 from helpers.results.rows import Section, sections
+from tests.support import ROOT
 
-STABLE, OTHER, WAY = "debian:stable", "Image # SKIP", "migration debian:stable -> Image # SKIP"
+STABLE, OTHER = SubjectId("debian:stable"), SubjectId("Image # SKIP")
+WAY = MigrationId(STABLE, OTHER)
+OLD_LOGS = ROOT / "tests/unit/logs"
+"""Logs of the versions that are only read; of those of two kernels also the verdicts that were printed for them."""
 INFO = SubjectInfo(STABLE, "mainline", {"kernel": "Linux 6.12", "registers": "3"})
 DEVIATION = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
 HOSTILE = (
@@ -50,7 +55,7 @@ def assert_harmless(text: str) -> None:
     assert not odd, odd
 
 
-def result(outcome: str, name: str, subject: str | None = STABLE, message: str = HOSTILE) -> Result:
+def result(outcome: str, name: str, subject: Identity | None = STABLE, message: str = HOSTILE) -> Result:
     text = "" if outcome == PASSED else message
     nodeid = f"suites/lock/test_a.py::{name}"
     return Result(nodeid, subject, outcome, ("LOCK-1",), "It is locked.", "hyp.rst", text, 0.5)
@@ -60,7 +65,7 @@ def write(
     path: Path,
     *results: Result,
     lost: tuple[Case, ...] = (),
-    subjects: tuple[str, ...] = (STABLE,),
+    subjects: tuple[Identity, ...] = (STABLE,),
     known: tuple[KnownDeviation, ...] = (),
     end: bool = True,
 ) -> Path:
@@ -193,7 +198,7 @@ def expected(log: Path, name: str) -> Outcomes:
     _, spell, words = FORMATS[name]
     found: tuple[Section, ...] = sections(read_log(log))
     return {
-        (spell(s.subject), spell(r.nodeid)): NOT_RUN[name] if r.nodeid in s.not_run else words[r.outcome]
+        (spell(s.subject.label), spell(r.nodeid)): NOT_RUN[name] if r.nodeid in s.not_run else words[r.outcome]
         for s in found
         for r in s.rows
     }

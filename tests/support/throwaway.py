@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
+from helpers.identity import SubjectId
 from tests.support import ROOT
 from tests.support.forks import Ended, ForkServer
 
@@ -17,6 +20,7 @@ REPORTS = "reports"
 INI = "[pytest]\ntestpaths = suites\naddopts = -p metadata -p html -p xdist\n"
 OTHERS = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS")
 """What a session in a session must not inherit."""
+SUBJECTS = (SubjectId("debian:stable"),)
 
 CONFTEST = """
 import sys
@@ -26,9 +30,12 @@ import pytest
 from helpers.errors import HarnessError
 from helpers.recording.pytest_html import prepare_html
 from helpers.recording.known_deviations import excuse_known
+from helpers.identity import SubjectId
 from helpers.recording.recorder import Recorder
+from msgspec import convert, to_builtins
 
-SUBJECTS = {subjects!r}
+SUBJECTS = convert({subjects!r}, tuple[SubjectId, ...])
+LABELS = {{each.label: each for each in SUBJECTS}}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
@@ -39,7 +46,8 @@ def pytest_configure(config):
 
 def pytest_runtest_setup(item):
     params = getattr(item, "callspec", None)
-    subject = params.params.get("subject", SUBJECTS[0]) if params else SUBJECTS[0]
+    label = params.params.get("subject") if params else None
+    subject = to_builtins(LABELS[label] if label else SUBJECTS[0])
     clauses = [{fine!r}] if "bad" not in item.name else ["LOCK-1"]
     clauses += ["LOCK-2"] if item.get_closest_marker("more") else []
     item.user_properties += [
@@ -71,12 +79,22 @@ def environment() -> dict[str, str]:
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
+def conftest_text(
+    dialect: str = "mainline",
+    subjects: tuple[SubjectId, ...] = SUBJECTS,
+    known: tuple[dict[str, str], ...] = (),
+    fine: str = "LOCK-1",
+) -> str:
+    """``fine`` is the clause of the tests that are not called bad; those check LOCK-1."""
+    plain = to_builtins(subjects)
+    return CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=plain, known=list(known), fine=fine)
+
+
 def run_suite(folder: Path, suite: str, *, more: str = "") -> Path:
     """Runs ``suite`` in a project of its own, whose conftest.py ends with ``more``; the path of its HTML report."""
     (folder / "suites").mkdir(parents=True)
     (folder / "pytest.ini").write_text(INI)
-    conftest = CONFTEST.format(root=str(ROOT), dialect="mainline", subjects=("debian:stable",), known=[], fine="LOCK-1")
-    (folder / "conftest.py").write_text(conftest + more)
+    (folder / "conftest.py").write_text(conftest_text() + more)
     (folder / "suites/test_a.py").write_text(suite)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     subprocess.run(command, cwd=folder, env=environment(), capture_output=True, check=False)
@@ -101,16 +119,9 @@ class Project:
         (folder / "pytest.ini").write_text(INI)
         self.conftest()
 
-    def conftest(
-        self,
-        dialect: str = "mainline",
-        subjects: tuple[str, ...] = ("debian:stable",),
-        known: tuple[dict[str, str], ...] = (),
-        fine: str = "LOCK-1",
-    ) -> None:
-        # ``fine`` is the clause of the tests that are not called bad; those check LOCK-1.
-        text = CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=subjects, known=list(known), fine=fine)
-        (self.folder / "conftest.py").write_text(text)
+    def conftest(self, **values: Any) -> None:
+        """As conftest_text."""
+        (self.folder / "conftest.py").write_text(conftest_text(**values))
 
     def file(self, path: str, text: str) -> None:
         target = self.folder / path

@@ -7,12 +7,13 @@ import os
 import platform
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from helpers.errors import HarnessError, UsageError
+from helpers.identity import LOCAL, BootVariant, SubjectId
 from helpers.progress import Progress
 from helpers.subjects import choose, local
-from helpers.subjects.setting import Setting
 
 MEANS = choose.Means(None, Progress())
 
@@ -20,7 +21,7 @@ MEANS = choose.Means(None, Progress())
 def test_no_qemu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HarnessError, match=r"is not installed.*make setup, or install QEMU for arm64") as caught:
-        choose.subject("debian:stable", MEANS)
+        choose.subject(SubjectId("debian:stable"), MEANS)
     assert not isinstance(caught.value, UsageError)
 
 
@@ -33,13 +34,14 @@ def test_what_is_meant_when_nothing_is_said(
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(local, "DEVICE", tmp_path if device else tmp_path / "none")
-    assert choose.labels([]) == (expected,)
-    assert choose.labels([], settings=[Setting("nvhe")]) == ("debian:stable kvm-mode=nvhe",)
+    assert [each.label for each in choose.subject_ids([])] == [expected]
+    nvhe = BootVariant("nvhe")
+    assert choose.subject_ids([], variants=[nvhe]) == (SubjectId("debian:stable", variant=nvhe),)
 
 
 def test_this_machines_kvm_is_taken_as_it_is() -> None:
     with pytest.raises(UsageError, match="as it is"):
-        choose.subject("local kvm-mode=nvhe", MEANS)
+        choose.subject(msgspec.structs.replace(LOCAL, variant=BootVariant("nvhe")), MEANS)
 
 
 def test_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from helpers.contract import migration
 from helpers.contract.features import Probe
 from helpers.contract.migration import SAVED_STATES, VIEW, Told, error_of, held_after, lost, values_at, visible_services
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
+from helpers.identity import MigrationId, SubjectId, pairs
 from helpers.results.records import SubjectInfo
 from helpers.results.verdict import description
-from helpers.subjects import choose
 
 
 def _probe(dialect: Dialect, *, without: str = "") -> Probe:
@@ -83,10 +83,11 @@ def test_told() -> None:
     told = str(Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
     for part in ("refuses PSCI_VERSION = 0x10003: EINVAL", "another answer of STD.TRNG_V1_0", "lacks VENDOR_HYP.PTP"):
         assert part in told
-    assert told in description(SubjectInfo("migration a -> b", environment={"migration": told}))
+    pair = MigrationId(SubjectId("a"), SubjectId("b"))
+    assert told in description(SubjectInfo(pair, environment={"migration": told}))
 
 
 def test_pairs() -> None:
-    planted = "debian:stable with planted fault lock-missing"
-    assert choose.pairs(["a", "b"]) == (("a", "a"), ("b", "a"), ("a", "b"), ("b", "b"))
-    assert choose.pairs(["a", planted]) == (("a", "a"), (planted, planted))
+    a, b, planted = SubjectId("a"), SubjectId("b"), SubjectId("debian:stable", fault="lock-missing")
+    assert pairs([a, b]) == ((a, a), (b, a), (a, b), (b, b))
+    assert pairs([a, planted]) == ((a, a), (planted, planted))

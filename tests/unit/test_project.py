@@ -23,6 +23,7 @@ from tests.support import ROOT
 # Which folder or module of helpers may import which (docs/architecture.md).
 ALLOWED = {
     "errors": set(),
+    "identity": set(),
     "progress": set(),
     "version": set(),
     "smccc": set(),
@@ -30,7 +31,7 @@ ALLOWED = {
     "uapi": set(),
     "executor": {"errors"},
     "build": {"errors", "executor"},
-    "subjects": {"build", "errors", "executor", "progress", "uapi"},
+    "subjects": {"build", "errors", "executor", "identity", "progress", "uapi"},
     "kvm_program": {"executor", "guest_layout", "smccc", "uapi"},
     "batch": {"executor", "kvm_program", "subjects", "uapi"},
     "kvm": {"batch", "errors", "executor", "guest_layout", "kvm_program", "subjects", "uapi"},
@@ -39,13 +40,13 @@ ALLOWED = {
     "clause_table": {"contract", "errors"},
     "discovery": {"batch", "contract", "errors", "executor", "guest_layout", "guests", "kvm", "results", "smccc",
                   "subjects", "uapi"},
-    "trace": {"contract", "executor", "guests", "kvm_program", "smccc", "subjects", "uapi"},
-    "results": {"errors"},
-    "formats": {"errors", "results"},
-    "recording": {"errors", "formats", "results"},
+    "trace": {"contract", "executor", "guests", "identity", "kvm_program", "smccc", "subjects", "uapi"},
+    "results": {"errors", "identity"},
+    "formats": {"errors", "identity", "results"},
+    "recording": {"errors", "formats", "identity", "results"},
     "command": {"errors", "formats", "results"},
-    "plugin": {"batch", "build", "contract", "discovery", "errors", "executor", "formats", "guests", "kvm", "progress",
-               "recording", "results", "subjects", "trace", "uapi", "version"},
+    "plugin": {"batch", "build", "contract", "discovery", "errors", "executor", "formats", "guests", "identity", "kvm",
+               "progress", "recording", "results", "subjects", "trace", "uapi", "version"},
 }  # fmt: skip
 
 

@@ -15,15 +15,16 @@ from faults.proof import Proof, prove
 from faults.prove import schedule
 from helpers import build
 from helpers.contract.clauses import CLAUSES
+from helpers.identity import SubjectId
 from helpers.results.records import ERROR, FAILED, PASSED, Case, Log, Result, Session
 
 A, B = "suites/a/test_a.py::test_a", "suites/b/test_b.py::test_b"
 FAULT = Fault("f", "everything", ("A-1",), ("kvm_f",))
 
 
-def result(test: str, fault: str, outcome: str, *clauses: str) -> Result:
-    subject = f"debian:stable with planted fault {fault}"
-    return Result(f"{test}[{subject}-x]", subject, outcome, clauses, message="why")
+def result(test: str, fault: str, outcome: str, *clauses: str, control: int | None = None) -> Result:
+    subject = SubjectId("debian:stable", fault=fault, control=control)
+    return Result(f"{test}[{subject.label}-x]", subject, outcome, clauses, message="why")
 
 
 SEEN = (
@@ -69,8 +70,8 @@ def test_a_clause_without_a_fault() -> None:
 
 
 def test_a_control_that_fails() -> None:
-    for name in (CONTROL, f"{CONTROL},20"):
-        proof = judged(*SEEN, result(A, name, FAILED, "A-1"))
+    for control in (None, 20):
+        proof = judged(*SEEN, result(A, CONTROL, FAILED, "A-1", control=control))
         assert not proof.holds and proof.controls
 
 
@@ -93,8 +94,8 @@ def test_the_page_tells_it(tmp_path: Path) -> None:
 
 def test_controls_come_before_between_and_after() -> None:
     order = schedule([str(n) for n in range(45)], whole=True)
-    assert order[0] == CONTROL and order[21] == f"{CONTROL},20" and order[-1] == f"{CONTROL},45"
-    assert schedule(["x"], whole=False) == ["x", f"{CONTROL},1"]
+    assert order[0] == (CONTROL, None) and order[21] == (CONTROL, 20) and order[-1] == (CONTROL, 45)
+    assert schedule(["x"], whole=False) == [("x", None), (CONTROL, 1)]
 
 
 def test_the_catalogue_is_the_module() -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from helpers.command.report import main
-from helpers.results.records import PASSED, VERSION
-from tests.support.reports import OTHER, STABLE, expected, good, ktap_of, result, write
+from helpers.results.records import PASSED
+from tests.support.reports import OLD_LOGS, OTHER, STABLE, expected, good, ktap_of, result, write
 
 
 def test_several_logs_make_one_report(tmp_path: Path) -> None:
     one, two = good(tmp_path / "1.jsonl"), write(tmp_path / "2.jsonl", result(PASSED, "a", OTHER), subjects=(OTHER,))
     assert main([f"--junit={tmp_path / 'x'}", str(one), str(two)]) == 0
-    assert [suite.get("name") for suite in ET.parse(tmp_path / "x").getroot()] == [STABLE, OTHER]
+    assert [suite.get("name") for suite in ET.parse(tmp_path / "x").getroot()] == [STABLE.label, OTHER.label]
 
 
 def test_a_subject_of_two_logs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,11 +25,10 @@ def test_a_subject_of_two_logs_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert "debian:stable has results in both" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
-def test_a_log_of_version_1_is_converted(tmp_path: Path) -> None:
-    path = good(tmp_path / "results.jsonl")
-    text = path.read_text().replace(f'"version": {VERSION}', '"version": 1').replace(', "known": []', "")
-    path.write_text(text)
-    assert main([f"--ktap={tmp_path / 'x'}", str(path)]) == 0 and ktap_of(tmp_path / "x") == expected(path, "ktap")
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_old_log_is_converted(version: int, tmp_path: Path) -> None:
+    path = OLD_LOGS / f"two-kernels-version-{version}.jsonl"
+    assert main([f"--ktap={tmp_path / 'x'}", str(path)]) == 1 and ktap_of(tmp_path / "x") == expected(path, "ktap")
 
 
 @pytest.mark.parametrize(

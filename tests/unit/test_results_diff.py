@@ -11,6 +11,7 @@ import pytest
 from helpers.command.report import main
 from helpers.errors import UsageError
 from helpers.formats.diff_text import page, text
+from helpers.identity import BootVariant, SubjectId
 from helpers.results.columns import columns
 from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare, paired
 from helpers.results.log import LogWriter
@@ -29,7 +30,6 @@ from helpers.results.records import (
     ServiceInfo,
     Session,
     SubjectInfo,
-    without_subject,
 )
 from tests.support.pages import Page
 
@@ -39,16 +39,17 @@ OPEN = "0x10000, 0, 0, 0"
 TRNG = ServiceInfo("TRNG_VERSION", "STD", "TRNG_V1_0", OPEN, ((0, "NOT_SUPPORTED"), (1, OPEN)))
 PSCI = ServiceInfo("PSCI_VERSION", "", "", "0x10001, 0, 0, 0")
 DEVIATION = KnownDeviation("early", "LOCK-1", "r", "https://e")
-INFO = SubjectInfo("good", "mainline", {"kernel": "Linux 6.12", "home": "QEMU"}, (), (STD,), (TRNG, PSCI))
+INFO = SubjectInfo(SubjectId("good"), "mainline", {"kernel": "Linux 6.12", "home": "QEMU"}, (), (STD,), (TRNG, PSCI))
 
 
 def a_log(
     name: str = "good", info: SubjectInfo = INFO, *, outcomes: dict[str, str] | None = None, **more: object
 ) -> Log:
     found = {ONE: PASSED, TWO: PASSED} if outcomes is None else outcomes
-    results = tuple(Result(nodeid, name, outcome, ("LOCK-1",), message="m") for nodeid, outcome in found.items())
-    cases = tuple(Case(each.nodeid, name) for each in results)
-    log = Log(Session(VERSION, (), (name,), 0.0), cases, cases, results, (replace(info, subject=name),), None, 0)
+    subject = SubjectId(name)
+    results = tuple(Result(nodeid, subject, outcome, ("LOCK-1",), message="m") for nodeid, outcome in found.items())
+    cases = tuple(Case(each.nodeid, subject) for each in results)
+    log = Log(Session(VERSION, (), (subject,), 0.0), cases, cases, results, (replace(info, subject=subject),), None, 0)
     return replace(log, **more)  # type: ignore[arg-type]
 
 
@@ -134,7 +135,7 @@ def test_a_deviation_recognised_anew_is_worse() -> None:
         a_log("new", status=None),
         a_log("new", status=2),
         a_log("new", reason="the kernel did not boot"),
-        a_log("new", collected=(Case("suites/a/test_b.py::lost", "new"),)),
+        a_log("new", collected=(Case("suites/a/test_b.py::lost", SubjectId("new")),)),
         a_log("new", outcomes={}),
         a_log("new", outcomes={"suites/b/test_c.py::other": PASSED}),
         with_info(services=()),
@@ -172,9 +173,9 @@ def test_another_machine_is_shown_and_does_not_count() -> None:
 
 def two(*names: str) -> Log:
     logs = [a_log(name) for name in names]
-    session = replace(logs[0].session, subjects=names)
+    session = replace(logs[0].session, subjects=tuple(map(SubjectId, names)))
     infos = tuple(info for log in logs for info in log.subjects)
-    results = tuple(replace(r, nodeid=f"{ONE}[{r.subject}-STD]") for log in logs for r in log.results[:1])
+    results = tuple(replace(r, nodeid=f"{ONE}[{r.subject.label}-STD]") for log in logs for r in log.results[:1])
     return replace(logs[0], session=session, subjects=infos, results=results, collected=(), started=())
 
 
@@ -190,12 +191,13 @@ def test_what_cannot_be_paired_is_refused(one: tuple[str, ...], other: tuple[str
         paired(columns([two(*one)]), columns([two(*other)]))
 
 
-def test_a_node_id_without_its_subject() -> None:
-    assert without_subject("suites/a.py::t[debian:sid-STD]", "debian:sid") == "suites/a.py::t[STD]"
-    assert without_subject("suites/a.py::t[STD-debian:sid]", "debian:sid") == "suites/a.py::t[STD]"
-    assert without_subject("suites/a.py::t[debian:sid]", "debian:sid") == "suites/a.py::t"
-    assert without_subject("suites/a.py::t[STD]", "debian:sid") == "suites/a.py::t[STD]"
-    assert without_subject("suites/a.py::t", None) == "suites/a.py::t"
+def test_two_subjects_of_one_label_are_not_confused() -> None:
+    twins = two("Image cpu=max", "Image")
+    variant = SubjectId("Image", variant=BootVariant(cpu="max"))
+    again = replace(twins, session=replace(twins.session, subjects=(SubjectId("Image cpu=max"), variant)), subjects=())
+    again = replace(again, results=())
+    with pytest.raises(UsageError, match="cannot be told"):
+        paired(columns([again]), columns([again]))
 
 
 # What is shown

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import UsageError
+from helpers.identity import Reach, SubjectId
 from helpers.results.baseline import Waiver, read_baseline
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
@@ -28,7 +29,7 @@ from helpers.results.records import (
 )
 
 TODAY = date(2026, 11, 24)
-SUBJECT = "debian:stable"
+SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 LOCK = Waiver("LOCK-1", "", "debian:*", "backport is queued", "https://example.org/1", date(2026, 12, 31))
 BY_TEST = replace(LOCK, clause="", test="suites/a.py::bad*")
 ENTRY = """[[deviation]]
@@ -99,7 +100,7 @@ def test_never_falsely_green(log: Log, status: int) -> None:
 
 def test_a_subject_that_never_started() -> None:
     log = a_log(FINE, BROKEN)
-    both = replace(log, session=replace(log.session, subjects=(SUBJECT, "board:a")))
+    both = replace(log, session=replace(log.session, subjects=(SUBJECT, BOARD)))
     assert judged(both, LOCK).status == 3
 
 
@@ -113,7 +114,7 @@ def test_a_baseline_for_everything_gates_nothing_and_is_closed(wide: str) -> Non
 
 def test_one_kernels_result_is_not_anothers() -> None:
     """Both were to run the same tests, and one of them has but half of the results."""
-    both = (SUBJECT, "board:a")
+    both = (SUBJECT, BOARD)
     good = [replace(FINE, subject=name, nodeid=f"suites/a.py::{test}") for name in both for test in ("one", "two")]
     log = a_log(*good[:3], collected=tuple(Case(each.nodeid, each.subject) for each in good))
     found = judged(replace(log, session=replace(log.session, subjects=both)))

@@ -16,19 +16,20 @@ from helpers.command.report import main
 from helpers.errors import UsageError
 from helpers.formats import ci
 from helpers.formats.kcidb import Origin, kcidb, path_of
+from helpers.identity import Identity, MigrationId, SubjectId
 from helpers.results.records import FAILED, VERSION, Log, Result, Session, SubjectInfo
 from helpers.results.rows import sections
 
-LABELS = ("debian:stable", "Image")
-WAY = "migration debian:stable -> Image"
+A, STABLE, IMAGE = SubjectId("a"), SubjectId("debian:stable"), SubjectId("Image")
+WAY = MigrationId(STABLE, IMAGE)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ME = Origin("me")
 
 
-def log(*subjects: str, time: float = 1.5e9, message: str = "why") -> Log:
+def log(*subjects: Identity, time: float = 1.5e9, message: str = "why") -> Log:
     nodeid = "suites/a/test_b.py::test_c[D-e.f]"
     rows = tuple(Result(nodeid, each, FAILED, ("A",), "r", "s", message) for each in subjects)
-    infos = tuple(SubjectInfo(each, "mainline", {"kernel": f"Linux of {each}"}) for each in subjects)
+    infos = tuple(SubjectInfo(each, "mainline", {"kernel": f"Linux of {each.label}"}) for each in subjects)
     return Log(Session(VERSION, (), subjects, time), results=rows, subjects=infos, status=0)
 
 
@@ -39,32 +40,32 @@ def submission(a_log: Log, origin: Origin = ME) -> dict[str, Any]:
 
 
 def test_a_migration_is_a_result_of_the_kernel_that_it_arrives_on() -> None:
-    found = submission(log(WAY, *LABELS))
+    found = submission(log(WAY, STABLE, IMAGE))
     assert [each["comment"].split(" (")[0] for each in found["builds"]] == ["Image", "debian:stable"]
     assert found["builds"][0]["comment"] == "Image (Linux of Image, mainline)"
     assert found["tests"][0]["build_id"] == found["tests"][2]["build_id"] == found["builds"][0]["id"]
 
 
 def test_the_same_log_has_the_same_ids_and_another_run_others() -> None:
-    assert submission(log("a")) == submission(log("a"))
-    assert submission(log("a"))["tests"][0]["id"] != submission(log("a", time=1.6e9))["tests"][0]["id"]
+    assert submission(log(A)) == submission(log(A))
+    assert submission(log(A))["tests"][0]["id"] != submission(log(A, time=1.6e9))["tests"][0]["id"]
 
 
 def test_a_build_of_somebody_else() -> None:
-    found = submission(log("a"), Origin("me", build="maestro:7"))
+    found = submission(log(A), Origin("me", build="maestro:7"))
     assert set(found) == {"version", "tests"} and found["tests"][0]["build_id"] == "maestro:7"
     with pytest.raises(UsageError, match="2 kernels"):
-        submission(log(WAY, *LABELS), Origin("me", build="maestro:7"))
+        submission(log(WAY, STABLE, IMAGE), Origin("me", build="maestro:7"))
 
 
 def test_a_checkout_of_somebody_else() -> None:
-    found = submission(log(*LABELS), Origin("me", checkout="maestro:8"))
+    found = submission(log(STABLE, IMAGE), Origin("me", checkout="maestro:8"))
     assert "checkouts" not in found and {each["checkout_id"] for each in found["builds"]} == {"maestro:8"}
 
 
 def test_a_checkout_of_ones_own() -> None:
     origin = Origin("me", git_url="https://example.org/linux.git", git_commit=COMMIT, git_branch="master")
-    (checkout,) = submission(log("a"), origin)["checkouts"]
+    (checkout,) = submission(log(A), origin)["checkouts"]
     assert (checkout["git_commit_hash"], checkout["git_repository_branch"]) == (COMMIT, "master")
     assert checkout["start_time"] == "2017-07-14T02:40:00+00:00"
 
@@ -77,20 +78,20 @@ def test_what_kcidb_would_not_take_is_refused(wrong: dict[str, str]) -> None:
 
 @given(st.text(alphabet=st.characters()), st.floats())
 def test_no_text_and_no_time_makes_it_invalid(text: str, time: float) -> None:
-    a_log = log("a", time=time, message=text)
+    a_log = log(A, time=time, message=text)
     submission(a_log)
-    assert path_of(text, "a").isascii()
+    assert path_of(text, A).isascii()
 
 
 def test_paths() -> None:
-    assert path_of("suites/lock/test_a.py::test_b[STD-a.b/[c]]", "d") == "kvm_hvc.lock.test_a.test_b.STD-a_b__c_"
+    assert path_of("suites/lock/test_a.py::test_b[STD-a.b/[c]]", A) == "kvm_hvc.lock.test_a.test_b.STD-a_b__c_"
     assert path_of("verdict", None) == "kvm_hvc.verdict"
 
 
 def test_paths_are_the_same_on_every_kernel() -> None:
-    assert path_of("suites/a.py::b[STD-/tmp/k/Image-x]", "/tmp/k/Image") == "kvm_hvc.a.b.STD-x"
-    assert path_of("suites/a.py::b[debian:sid]", "debian:sid") == "kvm_hvc.a.b"
-    assert path_of("suites/a.py::b[x->y-STD]", "migration x -> y") == "kvm_hvc.a.b.x-_y-STD"
+    assert path_of("suites/a.py::b[STD-/tmp/k/Image-x]", SubjectId("/tmp/k/Image")) == "kvm_hvc.a.b.STD-x"
+    assert path_of("suites/a.py::b[debian:sid]", SubjectId("debian:sid")) == "kvm_hvc.a.b"
+    assert path_of("suites/a.py::b[x->y-STD]", MigrationId(SubjectId("x"), SubjectId("y"))) == "kvm_hvc.a.b.x-_y-STD"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_without_an_origin_nothing_is_written(
 ) -> None:
     monkeypatch.delenv("KCIDB_ORIGIN", raising=False)
     path = tmp_path / "log.jsonl"
-    path.write_text(f'{{"record": "session", "version": {VERSION}, "argv": [], "subjects": ["a"], "time": 0}}\n')
+    path.write_text(f'{{"record": "session", "version": {VERSION}, "argv": [], "subjects": [], "time": 0}}\n')
     assert main([f"--kcidb={tmp_path / 'x'}", f"--junit={tmp_path / 'y'}", str(path)]) == 4
     assert "KCIDB_ORIGIN" in capsys.readouterr().err and [each.name for each in tmp_path.iterdir()] == ["log.jsonl"]
     monkeypatch.setenv("KCIDB_ORIGIN", "me")

@@ -10,12 +10,13 @@ import pytest
 
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.deviations import DEVIATIONS
+from helpers.identity import OldLabel, SubjectId
 from helpers.results.log import read_log
 from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, Case, KnownDeviation, Log, Result, Session
 from helpers.results.records import SubjectInfo as Info
 from helpers.results.verdict import Verdict, VerdictKind, verdicts
 
-SUBJECT = "debian:stable"
+SUBJECT = SubjectId("debian:stable")
 ENTRY = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
 
 
@@ -77,7 +78,7 @@ def test_a_damaged_entry_is_refused(tmp_path: Path, known: str) -> None:
     path = tmp_path / "results.jsonl"
     session = f'{{"record": "session", "version": {VERSION}, "argv": [], "subjects": [], "time": 0}}\n'
     path.write_text(
-        session + f'{{"record": "subject", "subject": "a", "dialect": "", "environment": {{}}, "known": {known}}}\n'
+        session + f'{{"record": "subject", "subject": {{"kind": "subject", "name": "a"}}, "known": {known}}}\n'
     )
     with pytest.raises(HarnessError, match="line 2"):
         read_log(path)
@@ -89,7 +90,7 @@ def test_logs_of_version_1_are_read(tmp_path: Path) -> None:
         '{"record": "session", "version": 1, "argv": [], "subjects": [], "time": 0}\n'
         '{"record": "subject", "subject": "a", "dialect": "none", "environment": {}}\n'
     )
-    assert read_log(path).subjects == (Info("a", "none"),)
+    assert read_log(path).subjects == (Info(OldLabel("a"), "none"),)
 
 
 def test_every_entry_is_complete() -> None:

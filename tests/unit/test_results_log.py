@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from helpers.errors import HarnessError
 from helpers.formats.junit import legal, write_junit
+from helpers.identity import Identity, MigrationId, OldLabel, Reach, SubjectId
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import (
     ERROR,
@@ -32,11 +32,11 @@ from helpers.results.records import (
     Session,
     SubjectInfo,
     merge_results,
-    subject_of,
 )
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
+from tests.support.reports import OLD_LOGS
 
-SUBJECT = "debian:stable"
+SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 SERVICES = (
     ServiceInfo("KVM_FEATURES", "VENDOR_HYP", "FUNC_FEAT", "0x3, 0, 0, 0", ((0, "NOT_SUPPORTED"), (1, "0x1, 0, 0, 0"))),
     ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0"),
@@ -50,7 +50,7 @@ ONE = "suites/test_a.py::test_one"
 TWO = "suites/test_a.py::test_two"
 
 
-def log(*results: Result, subjects: tuple[str, ...] = (SUBJECT,), **values: object) -> Log:
+def log(*results: Result, subjects: tuple[Identity, ...] = (SUBJECT,), **values: object) -> Log:
     """A complete log with these results."""
     cases = tuple(Case(result.nodeid, result.subject) for result in results)
     session = Session(VERSION, ("-q",), subjects, 0.0)
@@ -58,7 +58,7 @@ def log(*results: Result, subjects: tuple[str, ...] = (SUBJECT,), **values: obje
     return Log(session, results=results, **{**defaults, **values})  # type: ignore[arg-type]
 
 
-def result(outcome: str, nodeid: str = ONE, subject: str | None = SUBJECT, clause: str = "LOCK-1") -> Result:
+def result(outcome: str, nodeid: str = ONE, subject: Identity | None = SUBJECT, clause: str = "LOCK-1") -> Result:
     return Result(nodeid, subject, outcome, (clause,), "The bitmap is locked.", "hypercalls.rst", "why", 0.5)
 
 
@@ -99,25 +99,22 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_log_from_before_the_services_is_read(tmp_path: Path, version: int) -> None:
-    path = tmp_path / "results.jsonl"
-    written = write(path)
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    records[0]["version"] = version
-    for record in records:
-        for name in ("known", "registers", "services")[2 - version :]:
-            record.pop(name, None)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    read = read_log(path)
-    assert read.subjects == (replace(INFO, services=()),) and read.results == written.results
+def test_verdicts_on_old_logs_are_what_they_were(version: int) -> None:
+    """Both logs hold a kernel whose path has an arrow in it; the texts are what the program of their time printed."""
+    lines = [verdict.line for verdict in verdicts(read_log(OLD_LOGS / f"two-kernels-version-{version}.jsonl"))]
+    assert lines == (OLD_LOGS / f"two-kernels-version-{version}.txt").read_text().splitlines()
 
 
-def test_clauses_of_a_difference_are_one_text_in_versions_1_and_2(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    write(path)
-    assert '"id": "SAME", "clauses": "LOCK-2, LOCK-3"' in path.read_text()
-    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
-    assert read_log(path).contract == CONTRACT
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_old_logs_hold(version: int) -> None:
+    read = read_log(OLD_LOGS / f"two-kernels-version-{version}.jsonl")
+    stable, odd = OldLabel("debian:stable"), OldLabel("/a -> b/Image cpu=x")
+    assert read.session.subjects == (stable, odd) and read.collected[-1].subject is None
+    assert [info.subject for info in read.subjects] == [stable, odd, MigrationId(stable, odd)]
+    first = read.subjects[0]
+    assert [len(each) for each in (first.known, first.registers, first.services)] == [[0, 0, 0], [1, 3, 2]][version - 1]
+    clauses = [difference.clauses for difference in read.contract.differences]
+    assert clauses == [[], [("LOCK-2", "LOCK-3", "MIGRATE-5")]][version - 1]
 
 
 def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
@@ -143,11 +140,13 @@ def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
         b'{"record": "end"}',
         b'{"record": "end", "status": "0"}',
         b'{"record": "start", "nodeid": 1, "subject": null}',
-        b'{"record": "subject", "subject": "a", "dialect": "", "environment": {}, "services": [{"function": "F"}]}',
+        b'{"record": "subject", "subject": {"kind": "subject", "name": "a"}, "services": [{"function": "F"}]}',
+        b'{"record": "start", "nodeid": "a", "subject": "a label"}',
+        b'{"record": "start", "nodeid": "a", "subject": {"kind": "moon", "name": "a"}}',
         b'{"record": "collected", "tests": [["a"]]}',
         b'{"record": "contract", "sentences": [], "differences": [{"id": "SAME", "clauses": ["LOCK-1"]}]}',
-        b'{"record": "session", "version": 2, "argv": [], "subjects": [], "time": 0}',
-        b'{"record": "result", "nodeid": "a", "subject": "b", "outcome": "good"}',
+        b'{"record": "session", "version": 3, "argv": [], "subjects": [], "time": 0}',
+        b'{"record": "result", "nodeid": "a", "subject": null, "outcome": "good"}',
         b"\xff\xfe",
         b"",
     ],
@@ -248,17 +247,26 @@ def test_inconclusive(doubtful: Log, reason: str) -> None:
 
 
 def test_a_subject_without_results_is_inconclusive() -> None:
-    good, silent = verdicts(log(result(PASSED), subjects=(SUBJECT, "board:a")))
+    good, silent = verdicts(log(result(PASSED), subjects=(SUBJECT, BOARD)))
     assert good.kind is VerdictKind.CONFORMANT
     assert silent.kind is VerdictKind.INCONCLUSIVE
     assert exit_status((good, silent)) == 3
 
 
 def test_a_lost_test_of_an_unknown_subject_spoils_all() -> None:
-    both = (SUBJECT, "board:a")
-    results = (result(PASSED), result(PASSED, TWO, "board:a"))
+    both = (SUBJECT, BOARD)
+    results = (result(PASSED), result(PASSED, TWO, BOARD))
     lost = log(*results, subjects=both, collected=(Case(ONE), Case(TWO), Case("suites/c.py::d")))
     assert [verdict.kind for verdict in verdicts(lost)] == [VerdictKind.INCONCLUSIVE] * 2
+
+
+def test_a_lost_migration_is_inconclusive_and_its_kernels_are_not() -> None:
+    both, way = (SUBJECT, BOARD), MigrationId(SUBJECT, BOARD)
+    results = (result(PASSED), result(PASSED, TWO, BOARD))
+    cases = (Case(ONE, SUBJECT), Case(TWO, BOARD), Case("suites/m.py::t[debian:stable->board:a]", way))
+    found = {verdict.subject: verdict for verdict in verdicts(log(*results, subjects=both, collected=cases))}
+    assert [found[each].kind for each in both] == [VerdictKind.CONFORMANT] * 2
+    assert found[way].kind is VerdictKind.INCONCLUSIVE and found[way].not_run == (cases[2].nodeid,)
 
 
 @pytest.mark.parametrize(
@@ -282,15 +290,6 @@ def test_the_worst_status_wins() -> None:
     assert exit_status([]) == 3
 
 
-def test_subject_of_a_node_id() -> None:
-    both = ("debian", "debian-sid")
-    assert subject_of("suites/a.py::b[x]", ("one",)) == "one"
-    assert subject_of("suites/a.py::b[debian-sid-PTP]", both) == "debian-sid"
-    assert subject_of("suites/a.py::b[PTP-debian]", both) == "debian"
-    assert subject_of("suites/a.py::b[PTP]", both) is None
-    assert subject_of("suites/debian.py::b", both) is None
-
-
 @given(st.text(alphabet=st.characters()))
 def test_lines_are_lines(text: str) -> None:
     assert one_line(text).isprintable()
@@ -308,7 +307,7 @@ def test_junit(tmp_path: Path) -> None:
     write_junit(log(bad, result(NOT_APPLICABLE, TWO), collected=(Case(ONE), Case("suites/c.py::d"))), path)
     suite = ET.parse(path).getroot()[0]
     counts = {name: suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")}
-    assert counts == {"name": SUBJECT, "tests": "3", "failures": "1", "errors": "1", "skipped": "1"}
+    assert counts == {"name": SUBJECT.label, "tests": "3", "failures": "1", "errors": "1", "skipped": "1"}
     failure = suite.find("testcase/failure")
     assert failure is not None and failure.get("message") == r"x0 = \x1b[1m\x00 & more"
     case = suite.find("testcase")

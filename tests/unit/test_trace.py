@@ -15,6 +15,7 @@ from helpers.batch import Batch
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.executor.program import Answer, Code, Op, OpResult, Program
 from helpers.guest_layout import CALL_RESULT, MAILBOX, MAILBOX_HEAD, MEMORY_IPA
+from helpers.identity import SubjectId
 from helpers.kvm import Kvm, Vcpu
 from helpers.kvm_program import KvmProgram
 from helpers.smccc import Call, Conduit
@@ -33,7 +34,7 @@ STD, VENDOR = MAINLINE.registers[0], MAINLINE.registers[2]
 class Scripted:
     """A subject that answers each operation by a function: the words of the listing are under test, not a kernel."""
 
-    label, generation, alive = "scripted", 1, True
+    id, generation, alive = SubjectId("scripted"), 1, True
 
     def __init__(self, answering: Answering) -> None:
         self.answering = answering

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from helpers.executor.program import Answer, Code, OpResult, Program
+from helpers.identity import SubjectId
 from helpers.subjects.kernel_log import LOG, whole_log
 from helpers.subjects.watch import TAINTED, Watch
 from helpers.uapi import syscalls
@@ -19,7 +20,8 @@ WARNING = ["4,1,1,-;WARNING: CPU: 0 PID: 1 at arch/arm64/kvm/arm.c:1", "4,2,1,-;
 class Talker:
     """A kernel that has a taint and a log, and nothing else."""
 
-    label, generation, alive = "talker", 1, True
+    id, generation, alive = SubjectId("talker"), 1, True
+    label = id.label
 
     def __init__(self, **refused: int) -> None:
         self.taint, self.log, self._refused = 0, ["6,0,0,-;Booting", "4,0,0,-;WARNING: at boot"], refused

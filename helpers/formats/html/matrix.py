@@ -9,6 +9,7 @@ from itertools import groupby
 
 from helpers.formats.html.render import anchor
 from helpers.formats.html.signs import SIGNS, WORDS
+from helpers.identity import MigrationId
 from helpers.results.columns import Column, sentences, summary
 from helpers.results.records import NOT_APPLICABLE, PASSED, Result
 
@@ -68,9 +69,12 @@ def _short(results: Iterable[Result]) -> str:
 def migrations(columns: tuple[Column, ...]) -> MatrixView:
     """A row for each source kernel, a column for each destination; no group if no VM migrated."""
     ways = {column.way: column for column in columns if column.way is not None}
-    names = tuple(dict.fromkeys(name for way in ways for name in way))
-    rows = tuple(("", f"from {source}", tuple(_way(ways.get((source, name))) for name in names)) for source in names)
-    return MatrixView(("VM", *(f"to {name}" for name in names)), (("", rows),) if rows else ())
+    kernels = tuple(dict.fromkeys(kernel for way in ways for kernel in (way.source, way.target)))
+    rows = tuple(
+        ("", f"from {source.label}", tuple(_way(ways.get(MigrationId(source, target))) for target in kernels))
+        for source in kernels
+    )
+    return MatrixView(("VM", *(f"to {each.label}" for each in kernels)), (("", rows),) if rows else ())
 
 
 def _way(column: Column | None) -> MatrixCell:

@@ -10,6 +10,7 @@ from helpers.formats.html.findings import finding_place
 from helpers.formats.html.matrix import place
 from helpers.formats.html.signs import WORST_FIRST
 from helpers.results.columns import Column, sentences
+from helpers.results.nodeids import without_subject
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Clause, Result
 
 
@@ -84,12 +85,11 @@ def _is_finding(result: Result) -> bool:
 
 def _group(outcome: str, name: str, reason: str, same: list[Result], column: Column) -> ResultGroup:
     finding = _is_finding(same[0])
-    parameters = () if finding else tuple(filter(None, (_parameters(each, column.name) for each in same)))
+    parameters = () if finding else tuple(filter(None, (_parameters(each, column) for each in same)))
     target = finding_place(same[0], column) if finding else ""
     return ResultGroup(outcome, name, len(same), reason, parameters, sum(each.duration for each in same), target)
 
 
-def _parameters(result: Result, subject: str) -> str:
+def _parameters(result: Result, column: Column) -> str:
     """A test's parameters without the subject, which the heading names."""
-    words = result.nodeid.partition("[")[2].removesuffix("]")
-    return "" if words == subject else words.removeprefix(f"{subject}-").replace(f"-{subject}-", "-")
+    return without_subject(result.nodeid, column.verdict.subject).partition("[")[2].removesuffix("]")

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Subjects in node ids: pytest shows a subject among a test's parameters when a session has several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from helpers.identity import Identity, MigrationId, SubjectId, pairs
+
+
+def parameter_word(subject: Identity) -> str:
+    """The test id of a parametrization over subjects, before pytest escapes it."""
+    if isinstance(subject, MigrationId):
+        return f"{subject.source.label}->{subject.target.label}"
+    return subject.label
+
+
+def without_subject(nodeid: str, subject: Identity | None) -> str:
+    """A node id as it is in a session of one subject. A migration's keeps its pair."""
+    place, bracket, parameters = nodeid.partition("[")
+    if not bracket or subject is None or isinstance(subject, MigrationId):
+        return nodeid
+    words = f"-{parameters.removesuffix(']')}-".replace(_enclosed(subject), "-", 1)[1:-1]
+    return f"{place}[{words}]" if words else place
+
+
+class NodeIds:
+    """The subjects of a session, for node ids that come without their test's parameters.
+
+    xdist's controller has nothing else after collection, or for a test whose worker died.
+    """
+
+    def __init__(self, subjects: Sequence[SubjectId]) -> None:
+        self._only = subjects[0] if len(subjects) == 1 else None
+        known: list[SubjectId | MigrationId] = [*subjects]
+        known += [MigrationId(a, b) for a, b in pairs(subjects) if a != b]
+        words: dict[str, SubjectId | MigrationId | None] = {}
+        for each in known:
+            word = _enclosed(each)
+            # Nothing distinguishes two subjects of the same label here.
+            words[word] = None if word in words else each
+        # A label may be part of a longer one (debian, debian-sid): the longest counts.
+        self._words = sorted(words.items(), key=lambda pair: len(pair[0]), reverse=True)
+
+    def subject_of(self, nodeid: str) -> SubjectId | MigrationId | None:
+        """The subject or migration of a node id, or the session's only subject; None if it cannot be determined."""
+        if self._only is not None:
+            return self._only
+        _, bracket, parameters = nodeid.partition("[")
+        words = f"-{parameters.removesuffix(']')}-"
+        return next((subject for word, subject in self._words if bracket and word in words), None)
+
+
+def _enclosed(subject: Identity) -> str:
+    """How a subject looks between other parameters; pytest escapes what is not printable ASCII."""
+    return f"-{parameter_word(subject).encode('unicode_escape').decode('ascii')}-"
