@@ -79,7 +79,8 @@ def sentences(all_columns: Iterable[Column]) -> tuple[Clause, ...]:
     for column in all_columns:
         for result in column.results:
             alone = len(result.clauses) == 1
-            chapter = result.nodeid.split("/")[1] if result.nodeid.count("/") > 1 else "suites"
+            folders = result.nodeid.partition("[")[0].split("/")
+            chapter = folders[1] if len(folders) > 2 else "suites"
             for clause in result.clauses:
                 text = result.requirement if alone else ""
                 found.setdefault(clause, Clause(clause, text, result.source if alone else "", "", chapter))

@@ -13,15 +13,19 @@ import pytest
 
 from helpers.command.report import main
 from helpers.formats.html.page import document
-from helpers.results.columns import columns
+from helpers.identity import SubjectId
+from helpers.results.columns import columns, sentences
 from helpers.results.log import LogWriter
 from helpers.results.records import (
     FAILED,
     NOT_APPLICABLE,
     PASSED,
+    VERSION,
     Case,
     Contract,
     Log,
+    Result,
+    Session,
 )
 from tests.support.pages import BOTH, Page, a_log
 
@@ -121,3 +125,18 @@ def test_the_converter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["--html", str(tmp_path / "out.html"), str(log)]) == 1
     assert capsys.readouterr().err.count("NON-CONFORMANT") == 2
     assert (tmp_path / "out.html").read_text() == document(columns([a_log()]))
+
+
+def test_a_finding_has_its_test_where_a_parameter_is_a_path() -> None:
+    kernel = SubjectId("/k/Image")
+    row = Result("suites/lock/test_a.py::t[/k/Image-STD]", kernel, FAILED, ("LOCK-1",))
+    text = document(columns([Log(Session(VERSION, (), (kernel,), 0.0), results=(row,), status=1)]))
+    assert "LOCK-1, test_a.py::t[/k/Image-STD] on /k/Image" in text
+
+
+def test_a_clause_that_only_a_result_names_is_in_its_folders_chapter() -> None:
+    kernel = SubjectId("/k/Image")
+    rows = (Result("suites/test_a.py::t[/k/Image]", kernel, FAILED, ("A-1",)),
+            Result("suites/lock/test_a.py::t[/k/Image]", kernel, FAILED, ("B-1",)))  # fmt: skip
+    log = Log(Session(VERSION, (), (kernel,), 0.0), results=rows, status=1)
+    assert [each.chapter for each in sentences(columns([log]))] == ["suites", "lock"]

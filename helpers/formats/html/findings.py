@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from helpers.results.columns import Column
 from helpers.results.records import ERROR, FAILED, KNOWN, Result
@@ -30,7 +31,8 @@ class FindingView:
     @property
     def name(self) -> str:
         """Its clauses and its test."""
-        return ", ".join([*self.result.clauses, self.result.nodeid.rpartition("/")[2]])
+        place, bracket, parameters = self.result.nodeid.partition("[")
+        return ", ".join([*self.result.clauses, f"{place.rpartition('/')[2]}{bracket}{parameters}"])
 
     @property
     def command(self) -> str:
@@ -71,7 +73,7 @@ def findings(columns: tuple[Column, ...]) -> FindingsView | None:
 
 def _options(argv: Sequence[str]) -> Iterator[str]:
     """The long options with their values, without --reports."""
-    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+    for word, following in pairwise((*argv, "")):
         if not word.startswith("--") or word.startswith("--reports"):
             continue
         yield word
