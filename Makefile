@@ -5,7 +5,7 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup setup-check conformance matrix test check bench sample prove clean
+.PHONY: help setup setup-check conformance matrix test check bench sample prove lock clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
@@ -16,12 +16,13 @@ help:
 	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
 	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
+	@echo 'make lock ARGS="--upgrade"   requirements/*.txt from pyproject.toml; needs uv'
 	@echo 'make clean                   remove what was built, the Python environment too'
 
 setup:
 	@tools/setup.sh
 
-# A browser, for the tests of the reports.
+# Lint, and what the project's own tests need.
 setup-check:
 	@tools/setup.sh check
 
@@ -55,6 +56,9 @@ sample: setup-check
 
 prove: setup
 	.venv/bin/python -m faults.prove $(ARGS)
+
+lock:
+	tools/lock.sh $(ARGS)
 
 clean:
 	rm -rf .venv .build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
