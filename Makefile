@@ -45,7 +45,7 @@ check: setup-check
 	$(PYTEST) --kernel=debian:stable
 	KVM_HVC_QEMU_LOG=$(CURDIR)/reports/results.jsonl $(PYTEST) --dist=worksteal tests
 	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
-	.venv/bin/python -m faults.prove --quick
+	.venv/bin/kvm-hvc-conformance prove --quick
 
 bench: setup-check
 	.venv/bin/python -m tools.bench_stop
@@ -55,7 +55,7 @@ sample: setup-check
 	.venv/bin/python -m tools.sample $(ARGS)
 
 prove: setup
-	.venv/bin/python -m faults.prove $(ARGS)
+	.venv/bin/kvm-hvc-conformance prove $(ARGS)
 
 lock:
 	tools/lock.sh $(ARGS)

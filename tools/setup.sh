@@ -73,8 +73,8 @@ make_environment() {
     check_python
     "$python" -m venv --clear .venv || die "$python cannot make a virtual environment"
     pip_install --require-hashes -r requirements/run.txt
-    # helpers/command/main.py says why pytest's arguments need a look before pytest's own.
-    printf '%s\nimport helpers.command.main\n' "$PWD" >"$(.venv/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/kvm_hvc.pth"
+    # The command, and the pytest plugin that pyproject.toml names. setuptools is there: nothing is fetched.
+    pip_install --no-deps --no-build-isolation --editable .
     printf '%s\n' "$1" >.venv/setup-stamp
 }
 
@@ -86,7 +86,7 @@ missing=$(missing_packages)
 # shellcheck disable=SC2086  # a list of words
 [ -z "$missing" ] || install_packages $missing
 # The path is in the stamp since the programs in .venv/bin hold it: a moved folder needs a new environment.
-stamp="$(cat requirements/run.txt tools/setup.sh | sha256sum) $PWD"
+stamp="$(cat requirements/run.txt pyproject.toml setup.py tools/setup.sh | sha256sum) $PWD"
 if [ "$(cat .venv/setup-stamp 2>/dev/null)" != "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     make_environment "$stamp"
 fi

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from helpers import clause_table
-from helpers.command.main import joined
+from helpers.command.kvm_hvc_arguments import joined
 from helpers.contract.clauses import CLAUSES, Standing
 from helpers.contract.differences import DIFFERENCES
 from helpers.errors import HarnessError
@@ -43,7 +43,7 @@ ALLOWED = {
     "results": {"errors"},
     "formats": {"errors", "results"},
     "recording": {"errors", "formats", "results"},
-    "command": {"errors", "formats", "results"},
+    "command": {"errors", "formats", "recording", "results", "version"},
     "plugin": {"batch", "build", "contract", "discovery", "errors", "executor", "formats", "guests", "kvm", "progress",
                "recording", "results", "subjects", "trace", "uapi", "version"},
 }  # fmt: skip
