@@ -5,13 +5,14 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup setup-check conformance matrix test check bench sample prove lock clean
+.PHONY: help setup setup-check conformance matrix test lint check bench sample prove lock clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
-	@echo 'make test                    the harness'"'"'s own tests that boot nothing, in under a minute'
+	@echo 'make test ARGS="..."         the tests of the harness that boot no kernel, in less than a minute'
+	@echo 'make lint                    ruff and mypy'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
 	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
@@ -37,11 +38,14 @@ matrix: setup
 
 # While editing: tests/kernel boots, tests/external fetches.
 test: setup-check
-	$(PYTEST) --dist=worksteal tests/unit tests/fake_target
+	$(PYTEST) --dist=worksteal tests/unit tests/fake_target $(ARGS)
 
-check: setup-check
+lint: setup-check
 	.venv/bin/ruff check
-	.venv/bin/mypy --strict helpers faults
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+check: lint
 	$(PYTEST) --kernel=debian:stable
 	KVM_HVC_QEMU_LOG=$(CURDIR)/reports/results.jsonl $(PYTEST) --dist=worksteal tests
 	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
