@@ -5,23 +5,25 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup setup-check conformance matrix test check bench sample prove clean
+.PHONY: help setup setup-check conformance matrix test lint check bench sample prove lock clean
 
 help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
-	@echo 'make test                    the harness'"'"'s own tests that boot nothing, in under a minute'
+	@echo 'make test ARGS="..."         the tests of the harness that boot no kernel, in less than a minute'
+	@echo 'make lint                    ruff and mypy'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
 	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
 	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
+	@echo 'make lock ARGS="--upgrade"   requirements/*.txt from pyproject.toml; needs uv'
 	@echo 'make clean                   remove what was built, the Python environment too'
 
 setup:
 	@tools/setup.sh
 
-# A browser, for the tests of the reports.
+# Lint, and what the project's own tests need.
 setup-check:
 	@tools/setup.sh check
 
@@ -36,15 +38,18 @@ matrix: setup
 
 # While editing: tests/kernel boots, tests/external fetches.
 test: setup-check
-	$(PYTEST) --dist=worksteal tests/unit tests/fake_target
+	$(PYTEST) --dist=worksteal tests/unit tests/fake_target $(ARGS)
 
-check: setup-check
+lint: setup-check
 	.venv/bin/ruff check
-	.venv/bin/mypy --strict helpers faults
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+check: lint
 	$(PYTEST) --kernel=debian:stable
 	KVM_HVC_QEMU_LOG=$(CURDIR)/reports/results.jsonl $(PYTEST) --dist=worksteal tests
 	$(PYTEST) --dialect-host=rfc-v3 --reports=reports/rfc-v3
-	.venv/bin/python -m faults.prove --quick
+	.venv/bin/kvm-hvc-conformance prove --quick
 
 bench: setup-check
 	.venv/bin/python -m tools.bench_stop
@@ -54,7 +59,10 @@ sample: setup-check
 	.venv/bin/python -m tools.sample $(ARGS)
 
 prove: setup
-	.venv/bin/python -m faults.prove $(ARGS)
+	.venv/bin/kvm-hvc-conformance prove $(ARGS)
+
+lock:
+	tools/lock.sh $(ARGS)
 
 clean:
 	rm -rf .venv .build build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,17 +15,25 @@ bail_out() {
 
 [ -x .venv/bin/pytest ] || bail_out "there is no .venv: run make setup first"
 
-reports=reports previous=
+reports= previous=
 for argument in "$@"; do
     [ "$previous" != --reports ] || reports=$argument
     case $argument in --reports=*) reports=${argument#--reports=} ;; esac
     previous=$argument
 done
+# A folder that is named is this session's or nobody's: pytest takes no other one while a session runs in it.
+[ -n "$reports" ] || set -- "$@" --reports="${reports:=reports}"
 log=$reports/results.jsonl
 
 # The log of an earlier run must not be taken for this one's, nor one taken away that is being written.
-[ ! -d "$reports" ] || flock --nonblock "$reports" true || bail_out "another session writes its reports to $reports"
-rm -f -- "$log" || bail_out "the log of an earlier run cannot be removed"
+if [ -d "$reports" ]; then
+    flock --nonblock --conflict-exit-code 75 "$reports" rm -f -- "$log"
+    case $? in
+    0) ;;
+    75) bail_out "another session writes its reports to $reports" ;;
+    *) bail_out "the log of an earlier run cannot be removed" ;;
+    esac
+fi
 
 # kselftest's runner ends a test that takes too long by a signal to this process alone.
 .venv/bin/pytest "$@" >&2 &
@@ -37,8 +45,9 @@ while :; do
     kill -0 "$child" 2>/dev/null || break
 done
 
+[ $run -ne 4 ] || bail_out "pytest refused its command line, see standard error"
 [ -f "$log" ] || bail_out "pytest ended with status $run and wrote no results log"
-.venv/bin/python -m helpers.command.report --ktap=- "$log"
+.venv/bin/python -m helpers.command report --ktap=- "$log"
 report=$?
 
 # Both must say it: a run that went wrong after its log was written is not good.

@@ -23,7 +23,10 @@ from helpers import build  # noqa: E402
 from helpers.errors import HarnessError  # noqa: E402
 
 ROOMS = ["helpers", "helpers.*", "suites", "suites.*", "faults", "faults.*"]
-DATA = ["pytest.ini", "guest_asm/*.S", "helpers/executor/*.[ch]", "faults/module/*"]
+FOLDERS = ("guest_asm", "helpers", "suites", "faults")
+# Everything that is not Python: templates, style sheets, C sources.
+FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
+DATA = ["pytest.ini", *(str(path.relative_to(ROOT)) for path in FILES if path.suffix not in (".py", ".pyc"))]
 
 
 class BuildArtefacts(Command):
@@ -81,7 +84,10 @@ class ForOneMachine(Distribution):
 
 setup(
     packages=[build.PACKAGE, *(f"{build.PACKAGE}.{name}" for name in find_namespace_packages(include=ROOMS))],
-    package_dir={build.PACKAGE: "."},
+    package_dir={build.PACKAGE: ".", "": "helpers/command"},
+    # A pytest plugin that every project's pytest loads: alone, so that none of the suite's modules come with it.
+    py_modules=["kvm_hvc_arguments"],
+    options={"egg_info": {"egg_base": "."}},
     package_data={build.PACKAGE: DATA},
     cmdclass={"build": BuildAll, "build_py": WithoutThisFile, "build_artefacts": BuildArtefacts},
     distclass=ForOneMachine,

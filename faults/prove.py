@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m faults.prove``: plants every fault of the catalogue in turn, and tells which tests saw it.
+"""``kvm-hvc-conformance prove``: plants every fault of the catalogue in turn, and checks which tests detect it.
 
-Exit status 0 when every fault was seen by a test of each clause that it breaks, every clause that can be is proved,
-every test failed for some fault, and none without one; 1 when not; 3 when we could not find out.
+Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
+under some fault, and no test fails without one; 1 if not; 3 if that could not be found out; 4 for wrong usage.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from faults.catalogue import FAULTS, UNPROVABLE
@@ -19,8 +19,10 @@ from faults.fault import CONTROL, MAINLINE, RFC_V3
 from faults.page import write_page
 from faults.proof import Proof, Row, prove
 from helpers import build
+from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.contract.clauses import CLAUSES
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, UsageError
+from helpers.recording.folder import claim, default_folder, without_session
 from helpers.results.log import read_log
 from helpers.results.records import Log
 from helpers.subjects.choose import Plant
@@ -39,12 +41,17 @@ _QUICK = {
 }  # fmt: skip
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
-    options = _options()
+    options = _parser().parse_args(arguments)
+    options.reports = options.reports.absolute()
     began = time.monotonic()
     try:
+        claim(_work(options), asked=True)
         logs = [log for dialect in (MAINLINE, RFC_V3) for log in _logs(dialect, options)]
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
     except HarnessError as error:
         print(f"INCONCLUSIVE: {error}", file=sys.stderr)
         return 3
@@ -56,15 +63,21 @@ def main() -> int:
     return 0 if found.holds else 1
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m faults.prove", description=__doc__.partition("\n")[0])
+def _parser() -> CommandParser:
+    parser = CommandParser("prove", "Plant every fault of the catalogue, and check that a test detects each one.")
     parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
-    parser.add_argument("--quick", action="store_true", help="only a few faults, and no whole control before them")
-    parser.add_argument("--fault", action="append", default=[], help="only this one; repeatable")
-    parser.add_argument("-n", default="2", help="virtual machines at once")
-    parser.add_argument("--reports", type=Path, default=build.ROOT / "reports", help="where the page and the logs go")
+    parser.add_argument("--quick", action="store_true", help="plant only a few faults, and do not run all tests first")
+    parser.add_argument("--fault", action="append", default=[], help="plant only this fault; repeatable")
+    parser.add_argument("-n", default="2", help="number of virtual machines (default: 2)")
+    reports = default_folder(build.ROOT, Path.cwd())
+    parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help="folder for proof.html and logs")
     parser.add_argument("pytest", nargs="*", help="for pytest, after --: paths, -k, --prove-beside, --prove-most")
-    return parser.parse_args()
+    return parser
+
+
+def _work(options: argparse.Namespace) -> Path:
+    """The folder of the logs. Whoever proves holds it, and each session holds a folder in it."""
+    return Path(options.reports) / "proof"
 
 
 def _wanted(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
@@ -99,19 +112,21 @@ def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
 
 
 def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namespace, *more: str) -> Log:
-    folder = options.reports / f"proof-{dialect}{suffix}"
+    folder = _work(options) / f"{dialect}{suffix}"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "results.jsonl"
-    log.unlink(missing_ok=True)
+    with without_session(folder):
+        log.unlink(missing_ok=True)
     print(f"planting {len(order)} faults and controls in {options.kernel}, {dialect} dialect", flush=True)
     command = [
-        sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-q", "--tb=no", "-n", options.n,
+        sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-p", "no:cacheprovider", "-q",
+        "--tb=no", "-n", options.n,
         f"--kernel={options.kernel}", f"--reports={folder}", *map(_option, order),
         *([] if dialect == MAINLINE else [f"--dialect-host={dialect}"]), *more, *options.pytest,
     ]  # fmt: skip
     with (folder / "pytest.txt").open("w") as output:
         done = subprocess.run(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if not log.exists():
+    if done.returncode == WRONG_USAGE or not log.exists():
         why = f"pytest ended with status {done.returncode}"
         raise HarnessError("Nothing was proved", why=why, cure=f"Read {folder / 'pytest.txt'}")
     return read_log(log)
@@ -145,7 +160,3 @@ def _line(row: Row) -> str:
         shown = f"NOT SEEN by a test of {' or of '.join(row.unseen)}; {shown}"
     beside = f"; beside: {len(row.beside)}" if row.beside else ""
     return f"{row.name} [{' '.join(row.fault.clauses)}]: {shown}{beside}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

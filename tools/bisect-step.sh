@@ -31,4 +31,4 @@ cd "$suite" || exit 129
 .venv/bin/pytest --kernel="${KERNEL:-$tree/arch/arm64/boot/Image}" --reports="$reports" "$@" >&2
 run=$?
 [ $run -ne 4 ] || stop "pytest was called wrongly"
-.venv/bin/python -m helpers.command.report diff "$good" "$reports/results.jsonl"
+.venv/bin/python -m helpers.command diff "$good" "$reports/results.jsonl"

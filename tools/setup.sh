@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Install what is missing (Debian packages, .venv), then build the C parts. A second run changes nothing.
-# "setup.sh check" adds what only the project's own tests need: a browser, and what drives it.
+# "setup.sh check" adds what only work on the project needs: lint, and the tests' browser and validators.
 # PYTHON names another python3.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -64,17 +64,17 @@ pip_install() {
     # Settings meant for another kind of installation would put the packages elsewhere; the rest (index,
     # certificates, constraints) is the machine's business and stays.
     env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV -u PYTHONPATH -u PYTHONHOME \
-        .venv/bin/python -m pip install -q --no-input --disable-pip-version-check -r "$1" ||
-        die "pip could not install $1; its message is above"
+        .venv/bin/python -m pip install -q --no-input --disable-pip-version-check "$@" ||
+        die "pip could not install $*; its message is above"
 }
 
 make_environment() {
     say "making .venv"
     check_python
     "$python" -m venv --clear .venv || die "$python cannot make a virtual environment"
-    pip_install requirements.txt
-    # helpers/command/main.py says why pytest's arguments need a look before pytest's own.
-    printf '%s\nimport helpers.command.main\n' "$PWD" >"$(.venv/bin/python -c 'import sysconfig as s; print(s.get_path("purelib"))')/kvm_hvc.pth"
+    pip_install --require-hashes -r requirements/run.txt
+    # The command, and the pytest plugin that pyproject.toml names. setuptools is there: nothing is fetched.
+    pip_install --no-deps --no-build-isolation --editable .
     printf '%s\n' "$1" >.venv/setup-stamp
 }
 
@@ -86,14 +86,14 @@ missing=$(missing_packages)
 # shellcheck disable=SC2086  # a list of words
 [ -z "$missing" ] || install_packages $missing
 # The path is in the stamp since the programs in .venv/bin hold it: a moved folder needs a new environment.
-stamp="$(cat requirements.txt tools/setup.sh | sha256sum) $PWD"
+stamp="$(cat requirements/run.txt pyproject.toml setup.py tools/setup.sh | sha256sum) $PWD"
 if [ "$(cat .venv/setup-stamp 2>/dev/null)" != "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     make_environment "$stamp"
 fi
-if [ "$purpose" = check ] && ! cmp -s requirements-check.txt .venv/check-stamp; then
-    say "adding what the project's own tests need"
-    pip_install requirements-check.txt
-    cp requirements-check.txt .venv/check-stamp
+if [ "$purpose" = check ] && ! cmp -s requirements/check.txt .venv/check-stamp; then
+    say "adding lint, and what the project's own tests need"
+    pip_install --require-hashes -r requirements/check.txt
+    cp requirements/check.txt .venv/check-stamp
 fi
 # The lock must not outlive this script in a child.
 .venv/bin/python -m helpers.build 9>&-

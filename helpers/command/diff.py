@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m helpers.command.report diff BEFORE AFTER``: the command, with exit statuses for ``git bisect run``."""
+"""``kvm-hvc-conformance diff BEFORE AFTER``, with exit statuses for ``git bisect run``."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.command.files import save
+from helpers.command.parser import CommandParser
 from helpers.errors import HarnessError
 from helpers.formats.diff_text import page, text
-from helpers.formats.output import encodable_text, write
+from helpers.formats.output import encodable_text
 from helpers.results.columns import Column, columns
 from helpers.results.diff import CANNOT_TELL, compare, paired, worst_status
 from helpers.results.log import read_log
 
-WRONG_USAGE = 129
+STOPS_BISECT = 129
 """As git's own; git bisect run would take every smaller number for a bad commit, and ends at this one."""
 
 _STATUSES = """exit status, as git bisect run takes it:
@@ -36,11 +37,11 @@ def main(arguments: Sequence[str]) -> int:
             return CANNOT_TELL
         comparisons = [compare(*pair) for pair in paired(before, after)]
         if options.html:
-            write(options.html, page(comparisons).encode())
+            save(options.html, page(comparisons).encode())
     except HarnessError as error:
         # None of this is about the commit, and the next one would fare no better.
         print(encodable_text(str(error)), file=sys.stderr)
-        return WRONG_USAGE
+        return STOPS_BISECT
     told = _printable("\n".join(map(text, comparisons)))
     print(told, end="", file=sys.stderr if options.html == "-" else sys.stdout)
     return worst_status(comparisons)
@@ -55,25 +56,13 @@ def _after(path: Path) -> tuple[Column, ...] | None:
         return None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m helpers.command.report diff",
-        description="What changed between two kernels, by their results logs.",
-        epilog=_STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the kernel that is known")
-    parser.add_argument("after", metavar="AFTER", help="results.jsonl of the kernel that is asked about")
-    parser.add_argument("--html", metavar="FILE", help="the same as a page, with every change")
+def _parser() -> CommandParser:
+    description = "What changed between two kernels, by their results logs."
+    parser = CommandParser("diff", description, _STATUSES, wrong_usage=STOPS_BISECT)
+    parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the kernel that is the reference")
+    parser.add_argument("after", metavar="AFTER", help="results.jsonl of the kernel to compare with it")
+    parser.add_argument("--html", metavar="FILE", help="write every change to an HTML page; - is standard output")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse's own status for wrong usage is 2, which git bisect would take for a bad commit."""
-
-    def exit(self, status: int = 0, message: str | None = None) -> None:  # type: ignore[override]
-        super().exit(WRONG_USAGE if status else 0, message)
 
 
 def _printable(shown: str) -> str:

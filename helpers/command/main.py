@@ -1,40 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Joins ``--kernel WHAT`` to ``--kernel=WHAT`` before pytest sees it; loaded by a .pth file of the venv.
-
-pytest looks for its configuration before it knows a project's options, and takes the file after an unknown
-one for a test path: ``pytest --kernel /elsewhere/Image`` would look for pytest.ini in /elsewhere.
-"""
+"""The table of the subcommands."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-ROOT = Path(__file__).resolve().parents[2]
-_WITH_PATH = ("--kernel", "--board", "--reports")
-
-
-def joined(arguments: list[str]) -> list[str]:
-    """The arguments with each option of ours and its value made one word."""
-    out: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        value = next(rest, None) if argument in _WITH_PATH else None
-        out.append(argument if value is None else f"{argument}={value}")
-    return out
+from helpers.command.parser import PROGRAM, CommandParser
+from helpers.version import suite_version
 
 
-def _is_pytest() -> bool:
-    return any(Path(word).name in ("pytest", "py.test") for word in sys.orig_argv[:4])
+@dataclass(frozen=True)
+class Subcommand:
+    """A module with ``main(arguments) -> status``, imported when it is called, and what ``--help`` prints of it."""
+
+    module: str
+    summary: str
 
 
-def main() -> int:
-    """The program kvm-hvc-conformance: pytest on the installed suites, from any folder; reports come into that one."""
-    import pytest
+SUBCOMMANDS = {
+    "run": Subcommand("helpers.command.run", "run the suite; every argument goes to pytest"),
+    "report": Subcommand("helpers.command.report", "write reports (HTML, JUnit, KTAP, LAVA, KCIDB) from results logs"),
+    "diff": Subcommand("helpers.command.diff", "compare two kernels by their results logs"),
+    "prove": Subcommand("faults.prove", "plant faults in a stock kernel's KVM and check that the suite detects them"),
+}
+_LIST = "".join(f"  {name:8}{subcommand.summary}\n" for name, subcommand in SUBCOMMANDS.items())
 
-    own = [f"--rootdir={ROOT}", "-c", str(ROOT / "pytest.ini"), "-o", f"cache_dir={Path.cwd() / '.pytest_cache'}"]
-    return int(pytest.main([*own, "--reports=reports", *joined(sys.argv[1:]), str(ROOT / "suites")]))
+
+def main(arguments: Sequence[str]) -> int:
+    """Call the subcommand that the first argument names. Returns its exit status; raises SystemExit(4)."""
+    parser = _parser()
+    name = parser.parse_args(arguments[:1]).subcommand
+    if name is None:
+        parser.error("name a subcommand")
+    subcommand = importlib.import_module(SUBCOMMANDS[name].module)
+    return int(subcommand.main(list(arguments[1:])))
 
 
-if _is_pytest():
-    sys.argv[1:] = joined(sys.argv[1:])
+def _parser() -> CommandParser:
+    description = "Conformance suite for KVM's hypercall bitmap registers on arm64."
+    epilog = f"subcommands:\n{_LIST}\n{PROGRAM} SUBCOMMAND --help lists the options of a subcommand."
+    parser = CommandParser("", description, epilog)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {suite_version()}")
+    parser.usage = f"{PROGRAM} [-h] [--version] {{{'|'.join(SUBCOMMANDS)}}} ..."
+    parser.add_argument("subcommand", choices=SUBCOMMANDS, nargs="?", metavar="SUBCOMMAND", help="see below")
+    return parser

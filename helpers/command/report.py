@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m helpers.command.report OUT... LOG...``: reports from results logs, as often as wanted, of any run."""
+"""``kvm-hvc-conformance report OUT... LOG...``: reports from results logs of any run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.command import diff as diff_command
+from helpers.command.files import save
+from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.errors import HarnessError, UsageError
 from helpers.formats import ci
 from helpers.formats.html.page import PROOF, document
@@ -17,32 +18,28 @@ from helpers.formats.junit import junit
 from helpers.formats.kcidb import Origin, kcidb
 from helpers.formats.ktap import ktap
 from helpers.formats.lava import lava
-from helpers.formats.output import STANDARD_OUTPUT, encodable_text, write
+from helpers.formats.output import STANDARD_OUTPUT, encodable_text
 from helpers.results.columns import columns
 from helpers.results.log import read_log
 from helpers.results.records import Log
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import exit_status
 
-_WRONG_USAGE = 4
 _INCONCLUSIVE = 3
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the reports, say each verdict; the exit status is the one that the run itself had."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["diff"]:
-        return diff_command.main(words[1:])
-    options = _parser().parse_args(words)
+def main(arguments: Sequence[str]) -> int:
+    """Write the reports and print each verdict. Returns the exit status of the run that wrote the logs."""
+    options = _parser().parse_args(arguments)
     try:
         logs = [(name, read_log(Path(name))) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
-            write(name, data)
+            save(name, data)
         if options.html:
-            write(options.html, _page(options.html, [log for _, log in logs]))
+            save(options.html, _page(options.html, [log for _, log in logs]))
     except UsageError as error:
-        return _refuse(error, _WRONG_USAGE)
+        return _refuse(error, WRONG_USAGE)
     except HarnessError as error:
         return _refuse(error, _INCONCLUSIVE)
     verdicts = [section.verdict for section in sections]
@@ -57,14 +54,9 @@ def _page(name: str, logs: Sequence[Log]) -> bytes:
     return document(columns(logs), proof).encode()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m helpers.command.report",
-        description="Reports from results logs.",
-        epilog="python -m helpers.command.report diff BEFORE AFTER tells what changed from one log to another.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl, of any age of the format")
+def _parser() -> CommandParser:
+    parser = CommandParser("report", "Write reports from results logs, and print the verdicts.")
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version")
     parser.add_argument("--html", metavar="FILE", help="a page of one or several logs, without a script")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, as for all others")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")
@@ -88,13 +80,6 @@ def _add_kcidb(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--git-{name}", metavar="TEXT", default="", help=f"the {name} that the kernel is from")
     help_text = "the job's own checkout is the kernel: take its url, commit and branch"
     group.add_argument("--git-from-ci", action="store_true", help=help_text)
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse's own status for wrong usage is 2, which a run of pytest has when it is interrupted."""
-
-    def exit(self, status: int = 0, message: str | None = None) -> None:  # type: ignore[override]
-        super().exit(_WRONG_USAGE if status else 0, message)
 
 
 def _reports(options: argparse.Namespace, sections: Sequence[Section]) -> list[tuple[str, bytes]]:
@@ -126,7 +111,3 @@ def _origin(options: argparse.Namespace) -> Origin:
 def _refuse(error: HarnessError, status: int) -> int:
     print(encodable_text(f"INCONCLUSIVE: {error}" if status == _INCONCLUSIVE else str(error)), file=sys.stderr)
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

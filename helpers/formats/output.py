@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 from helpers.errors import HarnessError, UsageError
 
 STANDARD_OUTPUT = "-"
-_LOG_BEGINS = b'{"record": "session"'
+_LOG_BEGINS = re.compile(rb'\{\s*"record"\s*:\s*"session"')
 
 
 def write(name: str, data: bytes) -> None:
@@ -31,7 +32,7 @@ def _spare_logs(path: Path) -> None:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        if file.read(len(_LOG_BEGINS)) == _LOG_BEGINS:
+        if _LOG_BEGINS.match(file.read(64)):
             raise UsageError(f"{path} is a results log, and no report is written over one", cure="Name another file")
 
 

@@ -93,7 +93,8 @@ def _tell(request: pytest.FixtureRequest, subject: Subject, told: dict[Migration
 
 def _migrate(kvm: Kvm, here: Probe, taken: Taken) -> Told:
     known, snapshot = taken
-    names = {r.id: r.name for r in (PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS), *known.registers)}
+    names = {r.id: r.name for r in (PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS))}
+    names |= {r.id: r.name for r in known.registers}
     with kvm.create_vm(VCPUS) as vm:
         errors = restore(vm, snapshot.saved)[0]
         now = see(vm.vcpu)

@@ -97,7 +97,11 @@ def _calls() -> SearchStrategy[op.OnVm]:
     by_family = families()
     most = max(map(len, by_family.values()))
     names = [names[n % len(names)] for names in by_family.values() for n in range(most)]
-    return st.builds(lambda where, name, form: op.GuestCall(*where, name, form), _WHERE, st.sampled_from(names), _FORMS)
+
+    def call(where: tuple[int, int], name: str, form: Form) -> op.OnVm:
+        return op.GuestCall(*where, name, form)
+
+    return st.builds(call, _WHERE, st.sampled_from(names), _FORMS)
 
 
 _RUNS = _somewhere([op.Run(0, 0, how) for how in op.How])

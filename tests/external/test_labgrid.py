@@ -23,7 +23,7 @@ from tests.support.board_vm import BoardVm, files, free_port, stable
 from tests.support.sessions import GOOD, Project
 
 ENVIRONMENTS = ROOT / "docs/labgrid"
-REQUIREMENTS = ROOT / "requirements-labgrid.txt"
+REQUIREMENTS = ROOT / "requirements/labgrid.txt"
 CHOSEN = ("suites/capability", "suites/defaults", "--test-deadline=60")
 
 

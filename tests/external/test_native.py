@@ -28,7 +28,7 @@ python -m pip install -q --no-index /home/member/*.whl
 cd /home/member/checkout
 python -m pytest -n 2 --test-deadline=200 --race-rounds=200 --reports=/tmp/member/reports
 """
-STRANGER = "kvm-hvc-conformance -k capability"
+STRANGER = "kvm-hvc-conformance run -k capability"
 
 
 def _qemu_log(folder: Path) -> Log:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -109,6 +110,33 @@ def test_another_folder_for_the_reports(arguments: tuple[str, ...], folder: Fold
     write(folder.root / "given", PASSED)
     folder.pytest(f'[ "$*" = "{" ".join(arguments)}" ] && cp given deep/er/results.jsonl')
     assert folder.run(*arguments)[0] == 0
+
+
+def test_a_folder_that_is_not_named_is_named_for_pytest(folder: Folder) -> None:
+    """pytest would take another one while a session runs in it, whose log would be the one to report."""
+    write(folder.root / "given", PASSED)
+    folder.pytest('[ "$*" = "-x --reports=reports" ] && cp given reports/results.jsonl')
+    assert folder.run("-x")[0] == 0
+
+
+def test_a_session_that_began_meanwhile_is_not_reported(folder: Folder) -> None:
+    write(folder.root / "given", PASSED)
+    folder.pytest("cp given reports/results.jsonl; exit 4")
+    status, text = folder.run()
+    assert status == 1 and text.startswith("KTAP version 1\nBail out! pytest refused its command line")
+
+
+def test_the_log_of_a_session_that_runs_stays(folder: Folder) -> None:
+    log = folder.root / "reports/results.jsonl"
+    write(log, PASSED)
+    folder.pytest("exit 0")
+    descriptor = os.open(log.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        status, text = folder.run()
+    finally:
+        os.close(descriptor)
+    assert status == 1 and "another session writes its reports to reports" in text and log.exists()
 
 
 def test_without_setup(folder: Folder) -> None:

@@ -75,7 +75,7 @@ def _check_junit(path: Path) -> None:
 
 
 def _check_ktap(log: Path) -> None:
-    command = [sys.executable, "-m", "helpers.command.report", "--ktap-flat=-", str(log)]
+    command = [sys.executable, "-m", "helpers.command", "report", "--ktap-flat=-", str(log)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert_harmless(done.stdout)

@@ -128,8 +128,8 @@ def _host() -> str:
 
 
 def _pins() -> list[str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [line for line in lines if "==" in line]
+    lines = (ROOT / "requirements/run.txt").read_text().splitlines()
+    return [line.split()[0] for line in lines if "==" in line]
 
 
 def _unpacked(apt: Apt, packages: Mapping[str, str], root: Path) -> Path:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m helpers.command.report``: what it takes, what it refuses, and where its reports go."""
+"""``kvm-hvc-conformance report``: what it takes, what it refuses, and where its reports go."""
 
 from __future__ import annotations
 

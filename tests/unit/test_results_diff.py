@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.command.report import main
+from helpers.command.main import main
 from helpers.errors import UsageError
 from helpers.formats.diff_text import page, text
 from helpers.identity import BootVariant, SubjectId

@@ -180,7 +180,7 @@ def test_one_structure_in_several_threads(trace: Trace) -> None:
             with stage.thread(repeat=2):
                 program.set_reg(VCPU_FD, write)
                 program.get_reg(VCPU_FD, argument)
-    Traced(Scripted(answering()), trace).run(program)
+    Traced(scripted(answering()), trace).run(program)
     calls = [
         "vcpu (fd 12): KVM_SET_ONE_REG(0x6030000000160000 STD, 0x1) = 0 (2 times)",
         "vcpu (fd 12): KVM_GET_ONE_REG(0x6030000000160000 STD, reads 0x0) = 0 (2 times)",
