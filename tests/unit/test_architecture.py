@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""docs/architecture.md against the imports: what it draws is what there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/architecture.md"
+TOPS = ("helpers", "suites", "faults", "tests", "tools")
+
+
+@cache
+def drawn() -> dict[str, set[str]]:
+    """What each place may import, in the order of the page."""
+    places: dict[str, set[str]] = {}
+    for line in PAGE.read_text("utf-8").splitlines():
+        if line.startswith("| `"):
+            place, _, imports = line.split("|")[1:4]
+            above = imports.strip() == "everything above"
+            places[place.strip(" `")] = set(places) if above else set(re.findall(r"`([^`]+)`", imports))
+    return places
+
+
+def place_of(module: str) -> str:
+    """The longest place of the page that holds a module, given as a path without its ending."""
+    parts = module.split("/")
+    names = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    return next((name for name in names if name in drawn()), module)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The project's modules that a file imports, as paths without ending."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules = [f"{node.module}.{each.name}" for each in node.names]
+        else:
+            continue
+        yield from (module.replace(".", "/") for module in modules if module.split(".")[0] in TOPS)
+
+
+SOURCES = sorted(path for top in TOPS for path in (ROOT / top).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_page(path: Path) -> None:
+    place = place_of(str(path.relative_to(ROOT).with_suffix("")))
+    beyond = {place_of(module) for module in imported(path)} - {place} - drawn().get(place, set())
+    assert not beyond, f"{path.relative_to(ROOT)} ({place}) may not import {sorted(beyond)}: see docs/architecture.md"
+
+
+def test_no_place_imports_one_below_it() -> None:
+    order = list(drawn())
+    assert len(order) > 10
+    for place, imports in drawn().items():
+        below = [each for each in imports if order.index(each) >= order.index(place)]
+        assert not below, f"{place} imports {below}, which the page shows below it"
+
+
+def test_every_folder_has_a_line() -> None:
+    folders = {str(path.parent.relative_to(ROOT)) for path in SOURCES}
+    tracked = {*folders, "guest_asm", "faults/module", "reports", "docs", "lava"}
+    assert {folder for folder in tracked - {"helpers"} if place_of(folder) == folder} <= drawn().keys()
