@@ -20,62 +20,15 @@ from helpers.contract.differences import DIFFERENCES
 from helpers.errors import HarnessError
 from tests.support import ROOT
 
-# Which folder or module of helpers may import which (docs/architecture.md).
-ALLOWED = {
-    "errors": set(),
-    "identity": set(),
-    "progress": set(),
-    "version": set(),
-    "smccc": set(),
-    "guest_layout": set(),
-    "uapi": set(),
-    "executor": {"errors"},
-    "build": {"errors", "executor"},
-    "subjects": {"build", "errors", "executor", "identity", "progress", "uapi"},
-    "kvm_program": {"executor", "guest_layout", "smccc", "uapi"},
-    "batch": {"executor", "kvm_program", "subjects", "uapi"},
-    "kvm": {"batch", "errors", "executor", "guest_layout", "kvm_program", "subjects", "uapi"},
-    "guests": {"batch", "errors", "executor", "guest_layout", "kvm", "kvm_program", "smccc", "uapi"},
-    "contract": {"guest_layout", "results", "smccc", "uapi"},
-    "clause_table": {"contract", "errors"},
-    "discovery": {"batch", "contract", "errors", "executor", "guest_layout", "guests", "kvm", "results", "smccc",
-                  "subjects", "uapi"},
-    "trace": {"contract", "executor", "guests", "identity", "kvm_program", "smccc", "subjects", "uapi"},
-    "results": {"errors", "identity"},
-    "formats": {"errors", "identity", "results"},
-    "recording": {"errors", "formats", "identity", "results"},
-    "command": {"errors", "formats", "recording", "results", "version"},
-    "plugin": {"batch", "build", "contract", "discovery", "errors", "executor", "formats", "guests", "identity", "kvm",
-               "progress", "recording", "results", "subjects", "trace", "uapi", "version"},
-}  # fmt: skip
-
-
-def _room(module: str) -> str:
-    return module.split(".")[1]
-
 
 def _all_imports(path: Path) -> set[str]:
-    found = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] if node.module != "helpers" else [f"helpers.{a.name}" for a in node.names]
-        found |= set(names)
-    return found
-
-
-def _imports(path: Path) -> set[str]:
-    return {name for name in _all_imports(path) if name.startswith("helpers.")}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "helpers").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_form_a_tree(path: Path) -> None:
-    room = path.relative_to(ROOT / "helpers").parts[0].removesuffix(".py")
-    if room == "__init__":
-        assert not _imports(path)
-        return
-    beyond = {_room(m) for m in _imports(path)} - ALLOWED[room] - {room}
-    assert not beyond, f"{path.name} may not import {beyond}"
+        if isinstance(node, ast.Import):
+            modules |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {f"{node.module}.{each.name}" for each in node.names}
+    return modules
 
 
 @pytest.mark.parametrize("room", ["uapi", "executor", "kvm_program", "kvm", "smccc", "guests", "trace"])
