@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import UsageError
+from helpers.identity import SubjectId
 from helpers.recording.folder import claim, without_session
 from helpers.results.log import LogWriter
 from helpers.results.records import PASSED, VERSION, Case, Result, Session, SubjectInfo
@@ -87,12 +88,15 @@ def test_two_commands_may_write_at_once(tmp_path: Path) -> None:
     assert claim(tmp_path, asked=True) == tmp_path
 
 
+SUBJECT = SubjectId("debian:stable")
+
+
 def write_log(path: Path) -> Path:
     writer = LogWriter(path)
-    writer.session(Session(VERSION, (), ("debian:stable",), 0.0))
-    writer.collected([Case("suites/a.py::test_a", "debian:stable")])
-    writer.subject(SubjectInfo("debian:stable", "mainline"))
-    writer.result(Result("suites/a.py::test_a", "debian:stable", PASSED, ("CAP-1",)))
+    writer.session(Session(VERSION, (), (SUBJECT,), 0.0))
+    writer.collected([Case("suites/a.py::test_a", SUBJECT)])
+    writer.subject(SubjectInfo(SUBJECT, "mainline"))
+    writer.result(Result("suites/a.py::test_a", SUBJECT, PASSED, ("CAP-1",)))
     writer.end(0)
     writer.close()
     return path

@@ -175,7 +175,9 @@ def two(*names: str) -> Log:
     logs = [a_log(name) for name in names]
     session = replace(logs[0].session, subjects=tuple(map(SubjectId, names)))
     infos = tuple(info for log in logs for info in log.subjects)
-    results = tuple(replace(r, nodeid=f"{ONE}[{r.subject.label}-STD]") for log in logs for r in log.results[:1])
+    results = tuple(
+        replace(r, nodeid=f"{ONE}[{name}-STD]") for name, log in zip(names, logs, strict=True) for r in log.results[:1]
+    )
     return replace(logs[0], session=session, subjects=infos, results=results, collected=(), started=())
 
 
