@@ -40,7 +40,7 @@ def _git_describe(root: Path) -> str:
     return f"git {done.stdout.strip()}" if done.returncode == 0 else ""
 
 
-def environment() -> dict[str, str]:
+def suite_environment() -> dict[str, str]:
     """The suite and the programs that it runs with."""
     return {
         "suite": suite_version(),

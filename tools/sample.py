@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.command.files import save
+from helpers.command.files import save_report
 from helpers.errors import HarnessError
 from helpers.formats.html.page import document
 from helpers.results.columns import columns
@@ -30,7 +30,7 @@ def main(logs: Sequence[str]) -> int:
         text = document(columns(read_log(Path(name)) for name in logs or [str(LOG)])).encode()
         if len(text) > MOST_BYTES:
             raise HarnessError(f"The page has {len(text)} bytes, more than {MOST_BYTES}", cure="Take fewer kernels")
-        save(str(PAGE), text)
+        save_report(str(PAGE), text)
         _photograph()
     except HarnessError as error:
         print(error, file=sys.stderr)

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.command.files import save
+from helpers.command.files import save_report
 from helpers.command.parser import CommandParser
 from helpers.errors import HarnessError
 from helpers.formats.diff_text import page, text
 from helpers.formats.output import encodable_text
 from helpers.results.columns import Column, columns
-from helpers.results.diff import CANNOT_TELL, compare, paired, worst_status
+from helpers.results.diff import CANNOT_TELL, compare_logs, paired, worst_status
 from helpers.results.log import read_log
 
 STOPS_BISECT = 129
@@ -35,9 +35,9 @@ def main(arguments: Sequence[str]) -> int:
         after = _after(Path(options.after))
         if after is None:
             return CANNOT_TELL
-        comparisons = [compare(*pair) for pair in paired(before, after)]
+        comparisons = [compare_logs(*pair) for pair in paired(before, after)]
         if options.html:
-            save(options.html, page(comparisons).encode())
+            save_report(options.html, page(comparisons).encode())
     except HarnessError as error:
         # None of this is about the commit, and the next one would fare no better.
         print(encodable_text(str(error)), file=sys.stderr)

@@ -9,7 +9,7 @@ from helpers.formats.output import STANDARD_OUTPUT, write
 from helpers.recording.folder import without_session
 
 
-def save(name: str, data: bytes) -> None:
+def save_report(name: str, data: bytes) -> None:
     """Write a report; ``-`` is standard output. Raises UsageError, and HarnessError if the file cannot be written."""
     if name == STANDARD_OUTPUT:
         write(name, data)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.command.files import save
+from helpers.command.files import save_report
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.errors import HarnessError, UsageError
 from helpers.formats import ci
@@ -35,9 +35,9 @@ def main(arguments: Sequence[str]) -> int:
         logs = [(name, read_log(Path(name))) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
-            save(name, data)
+            save_report(name, data)
         if options.html:
-            save(options.html, _page(options.html, [log for _, log in logs]))
+            save_report(options.html, _page(options.html, [log for _, log in logs]))
     except UsageError as error:
         return _refuse(error, WRONG_USAGE)
     except HarnessError as error:

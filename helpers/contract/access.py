@@ -163,7 +163,7 @@ def _combine(kind: FaultKind, other: FaultKind, direction: Direction, dialect: D
     return not (unordered and dialect is RFC_V3 and direction is Direction.SET)
 
 
-def expected(direction: Direction, wrong: tuple[AccessFault, ...]) -> int:
+def expected_error(direction: Direction, wrong: tuple[AccessFault, ...]) -> int:
     """The errno of an access with these faults; 0 without any."""
     kinds = {fault.kind for fault in wrong}
     return next((error for kind, error in ORDER[direction].items() if kind in kinds), 0)

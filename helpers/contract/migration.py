@@ -68,13 +68,13 @@ def _fixed() -> tuple[Function, ...]:
     return tuple(f for f in GATED if isinstance(f.answer(full), tuple))
 
 
-VIEW = _fixed()
+GUEST_VIEW = _fixed()
 """The calls whose answers follow from the registers alone, on any kernel."""
 
 
 def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
     """The services that gate the calls of VIEW whose answers differ."""
-    return tuple(dict.fromkeys(".".join(f.gate) for f in VIEW if f.gate and before[f.name] != after[f.name]))
+    return tuple(dict.fromkeys(".".join(f.gate) for f in GUEST_VIEW if f.gate and before[f.name] != after[f.name]))
 
 
 @dataclass(frozen=True)

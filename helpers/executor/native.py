@@ -12,7 +12,7 @@ from cffi import FFI, VerificationError
 from helpers.errors import HarnessError
 
 HERE = Path(__file__).parent
-MODULE = "_khx_native"
+EXTENSION = "_khx_native"
 SOURCES = tuple(HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_op", "answer"))
 """The executor without init.c, which is the program around it."""
 
@@ -22,7 +22,7 @@ def build(directory: Path) -> Path:
     ffi = FFI()
     ffi.cdef("int executor_run(const uint8_t *, size_t, uint8_t **, size_t *);void executor_free(uint8_t *);")
     ffi.set_source(
-        MODULE,
+        EXTENSION,
         '#include "executor.h"',
         sources=[str(source) for source in SOURCES],
         include_dirs=[str(HERE)],
@@ -58,7 +58,7 @@ class Native:
 
 
 def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(MODULE, path)
+    spec = importlib.util.spec_from_file_location(EXTENSION, path)
     if spec is None or spec.loader is None or not path.exists():
         raise HarnessError("The executor is not built", why=f"{path} is missing", cure="Run make setup")
     module = importlib.util.module_from_spec(spec)

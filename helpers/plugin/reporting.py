@@ -46,7 +46,7 @@ def judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
 def suite(config: pytest.Config) -> dict[str, str]:
     """What the log says of the suite itself, and what its random choices begin with."""
     seed = getattr(config.option, "hypothesis_seed", None)
-    found = {**version.environment(), "Hypothesis seed": "random" if seed is None else str(seed)}
+    found = {**version.suite_environment(), "Hypothesis seed": "random" if seed is None else str(seed)}
     return {**found, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random")}
 
 

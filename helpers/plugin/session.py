@@ -54,7 +54,7 @@ def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
     means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"), environment_file(config))
     trace = config.stash[TRACE] = Trace()
-    return Lineup(lambda subject_id, warm: Traced(choose.subject(subject_id, means, warm), trace))
+    return Lineup(lambda subject_id, warm: Traced(choose.make_subject(subject_id, means, warm), trace))
 
 
 def _check_subjects(config: pytest.Config) -> None:

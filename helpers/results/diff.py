@@ -103,7 +103,7 @@ def paired(before: Sequence[Column], after: Sequence[Column]) -> tuple[tuple[Col
     )
 
 
-def compare(before: Column, after: Column) -> LogComparison:
+def compare_logs(before: Column, after: Column) -> LogComparison:
     """Everything that changed between two subjects."""
     tests, unsure = _tests(before, after)
     parts = {

@@ -19,7 +19,7 @@ from pathlib import Path
 from helpers.errors import HarnessError
 from helpers.identity import Reach, SubjectId
 from helpers.subjects import ssh
-from helpers.subjects.remote import End, Waiting
+from helpers.subjects.remote import MachineEnd, Waiting
 from helpers.subjects.stream import Stream
 
 _STATE = "read b </proc/sys/kernel/random/boot_id; read t </proc/sys/kernel/tainted; "
@@ -169,7 +169,7 @@ class Board:
         why = reason or f"it ended with status {status}"
         return HarnessError(f"The executor on {self.id.label} did not answer", why=why, cure="Run again")
 
-    def end(self, answered_nothing_for: float | None) -> End:
+    def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """Reached again, the board tells whether it is still the same run of its kernel.
 
         A connection that ended says nothing about the kernel; a boot id that has changed does.
@@ -181,21 +181,21 @@ class Board:
             after = self._look()
         except HarnessError as error:
             how = silent or "the connection dropped"
-            return End(f"{how}, and then: {error.what}", False, error.cure or "Run again")
+            return MachineEnd(f"{how}, and then: {error.what}", False, error.cure or "Run again")
         if before is None or after.boot != before.boot:
-            return End("the board rebooted", True)
+            return MachineEnd("the board rebooted", True)
         if after.taint & ~before.taint & _DIED:
-            return End("its kernel oopsed, as its taint says", True)
+            return MachineEnd("its kernel oopsed, as its taint says", True)
         if silent and status is None:
-            return End(f"{silent}, while the board answered to ssh", True)
+            return MachineEnd(f"{silent}, while the board answered to ssh", True)
         if status == 255 or status is None or status < 0:
             said = ssh.last_line(self._said()) or (f"ssh ended with status {status}" if status else "ssh said nothing")
-            return End(f"the connection dropped: {said}", False, "Check the network and run again")
+            return MachineEnd(f"the connection dropped: {said}", False, "Check the network and run again")
         if status > 128:
             how = f"the executor was killed by signal {status - 128}"
-            return End(how, False, "See there if memory ran out (dmesg), and run again")
+            return MachineEnd(how, False, "See there if memory ran out (dmesg), and run again")
         said = ssh.last_line(self._said())
-        return End(f"the executor ended with status {status}{said and ': '}{said}", False)
+        return MachineEnd(f"the executor ended with status {status}{said and ': '}{said}", False)
 
     def _look(self) -> _State:
         until = time.monotonic() + self.start_seconds * BACK_SHARE

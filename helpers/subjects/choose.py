@@ -113,7 +113,7 @@ class Means:
     environment: str = ""
 
 
-def subject(subject_id: SubjectId, means: Means, warm: dict[SubjectId, Subject] | None = None) -> Subject:
+def make_subject(subject_id: SubjectId, means: Means, warm: dict[SubjectId, Subject] | None = None) -> Subject:
     """The subject, not started. Raises UsageError, HarnessError.
 
     ``warm`` keeps the machines in which something is planted: the next fault takes the machine of the one before.

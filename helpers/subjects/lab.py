@@ -18,7 +18,7 @@ from helpers.errors import HarnessError, UsageError
 from helpers.identity import Reach, SubjectId
 from helpers.subjects import console, ssh
 from helpers.subjects.board import BACK_SHARE, Board
-from helpers.subjects.remote import End, Waiting
+from helpers.subjects.remote import MachineEnd, Waiting
 from helpers.subjects.stream import Stream
 
 STATE = "shell"
@@ -172,11 +172,11 @@ class LabPlace(Board):
             self._console.close()
             self._console = None
 
-    def end(self, answered_nothing_for: float | None) -> End:
+    def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """As on any board; with a console, a panic is seen there, and nobody waits for the target to come back."""
         panic = console.last_panic(self.console(self._printed_before)) if self._console else ""
         self._panicked = bool(panic)
-        return End(panic, True) if panic else super().end(answered_nothing_for)
+        return MachineEnd(panic, True) if panic else super().end(answered_nothing_for)
 
     # --- the way to it -------------------------------------------------------
 

@@ -18,7 +18,7 @@ from helpers.identity import PLAIN, BootVariant, SubjectId
 from helpers.subjects import console
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
-from helpers.subjects.remote import End
+from helpers.subjects.remote import MachineEnd
 from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
@@ -147,24 +147,26 @@ class Qemu:
         what = f"The kernel of {self.id.label} did not start under QEMU"
         return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last}")
 
-    def end(self, answered_nothing_for: float | None) -> End:
+    def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """How QEMU, or the kernel in it, ended."""
         if answered_nothing_for is not None and self._status() is None:
             if self._is_stopped():
-                return End("QEMU was stopped by a signal from outside", False, "Let it run, and run again")
-            return End(f"it did not answer for {answered_nothing_for:.0f} s", True)
+                return MachineEnd("QEMU was stopped by a signal from outside", False, "Let it run, and run again")
+            return MachineEnd(f"it did not answer for {answered_nothing_for:.0f} s", True)
         status = self._status(wait=2)
         if status in (0, -signal.SIGXFSZ):
             printed = self.console(0)
             if error := console.executor_error(printed):
-                return End(f"the executor stopped: {error}", False)
+                return MachineEnd(f"the executor stopped: {error}", False)
             flood = "it printed without end"
-            return End(flood if status else console.last_panic(printed) or "it powered off or rebooted", True)
+            return MachineEnd(flood if status else console.last_panic(printed) or "it powered off or rebooted", True)
         if status is not None and status < 0:
             name = signal.Signals(-status).name
-            return End(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")
+            return MachineEnd(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")
         said = self._file("qemu").read_text("utf-8", "replace").strip() if self._directory else ""
-        return End(f"QEMU ended with status {status}: {console.printable_text(said[-500:]) or 'no message'}", False)
+        return MachineEnd(
+            f"QEMU ended with status {status}: {console.printable_text(said[-500:]) or 'no message'}", False
+        )
 
     def _status(self, wait: float = 0) -> int | None:
         assert self._process is not None

@@ -31,7 +31,7 @@ Waiting = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
-class End:
+class MachineEnd:
     """How a subject ended; whether that is its kernel's own doing."""
 
     how: str
@@ -64,7 +64,7 @@ class Machine(Protocol):
     def start_failure(self, reason: str | None) -> HarnessError:
         """Why it did not start; ``reason`` None when the stream ended by itself."""
 
-    def end(self, answered_nothing_for: float | None) -> End:
+    def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """How it ended, after the stream did or after so many seconds without an answer."""
 
     def console_size(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from helpers.batch import Batch, Pending
-from helpers.contract.access import AccessFault, Direction, FaultKind, Place, expected, faulty_id
+from helpers.contract.access import AccessFault, Direction, FaultKind, Place, expected_error, faulty_id
 from helpers.contract.check import Comparison
 from helpers.contract.registers import Register
 from helpers.executor.program import Answer, Arg, ArgType
@@ -99,7 +99,7 @@ class Accesses:
         done = self._batch.ioctl(what, fd, _IOCTLS[direction], argument)
         self._program.descriptions[done.ref.index] = f"{number:#x} {name}{given} {faults}"
         memory = [(was, self._program.peek(at, len(was))) for was, at in watched]
-        self._attempts.append(Attempt(what, expected(direction, wrong), done, self._read_back(), memory))
+        self._attempts.append(Attempt(what, expected_error(direction, wrong), done, self._read_back(), memory))
 
     def _lay_out(
         self, number: int, raw: bytes, kinds: dict[FaultKind, AccessFault]

@@ -33,7 +33,7 @@ def unserved(function: Function) -> tuple[int, ...]:
     return NOT_SUPPORTED, *call_of(function).registers[1:4]
 
 
-def compare(c: Comparison, function: Function, form: Form, seen: Observed, first: Observed) -> None:
+def compare_answers(c: Comparison, function: Function, form: Form, seen: Observed, first: Observed) -> None:
     """x0..x3 of ``function`` as ``seen``; ``first`` is what a constant answer must equal."""
     result, situation = seen.results[function.name], seen.situation
     what = _what(function, form, situation)

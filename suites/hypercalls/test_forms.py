@@ -10,7 +10,7 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, WORKAROUNDS
 from helpers.smccc import Call, Conduit
-from suites.hypercalls.answers import compare
+from suites.hypercalls.answers import compare_answers
 from suites.hypercalls.conftest import Observe, Observed
 from suites.support.calls import GARBAGE, HVC, REGISTER_LEVELS, SMC, At, Form, VmAt
 
@@ -28,7 +28,7 @@ FORMS = [
 def _compare_all(form: Form, seen: Observed, plain: Observed) -> None:
     comparison = Comparison()
     for function in FUNCTIONS:
-        compare(comparison, function, form, seen, plain)
+        compare_answers(comparison, function, form, seen, plain)
     comparison.done()
 
 

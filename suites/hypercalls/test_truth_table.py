@@ -11,7 +11,7 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, GATED, Function
 from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP
-from suites.hypercalls.answers import compare
+from suites.hypercalls.answers import compare_answers
 from suites.hypercalls.conftest import Observe, Situations
 from suites.support.calls import CONDUITS, HVC, SMC, Form, call_of
 
@@ -33,7 +33,7 @@ def test_gated(function: Function, form: Form, situations: Situations, observe: 
     comparison = Comparison()
     for situation in situations(gate[0]):
         seen = observe(situation, form)
-        compare(comparison, function, form, seen, seen)
+        compare_answers(comparison, function, form, seen, seen)
     comparison.done()
 
 
@@ -61,7 +61,7 @@ def test_other_registers_do_not_gate(
     comparison = Comparison()
     wanted = situations(name)
     for situation, form in product(wanted, CONDUITS):
-        compare(comparison, function, form, observe(situation, form), observe(wanted[0], form))
+        compare_answers(comparison, function, form, observe(situation, form), observe(wanted[0], form))
     comparison.done()
 
 

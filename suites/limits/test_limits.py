@@ -11,9 +11,9 @@ import pytest
 from helpers.contract.check import EINVAL, Comparison
 from helpers.contract.registers import Register
 from helpers.kvm import Vm
+from helpers.smccc import U64
 from suites.conftest import MakeVm
 
-U64 = (1 << 64) - 1
 OCTETS = [range(at, at + 8) for at in range(0, 64, 8)]
 """Of a register's bits: with a VM for each bit one VM in five of the whole suite would be theirs."""
 

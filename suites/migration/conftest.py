@@ -10,7 +10,7 @@ import pytest
 
 from helpers import guests
 from helpers.contract.features import Probe
-from helpers.contract.migration import VIEW, Told, X, changed, lost, values_at
+from helpers.contract.migration import GUEST_VIEW, Told, X, changed, lost, values_at
 from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.discovery.probe import probe
 from helpers.identity import MigrationId, SubjectId
@@ -34,8 +34,8 @@ class Snapshot:
 
 def see(vcpu: Vcpu) -> dict[str, X]:
     """What the guest sees of the calls that the registers alone decide. Raises KvmError."""
-    results = guests.calls(vcpu, [call_of(f) for f in VIEW])
-    return {f.name: r.x0_3 for f, r in zip(VIEW, results, strict=True)}
+    results = guests.calls(vcpu, [call_of(f) for f in GUEST_VIEW])
+    return {f.name: r.x0_3 for f, r in zip(GUEST_VIEW, results, strict=True)}
 
 
 def _take(kvm: Kvm, known: Probe, level: str) -> Snapshot:

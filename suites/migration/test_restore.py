@@ -7,7 +7,7 @@ import pytest
 
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
-from helpers.contract.migration import SAVED_STATES, VIEW, error_of, held_after
+from helpers.contract.migration import GUEST_VIEW, SAVED_STATES, error_of, held_after
 from helpers.guest_layout import MEMORY_IPA
 from helpers.kvm_program import PC
 from suites.conftest import MakeVm
@@ -66,6 +66,6 @@ def test_guest_goes_on(order: str, level: str, source: str, take: Take, make_vm:
         compare_fixed(comparison, vm.vcpus, contract.registers, after, f"{when}, once the guest went on")
     if known.dialect is contract.dialect and after == snapshot.values:
         now = see(vm.vcpu)
-        for function in VIEW:
+        for function in GUEST_VIEW:
             comparison.x(f"HVC {function.name} {when}", snapshot.view[function.name], now[function.name])
     comparison.done()

@@ -39,7 +39,7 @@ def _story(host: Host, finding: Finding, kvm: Kvm, keep: Keep, again: str) -> st
     """The calls, and where they are as a C program."""
     if finding.died:
         what = f"The kernel died of the last of these calls: {finding.died.how}"
-        calls = text.expected(finding.steps)
+        calls = text.expected_text(finding.steps)
     else:
         what = "The kernel's answer to the last of these calls is not the contract's"
         calls = text.sequence(finding.steps, finding.answers)

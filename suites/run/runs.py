@@ -121,7 +121,7 @@ WITH_ARGUMENT = RunCase("argument_1", _with_argument, errno.EINVAL, locks=False,
 NOT_INITIALISED = RunCase("not_initialised", _not_initialised, errno.ENOEXEC, locks=False, rfc_locks=None)
 SVE_NOT_FINALISED = RunCase("sve_not_finalised", _plain, errno.EPERM, False, None, WITH_SVE, _SVE)
 PMU_NOT_INITIALISED = RunCase("pmu_not_initialised", _plain, errno.EINVAL, False, None, WITH_PMU, _PMU)
-PLAIN = RunCase("guest_ran", _plain, 0, locks=True, rfc_locks=True)
+PLAIN_RUN = RunCase("guest_ran", _plain, 0, locks=True, rfc_locks=True)
 IMMEDIATE_EXIT = RunCase("immediate_exit", _immediate_exit, errno.EINTR, locks=True, rfc_locks=True)
 PENDING_SIGNAL = RunCase("pending_signal", _pending_signal, errno.EINTR, locks=True, rfc_locks=True)
 POWERED_OFF = RunCase("powered_off", _powered_off, errno.EINTR, locks=True, rfc_locks=True)

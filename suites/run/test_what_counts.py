@@ -27,7 +27,7 @@ RUNS = [
     pytest.param(runs.IMMEDIATE_EXIT, marks=pytest.mark.clause("RUN-4")),
     pytest.param(runs.PENDING_SIGNAL, marks=pytest.mark.clause("RUN-4")),
     pytest.param(runs.MEMORY_GONE, marks=pytest.mark.clause("RUN-5")),
-    pytest.param(runs.PLAIN, marks=pytest.mark.clause("RUN-6")),
+    pytest.param(runs.PLAIN_RUN, marks=pytest.mark.clause("RUN-6")),
 ]
 
 
@@ -39,7 +39,7 @@ def _compare(
     theirs = fill(other, registers, held)
     when = f"after {run.name} on vCPU {ran}"
     comparison.error(f"KVM_RUN {run.name}", run.error, run.make(vm.vcpus[ran]))
-    if run is not runs.PLAIN:
+    if run is not runs.PLAIN_RUN:
         comparison.value(f"the guest's pc {when}", MEMORY_IPA, vm.vcpus[ran].try_get_reg(PC)[0])
     fixes = run.fixes(contract.dialect)
     if fixes is None:

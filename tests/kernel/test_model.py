@@ -21,7 +21,7 @@ EXECVE = 221
 
 def _ended(subject_id: SubjectId, program: Path) -> KernelDied:
     """The program in the place of the first process: its end is the kernel's, whose last words tell its status."""
-    subject = choose.subject(subject_id, choose.Means(None, Progress()))
+    subject = choose.make_subject(subject_id, choose.Means(None, Progress()))
     try:
         put_there = Program()
         file = put_there.open("/reproducer", 0o1 | 0o100, 0o755)

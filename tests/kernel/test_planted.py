@@ -30,7 +30,7 @@ FROM_BOOT = 1 << 2
 
 def planted(warm: dict[SubjectId, Subject], fault: str = "", dialect: str = "mainline") -> Kvm:
     subject_id = SubjectId(KERNEL, dialect=dialect, fault=fault)
-    subject = choose.subject(subject_id, choose.Means(None, Progress()), warm)
+    subject = choose.make_subject(subject_id, choose.Means(None, Progress()), warm)
     return Kvm(subject, guests.load_image(build.GUEST))
 
 

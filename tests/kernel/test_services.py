@@ -26,7 +26,7 @@ def seen(
     warm: dict[SubjectId, Subject], fault: str = "", dialect: str = "mainline"
 ) -> tuple[dict[str, ServiceInfo], Probe]:
     subject_id = SubjectId(KERNEL, dialect=dialect, fault=fault)
-    kvm = Kvm(choose.subject(subject_id, choose.Means(None, Progress()), warm), guests.load_image(build.GUEST))
+    kvm = Kvm(choose.make_subject(subject_id, choose.Means(None, Progress()), warm), guests.load_image(build.GUEST))
     asked = probe(kvm)
     return {service.function: service for service in survey_services(kvm, asked)}, asked
 

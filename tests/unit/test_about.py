@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.discovery.kernel_facts import build_id, config_hash, merge_facts, processors
-from helpers.version import environment, suite_version
+from helpers.version import suite_environment, suite_version
 
 
 def note(owner: bytes, kind: int, data: bytes) -> bytes:
@@ -71,7 +71,7 @@ def test_what_the_kernel_tells_outweighs_what_its_package_says() -> None:
 
 
 def test_the_suite_names_its_version_and_its_commit(tmp_path: Path) -> None:
-    assert environment()["suite"].startswith("0.")
+    assert suite_environment()["suite"].startswith("0.")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("helpers.version.version", lambda name: f"{name} as installed")
         assert suite_version(tmp_path) == "kvm-hvc-conformance as installed"

@@ -69,3 +69,22 @@ def test_every_folder_has_a_line() -> None:
     folders = {str(path.parent.relative_to(ROOT)) for path in SOURCES}
     tracked = {*folders, "guest_asm", "faults/module", "reports", "docs", "lava"}
     assert {folder for folder in tracked - {"helpers"} if place_of(folder) == folder} <= drawn().keys()
+
+
+def definitions(path: Path) -> Iterator[str]:
+    """The public classes and functions of a module; programs may each have a main()."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith(
+            ("_", "test_", "pytest_", "main")
+        ):
+            yield node.name
+
+
+def test_no_two_things_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        if path.relative_to(ROOT).parts[0] != "tests":
+            for name in definitions(path):
+                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 300
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -21,7 +21,7 @@ MEANS = choose.Means(None, Progress())
 def test_no_qemu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HarnessError, match=r"is not installed.*make setup, or install QEMU for arm64") as caught:
-        choose.subject(SubjectId("debian:stable"), MEANS)
+        choose.make_subject(SubjectId("debian:stable"), MEANS)
     assert not isinstance(caught.value, UsageError)
 
 
@@ -41,7 +41,7 @@ def test_what_is_meant_when_nothing_is_said(
 
 def test_this_machines_kvm_is_taken_as_it_is() -> None:
     with pytest.raises(UsageError, match="as it is"):
-        choose.subject(msgspec.structs.replace(LOCAL, variant=BootVariant("nvhe")), MEANS)
+        choose.make_subject(msgspec.structs.replace(LOCAL, variant=BootVariant("nvhe")), MEANS)
 
 
 def test_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

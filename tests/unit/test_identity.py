@@ -52,7 +52,7 @@ def test_a_kernel_at_an_odd_path_is_the_one_that_is_booted(tmp_path: Path) -> No
         (folder / "Image").write_bytes(arm64_image())
     path = tmp_path / ODD / "Image"
     (subject_id,) = choose.subject_ids([str(path)])
-    subject = choose.subject(subject_id, choose.Means(None, Progress()))
+    subject = choose.make_subject(subject_id, choose.Means(None, Progress()))
     machine = subject._machine  # type: ignore[attr-defined]
     assert machine.kernel.image == path and machine.id == SubjectId(str(path))
     assert subject.label == str(path)

@@ -21,7 +21,7 @@ def test_every_combination_once() -> None:
 
 def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:
     with pytest.raises(UsageError, match="this machine"):
-        choose.subject(replace(LOCAL, dialect="rfc-v3"), choose.Means(None, Progress()))
+        choose.make_subject(replace(LOCAL, dialect="rfc-v3"), choose.Means(None, Progress()))
 
 
 def test_faults_multiply_kernels() -> None:
@@ -36,11 +36,11 @@ def test_faults_multiply_kernels() -> None:
 @pytest.mark.parametrize("name", ["", "-oProxyCommand=x", "a b"])
 def test_what_is_no_board_is_wrong_usage(name: str) -> None:
     with pytest.raises(UsageError, match="is no board"):
-        choose.subject(SubjectId(name, Reach.BOARD), choose.Means(None, Progress()))
+        choose.make_subject(SubjectId(name, Reach.BOARD), choose.Means(None, Progress()))
 
 
 def test_nothing_is_planted_on_a_board() -> None:
     planted = subject_ids(["a"], ["root@b"], plants=[("x", None)])[1]
     assert planted.label == "board:root@b with planted fault x"
     with pytest.raises(UsageError, match="Nothing is ever planted"):
-        choose.subject(planted, choose.Means(None, Progress()))
+        choose.make_subject(planted, choose.Means(None, Progress()))

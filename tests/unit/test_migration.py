@@ -11,7 +11,16 @@ import pytest
 
 from helpers.contract import migration
 from helpers.contract.features import Probe
-from helpers.contract.migration import SAVED_STATES, VIEW, Told, error_of, held_after, lost, values_at, visible_services
+from helpers.contract.migration import (
+    GUEST_VIEW,
+    SAVED_STATES,
+    Told,
+    error_of,
+    held_after,
+    lost,
+    values_at,
+    visible_services,
+)
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
 from helpers.identity import MigrationId, SubjectId, pairs
 from helpers.results.records import SubjectInfo
@@ -73,7 +82,7 @@ def test_services_are_named() -> None:
 
 
 def test_changed_names_the_gate() -> None:
-    same = {f.name: (0, 0, 0, 0) for f in VIEW}
+    same = {f.name: (0, 0, 0, 0) for f in GUEST_VIEW}
     assert migration.changed(same, same) == ()
     assert migration.changed(same, same | {"TRNG_VERSION": (1, 0, 0, 0)}) == ("STD.TRNG_V1_0",)
 

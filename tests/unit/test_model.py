@@ -191,7 +191,7 @@ def test_the_shortest_sequence() -> None:
     finding = hunted(unlocked_by_init)
     assert finding is not None and finding.died is None
     kinds = [type(step.operation).__name__ for step in finding.steps]
-    assert kinds == ["CreateVm", "CreateVcpu", "Init", "Run", "Init", "SetReg"], text.expected(finding.steps)
+    assert kinds == ["CreateVm", "CreateVcpu", "Init", "Run", "Init", "SetReg"], text.expected_text(finding.steps)
 
 
 def test_a_kernel_that_does_not_answer() -> None:
@@ -243,7 +243,7 @@ def test_a_person_can_read_it() -> None:
 
 
 def test_every_call_can_be_read() -> None:
-    shown = text.expected(predict(HOST, EVERY))
+    shown = text.expected_text(predict(HOST, EVERY))
     for words in (
         "KVM_GET_REG_LIST -> success, bitmap registers listed = 3, times that STD is listed = 1",
         "KVM_SET_DEVICE_ATTR KVM_ARM_VM_SMCCC_FILTER: base 0x84000050, nr_functions 0x1, action 2 (FWD_TO_USER)",

@@ -13,7 +13,7 @@ from helpers.errors import UsageError
 from helpers.formats.diff_text import page, text
 from helpers.identity import BootVariant, SubjectId
 from helpers.results.columns import columns
-from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare, paired
+from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare_logs, paired
 from helpers.results.log import LogWriter
 from helpers.results.records import (
     ERROR,
@@ -55,7 +55,7 @@ def a_log(
 
 def compared(after: Log, before: Log | None = None) -> LogComparison:
     ((one, other),) = paired(columns([before or a_log()]), columns([after]))
-    return compare(one, other)
+    return compare_logs(one, other)
 
 
 def with_info(**changes: object) -> Log:
@@ -184,7 +184,7 @@ def two(*names: str) -> Log:
 def test_subjects_of_the_same_name_are_compared() -> None:
     pairs = paired(columns([two("a", "b")]), columns([two("b", "a")]))
     assert [(one.name, other.name) for one, other in pairs] == [("a", "a"), ("b", "b")]
-    assert [compare(*pair).status for pair in pairs] == [SAME, SAME]
+    assert [compare_logs(*pair).status for pair in pairs] == [SAME, SAME]
 
 
 @pytest.mark.parametrize(("one", "other"), [(("a", "b"), ("a",)), (("a",), ("a", "b")), (("a", "b"), ("a", "c"))])

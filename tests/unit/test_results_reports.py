@@ -18,7 +18,7 @@ from helpers.formats.diff_text import page, text
 from helpers.formats.ktap import ktap, plain
 from helpers.formats.lava import CLAUSE, case_names
 from helpers.results.columns import columns, summary
-from helpers.results.diff import SAME, compare
+from helpers.results.diff import SAME, compare_logs
 from helpers.results.log import read_log
 from helpers.results.records import (
     ERROR,
@@ -102,7 +102,7 @@ def test_the_diff_of_a_log_and_itself_says_its_verdicts_and_no_change(
 ) -> None:
     read = read_log(log(tmp_path / "results.jsonl"))
     for section, column in zip(sections(read), columns([read]), strict=True):
-        found = compare(column, column)
+        found = compare_logs(column, column)
         assert found.changes == () and section.verdict.line in text(found)
         assert all(reason in found.summary for reason in section.verdict.reasons) or found.status == SAME
         assert page([found]).count(f"{section.verdict.counts[FAILED]} failed, ") >= 2

@@ -24,7 +24,7 @@ _RUNS = {op.How.IMMEDIATE_EXIT: "kvm_run_immediate_exit", op.How.PLAIN: "kvm_run
 
 def reproducer(host: Host, steps: Sequence[op.Step], image: bytes, title: str) -> str:
     """The C file. ``image`` is the assembled guest, ``title`` says what is wrong, for the comment at its head."""
-    body = "\n\n".join(f"\tstep({json.dumps(text.call(s.operation))});\n\t{_statement(host, s)};" for s in steps)
+    body = "\n\n".join(f"\tstep({json.dumps(text.call_text(s.operation))});\n\t{_statement(host, s)};" for s in steps)
     holes = {
         "TITLE": "\n".join(f" * {line}".rstrip() for line in title.replace("*/", "* /").splitlines()),
         "VM_TYPE": str(VM_TYPE), "MEMORY_IPA": f"{MEMORY_IPA:#x}", "MEMORY_SIZE": f"{MEMORY_SIZE:#x}",

@@ -18,7 +18,7 @@ _ACTIONS = {
 }  # fmt: skip
 
 
-def call(operation: op.OnVm) -> str:
+def call_text(operation: op.OnVm) -> str:
     """One call."""
     if isinstance(operation, op.OnVcpu):
         return f"VM {operation.vm}, vCPU {operation.vcpu}: {_on_vcpu(operation)}"
@@ -88,7 +88,7 @@ def sequence(steps: Sequence[op.Step], answers: Sequence[op.StepAnswer]) -> str:
 
 def _line(at: int, step: op.Step, answer: op.StepAnswer) -> str:
     told = ", ".join(_told(want, got) for want, got in zip(step.wants, answer, strict=True))
-    return f"{at:4}. {call(step.operation)}" + (f" -> {told}" if told else "")
+    return f"{at:4}. {call_text(step.operation)}" + (f" -> {told}" if told else "")
 
 
 def _told(want: op.Want, got: int | None) -> str:
@@ -104,6 +104,6 @@ def _wrong(step: op.Step, answer: op.StepAnswer) -> list[str]:
     ]
 
 
-def expected(steps: Sequence[op.Step]) -> str:
+def expected_text(steps: Sequence[op.Step]) -> str:
     """Every call with what it must answer."""
     return sequence(steps, [tuple(want.value for want in step.wants) for step in steps])
