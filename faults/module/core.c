@@ -15,7 +15,7 @@ static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hook
 					run_hooks };
 static int fault, dialect;
 
-bool planted(enum fault one)
+bool is_planted(enum fault one)
 {
 	return READ_ONCE(fault) == one;
 }

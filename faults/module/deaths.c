@@ -39,21 +39,21 @@ static void oops(void)
 /* A bitmap register of a VM that has run is to be changed: 0 to go on, or the error for the caller. */
 int deadly_change(struct kvm_vcpu *vcpu)
 {
-	if (is(PANICS))
+	if (planted(PANICS))
 		panic("planted");
-	if (is(OOPSES))
+	if (planted(OOPSES))
 		oops();
-	if (is(SPINS))
+	if (planted(SPINS))
 		spin();
-	if (is(SLEEPS))
+	if (planted(SLEEPS))
 		sleep_for_ever();
-	if (is(RESTARTS))
+	if (planted(RESTARTS))
 		emergency_restart();
-	if (is(WARNS))
+	if (planted(WARNS))
 		WARN_ONCE(1, "planted\n");
-	if (is(VM_DIES))
+	if (planted(VM_DIES))
 		vcpu->kvm->vm_dead = true;
-	return is(VM_DIES) || (is(FLAKES) && !test_and_set_bit(0, &flaked)) ? -EIO : 0;
+	return planted(VM_DIES) || (planted(FLAKES) && !test_and_set_bit(0, &flaked)) ? -EIO : 0;
 }
 
 /* The second vCPU finds a branch to itself where it is to go on. */
@@ -63,7 +63,7 @@ void deadly_run(struct kvm_vcpu *vcpu)
 	struct kvm_memory_slot *slot;
 	int token;
 
-	if (!is(GUEST_SPINS) || vcpu->vcpu_idx != 1)
+	if (!planted(GUEST_SPINS) || vcpu->vcpu_idx != 1)
 		return;
 	token = srcu_read_lock(&vcpu->kvm->srcu);
 	slot = __gfn_to_memslot(kvm_memslots(vcpu->kvm), pc >> PAGE_SHIFT);

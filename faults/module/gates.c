@@ -12,29 +12,29 @@ bool is_gated(u32 id)
 
 static void open_gates(struct kvm_smccc_features *f, const struct call *call)
 {
-	if (is(GATE_TRNG_OPEN) || (is(GATE_TRNG_UUID_OPEN) && call->id == TRNG_UUID_ID) ||
-	    (is(GATE_RND64_OPEN) && call->id == TRNG_RND64_ID))
+	if (planted(GATE_TRNG_OPEN) || (planted(GATE_TRNG_UUID_OPEN) && call->id == TRNG_UUID_ID) ||
+	    (planted(GATE_RND64_OPEN) && call->id == TRNG_RND64_ID))
 		f->std_bmap |= 1;
-	if (is(GATE_PV_TIME_OPEN) || (is(GATE_PV_ST_OPEN) && call->id == PV_ST_ID) ||
-	    (is(GATE_ARCH_FEATURES_OPEN) && call->id == ARCH_FEATURES_ID))
+	if (planted(GATE_PV_TIME_OPEN) || (planted(GATE_PV_ST_OPEN) && call->id == PV_ST_ID) ||
+	    (planted(GATE_ARCH_FEATURES_OPEN) && call->id == ARCH_FEATURES_ID))
 		f->std_hyp_bmap |= 1;
-	if ((is(GATE_UID_OPEN) && call->id == UID_ID))
+	if ((planted(GATE_UID_OPEN) && call->id == UID_ID))
 		f->vendor_hyp_bmap |= 1;
-	if (is(GATE_PTP_OPEN) && call->id == PTP_ID)
+	if (planted(GATE_PTP_OPEN) && call->id == PTP_ID)
 		f->vendor_hyp_bmap |= 2;
-	if (is(GATE_ALWAYS_DEFAULT))
+	if (planted(GATE_ALWAYS_DEFAULT))
 		*f = (struct kvm_smccc_features) { 1, 1, 3 };
 }
 
 static void shut_gates(struct kvm_smccc_features *f, const struct call *call)
 {
-	if (is(GATE_TRNG_SHUT))
+	if (planted(GATE_TRNG_SHUT))
 		f->std_bmap = 0;
-	if (is(GATE_PV_TIME_SHUT))
+	if (planted(GATE_PV_TIME_SHUT))
 		f->std_hyp_bmap = 0;
-	if (is(GATE_UID_SHUT) && call->id == UID_ID)
+	if (planted(GATE_UID_SHUT) && call->id == UID_ID)
 		f->vendor_hyp_bmap &= ~1UL;
-	if (is(GATE_PTP_SHUT) && call->id == PTP_ID)
+	if (planted(GATE_PTP_SHUT) && call->id == PTP_ID)
 		f->vendor_hyp_bmap &= ~2UL;
 }
 
@@ -42,23 +42,23 @@ static void misplace_gates(struct kvm_smccc_features *f, const struct call *call
 {
 	unsigned long vendor = f->vendor_hyp_bmap;
 
-	if (is(GATE_TRNG_BY_STD_HYP) && is_trng(call->id))
+	if (planted(GATE_TRNG_BY_STD_HYP) && is_trng(call->id))
 		f->std_bmap = f->std_hyp_bmap;
-	if (is(GATE_PV_TIME_BY_VENDOR) && (call->id == PV_FEATURES_ID || call->id == PV_ST_ID))
+	if (planted(GATE_PV_TIME_BY_VENDOR) && (call->id == PV_FEATURES_ID || call->id == PV_ST_ID))
 		f->std_hyp_bmap = vendor >> 1;
-	if (is(GATE_VENDOR_BITS_SWAPPED) && (call->id == PTP_ID || call->id == UID_ID))
+	if (planted(GATE_VENDOR_BITS_SWAPPED) && (call->id == PTP_ID || call->id == UID_ID))
 		f->vendor_hyp_bmap = vendor >> 1 | (vendor & 1) << 1;
-	if (is(GATE_PTP_NEEDS_BOTH) && call->id == PTP_ID && (vendor & 3) != 3)
+	if (planted(GATE_PTP_NEEDS_BOTH) && call->id == PTP_ID && (vendor & 3) != 3)
 		f->vendor_hyp_bmap &= ~2UL;
-	if (is(GATE_TRNG_NEEDS_OTHERS) && is_trng(call->id) && !f->std_hyp_bmap)
+	if (planted(GATE_TRNG_NEEDS_OTHERS) && is_trng(call->id) && !f->std_hyp_bmap)
 		f->std_bmap = 0;
 }
 
 static void gates_by_conduit(struct kvm_smccc_features *f, const struct call *call)
 {
-	if (is(SMC_UNGATED) && call->smc)
+	if (planted(SMC_UNGATED) && call->smc)
 		*f = (struct kvm_smccc_features) { 1, 1, 3 };
-	if (is(SMC_SHUT) && call->smc)
+	if (planted(SMC_SHUT) && call->smc)
 		*f = (struct kvm_smccc_features) { 0, 0, 0 };
 }
 

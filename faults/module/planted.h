@@ -14,7 +14,7 @@
 
 #include "faults.h"
 
-#define IDENTIFIER(symbol, name) F_##symbol,
+#define IDENTIFIER(symbol, name) FAULT_##symbol,
 enum fault { FAULTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
@@ -28,8 +28,8 @@ struct hook {
 /* Terminated by a hook without a symbol. */
 extern struct hook registers_hooks[], access_hooks[], calls_hooks[], filter_hooks[], neighbours_hooks[], run_hooks[];
 
-bool planted(enum fault fault);
-#define is(symbol) planted(F_##symbol)
+bool is_planted(enum fault fault);
+#define planted(symbol) is_planted(FAULT_##symbol)
 
 bool rfc(void);
 unsigned long original(const struct hook *hook);

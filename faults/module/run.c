@@ -24,7 +24,7 @@ static int planted_pid_change(struct kvm_vcpu *vcpu)
 	if (error)
 		return error;
 	side->ran |= BIT(vcpu->vcpu_idx);
-	for (int i = 0; is(RUN_CLEARS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
+	for (int i = 0; planted(RUN_CLEARS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, 0);
 	return 0;
 }
@@ -41,7 +41,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	side_of(vcpu->kvm)->inside++;
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 	side_of(vcpu->kvm)->inside--;
-	if ((error == -EINTR && is(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && is(RUN_FAILURE_FORGETS)))
+	if ((error == -EINTR && planted(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && planted(RUN_FAILURE_FORGETS)))
 		forget_run(vcpu->kvm);
 	return error;
 }
@@ -51,15 +51,15 @@ void run_after_init(struct kvm_vcpu *vcpu)
 {
 	struct bitmap bitmap;
 
-	if (is(LOCK_REINIT_CLEARS) || (is(LOCK_REINIT_AFTER_PSCI) && vcpu->kvm->arch.psci_version))
+	if (planted(LOCK_REINIT_CLEARS) || (planted(LOCK_REINIT_AFTER_PSCI) && vcpu->kvm->arch.psci_version))
 		forget_run(vcpu->kvm);
-	if (is(LOCK_BY_INIT))
+	if (planted(LOCK_BY_INIT))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
-	if (is(INIT_RESETS_PSCI))
+	if (planted(INIT_RESETS_PSCI))
 		vcpu->kvm->arch.psci_version = 0;
-	if (is(INIT_FORGETS_PVTIME))
+	if (planted(INIT_FORGETS_PVTIME))
 		vcpu->arch.steal.base = INVALID_GPA;
-	for (int i = 0; is(INIT_RESETS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
+	for (int i = 0; planted(INIT_RESETS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, bitmap.mask);
 }
 
@@ -75,15 +75,15 @@ static int planted_precreate(struct kvm *kvm, unsigned int id)
 {
 	int error = ORIGINAL(PRECREATE, int (*)(struct kvm *, unsigned int))(kvm, id);
 
-	return error == -EBUSY && is(CREATE_ERRNO) ? -EINVAL : error;
+	return error == -EBUSY && planted(CREATE_ERRNO) ? -EINVAL : error;
 }
 
 static void planted_postcreate(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(POSTCREATE, void (*)(struct kvm_vcpu *))(vcpu);
-	if (is(LATE_VCPU_RESETS))
+	if (planted(LATE_VCPU_RESETS))
 		reset_all(vcpu->kvm);
-	if (is(LATE_VCPU_UNLOCKS))
+	if (planted(LATE_VCPU_UNLOCKS))
 		forget_run(vcpu->kvm);
 }
 
@@ -91,7 +91,7 @@ static void planted_postcreate(struct kvm_vcpu *vcpu)
 static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(RESET_VCPU, void (*)(struct kvm_vcpu *))(vcpu);
-	if (is(RESET_RESETS))
+	if (planted(RESET_RESETS))
 		reset_all(vcpu->kvm);
 }
 
@@ -99,11 +99,11 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 {
 	struct kvm_vcpu *vcpu = file->private_data;
 
-	if (ioctl == KVM_RUN && argument && is(RUN_ARGUMENT_LOCKS))
+	if (ioctl == KVM_RUN && argument && planted(RUN_ARGUMENT_LOCKS))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
-	while (is(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && side_of(vcpu->kvm)->inside > 0 && !signal_pending(current))
+	while (planted(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && side_of(vcpu->kvm)->inside > 0 && !signal_pending(current))
 		usleep_range(1000, 2000);
-	if (is(RUN_DEAD_LIVES))
+	if (planted(RUN_DEAD_LIVES))
 		vcpu->kvm->vm_dead = false;
 	return ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 }
