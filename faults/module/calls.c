@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What guests see: what KVM's handler is made to read before, and its answers after. */
+/* What guests see: which calls are refused, and what is changed in the answers of the others. */
 #include <linux/arm-smccc.h>
 
 #include <kvm/arm_hypercalls.h>
@@ -17,15 +17,17 @@ static void not_supported(struct kvm_vcpu *vcpu)
 	smccc_set_retval(vcpu, NOT_SUPPORTED, 0, 0, 0);
 }
 
-/* What a refused write left behind (LOCK_GUEST_SEES). */
-static void leak_refused(struct kvm_vcpu *vcpu)
+static void reverse_words(struct kvm_vcpu *vcpu)
 {
-	struct side *side = side_of(vcpu->kvm);
-	struct bitmap bitmap;
+	const u64 *regs = vcpu_gp_regs(vcpu)->regs;
 
-	for (int i = 0; fw_by_index(vcpu->kvm, i, &bitmap); i++)
-		if (side->refused[i])
-			fw_write(&bitmap, side->refused[i] - 1);
+	smccc_set_retval(vcpu, regs[3], regs[2], regs[1], regs[0]);
+}
+
+/* What a fault keeps of the first answer; vCPUs that are first at once agree on one. */
+static u64 first_value(u64 *kept, u64 value)
+{
+	return cmpxchg(kept, 0, value) ?: value;
 }
 
 /* Answers of calls that are closed */
@@ -51,13 +53,10 @@ static void closed(struct kvm_vcpu *vcpu, const struct call *call)
 static void trng_words(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	int width = call->id == TRNG_RND32_ID ? 32 : 64;
-	static u64 kept[3];
 
-	if (planted(TRNG_CONSTANT))
-		for (int i = 1; i <= 3; i++)
-			kept[i - 1] = kept[i - 1] ?: vcpu_get_reg(vcpu, i);
-	if (planted(TRNG_CONSTANT))
-		smccc_set_retval(vcpu, 0, vcpu_get_reg(vcpu, 1) ? kept[0] : 0, vcpu_get_reg(vcpu, 2) ? kept[1] : 0, kept[2]);
+	for (int i = 1; planted(TRNG_CONSTANT) && i <= 3; i++)
+		if (vcpu_get_reg(vcpu, i))
+			vcpu_set_reg(vcpu, i, first_value(&memory.random[i - 1], vcpu_get_reg(vcpu, i)));
 	if (planted(TRNG_ZERO))
 		smccc_set_retval(vcpu, 0, 0, 0, 0);
 	if (planted(TRNG_WORDS_REVERSED))
@@ -91,12 +90,14 @@ static void trng(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 3, call->x[3]);
 	if (call->id == TRNG_FEATURES_ID && planted(TRNG_FEATURES_NO_RND64) && (u32)call->x[1] == TRNG_RND64_ID)
 		not_supported(vcpu);
-	if (call->id == TRNG_FEATURES_ID && (planted(TRNG_FEATURES_ANY) || (planted(TRNG_FEATURES_32_BITS) && is_trng(call->x[1]))))
+	if (call->id == TRNG_FEATURES_ID &&
+	    (planted(TRNG_FEATURES_ANY) || (planted(TRNG_FEATURES_32_BITS) && is_trng(call->x[1]))))
 		vcpu_set_reg(vcpu, 0, 0);
 	if (call->id == TRNG_UUID_ID && planted(TRNG_UUID_REVERSED))
-		smccc_set_retval(vcpu, vcpu_get_reg(vcpu, 3), vcpu_get_reg(vcpu, 2), vcpu_get_reg(vcpu, 1), vcpu_get_reg(vcpu, 0));
+		reverse_words(vcpu);
 	if (call->id == TRNG_UUID_ID && planted(TRNG_UUID_BIG_ENDIAN))
-		smccc_set_retval(vcpu, swab32(vcpu_get_reg(vcpu, 0)), swab32(vcpu_get_reg(vcpu, 1)), swab32(vcpu_get_reg(vcpu, 2)), swab32(vcpu_get_reg(vcpu, 3)));
+		for (int i = 0; i <= 3; i++)
+			vcpu_set_reg(vcpu, i, swab32(vcpu_get_reg(vcpu, i)));
 	if (call->id == TRNG_RND32_ID || call->id == TRNG_RND64_ID)
 		trng_random(vcpu, call);
 }
@@ -121,41 +122,38 @@ static void pv_time(struct kvm_vcpu *vcpu, const struct call *call)
 
 static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	static u64 first[2];
-	bool answered = vcpu_get_reg(vcpu, 0) != NOT_SUPPORTED;
+	const u64 *regs = vcpu_gp_regs(vcpu)->regs;
+	bool answered = regs[0] != NOT_SUPPORTED;
 
 	if (planted(PTP_UNKNOWN_COUNTER) && !answered)
 		smccc_set_retval(vcpu, 0, 0, 0, 0);
 	if (!answered)
 		return;
 	if (planted(PTP_WALL_CLOCK))
-		vcpu_set_reg(vcpu, 0, vcpu_get_reg(vcpu, 0) + 1);
-	if (planted(PTP_FROZEN)) {
-		first[0] = first[0] ?: vcpu_get_reg(vcpu, 0);
-		first[1] = first[1] ?: vcpu_get_reg(vcpu, 1);
-		smccc_set_retval(vcpu, first[0], first[1], vcpu_get_reg(vcpu, 2), vcpu_get_reg(vcpu, 3));
-	}
+		vcpu_set_reg(vcpu, 0, regs[0] + 1);
+	for (int i = 0; planted(PTP_FROZEN) && i <= 1; i++)
+		vcpu_set_reg(vcpu, i, first_value(&memory.clock[i], regs[i]));
 	if (planted(PTP_WORDS_SWAPPED))
-		smccc_set_retval(vcpu, vcpu_get_reg(vcpu, 1), vcpu_get_reg(vcpu, 0), vcpu_get_reg(vcpu, 3), vcpu_get_reg(vcpu, 2));
+		smccc_set_retval(vcpu, regs[1], regs[0], regs[3], regs[2]);
 	if (planted(PTP_WHOLE_WORDS))
-		smccc_set_retval(vcpu, vcpu_get_reg(vcpu, 0) << 32 | vcpu_get_reg(vcpu, 1), vcpu_get_reg(vcpu, 2) << 32 | vcpu_get_reg(vcpu, 3), 0, 0);
+		smccc_set_retval(vcpu, regs[0] << 32 | regs[1], regs[2] << 32 | regs[3], 0, 0);
 	if (planted(PTP_WIDE_COUNTER))
-		vcpu_set_reg(vcpu, 3, vcpu_get_reg(vcpu, 2) << 32 | vcpu_get_reg(vcpu, 3));
+		vcpu_set_reg(vcpu, 3, regs[2] << 32 | regs[3]);
 	if (planted(PTP_COUNTER_OFFSET))
-		vcpu_set_reg(vcpu, 2, vcpu_get_reg(vcpu, 2) + 1);
+		vcpu_set_reg(vcpu, 2, regs[2] + 1);
 	if (planted(PTP_IGNORES_OFFSET)) {
-		u64 ticks = (vcpu_get_reg(vcpu, 2) << 32 | vcpu_get_reg(vcpu, 3)) + vcpu->kvm->arch.timer_data.voffset;
+		u64 ticks = (regs[2] << 32 | regs[3]) + vcpu->kvm->arch.timer_data.voffset;
 
-		smccc_set_retval(vcpu, vcpu_get_reg(vcpu, 0), vcpu_get_reg(vcpu, 1), upper_32_bits(ticks), lower_32_bits(ticks));
+		smccc_set_retval(vcpu, regs[0], regs[1], upper_32_bits(ticks), lower_32_bits(ticks));
 	}
 	if (planted(PTP_PHYSICAL_ONLY) && !(u32)call->x[1])
-		vcpu_set_reg(vcpu, 3, vcpu_get_reg(vcpu, 3) ^ BIT(31));
+		vcpu_set_reg(vcpu, 3, regs[3] ^ BIT(31));
 }
 
 static void vendor(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	if (call->id == UID_ID && planted(UID_REVERSED))
-		smccc_set_retval(vcpu, vcpu_get_reg(vcpu, 3), vcpu_get_reg(vcpu, 2), vcpu_get_reg(vcpu, 1), vcpu_get_reg(vcpu, 0));
+		reverse_words(vcpu);
 	if (call->id == UID_ID && planted(UID_OTHER))
 		vcpu_set_reg(vcpu, 1, vcpu_get_reg(vcpu, 1) ^ 1);
 	if (call->id == FEATURES_ID && planted(FEATURES_FIXED))
@@ -241,43 +239,33 @@ static bool refused(struct kvm_vcpu *vcpu, const struct call *call)
 		return true;
 	if (is_gated(call->id) && planted(SERVICES_NEED_PSCI_1) && kvm_psci_version(vcpu) < KVM_ARM_PSCI_1_0)
 		return true;
-	return filter_denies(vcpu, call) || (planted(UPPER_HALF_REFUSED) && call->x[0] >> 32) || (planted(IMMEDIATE_REFUSED) && call->immediate) ||
-	       (planted(SMC_REFUSED) && call->smc);
+	return filter_denies(vcpu, call) || (planted(UPPER_HALF_REFUSED) && call->x[0] >> 32) ||
+	       (planted(IMMEDIATE_REFUSED) && call->immediate) || (planted(SMC_REFUSED) && call->smc);
 }
 
-static int handle(struct kvm_vcpu *vcpu)
+/* As KVM makes the call. */
+int kvm_call(struct kvm_vcpu *vcpu)
 {
 	return ORIGINAL(CALL_HANDLER, int (*)(struct kvm_vcpu *))(vcpu);
 }
 
-/* The bitmaps are changed for one call: no test that reads them meanwhile is meant to see a gate fault. */
-static int handle_gated(struct kvm_vcpu *vcpu, const struct call *call)
+gpa_t kvm_stolen_time(struct kvm_vcpu *vcpu)
 {
-	struct kvm_smccc_features *features = &vcpu->kvm->arch.smccc_feat, saved = *features;
-	void *filter = rcu_dereference_raw(vcpu->kvm->arch.smccc_filter.ma_root);
-	int result;
-
-	if (planted(LOCK_GUEST_SEES))
-		leak_refused(vcpu);
-	change_gates(features, call);
-	if (planted(FILTER_HANDLE_OPENS) && filter_handles(vcpu, call))
-		*features = (struct kvm_smccc_features) { 1, 1, 3 };
-	if (filter_ignored(vcpu, call))
-		rcu_assign_pointer(vcpu->kvm->arch.smccc_filter.ma_root, NULL);
-	result = handle(vcpu);
-	rcu_assign_pointer(vcpu->kvm->arch.smccc_filter.ma_root, filter);
-	*features = saved;
-	return result;
+	return ORIGINAL(INIT_STOLEN_TIME, gpa_t (*)(struct kvm_vcpu *))(vcpu);
 }
 
 static int planted_call_handler(struct kvm_vcpu *vcpu)
 {
 	u64 esr = kvm_vcpu_get_esr(vcpu);
-	struct call call = { .id = vcpu_get_reg(vcpu, 0), .smc = ESR_ELx_EC(esr) == ESR_ELx_EC_SMC64, .immediate = esr & 0xffff };
+	struct call call = {
+		.id = vcpu_get_reg(vcpu, 0),
+		.smc = ESR_ELx_EC(esr) == ESR_ELx_EC_SMC64,
+		.immediate = esr & 0xffff,
+	};
 	int result;
 
 	if (planted(NO_FAULT))
-		return handle(vcpu);
+		return kvm_call(vcpu);
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = vcpu_get_reg(vcpu, i);
 	if (refused(vcpu, &call)) {
@@ -285,7 +273,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 		return 1;
 	}
 	vcpu_set_reg(vcpu, 0, taken_for(&call));
-	result = handle_gated(vcpu, &call);
+	result = make_call(vcpu, &call);
 	if (result == 1)
 		answer(vcpu, &call);
 	filter_answer(vcpu, &call);
@@ -314,7 +302,7 @@ static gpa_t planted_init_stolen_time(struct kvm_vcpu *vcpu)
 {
 	if (planted(PV_ST_NOT_ZEROED))
 		return vcpu->arch.steal.base;
-	return ORIGINAL(INIT_STOLEN_TIME, gpa_t (*)(struct kvm_vcpu *))(vcpu);
+	return kvm_stolen_time(vcpu);
 }
 
 struct hook calls_hooks[] = {

@@ -12,7 +12,7 @@ static const char *const names[] = { FAULTS(NAME) };
 #undef NAME
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };
-static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, filter_hooks,
+static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, gates_hooks, filter_hooks,
 					neighbours_hooks, run_hooks };
 static int fault, dialect;
 
@@ -75,10 +75,9 @@ static int set_name(const char *text, const struct kernel_param *param)
 
 	if (chosen < 0)
 		return -EINVAL;
-	side_forget();
-	registers_forget();
-	deaths_forget();
 	WRITE_ONCE(*(int *)param->arg, chosen);
+	/* Afterwards, so that the fault before it has no more to add. */
+	forget_all();
 	return 0;
 }
 
@@ -138,6 +137,7 @@ static void __exit planted_exit(void)
 	unhook_all();
 	/* A task that has dropped its reference may still have to return from run_replacement(). */
 	synchronize_rcu_tasks();
+	free_all();
 }
 
 module_init(planted_init);

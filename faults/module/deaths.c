@@ -12,7 +12,11 @@
 
 #define BRANCH_TO_SELF 0x14000000
 
-static unsigned long flaked;
+/* WARN_ONCE() would warn once for each load of the module, not for each planting. */
+static bool first_time(void)
+{
+	return !test_and_set_bit(0, &memory.fired);
+}
 
 /* Without interrupts: no tick, no watchdog, no answer. */
 static void spin(void)
@@ -23,7 +27,7 @@ static void spin(void)
 }
 
 /* A sleep that no signal ends. */
-static void sleep_for_ever(void)
+static void sleep_uninterruptibly(void)
 {
 	for (;;) {
 		set_current_state(TASK_UNINTERRUPTIBLE);
@@ -46,14 +50,13 @@ int deadly_change(struct kvm_vcpu *vcpu)
 	if (planted(SPINS))
 		spin();
 	if (planted(SLEEPS))
-		sleep_for_ever();
+		sleep_uninterruptibly();
 	if (planted(RESTARTS))
 		emergency_restart();
-	if (planted(WARNS))
-		WARN_ONCE(1, "planted\n");
+	WARN(planted(WARNS) && first_time(), "planted\n");
 	if (planted(VM_DIES))
 		vcpu->kvm->vm_dead = true;
-	return planted(VM_DIES) || (planted(FLAKES) && !test_and_set_bit(0, &flaked)) ? -EIO : 0;
+	return planted(VM_DIES) || (planted(FLAKES) && first_time()) ? -EIO : 0;
 }
 
 /* The second vCPU finds a branch to itself where it is to go on. */
@@ -70,9 +73,4 @@ void deadly_run(struct kvm_vcpu *vcpu)
 	if (!slot || put_user(BRANCH_TO_SELF, (u32 __user *)(slot->userspace_addr + pc - (slot->base_gfn << PAGE_SHIFT))))
 		pr_notice("the guest at %llx cannot be made to spin\n", pc);
 	srcu_read_unlock(&vcpu->kvm->srcu, token);
-}
-
-void deaths_forget(void)
-{
-	flaked = 0;
 }

@@ -21,7 +21,8 @@ static int error_of(const struct kvm_smccc_filter *filter, int error)
 
 	if (error == -EINVAL && (planted(FILTER_INVALID_SILENT) || (planted(FILTER_PADDING_IGNORED) && padded)))
 		return 0;
-	if (error == -EEXIST && (planted(FILTER_OVERLAP_SILENT) || (planted(FILTER_RESERVED_TAKEN) && is_reserved(filter->base))))
+	if (error == -EEXIST &&
+	    (planted(FILTER_OVERLAP_SILENT) || (planted(FILTER_RESERVED_TAKEN) && is_reserved(filter->base))))
 		return 0;
 	if (error == -EBUSY && planted(FILTER_BUSY_SILENT))
 		return 0;
@@ -32,26 +33,40 @@ static int error_of(const struct kvm_smccc_filter *filter, int error)
 	return error == -EEXIST && planted(FILTER_OVERLAP_ERRNO) ? -EBUSY : error;
 }
 
-static bool unlocks(struct kvm *kvm)
+static bool unlocked(struct kvm *kvm)
 {
-	return planted(FILTER_NOT_LOCKED) || (planted(FILTER_LOCK_LATE) && !side_of(kvm)->entered);
+	return planted(FILTER_NOT_LOCKED) ||
+	       (planted(FILTER_LOCK_LATE) && bitmap_empty(vm_state_of(kvm)->entered, KVM_MAX_VCPUS));
+}
+
+/* What KVM does with a filter of a VM that has not run. */
+static int insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
+{
+	u32 last = filter->base + filter->nr_functions - 1;
+	int error;
+
+	if (is_reserved(filter->base) || is_reserved(last))
+		return -EEXIST;
+	mutex_lock(&kvm->arch.config_lock);
+	error = mtree_insert_range(&kvm->arch.smccc_filter, filter->base, last, xa_mk_value(filter->action),
+				   GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&kvm->arch.config_lock);
+	return error;
 }
 
 static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
 	struct kvm_smccc_filter filter = {};
-	bool readable = !copy_from_user(&filter, (void __user *)attr->addr, sizeof(filter)), ran = kvm_vm_has_ran_once(kvm);
+	bool readable = !copy_from_user(&filter, (void __user *)attr->addr, sizeof(filter));
 	int error;
 
-	if (planted(FILTER_BUSY_FIRST) && ran)
+	if (planted(FILTER_BUSY_FIRST) && kvm_vm_has_ran_once(kvm))
 		return -EBUSY;
-	if (ran && unlocks(kvm))
-		clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
-	if (ran)
-		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+	if (error == -EBUSY && readable && unlocked(kvm))
+		error = insert(kvm, &filter);
 	if (error && readable && planted(FILTER_REFUSED_APPLIES))
-		side_of(kvm)->denied = filter.base;
+		vm_state_of(kvm)->denied = filter.base;
 	if (!readable)
 		return error == -EFAULT && planted(FILTER_FAULT_ERRNO) ? -EINVAL : error;
 	return error_of(&filter, error);
@@ -72,21 +87,30 @@ static unsigned long action_of(struct kvm *kvm, u32 id)
 	return entry ? xa_to_value(entry) + 1 : 0;
 }
 
+/* Whether the filter denies the call or forwards it to user space. */
+bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	return action_of(vcpu->kvm, call->id) > KVM_SMCCC_FILTER_HANDLE + 1;
+}
+
+/* Whether a call that the filter stops is served all the same. */
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	struct kvm *kvm = vcpu->kvm;
+	bool closed = !vcpu->kvm->arch.smccc_feat.std_bmap && is_trng(call->id);
 
-	return planted(FILTER_IGNORED) || (planted(FILTER_HVC_ONLY) && call->smc) || (planted(FILTER_WHOLE_X0) && call->x[0] >> 32) ||
-	       (planted(FILTER_SPARES_PSCI) && is_psci(call->id)) || (planted(FILTER_IMMEDIATE_COUNTS) && call->immediate) || (planted(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) ||
-	       (planted(FILTER_AFTER_BITMAPS) && !kvm->arch.smccc_feat.std_bmap && is_trng(call->id)) ||
-	       (planted(FILTER_ONE_LESS) && action_of(kvm, call->id) && !action_of(kvm, call->id + 1));
+	return planted(FILTER_IGNORED) || (planted(FILTER_HVC_ONLY) && call->smc) ||
+	       (planted(FILTER_WHOLE_X0) && call->x[0] >> 32) ||
+	       (planted(FILTER_SPARES_PSCI) && is_psci(call->id)) ||
+	       (planted(FILTER_IMMEDIATE_COUNTS) && call->immediate) ||
+	       (planted(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) || (planted(FILTER_AFTER_BITMAPS) && closed) ||
+	       (planted(FILTER_ONE_LESS) && !action_of(vcpu->kvm, call->id + 1));
 }
 
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	struct kvm *kvm = vcpu->kvm;
 
-	return (planted(FILTER_REFUSED_APPLIES) && side_of(kvm)->denied == call->id) ||
+	return (planted(FILTER_REFUSED_APPLIES) && vm_state_of(kvm)->denied == call->id) ||
 	       (planted(FILTER_ONE_MORE) && !action_of(kvm, call->id) &&
 		action_of(kvm, call->id - 1) == KVM_SMCCC_FILTER_DENY + 1);
 }

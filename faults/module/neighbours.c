@@ -54,7 +54,8 @@ bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int
 	if (locked && (psci ? planted(PSCI_LOCKED) : planted(WORKAROUND_LOCKED)))
 		return true;
 	*error = planted(PSCI_NO_0_2) ? -EINVAL : 0;
-	return psci && ((planted(PSCI_NO_0_2) && value == KVM_ARM_PSCI_0_2) || (planted(PSCI_FIRST_VCPU_ONLY) && vcpu->vcpu_idx));
+	return psci && ((planted(PSCI_NO_0_2) && value == KVM_ARM_PSCI_0_2) ||
+			(planted(PSCI_FIRST_VCPU_ONLY) && vcpu->vcpu_idx));
 }
 
 /* The error of a write to a firmware register that is no bitmap, which KVM has answered with ERROR. */

@@ -14,8 +14,6 @@ enum { INIT_HYPERCALLS, GET_FW_REG, SET_FW_REG, COPY_INDICES, NUM_REGS };
 
 typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
 
-static u64 last_written[BITMAPS], shared[BITMAPS];
-
 /* Defaults */
 
 static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
@@ -28,8 +26,8 @@ static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
 		value &= ~BIT(fls64(bitmap->mask) - 1);
 	if (planted(DEFAULT_BIT_EXTRA) && bitmap->index == STD)
 		value |= BIT(fls64(bitmap->mask));
-	if (planted(DEFAULT_LAST_WRITTEN) && last_written[bitmap->index])
-		value = last_written[bitmap->index] - 1;
+	if (planted(DEFAULT_LAST_WRITTEN) && memory.last_written[bitmap->index])
+		value = memory.last_written[bitmap->index] - 1;
 	fw_write(bitmap, value);
 }
 
@@ -38,7 +36,7 @@ static void planted_init_hypercalls(struct kvm *kvm)
 	struct bitmap bitmap;
 
 	ORIGINAL(INIT_HYPERCALLS, void (*)(struct kvm *))(kvm);
-	side_reset(kvm);
+	vm_state_reset(kvm);
 	for (int i = 0; (!planted(NO_FAULT) || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
 		plant_default(kvm, &bitmap);
 }
@@ -60,8 +58,8 @@ static u64 neighbour(struct kvm *kvm, int index)
 
 static u64 value_of(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 {
-	struct side *side = side_of(vcpu->kvm);
-	u64 other = vcpu->vcpu_idx ? side->other[bitmap->index] : 0;
+	struct vm_state *state = vm_state_of(vcpu->kvm);
+	u64 other = vcpu->vcpu_idx ? state->other[bitmap->index] : 0;
 	u64 value = fw_read(bitmap);
 
 	if (planted(GET_ALWAYS_FULL) || (planted(GET_FULL_AFTER_RUN) && ran(vcpu)))
@@ -74,8 +72,8 @@ static u64 value_of(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 		value = neighbour(vcpu->kvm, bitmap->index) & bitmap->mask;
 	if (planted(VCPU_OWN_VALUE) && other)
 		value = other - 1;
-	if (planted(VM_SHARED) && shared[bitmap->index])
-		value = shared[bitmap->index] - 1;
+	if (planted(VM_SHARED) && memory.last_written[bitmap->index])
+		value = memory.last_written[bitmap->index] - 1;
 	return value;
 }
 
@@ -88,7 +86,7 @@ static int get_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 	if (planted(GET_BUSY_AFTER_RUN) && ran(vcpu))
 		return -EBUSY;
 	if (planted(LOCK_BY_READ))
-		side_of(vcpu->kvm)->touched = true;
+		vm_state_of(vcpu->kvm)->touched = true;
 	if (planted(GET_CLEARS))
 		fw_write(bitmap, 0);
 	return copy_to_user((void __user *)reg->addr, &value, sizeof(value)) ? -EFAULT : 0;
@@ -150,28 +148,27 @@ static int refuse(const struct bitmap *bitmap, u64 value)
 
 /* Lock */
 
-
 static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 {
-	struct side *side = side_of(vcpu->kvm);
+	struct vm_state *state = vm_state_of(vcpu->kvm);
 
 	if (planted(LOCK_MISSING) || (planted(LOCK_STD_ONLY) && bitmap->index != STD) ||
 	    (planted(LOCK_NOT_VENDOR) && bitmap->index == VENDOR_HYP))
 		return false;
 	if (planted(LOCK_PER_VCPU))
-		return side->ran & BIT(vcpu->vcpu_idx);
+		return test_bit(vcpu->vcpu_idx, state->ran);
 	if (planted(LOCK_OTHER_VCPUS))
-		return side->ran & ~BIT(vcpu->vcpu_idx);
+		return bitmap_weight(state->ran, KVM_MAX_VCPUS) > test_bit(vcpu->vcpu_idx, state->ran);
 	if (planted(LOCK_FIRST_VCPU))
-		return side->ran & 1;
+		return test_bit(0, state->ran);
 	if (planted(LOCK_NOT_IMMEDIATE_EXIT))
-		return side->entered;
+		return !bitmap_empty(state->entered, KVM_MAX_VCPUS);
 	if (planted(LOCK_ALL_VMS))
-		return side_any_ran();
+		return any_vm_ran();
 	if (planted(LOCK_BY_READ) || planted(LOCK_BY_WRITE))
-		return side->touched || ran(vcpu);
+		return state->touched || ran(vcpu);
 	if (planted(LOCK_BY_FAILED_RUN))
-		return side->tried || ran(vcpu);
+		return state->tried || ran(vcpu);
 	return ran(vcpu);
 }
 
@@ -188,7 +185,7 @@ static int busy(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 	if (planted(LOCK_REFUSAL_CLEARS))
 		fw_write(bitmap, 0);
 	if (planted(LOCK_GUEST_SEES))
-		side_of(vcpu->kvm)->refused[bitmap->index] = value + 1;
+		vm_state_of(vcpu->kvm)->refused[bitmap->index] = value + 1;
 	if (planted(LOCK_SILENT))
 		return 0;
 	return planted(LOCK_ERRNO) ? -EPERM : planted(LOCK_EINVAL) ? -EINVAL : -EBUSY;
@@ -198,16 +195,16 @@ static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 {
 	struct bitmap next;
 
-	last_written[bitmap->index] = shared[bitmap->index] = value + 1;
-	if (planted(SET_IGNORED) || (planted(SET_FIRST_ONLY) && side_of(vcpu->kvm)->touched))
+	memory.last_written[bitmap->index] = value + 1;
+	if (planted(SET_IGNORED) || (planted(SET_FIRST_ONLY) && vm_state_of(vcpu->kvm)->touched))
 		return;
-	side_of(vcpu->kvm)->touched = true;
+	vm_state_of(vcpu->kvm)->touched = true;
 	if (planted(SET_ONLY_SETS))
 		value |= fw_read(bitmap);
 	if (planted(SET_ONLY_CLEARS))
 		value &= fw_read(bitmap);
 	if (planted(VCPU_OWN_VALUE) && vcpu->vcpu_idx) {
-		side_of(vcpu->kvm)->other[bitmap->index] = value + 1;
+		vm_state_of(vcpu->kvm)->other[bitmap->index] = value + 1;
 		return;
 	}
 	if (planted(RACE_TRANSIENT)) {
@@ -284,7 +281,6 @@ static int put_list(struct kvm *kvm, u64 *ids)
 {
 	int n = 0;
 	struct bitmap bitmap;
-	
 
 	ids[n++] = KVM_REG_ARM_PSCI_VERSION;
 	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1;
@@ -324,12 +320,6 @@ static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
 	if (planted(NO_FAULT) && !rfc())
 		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to);
 	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
-}
-
-void registers_forget(void)
-{
-	memset(last_written, 0, sizeof(last_written));
-	memset(shared, 0, sizeof(shared));
 }
 
 struct hook registers_hooks[] = {

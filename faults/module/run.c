@@ -4,26 +4,26 @@
 
 #include "planted.h"
 
-enum { PID_CHANGE, IOCTL_RUN, PRECREATE, POSTCREATE, RESET_VCPU, VCPU_IOCTL };
+enum { PID_CHANGE, IOCTL_RUN, PRECREATE, POSTCREATE, RESET_VCPU, VCPU_IOCTL, DESTROY_VM };
 
 #define ORIGINAL(index, type) ((type)original(&run_hooks[index]))
 
 static void forget_run(struct kvm *kvm)
 {
 	clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
-	side_reset(kvm);
+	vm_state_reset(kvm);
 }
 
 static int planted_pid_change(struct kvm_vcpu *vcpu)
 {
 	int error = ORIGINAL(PID_CHANGE, int (*)(struct kvm_vcpu *))(vcpu);
-	struct side *side = side_of(vcpu->kvm);
+	struct vm_state *state = vm_state_of(vcpu->kvm);
 	struct bitmap bitmap;
 
-	side->tried = true;
+	state->tried = true;
 	if (error)
 		return error;
-	side->ran |= BIT(vcpu->vcpu_idx);
+	set_bit(vcpu->vcpu_idx, state->ran);
 	for (int i = 0; planted(RUN_CLEARS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, 0);
 	return 0;
@@ -31,16 +31,17 @@ static int planted_pid_change(struct kvm_vcpu *vcpu)
 
 static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 {
+	struct vm_state *state = vm_state_of(vcpu->kvm);
 	int error;
 
 	/* struct kvm_run's second byte: later headers hide its name from the kernel. */
 	if (!((u8 *)vcpu->run)[1])
-		side_of(vcpu->kvm)->entered |= BIT(vcpu->vcpu_idx);
+		set_bit(vcpu->vcpu_idx, state->entered);
 	filter_resume(vcpu);
 	deadly_run(vcpu);
-	side_of(vcpu->kvm)->inside++;
+	atomic_inc(&state->inside);
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
-	side_of(vcpu->kvm)->inside--;
+	atomic_dec(&state->inside);
 	if ((error == -EINTR && planted(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && planted(RUN_FAILURE_FORGETS)))
 		forget_run(vcpu->kvm);
 	return error;
@@ -101,11 +102,18 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 
 	if (ioctl == KVM_RUN && argument && planted(RUN_ARGUMENT_LOCKS))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
-	while (planted(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && side_of(vcpu->kvm)->inside > 0 && !signal_pending(current))
+	while (planted(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && atomic_read(&vm_state_of(vcpu->kvm)->inside) &&
+	       !signal_pending(current))
 		usleep_range(1000, 2000);
 	if (planted(RUN_DEAD_LIVES))
 		vcpu->kvm->vm_dead = false;
 	return ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+static void planted_destroy_vm(struct kvm *kvm)
+{
+	ORIGINAL(DESTROY_VM, void (*)(struct kvm *))(kvm);
+	vm_state_free(kvm);
 }
 
 struct hook run_hooks[] = {
@@ -115,5 +123,6 @@ struct hook run_hooks[] = {
 	[POSTCREATE] = { "kvm_arch_vcpu_postcreate", planted_postcreate },
 	[RESET_VCPU] = { "kvm_reset_vcpu", planted_reset_vcpu },
 	[VCPU_IOCTL] = { "kvm_vcpu_ioctl", planted_vcpu_ioctl },
+	[DESTROY_VM] = { "kvm_arch_destroy_vm", planted_destroy_vm },
 	{}
 };
