@@ -16,20 +16,20 @@ typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
 /* The RFC's count of registers; nothing in mainline, where no fault says otherwise. */
 static int count_of(struct kvm *kvm, int count)
 {
-	if ((is(CAP_ON_DEV_KVM_ONLY) && kvm) || (is(CAP_ON_VM_ONLY) && !kvm) || is(CAP_UNANSWERED))
+	if ((planted(CAP_ON_DEV_KVM_ONLY) && kvm) || (planted(CAP_ON_VM_ONLY) && !kvm) || planted(CAP_UNANSWERED))
 		return 0;
-	if (is(CAP_ANSWERED) || is(CAP_ON_DEV_KVM_ONLY) || is(CAP_ON_VM_ONLY))
+	if (planted(CAP_ANSWERED) || planted(CAP_ON_DEV_KVM_ONLY) || planted(CAP_ON_VM_ONLY))
 		return BITMAPS;
-	if (is(CAP_ONE_MORE))
+	if (planted(CAP_ONE_MORE))
 		return count + 1;
-	return is(CAP_BOOLEAN) ? !!count : count;
+	return planted(CAP_BOOLEAN) ? !!count : count;
 }
 
 static int planted_check_extension(struct kvm *kvm, long extension)
 {
 	if (extension == CAP_ARM_HVC_FW_REG_BMAP)
 		return count_of(kvm, rfc() ? BITMAPS : 0);
-	if (extension == KVM_CAP_STEAL_TIME && is(PVTIME_CAP_GATED) && kvm && !kvm->arch.smccc_feat.std_hyp_bmap)
+	if (extension == KVM_CAP_STEAL_TIME && planted(PVTIME_CAP_GATED) && kvm && !kvm->arch.smccc_feat.std_hyp_bmap)
 		return 0;
 	return ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension);
 }
@@ -40,9 +40,9 @@ static int planted_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)
 
 	if (cap->cap != CAP_ARM_HVC_FW_REG_BMAP)
 		return ORIGINAL(ENABLE_CAP, int (*)(struct kvm *, struct kvm_enable_cap *))(kvm, cap);
-	for (int i = 0; is(ENABLE_EMPTIES) && fw_by_index(kvm, i, &bitmap); i++)
+	for (int i = 0; planted(ENABLE_EMPTIES) && fw_by_index(kvm, i, &bitmap); i++)
 		fw_write(&bitmap, 0);
-	return is(ENABLE_ACCEPTED) ? 0 : is(ENABLE_ERRNO) ? -EPERM : -EINVAL;
+	return planted(ENABLE_ACCEPTED) ? 0 : planted(ENABLE_ERRNO) ? -EPERM : -EINVAL;
 }
 
 /* The wrong fd */
@@ -54,15 +54,15 @@ static bool is_one_reg(unsigned int ioctl)
 
 static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
-	if (is(ONE_REG_ON_DEV_KVM) && is_one_reg(ioctl))
+	if (planted(ONE_REG_ON_DEV_KVM) && is_one_reg(ioctl))
 		return -ENOTTY;
 	return ORIGINAL(DEV_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 }
 
 static int planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
-	if ((is(ONE_REG_ON_VM) && ioctl == KVM_SET_ONE_REG) || (is(LIST_ON_VM) && ioctl == KVM_GET_REG_LIST))
-		return is(ONE_REG_ON_VM) ? 0 : -ENOTTY;
+	if ((planted(ONE_REG_ON_VM) && ioctl == KVM_SET_ONE_REG) || (planted(LIST_ON_VM) && ioctl == KVM_GET_REG_LIST))
+		return planted(ONE_REG_ON_VM) ? 0 : -ENOTTY;
 	return ORIGINAL(VM_IOCTL, int (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 }
 
@@ -79,18 +79,18 @@ static long one_reg(struct file *file, unsigned int ioctl, unsigned long argumen
 	bool readable = !copy_from_user(&reg, (void __user *)argument, sizeof(reg));
 	long error;
 
-	if (is(STRUCT_BEFORE_INIT) && !readable)
+	if (planted(STRUCT_BEFORE_INIT) && !readable)
 		return -EFAULT;
 	error = vcpu_ioctl(file, ioctl, argument);
-	if (is(UNINITIALISED_ERRNO) && error == -ENOEXEC)
+	if (planted(UNINITIALISED_ERRNO) && error == -ENOEXEC)
 		return -EINVAL;
-	if (is(UNINITIALISED_SILENT) && error == -ENOEXEC)
+	if (planted(UNINITIALISED_SILENT) && error == -ENOEXEC)
 		return 0;
-	if (is(STRUCT_ERRNO) && !readable && error == -EFAULT)
+	if (planted(STRUCT_ERRNO) && !readable && error == -EFAULT)
 		return -EINVAL;
-	if (is(POINTER_ERRNO) && readable && error == -EFAULT)
+	if (planted(POINTER_ERRNO) && readable && error == -EFAULT)
 		return -EINVAL;
-	return is(POINTER_SILENT) && readable && error == -EFAULT ? 0 : error;
+	return planted(POINTER_SILENT) && readable && error == -EFAULT ? 0 : error;
 }
 
 static long reg_list(struct file *file, unsigned int ioctl, unsigned long argument)
@@ -100,19 +100,19 @@ static long reg_list(struct file *file, unsigned int ioctl, unsigned long argume
 	bool readable = !get_user(n, at);
 	long error = vcpu_ioctl(file, ioctl, argument);
 
-	if (error == -E2BIG && is(LIST_NUMBER_KEPT) && put_user(n, at))
+	if (error == -E2BIG && planted(LIST_NUMBER_KEPT) && put_user(n, at))
 		return -EFAULT;
-	if (error == -E2BIG && is(LIST_ROOM_ERRNO))
+	if (error == -E2BIG && planted(LIST_ROOM_ERRNO))
 		return -ENOMEM;
-	if (error == -E2BIG && is(LIST_ROOM_SILENT))
+	if (error == -E2BIG && planted(LIST_ROOM_SILENT))
 		return 0;
-	if (error == -EFAULT && (is(LIST_FAULT_ERRNO) || (is(LIST_FAULT_SILENT) && readable)))
-		return is(LIST_FAULT_ERRNO) ? -EINVAL : 0;
-	if (error == -EPERM && is(LIST_UNFINALISED))
+	if (error == -EFAULT && (planted(LIST_FAULT_ERRNO) || (planted(LIST_FAULT_SILENT) && readable)))
+		return planted(LIST_FAULT_ERRNO) ? -EINVAL : 0;
+	if (error == -EPERM && planted(LIST_UNFINALISED))
 		return -EINVAL;
-	if (error == -ENOEXEC && is(LIST_UNINITIALISED))
+	if (error == -ENOEXEC && planted(LIST_UNINITIALISED))
 		return -EINVAL;
-	if (!error && is(LIST_OVERRUN) && !get_user(n, at) && put_user(0ULL, at + 1 + n))
+	if (!error && planted(LIST_OVERRUN) && !get_user(n, at) && put_user(0ULL, at + 1 + n))
 		return -EFAULT;
 	return error;
 }
@@ -148,30 +148,30 @@ static bool is_ours(u64 id)
 /* The id that a careless kernel would take for the one given. */
 static u64 taken_for(u64 id)
 {
-	if (is(ID_ARCH_IGNORED) && foreign(id))
+	if (planted(ID_ARCH_IGNORED) && foreign(id))
 		id = (id & U32_MAX) | (id & KVM_REG_SIZE_MASK) | KVM_REG_ARM64;
 	if (!is_ours(id))
 		return id;
-	if (is(ID_SIZE_IGNORED))
+	if (planted(ID_SIZE_IGNORED))
 		id = (id & ~KVM_REG_SIZE_MASK) | KVM_REG_SIZE_U64;
-	if (is(ID_STRAY_BITS_IGNORED))
+	if (planted(ID_STRAY_BITS_IGNORED))
 		id &= ~(0xfULL << 28);
-	if (is(ID_INDEX_TRUNCATED))
+	if (planted(ID_INDEX_TRUNCATED))
 		id &= ~0xff00ULL;
 	return id;
 }
 
 static int error_of(u64 id, int error)
 {
-	if (is(ID_ARCH_ERRNO) && foreign(id))
+	if (planted(ID_ARCH_ERRNO) && foreign(id))
 		return -ENOENT;
 	if (error != -ENOENT || !is_ours(id))
 		return error;
-	if (is(ID_SIZE_ERRNO) && KVM_REG_SIZE(id) != sizeof(u64))
+	if (planted(ID_SIZE_ERRNO) && KVM_REG_SIZE(id) != sizeof(u64))
 		return -EINVAL;
-	if (is(ID_UNKNOWN_SILENT))
+	if (planted(ID_UNKNOWN_SILENT))
 		return 0;
-	return is(ID_UNKNOWN_ERRNO) && KVM_REG_SIZE(id) == sizeof(u64) ? -EINVAL : error;
+	return planted(ID_UNKNOWN_ERRNO) && KVM_REG_SIZE(id) == sizeof(u64) ? -EINVAL : error;
 }
 
 static int access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, access_fn original)
@@ -185,9 +185,9 @@ static int planted_get_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
 	int error = access(vcpu, reg, ORIGINAL(GET_REG, access_fn));
 
-	if (error && is(FAILED_GET_WRITES) && put_user(0ULL, (u64 __user *)reg->addr))
+	if (error && planted(FAILED_GET_WRITES) && put_user(0ULL, (u64 __user *)reg->addr))
 		return error;
-	if (!error && is(GET_WRITES_MORE) && is_ours(reg->id) && put_user(0ULL, (u64 __user *)reg->addr + 1))
+	if (!error && planted(GET_WRITES_MORE) && is_ours(reg->id) && put_user(0ULL, (u64 __user *)reg->addr + 1))
 		return -EFAULT;
 	return error;
 }
@@ -196,7 +196,7 @@ static int planted_set_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
 	struct bitmap bitmap;
 
-	if (is(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))
+	if (planted(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))
 		return -ENOENT;
 	return access(vcpu, reg, ORIGINAL(SET_REG, access_fn));
 }

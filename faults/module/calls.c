@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What guests see: what KVM's handler is made to read before, and its answers after. */
+/* What guests see: which calls are refused, and what is changed in the answers of the others. */
 #include <linux/arm-smccc.h>
 
 #include <kvm/arm_hypercalls.h>
@@ -12,42 +12,39 @@ enum { CALL_HANDLER, INIT_STOLEN_TIME, HANDLE_SMC };
 #define ORIGINAL(index, type) ((type)original(&calls_hooks[index]))
 #define NOT_SUPPORTED (~0UL)
 
-static u64 x(struct kvm_vcpu *vcpu, int n)
-{
-	return vcpu_get_reg(vcpu, n);
-}
-
 static void not_supported(struct kvm_vcpu *vcpu)
 {
 	smccc_set_retval(vcpu, NOT_SUPPORTED, 0, 0, 0);
 }
 
-/* What a refused write left behind (LOCK_GUEST_SEES). */
-static void leak_refused(struct kvm_vcpu *vcpu)
+static void reverse_words(struct kvm_vcpu *vcpu)
 {
-	struct side *side = side_of(vcpu->kvm);
-	struct bitmap bitmap;
+	const u64 *regs = vcpu_gp_regs(vcpu)->regs;
 
-	for (int i = 0; fw_by_index(vcpu->kvm, i, &bitmap); i++)
-		if (side->refused[i])
-			fw_write(&bitmap, side->refused[i] - 1);
+	smccc_set_retval(vcpu, regs[3], regs[2], regs[1], regs[0]);
+}
+
+/* What a fault keeps of the first answer; vCPUs that are first at once agree on one. */
+static u64 first_value(u64 *kept, u64 value)
+{
+	return cmpxchg(kept, 0, value) ?: value;
 }
 
 /* Answers of calls that are closed */
 
 static void closed(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (is(CLOSED_ZERO))
+	if (planted(CLOSED_ZERO))
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(CLOSED_32_BITS))
+	if (planted(CLOSED_32_BITS))
 		vcpu_set_reg(vcpu, 0, U32_MAX);
-	if (is(CLOSED_INVALID))
+	if (planted(CLOSED_INVALID))
 		vcpu_set_reg(vcpu, 0, -2);
-	if (is(CLOSED_X1_KEPT))
+	if (planted(CLOSED_X1_KEPT))
 		vcpu_set_reg(vcpu, 1, call->x[1]);
-	if (is(CLOSED_X2_KEPT))
+	if (planted(CLOSED_X2_KEPT))
 		vcpu_set_reg(vcpu, 2, call->x[2]);
-	if (is(CLOSED_X3_KEPT))
+	if (planted(CLOSED_X3_KEPT))
 		vcpu_set_reg(vcpu, 3, call->x[3]);
 }
 
@@ -56,52 +53,51 @@ static void closed(struct kvm_vcpu *vcpu, const struct call *call)
 static void trng_words(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	int width = call->id == TRNG_RND32_ID ? 32 : 64;
-	static u64 kept[3];
 
-	if (is(TRNG_CONSTANT))
-		for (int i = 1; i <= 3; i++)
-			kept[i - 1] = kept[i - 1] ?: x(vcpu, i);
-	if (is(TRNG_CONSTANT))
-		smccc_set_retval(vcpu, 0, x(vcpu, 1) ? kept[0] : 0, x(vcpu, 2) ? kept[1] : 0, kept[2]);
-	if (is(TRNG_ZERO))
+	for (int i = 1; planted(TRNG_CONSTANT) && i <= 3; i++)
+		if (vcpu_get_reg(vcpu, i))
+			vcpu_set_reg(vcpu, i, first_value(&memory.random[i - 1], vcpu_get_reg(vcpu, i)));
+	if (planted(TRNG_ZERO))
 		smccc_set_retval(vcpu, 0, 0, 0, 0);
-	if (is(TRNG_WORDS_REVERSED))
-		smccc_set_retval(vcpu, 0, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1));
-	if (is(TRNG_PADDING) && call->x[1] < 3 * width)
+	if (planted(TRNG_WORDS_REVERSED))
+		smccc_set_retval(vcpu, 0, vcpu_get_reg(vcpu, 3), vcpu_get_reg(vcpu, 2), vcpu_get_reg(vcpu, 1));
+	if (planted(TRNG_PADDING) && call->x[1] < 3 * width)
 		vcpu_set_reg(vcpu, 3 - call->x[1] / width,
-			     x(vcpu, 3 - call->x[1] / width) | BIT(call->x[1] % width));
-	if (is(TRNG_SIGN_EXTENDED) && width == 32)
-		vcpu_set_reg(vcpu, 3, (s32)x(vcpu, 3));
-	if (is(TRNG_BIT_STUCK))
-		vcpu_set_reg(vcpu, 3, x(vcpu, 3) & ~1UL);
-	if (is(TRNG_BIT_SET) && (u32)call->x[1])
-		vcpu_set_reg(vcpu, 3, x(vcpu, 3) | 1);
+			     vcpu_get_reg(vcpu, 3 - call->x[1] / width) | BIT(call->x[1] % width));
+	if (planted(TRNG_SIGN_EXTENDED) && width == 32)
+		vcpu_set_reg(vcpu, 3, (s32)vcpu_get_reg(vcpu, 3));
+	if (planted(TRNG_BIT_STUCK))
+		vcpu_set_reg(vcpu, 3, vcpu_get_reg(vcpu, 3) & ~1UL);
+	if (planted(TRNG_BIT_SET) && (u32)call->x[1])
+		vcpu_set_reg(vcpu, 3, vcpu_get_reg(vcpu, 3) | 1);
 }
 
 static void trng_random(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (!x(vcpu, 0))
+	if (!vcpu_get_reg(vcpu, 0))
 		trng_words(vcpu, call);
-	else if (is(TRNG_NO_LIMIT))
+	else if (planted(TRNG_NO_LIMIT))
 		smccc_set_retval(vcpu, 0, 1, 1, 1);
-	else if (is(TRNG_WRONG_ERROR))
+	else if (planted(TRNG_WRONG_ERROR))
 		smccc_set_retval(vcpu, -3, 0, 0, 0);
 }
 
 static void trng(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (call->id == 0x84000050 && is(TRNG_VERSION_WRONG))
+	if (call->id == 0x84000050 && planted(TRNG_VERSION_WRONG))
 		vcpu_set_reg(vcpu, 0, 0x10001);
-	if (call->id == 0x84000050 && is(OPEN_X3_KEPT))
+	if (call->id == 0x84000050 && planted(OPEN_X3_KEPT))
 		vcpu_set_reg(vcpu, 3, call->x[3]);
-	if (call->id == TRNG_FEATURES_ID && is(TRNG_FEATURES_NO_RND64) && (u32)call->x[1] == TRNG_RND64_ID)
+	if (call->id == TRNG_FEATURES_ID && planted(TRNG_FEATURES_NO_RND64) && (u32)call->x[1] == TRNG_RND64_ID)
 		not_supported(vcpu);
-	if (call->id == TRNG_FEATURES_ID && (is(TRNG_FEATURES_ANY) || (is(TRNG_FEATURES_32_BITS) && is_trng(call->x[1]))))
+	if (call->id == TRNG_FEATURES_ID &&
+	    (planted(TRNG_FEATURES_ANY) || (planted(TRNG_FEATURES_32_BITS) && is_trng(call->x[1]))))
 		vcpu_set_reg(vcpu, 0, 0);
-	if (call->id == TRNG_UUID_ID && is(TRNG_UUID_REVERSED))
-		smccc_set_retval(vcpu, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1), x(vcpu, 0));
-	if (call->id == TRNG_UUID_ID && is(TRNG_UUID_BIG_ENDIAN))
-		smccc_set_retval(vcpu, swab32(x(vcpu, 0)), swab32(x(vcpu, 1)), swab32(x(vcpu, 2)), swab32(x(vcpu, 3)));
+	if (call->id == TRNG_UUID_ID && planted(TRNG_UUID_REVERSED))
+		reverse_words(vcpu);
+	if (call->id == TRNG_UUID_ID && planted(TRNG_UUID_BIG_ENDIAN))
+		for (int i = 0; i <= 3; i++)
+			vcpu_set_reg(vcpu, i, swab32(vcpu_get_reg(vcpu, i)));
 	if (call->id == TRNG_RND32_ID || call->id == TRNG_RND64_ID)
 		trng_random(vcpu, call);
 }
@@ -110,66 +106,63 @@ static void pv_time(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	bool area = vcpu->arch.steal.base != INVALID_GPA;
 
-	if (call->id == PV_FEATURES_ID && is(PV_FEATURES_WITHOUT_AREA))
+	if (call->id == PV_FEATURES_ID && planted(PV_FEATURES_WITHOUT_AREA))
 		smccc_set_retval(vcpu, 0, 0, 0, 0);
-	if (call->id == PV_FEATURES_ID && is(PV_FEATURES_ANY) && area)
+	if (call->id == PV_FEATURES_ID && planted(PV_FEATURES_ANY) && area)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (call->id == PV_FEATURES_ID && is(PV_FEATURES_NO_ST) && (u32)call->x[1] == PV_ST_ID)
+	if (call->id == PV_FEATURES_ID && planted(PV_FEATURES_NO_ST) && (u32)call->x[1] == PV_ST_ID)
 		not_supported(vcpu);
-	if (call->id == PV_ST_ID && is(PV_ST_WITHOUT_AREA) && !area)
+	if (call->id == PV_ST_ID && planted(PV_ST_WITHOUT_AREA) && !area)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (call->id == PV_ST_ID && is(PV_ST_WRONG_ADDRESS) && area)
-		vcpu_set_reg(vcpu, 0, x(vcpu, 0) + 64);
-	if (call->id == PV_ST_ID && is(PV_ST_32_BITS) && area)
-		vcpu_set_reg(vcpu, 0, lower_32_bits(x(vcpu, 0)));
+	if (call->id == PV_ST_ID && planted(PV_ST_WRONG_ADDRESS) && area)
+		vcpu_set_reg(vcpu, 0, vcpu_get_reg(vcpu, 0) + 64);
+	if (call->id == PV_ST_ID && planted(PV_ST_32_BITS) && area)
+		vcpu_set_reg(vcpu, 0, lower_32_bits(vcpu_get_reg(vcpu, 0)));
 }
 
 static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	static u64 first[2];
-	bool answered = x(vcpu, 0) != NOT_SUPPORTED;
+	const u64 *regs = vcpu_gp_regs(vcpu)->regs;
+	bool answered = regs[0] != NOT_SUPPORTED;
 
-	if (is(PTP_UNKNOWN_COUNTER) && !answered)
+	if (planted(PTP_UNKNOWN_COUNTER) && !answered)
 		smccc_set_retval(vcpu, 0, 0, 0, 0);
 	if (!answered)
 		return;
-	if (is(PTP_WALL_CLOCK))
-		vcpu_set_reg(vcpu, 0, x(vcpu, 0) + 1);
-	if (is(PTP_FROZEN)) {
-		first[0] = first[0] ?: x(vcpu, 0);
-		first[1] = first[1] ?: x(vcpu, 1);
-		smccc_set_retval(vcpu, first[0], first[1], x(vcpu, 2), x(vcpu, 3));
-	}
-	if (is(PTP_WORDS_SWAPPED))
-		smccc_set_retval(vcpu, x(vcpu, 1), x(vcpu, 0), x(vcpu, 3), x(vcpu, 2));
-	if (is(PTP_WHOLE_WORDS))
-		smccc_set_retval(vcpu, x(vcpu, 0) << 32 | x(vcpu, 1), x(vcpu, 2) << 32 | x(vcpu, 3), 0, 0);
-	if (is(PTP_WIDE_COUNTER))
-		vcpu_set_reg(vcpu, 3, x(vcpu, 2) << 32 | x(vcpu, 3));
-	if (is(PTP_COUNTER_OFFSET))
-		vcpu_set_reg(vcpu, 2, x(vcpu, 2) + 1);
-	if (is(PTP_IGNORES_OFFSET)) {
-		u64 ticks = (x(vcpu, 2) << 32 | x(vcpu, 3)) + vcpu->kvm->arch.timer_data.voffset;
+	if (planted(PTP_WALL_CLOCK))
+		vcpu_set_reg(vcpu, 0, regs[0] + 1);
+	for (int i = 0; planted(PTP_FROZEN) && i <= 1; i++)
+		vcpu_set_reg(vcpu, i, first_value(&memory.clock[i], regs[i]));
+	if (planted(PTP_WORDS_SWAPPED))
+		smccc_set_retval(vcpu, regs[1], regs[0], regs[3], regs[2]);
+	if (planted(PTP_WHOLE_WORDS))
+		smccc_set_retval(vcpu, regs[0] << 32 | regs[1], regs[2] << 32 | regs[3], 0, 0);
+	if (planted(PTP_WIDE_COUNTER))
+		vcpu_set_reg(vcpu, 3, regs[2] << 32 | regs[3]);
+	if (planted(PTP_COUNTER_OFFSET))
+		vcpu_set_reg(vcpu, 2, regs[2] + 1);
+	if (planted(PTP_IGNORES_OFFSET)) {
+		u64 ticks = (regs[2] << 32 | regs[3]) + vcpu->kvm->arch.timer_data.voffset;
 
-		smccc_set_retval(vcpu, x(vcpu, 0), x(vcpu, 1), upper_32_bits(ticks), lower_32_bits(ticks));
+		smccc_set_retval(vcpu, regs[0], regs[1], upper_32_bits(ticks), lower_32_bits(ticks));
 	}
-	if (is(PTP_PHYSICAL_ONLY) && !(u32)call->x[1])
-		vcpu_set_reg(vcpu, 3, x(vcpu, 3) ^ BIT(31));
+	if (planted(PTP_PHYSICAL_ONLY) && !(u32)call->x[1])
+		vcpu_set_reg(vcpu, 3, regs[3] ^ BIT(31));
 }
 
 static void vendor(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (call->id == UID_ID && is(UID_REVERSED))
-		smccc_set_retval(vcpu, x(vcpu, 3), x(vcpu, 2), x(vcpu, 1), x(vcpu, 0));
-	if (call->id == UID_ID && is(UID_OTHER))
-		vcpu_set_reg(vcpu, 1, x(vcpu, 1) ^ 1);
-	if (call->id == FEATURES_ID && is(FEATURES_FIXED))
+	if (call->id == UID_ID && planted(UID_REVERSED))
+		reverse_words(vcpu);
+	if (call->id == UID_ID && planted(UID_OTHER))
+		vcpu_set_reg(vcpu, 1, vcpu_get_reg(vcpu, 1) ^ 1);
+	if (call->id == FEATURES_ID && planted(FEATURES_FIXED))
 		vcpu_set_reg(vcpu, 0, 3);
-	if (call->id == FEATURES_ID && is(FEATURES_SHIFTED))
-		vcpu_set_reg(vcpu, 0, x(vcpu, 0) << 1);
-	if (call->id == FEATURES_ID && is(FEATURES_IN_X1))
-		smccc_set_retval(vcpu, 0, x(vcpu, 0), 0, 0);
-	if (call->id == FEATURES_ID && is(FEATURES_X2_FILLED))
+	if (call->id == FEATURES_ID && planted(FEATURES_SHIFTED))
+		vcpu_set_reg(vcpu, 0, vcpu_get_reg(vcpu, 0) << 1);
+	if (call->id == FEATURES_ID && planted(FEATURES_IN_X1))
+		smccc_set_retval(vcpu, 0, vcpu_get_reg(vcpu, 0), 0, 0);
+	if (call->id == FEATURES_ID && planted(FEATURES_X2_FILLED))
 		vcpu_set_reg(vcpu, 2, 3);
 	if (call->id == PTP_ID)
 		ptp(vcpu, call);
@@ -181,46 +174,46 @@ static void ungated(struct kvm_vcpu *vcpu, const struct call *call)
 	const struct kvm_smccc_features *f = &vcpu->kvm->arch.smccc_feat;
 	bool unknown = call->id == 0x84000054 || call->id == 0xc5000022 || call->id == 0x86000005;
 
-	if (is(VERSION_GATED) && call->id == 0x80000000 && !f->std_bmap)
+	if (planted(VERSION_GATED) && call->id == 0x80000000 && !f->std_bmap)
 		not_supported(vcpu);
-	if (is(VERSION_WRONG) && call->id == 0x80000000)
+	if (planted(VERSION_WRONG) && call->id == 0x80000000)
 		vcpu_set_reg(vcpu, 0, 0x10000);
-	if (is(PSCI_GATED) && call->id == PSCI_VERSION_ID && !f->std_hyp_bmap)
+	if (planted(PSCI_GATED) && call->id == PSCI_VERSION_ID && !f->std_hyp_bmap)
 		not_supported(vcpu);
-	if (is(PSCI_VERSION_WRONG) && call->id == PSCI_VERSION_ID)
+	if (planted(PSCI_VERSION_WRONG) && call->id == PSCI_VERSION_ID)
 		vcpu_set_reg(vcpu, 0, 0x20000);
-	if (is(SOC_ID_ANSWERED) && call->id == 0x80000002)
+	if (planted(SOC_ID_ANSWERED) && call->id == 0x80000002)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(UNKNOWN_ANSWERED) && unknown)
+	if (planted(UNKNOWN_ANSWERED) && unknown)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(WORKAROUND_BY_SMC) && call->id == 0x80008000 && call->smc)
+	if (planted(WORKAROUND_BY_SMC) && call->id == 0x80008000 && call->smc)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(DISCOVER_ANSWERED) && (call->id & ~1U) == 0xc6000040)
+	if (planted(DISCOVER_ANSWERED) && (call->id & ~1U) == 0xc6000040)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(ARCH_FEATURES_NEEDS_AREA) && call->id == ARCH_FEATURES_ID && vcpu->arch.steal.base == INVALID_GPA)
+	if (planted(ARCH_FEATURES_NEEDS_AREA) && call->id == ARCH_FEATURES_ID && vcpu->arch.steal.base == INVALID_GPA)
 		not_supported(vcpu);
-	if (is(ARCH_FEATURES_PV_ST) && call->id == ARCH_FEATURES_ID && (u32)call->x[1] == PV_ST_ID)
+	if (planted(ARCH_FEATURES_PV_ST) && call->id == ARCH_FEATURES_ID && (u32)call->x[1] == PV_ST_ID)
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(ARCH_FEATURES_TRNG) && call->id == ARCH_FEATURES_ID && is_trng(call->x[1]))
+	if (planted(ARCH_FEATURES_TRNG) && call->id == ARCH_FEATURES_ID && is_trng(call->x[1]))
 		vcpu_set_reg(vcpu, 0, 0);
-	if (is(ARCH_FEATURES_WORKAROUND_GATED) && call->id == ARCH_FEATURES_ID && (u32)call->x[1] == 0x80008000)
+	if (planted(ARCH_FEATURES_WORKAROUND_GATED) && call->id == ARCH_FEATURES_ID && (u32)call->x[1] == 0x80008000)
 		vcpu_set_reg(vcpu, 0, f->vendor_hyp_bmap);
 }
 
 static void answer(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (is_gated(call->id) && x(vcpu, 0) == NOT_SUPPORTED)
+	if (is_gated(call->id) && vcpu_get_reg(vcpu, 0) == NOT_SUPPORTED)
 		closed(vcpu, call);
-	else if (is_gated(call->id) && is(OPEN_X1_FILLED) && !is_trng(call->id))
-		vcpu_set_reg(vcpu, 1, x(vcpu, 1) ?: call->x[1]);
+	else if (is_gated(call->id) && planted(OPEN_X1_FILLED) && !is_trng(call->id))
+		vcpu_set_reg(vcpu, 1, vcpu_get_reg(vcpu, 1) ?: call->x[1]);
 	if (is_trng(call->id))
 		trng(vcpu, call);
 	pv_time(vcpu, call);
 	vendor(vcpu, call);
 	ungated(vcpu, call);
-	if (is(CLOBBERS_X4))
+	if (planted(CLOBBERS_X4))
 		vcpu_set_reg(vcpu, 4, 0);
-	if (is(CLOBBERS_X17) && is_gated(call->id))
+	if (planted(CLOBBERS_X17) && is_gated(call->id))
 		vcpu_set_reg(vcpu, 17, 0);
 }
 
@@ -229,68 +222,58 @@ static u64 taken_for(const struct call *call)
 {
 	u64 id = call->x[0];
 
-	if (is(SVE_HINT_STRIPPED))
+	if (planted(SVE_HINT_STRIPPED))
 		id &= ~BIT(16);
-	if (is(YIELDING_SERVED))
+	if (planted(YIELDING_SERVED))
 		id |= BIT(31);
-	if (is(OTHER_WIDTH_SERVED) && (id & ~0xfULL) == 0xc4000050 && id != TRNG_RND64_ID)
+	if (planted(OTHER_WIDTH_SERVED) && (id & ~0xfULL) == 0xc4000050 && id != TRNG_RND64_ID)
 		id &= ~BIT(30);
-	if (is(OWNER_IGNORED) && (id & 0xff000000) == 0x87000000)
+	if (planted(OWNER_IGNORED) && (id & 0xff000000) == 0x87000000)
 		id -= BIT(24);
 	return id;
 }
 
 static bool refused(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (is_psci(call->id) && is(PSCI_ALL_GATED) && !vcpu->kvm->arch.smccc_feat.std_bmap)
+	if (is_psci(call->id) && planted(PSCI_ALL_GATED) && !vcpu->kvm->arch.smccc_feat.std_bmap)
 		return true;
-	if (is_gated(call->id) && is(SERVICES_NEED_PSCI_1) && kvm_psci_version(vcpu) < KVM_ARM_PSCI_1_0)
+	if (is_gated(call->id) && planted(SERVICES_NEED_PSCI_1) && kvm_psci_version(vcpu) < KVM_ARM_PSCI_1_0)
 		return true;
-	return filter_denies(vcpu, call) || (is(UPPER_HALF_REFUSED) && call->x[0] >> 32) || (is(IMMEDIATE_REFUSED) && call->immediate) ||
-	       (is(SMC_REFUSED) && call->smc);
+	return filter_denies(vcpu, call) || (planted(UPPER_HALF_REFUSED) && call->x[0] >> 32) ||
+	       (planted(IMMEDIATE_REFUSED) && call->immediate) || (planted(SMC_REFUSED) && call->smc);
 }
 
-static int handle(struct kvm_vcpu *vcpu)
+/* As KVM makes the call. */
+int kvm_call(struct kvm_vcpu *vcpu)
 {
 	return ORIGINAL(CALL_HANDLER, int (*)(struct kvm_vcpu *))(vcpu);
 }
 
-/* The bitmaps are changed for one call: no test that reads them meanwhile is meant to see a gate fault. */
-static int handle_gated(struct kvm_vcpu *vcpu, const struct call *call)
+gpa_t kvm_stolen_time(struct kvm_vcpu *vcpu)
 {
-	struct kvm_smccc_features *features = &vcpu->kvm->arch.smccc_feat, saved = *features;
-	void *filter = rcu_dereference_raw(vcpu->kvm->arch.smccc_filter.ma_root);
-	int result;
-
-	if (is(LOCK_GUEST_SEES))
-		leak_refused(vcpu);
-	change_gates(features, call);
-	if (is(FILTER_HANDLE_OPENS) && filter_handles(vcpu, call))
-		*features = (struct kvm_smccc_features) { 1, 1, 3 };
-	if (filter_ignored(vcpu, call))
-		rcu_assign_pointer(vcpu->kvm->arch.smccc_filter.ma_root, NULL);
-	result = handle(vcpu);
-	rcu_assign_pointer(vcpu->kvm->arch.smccc_filter.ma_root, filter);
-	*features = saved;
-	return result;
+	return ORIGINAL(INIT_STOLEN_TIME, gpa_t (*)(struct kvm_vcpu *))(vcpu);
 }
 
 static int planted_call_handler(struct kvm_vcpu *vcpu)
 {
 	u64 esr = kvm_vcpu_get_esr(vcpu);
-	struct call call = { .id = x(vcpu, 0), .smc = ESR_ELx_EC(esr) == ESR_ELx_EC_SMC64, .immediate = esr & 0xffff };
+	struct call call = {
+		.id = vcpu_get_reg(vcpu, 0),
+		.smc = ESR_ELx_EC(esr) == ESR_ELx_EC_SMC64,
+		.immediate = esr & 0xffff,
+	};
 	int result;
 
-	if (is(NO_FAULT))
-		return handle(vcpu);
+	if (planted(NO_FAULT))
+		return kvm_call(vcpu);
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
-		call.x[i] = x(vcpu, i);
+		call.x[i] = vcpu_get_reg(vcpu, i);
 	if (refused(vcpu, &call)) {
 		not_supported(vcpu);
 		return 1;
 	}
 	vcpu_set_reg(vcpu, 0, taken_for(&call));
-	result = handle_gated(vcpu, &call);
+	result = make_call(vcpu, &call);
 	if (result == 1)
 		answer(vcpu, &call);
 	filter_answer(vcpu, &call);
@@ -303,23 +286,23 @@ static int planted_handle_smc(struct kvm_vcpu *vcpu)
 	bool immediate = esr & 0xffff;
 	int result;
 
-	if (immediate && is(SMC_IMMEDIATE_SERVED))
+	if (immediate && planted(SMC_IMMEDIATE_SERVED))
 		vcpu->arch.fault.esr_el2 &= ~0xffffULL;
 	result = ORIGINAL(HANDLE_SMC, int (*)(struct kvm_vcpu *))(vcpu);
 	vcpu->arch.fault.esr_el2 = esr;
-	if (immediate && is(SMC_IMMEDIATE_ZEROES))
+	if (immediate && planted(SMC_IMMEDIATE_ZEROES))
 		for (int i = 1; i <= 3; i++)
 			vcpu_set_reg(vcpu, i, 0);
-	if (immediate && is(SMC_IMMEDIATE_SUCCEEDS))
+	if (immediate && planted(SMC_IMMEDIATE_SUCCEEDS))
 		vcpu_set_reg(vcpu, 0, 0);
 	return result;
 }
 
 static gpa_t planted_init_stolen_time(struct kvm_vcpu *vcpu)
 {
-	if (is(PV_ST_NOT_ZEROED))
+	if (planted(PV_ST_NOT_ZEROED))
 		return vcpu->arch.steal.base;
-	return ORIGINAL(INIT_STOLEN_TIME, gpa_t (*)(struct kvm_vcpu *))(vcpu);
+	return kvm_stolen_time(vcpu);
 }
 
 struct hook calls_hooks[] = {

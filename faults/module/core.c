@@ -3,6 +3,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 
 #include "planted.h"
 
@@ -11,11 +12,11 @@ static const char *const names[] = { FAULTS(NAME) };
 #undef NAME
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };
-static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, filter_hooks, neighbours_hooks,
-					run_hooks };
+static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, gates_hooks, filter_hooks,
+					neighbours_hooks, run_hooks };
 static int fault, dialect;
 
-bool planted(enum fault one)
+bool is_planted(enum fault one)
 {
 	return READ_ONCE(fault) == one;
 }
@@ -30,14 +31,32 @@ unsigned long original(const struct hook *hook)
 	return (unsigned long)hook->probe.addr;
 }
 
-/* At the entry of a hooked function: go to the replacement instead, unless it is the replacement that calls. */
+/* No hooked function has more than three arguments: the fourth register names the hook. */
+typedef unsigned long (*replacement_fn)(unsigned long, unsigned long, unsigned long);
+
+static unsigned long run_replacement(unsigned long first, unsigned long second, unsigned long third,
+				     struct hook *hook)
+{
+	unsigned long result = ((replacement_fn)hook->replacement)(first, second, third);
+
+	module_put(THIS_MODULE);
+	return result;
+}
+
+/*
+ * At the entry of a hooked function: go to the replacement instead, unless it
+ * is the replacement that calls.  The reference keeps the module's text until
+ * the replacement has returned, which for KVM_RUN can take as long as a guest
+ * runs.  There is none to be had while the module is being unloaded.
+ */
 static int enter(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct hook *hook = container_of(probe, struct hook, probe);
 
-	if (within_module(regs->regs[30], THIS_MODULE))
+	if (!hook->replacement || within_module(regs->regs[30], THIS_MODULE) || !try_module_get(THIS_MODULE))
 		return 0;
-	instruction_pointer_set(regs, (unsigned long)hook->replacement);
+	regs->regs[3] = (unsigned long)hook;
+	instruction_pointer_set(regs, (unsigned long)run_replacement);
 	return 1;
 }
 
@@ -56,10 +75,9 @@ static int set_name(const char *text, const struct kernel_param *param)
 
 	if (chosen < 0)
 		return -EINVAL;
-	side_forget();
-	registers_forget();
-	deaths_forget();
 	WRITE_ONCE(*(int *)param->arg, chosen);
+	/* Afterwards, so that the fault before it has no more to add. */
+	forget_all();
 	return 0;
 }
 
@@ -117,6 +135,9 @@ static int __init planted_init(void)
 static void __exit planted_exit(void)
 {
 	unhook_all();
+	/* A task that has dropped its reference may still have to return from run_replacement(). */
+	synchronize_rcu_tasks();
+	free_all();
 }
 
 module_init(planted_init);

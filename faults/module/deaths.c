@@ -12,7 +12,11 @@
 
 #define BRANCH_TO_SELF 0x14000000
 
-static unsigned long flaked;
+/* WARN_ONCE() would warn once for each load of the module, not for each planting. */
+static bool first_time(void)
+{
+	return !test_and_set_bit(0, &memory.fired);
+}
 
 /* Without interrupts: no tick, no watchdog, no answer. */
 static void spin(void)
@@ -23,7 +27,7 @@ static void spin(void)
 }
 
 /* A sleep that no signal ends. */
-static void sleep_for_ever(void)
+static void sleep_uninterruptibly(void)
 {
 	for (;;) {
 		set_current_state(TASK_UNINTERRUPTIBLE);
@@ -39,21 +43,20 @@ static void oops(void)
 /* A bitmap register of a VM that has run is to be changed: 0 to go on, or the error for the caller. */
 int deadly_change(struct kvm_vcpu *vcpu)
 {
-	if (is(PANICS))
+	if (planted(PANICS))
 		panic("planted");
-	if (is(OOPSES))
+	if (planted(OOPSES))
 		oops();
-	if (is(SPINS))
+	if (planted(SPINS))
 		spin();
-	if (is(SLEEPS))
-		sleep_for_ever();
-	if (is(RESTARTS))
+	if (planted(SLEEPS))
+		sleep_uninterruptibly();
+	if (planted(RESTARTS))
 		emergency_restart();
-	if (is(WARNS))
-		WARN_ONCE(1, "planted\n");
-	if (is(VM_DIES))
+	WARN(planted(WARNS) && first_time(), "planted\n");
+	if (planted(VM_DIES))
 		vcpu->kvm->vm_dead = true;
-	return is(VM_DIES) || (is(FLAKES) && !test_and_set_bit(0, &flaked)) ? -EIO : 0;
+	return planted(VM_DIES) || (planted(FLAKES) && first_time()) ? -EIO : 0;
 }
 
 /* The second vCPU finds a branch to itself where it is to go on. */
@@ -63,16 +66,11 @@ void deadly_run(struct kvm_vcpu *vcpu)
 	struct kvm_memory_slot *slot;
 	int token;
 
-	if (!is(GUEST_SPINS) || vcpu->vcpu_idx != 1)
+	if (!planted(GUEST_SPINS) || vcpu->vcpu_idx != 1)
 		return;
 	token = srcu_read_lock(&vcpu->kvm->srcu);
 	slot = __gfn_to_memslot(kvm_memslots(vcpu->kvm), pc >> PAGE_SHIFT);
 	if (!slot || put_user(BRANCH_TO_SELF, (u32 __user *)(slot->userspace_addr + pc - (slot->base_gfn << PAGE_SHIFT))))
 		pr_notice("the guest at %llx cannot be made to spin\n", pc);
 	srcu_read_unlock(&vcpu->kvm->srcu, token);
-}
-
-void deaths_forget(void)
-{
-	flaked = 0;
 }

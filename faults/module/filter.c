@@ -19,49 +19,64 @@ static int error_of(const struct kvm_smccc_filter *filter, int error)
 {
 	bool padded = memchr_inv(filter->pad, 0, sizeof(filter->pad));
 
-	if (error == -EINVAL && (is(FILTER_INVALID_SILENT) || (is(FILTER_PADDING_IGNORED) && padded)))
+	if (error == -EINVAL && (planted(FILTER_INVALID_SILENT) || (planted(FILTER_PADDING_IGNORED) && padded)))
 		return 0;
-	if (error == -EEXIST && (is(FILTER_OVERLAP_SILENT) || (is(FILTER_RESERVED_TAKEN) && is_reserved(filter->base))))
+	if (error == -EEXIST &&
+	    (planted(FILTER_OVERLAP_SILENT) || (planted(FILTER_RESERVED_TAKEN) && is_reserved(filter->base))))
 		return 0;
-	if (error == -EBUSY && is(FILTER_BUSY_SILENT))
+	if (error == -EBUSY && planted(FILTER_BUSY_SILENT))
 		return 0;
-	if (error && !filter->nr_functions && !filter->base && is(FILTER_EMPTY_SILENT))
+	if (error && !filter->nr_functions && !filter->base && planted(FILTER_EMPTY_SILENT))
 		return 0;
-	if (error == -EINVAL && is(FILTER_ERRNO))
+	if (error == -EINVAL && planted(FILTER_ERRNO))
 		return -EPERM;
-	return error == -EEXIST && is(FILTER_OVERLAP_ERRNO) ? -EBUSY : error;
+	return error == -EEXIST && planted(FILTER_OVERLAP_ERRNO) ? -EBUSY : error;
 }
 
-static bool unlocks(struct kvm *kvm)
+static bool unlocked(struct kvm *kvm)
 {
-	return is(FILTER_NOT_LOCKED) || (is(FILTER_LOCK_LATE) && !side_of(kvm)->entered);
+	return planted(FILTER_NOT_LOCKED) ||
+	       (planted(FILTER_LOCK_LATE) && bitmap_empty(vm_state_of(kvm)->entered, KVM_MAX_VCPUS));
+}
+
+/* What KVM does with a filter of a VM that has not run. */
+static int insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
+{
+	u32 last = filter->base + filter->nr_functions - 1;
+	int error;
+
+	if (is_reserved(filter->base) || is_reserved(last))
+		return -EEXIST;
+	mutex_lock(&kvm->arch.config_lock);
+	error = mtree_insert_range(&kvm->arch.smccc_filter, filter->base, last, xa_mk_value(filter->action),
+				   GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&kvm->arch.config_lock);
+	return error;
 }
 
 static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
 	struct kvm_smccc_filter filter = {};
-	bool readable = !copy_from_user(&filter, (void __user *)attr->addr, sizeof(filter)), ran = kvm_vm_has_ran_once(kvm);
+	bool readable = !copy_from_user(&filter, (void __user *)attr->addr, sizeof(filter));
 	int error;
 
-	if (is(FILTER_BUSY_FIRST) && ran)
+	if (planted(FILTER_BUSY_FIRST) && kvm_vm_has_ran_once(kvm))
 		return -EBUSY;
-	if (ran && unlocks(kvm))
-		clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
-	if (ran)
-		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
-	if (error && readable && is(FILTER_REFUSED_APPLIES))
-		side_of(kvm)->denied = filter.base;
+	if (error == -EBUSY && readable && unlocked(kvm))
+		error = insert(kvm, &filter);
+	if (error && readable && planted(FILTER_REFUSED_APPLIES))
+		vm_state_of(kvm)->denied = filter.base;
 	if (!readable)
-		return error == -EFAULT && is(FILTER_FAULT_ERRNO) ? -EINVAL : error;
+		return error == -EFAULT && planted(FILTER_FAULT_ERRNO) ? -EINVAL : error;
 	return error_of(&filter, error);
 }
 
 static int planted_has_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
-	if (is(FILTER_ABSENT))
+	if (planted(FILTER_ABSENT))
 		return -ENXIO;
-	return is(FILTER_OTHER_ATTRIBUTES) ? 0 : ORIGINAL(HAS_ATTR)(kvm, attr);
+	return planted(FILTER_OTHER_ATTRIBUTES) ? 0 : ORIGINAL(HAS_ATTR)(kvm, attr);
 }
 
 /* One more than the filter's action for a function, or 0 where no filter names it. */
@@ -72,22 +87,31 @@ static unsigned long action_of(struct kvm *kvm, u32 id)
 	return entry ? xa_to_value(entry) + 1 : 0;
 }
 
+/* Whether the filter denies the call or forwards it to user space. */
+bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	return action_of(vcpu->kvm, call->id) > KVM_SMCCC_FILTER_HANDLE + 1;
+}
+
+/* Whether a call that the filter stops is served all the same. */
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	struct kvm *kvm = vcpu->kvm;
+	bool closed = !vcpu->kvm->arch.smccc_feat.std_bmap && is_trng(call->id);
 
-	return is(FILTER_IGNORED) || (is(FILTER_HVC_ONLY) && call->smc) || (is(FILTER_WHOLE_X0) && call->x[0] >> 32) ||
-	       (is(FILTER_SPARES_PSCI) && is_psci(call->id)) || (is(FILTER_IMMEDIATE_COUNTS) && call->immediate) || (is(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) ||
-	       (is(FILTER_AFTER_BITMAPS) && !kvm->arch.smccc_feat.std_bmap && is_trng(call->id)) ||
-	       (is(FILTER_ONE_LESS) && action_of(kvm, call->id) && !action_of(kvm, call->id + 1));
+	return planted(FILTER_IGNORED) || (planted(FILTER_HVC_ONLY) && call->smc) ||
+	       (planted(FILTER_WHOLE_X0) && call->x[0] >> 32) ||
+	       (planted(FILTER_SPARES_PSCI) && is_psci(call->id)) ||
+	       (planted(FILTER_IMMEDIATE_COUNTS) && call->immediate) ||
+	       (planted(FILTER_FIRST_VCPU) && vcpu->vcpu_idx) || (planted(FILTER_AFTER_BITMAPS) && closed) ||
+	       (planted(FILTER_ONE_LESS) && !action_of(vcpu->kvm, call->id + 1));
 }
 
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	struct kvm *kvm = vcpu->kvm;
 
-	return (is(FILTER_REFUSED_APPLIES) && side_of(kvm)->denied == call->id) ||
-	       (is(FILTER_ONE_MORE) && !action_of(kvm, call->id) &&
+	return (planted(FILTER_REFUSED_APPLIES) && vm_state_of(kvm)->denied == call->id) ||
+	       (planted(FILTER_ONE_MORE) && !action_of(kvm, call->id) &&
 		action_of(kvm, call->id - 1) == KVM_SMCCC_FILTER_DENY + 1);
 }
 
@@ -99,26 +123,26 @@ bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call)
 /* After a call that the filter may have met. */
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call)
 {
-	if (is(FILTER_DENIED_X1_KEPT) && action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_DENY + 1)
+	if (planted(FILTER_DENIED_X1_KEPT) && action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_DENY + 1)
 		vcpu_set_reg(vcpu, 1, call->x[1]);
 	if (vcpu->run->exit_reason != KVM_EXIT_HYPERCALL)
 		return;
-	if (is(FILTER_RECORD_FLAGS))
+	if (planted(FILTER_RECORD_FLAGS))
 		vcpu->run->hypercall.flags ^= KVM_HYPERCALL_EXIT_SMC;
-	if (is(FILTER_RECORD_NUMBER))
+	if (planted(FILTER_RECORD_NUMBER))
 		vcpu->run->hypercall.nr = call->x[0] ^ 1;
-	if (is(FILTER_RECORD_ARGUMENTS))
+	if (planted(FILTER_RECORD_ARGUMENTS))
 		vcpu->run->hypercall.args[0] = call->x[1];
-	if (is(FILTER_PC_AT_CALL) && !call->smc)
+	if (planted(FILTER_PC_AT_CALL) && !call->smc)
 		*vcpu_pc(vcpu) -= 4;
-	if (is(FILTER_EXIT_CLOBBERS))
+	if (planted(FILTER_EXIT_CLOBBERS))
 		vcpu_set_reg(vcpu, 0, ~0UL);
 }
 
 /* Before KVM_RUN goes on after an exit. */
 void filter_resume(struct kvm_vcpu *vcpu)
 {
-	if (is(FILTER_RET_COUNTS) && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL)
+	if (planted(FILTER_RET_COUNTS) && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL)
 		vcpu_set_reg(vcpu, 0, vcpu->run->hypercall.ret);
 }
 

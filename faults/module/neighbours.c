@@ -23,7 +23,7 @@ int neighbour_get(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int erro
 {
 	u64 level;
 
-	if (error || !is(WORKAROUND_LEVEL_WRONG) || !is_workaround(reg->id))
+	if (error || !planted(WORKAROUND_LEVEL_WRONG) || !is_workaround(reg->id))
 		return error;
 	if (get_user(level, (u64 __user *)reg->addr))
 		return -EFAULT;
@@ -35,9 +35,9 @@ static int psci_set(struct kvm_vcpu *vcpu, u64 value, int error)
 	bool feature = vcpu_has_feature(vcpu, KVM_ARM_VCPU_PSCI_0_2);
 	struct bitmap bitmap;
 
-	if (error == -EINVAL && (feature ? is(PSCI_ANY_VERSION) : is(PSCI_WITHOUT_FEATURE)))
+	if (error == -EINVAL && (feature ? planted(PSCI_ANY_VERSION) : planted(PSCI_WITHOUT_FEATURE)))
 		return 0;
-	if (is(PSCI_EMPTIES_BITMAPS) && fw_by_index(vcpu->kvm, STD, &bitmap))
+	if (planted(PSCI_EMPTIES_BITMAPS) && fw_by_index(vcpu->kvm, STD, &bitmap))
 		fw_write(&bitmap, 0);
 	return error;
 }
@@ -51,10 +51,11 @@ bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int
 	if ((!psci && !is_workaround(reg->id)) || get_user(value, (u64 __user *)reg->addr))
 		return false;
 	*error = -EBUSY;
-	if (locked && (psci ? is(PSCI_LOCKED) : is(WORKAROUND_LOCKED)))
+	if (locked && (psci ? planted(PSCI_LOCKED) : planted(WORKAROUND_LOCKED)))
 		return true;
-	*error = is(PSCI_NO_0_2) ? -EINVAL : 0;
-	return psci && ((is(PSCI_NO_0_2) && value == KVM_ARM_PSCI_0_2) || (is(PSCI_FIRST_VCPU_ONLY) && vcpu->vcpu_idx));
+	*error = planted(PSCI_NO_0_2) ? -EINVAL : 0;
+	return psci && ((planted(PSCI_NO_0_2) && value == KVM_ARM_PSCI_0_2) ||
+			(planted(PSCI_FIRST_VCPU_ONLY) && vcpu->vcpu_idx));
 }
 
 /* The error of a write to a firmware register that is no bitmap, which KVM has answered with ERROR. */
@@ -64,18 +65,18 @@ int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int erro
 
 	if (reg->id == KVM_REG_ARM_PSCI_VERSION && !get_user(value, (u64 __user *)reg->addr))
 		return psci_set(vcpu, value, error);
-	return is(WORKAROUND_ANY_LEVEL) && is_workaround(reg->id) && error == -EINVAL ? 0 : error;
+	return planted(WORKAROUND_ANY_LEVEL) && is_workaround(reg->id) && error == -EINVAL ? 0 : error;
 }
 
 /* The stolen-time area */
 
 static int pvtime_error(int error)
 {
-	if (error == -ENXIO && is(PVTIME_ATTRIBUTE_ERRNO))
+	if (error == -ENXIO && planted(PVTIME_ATTRIBUTE_ERRNO))
 		return -EINVAL;
-	if (error == -EINVAL && is(PVTIME_ANY_ADDRESS))
+	if (error == -EINVAL && planted(PVTIME_ANY_ADDRESS))
 		return 0;
-	return error == -EEXIST && is(PVTIME_TWICE) ? 0 : error;
+	return error == -EEXIST && planted(PVTIME_TWICE) ? 0 : error;
 }
 
 static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)
@@ -84,14 +85,14 @@ static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 	unsigned long i;
 	int error;
 
-	if (is(PVTIME_EXISTS_FIRST) && vcpu->arch.steal.base != INVALID_GPA)
+	if (planted(PVTIME_EXISTS_FIRST) && vcpu->arch.steal.base != INVALID_GPA)
 		return -EEXIST;
-	if (is(PVTIME_LOCKED) && kvm_vm_has_ran_once(vcpu->kvm))
+	if (planted(PVTIME_LOCKED) && kvm_vm_has_ran_once(vcpu->kvm))
 		return -EBUSY;
-	if (is(PVTIME_GATED) && !vcpu->kvm->arch.smccc_feat.std_hyp_bmap)
+	if (planted(PVTIME_GATED) && !vcpu->kvm->arch.smccc_feat.std_hyp_bmap)
 		return -ENXIO;
 	error = ORIGINAL(PVTIME_SET, attr_fn)(vcpu, attr);
-	if (!error && is(PVTIME_SHARED))
+	if (!error && planted(PVTIME_SHARED))
 		kvm_for_each_vcpu(i, other, vcpu->kvm)
 			other->arch.steal.base = vcpu->arch.steal.base;
 	return pvtime_error(error);
@@ -101,16 +102,16 @@ static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 {
 	int error = ORIGINAL(PVTIME_GET, attr_fn)(vcpu, attr);
 
-	if (!error && is(PVTIME_READS_ZERO))
+	if (!error && planted(PVTIME_READS_ZERO))
 		return put_user(0ULL, (u64 __user *)attr->addr);
 	return error;
 }
 
 static void planted_update_stolen(struct kvm_vcpu *vcpu)
 {
-	if (is(STOLEN_TIME_NEVER))
+	if (planted(STOLEN_TIME_NEVER))
 		return;
-	if (is(STOLEN_TIME_TOO_FAST))
+	if (planted(STOLEN_TIME_TOO_FAST))
 		vcpu->arch.steal.last_steal -= NSEC_PER_SEC;
 	ORIGINAL(UPDATE_STOLEN, void (*)(struct kvm_vcpu *))(vcpu);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Plants one named fault at a time in KVM, or gives it the dialect of the RFC
- * of January 2022.  Each hook replaces one of KVM's functions; the hook calls
- * the original, before or after or not at all.
+ * of January 2022.  Each hook replaces one of KVM's functions; the replacement
+ * calls the original, before or after or not at all.
  */
 #ifndef PLANTED_H
 #define PLANTED_H
@@ -14,10 +14,11 @@
 
 #include "faults.h"
 
-#define IDENTIFIER(symbol, name) F_##symbol,
+#define IDENTIFIER(symbol, name) FAULT_##symbol,
 enum fault { FAULTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
+/* A function of KVM.  Without a replacement, it is only looked up to be called. */
 struct hook {
 	const char *symbol;
 	void *replacement;
@@ -26,15 +27,16 @@ struct hook {
 };
 
 /* Terminated by a hook without a symbol. */
-extern struct hook registers_hooks[], access_hooks[], calls_hooks[], filter_hooks[], neighbours_hooks[], run_hooks[];
+extern struct hook registers_hooks[], access_hooks[], calls_hooks[], gates_hooks[], filter_hooks[];
+extern struct hook neighbours_hooks[], run_hooks[];
 
-bool planted(enum fault fault);
-#define is(symbol) planted(F_##symbol)
+bool is_planted(enum fault fault);
+#define planted(symbol) is_planted(FAULT_##symbol)
 
 bool rfc(void);
 unsigned long original(const struct hook *hook);
 
-/* A bitmap register in the dialect that is spoken: what user space sees is *value >> shift. */
+/* A bitmap register in the planted dialect: what user space sees is *value >> shift. */
 struct bitmap {
 	int index;
 	u64 id;
@@ -50,27 +52,41 @@ bool fw_by_id(struct kvm *kvm, u64 id, struct bitmap *bitmap);
 u64 fw_read(const struct bitmap *bitmap);
 void fw_write(const struct bitmap *bitmap, u64 value);
 
-/* What faults remember of a VM. */
-struct side {
-	struct kvm *kvm;
-	unsigned long ran;		/* vCPUs that have run, by index */
-	unsigned long entered;		/* the same without immediate_exit */
+/*
+ * What faults remember of a VM.  Its vCPUs run at once, so bits are set
+ * atomically.  What follows the first member is reset by each planting.
+ */
+struct vm_state {
+	atomic_t inside;		/* vCPUs in KVM_RUN */
+	DECLARE_BITMAP(ran, KVM_MAX_VCPUS);	/* vCPUs that have run, by index */
+	DECLARE_BITMAP(entered, KVM_MAX_VCPUS);	/* the same without immediate_exit */
 	bool touched;			/* a register was read or written */
 	bool tried;			/* a KVM_RUN failed before it counted */
 	u64 refused[BITMAPS];		/* one more than the bitmap that was refused last, or 0 */
-	int inside;			/* vCPUs in KVM_RUN */
 	u32 denied;			/* the function of a filter that was refused */
 	u64 other[BITMAPS];		/* one more than what a vCPU but the first holds, or 0 */
 };
 
-struct side *side_of(struct kvm *kvm);
-void side_reset(struct kvm *kvm);
-bool side_any_ran(void);
+struct vm_state *vm_state_of(struct kvm *kvm);
+void vm_state_reset(struct kvm *kvm);
+void vm_state_free(struct kvm *kvm);
+bool any_vm_ran(void);
 
-/* A new fault knows nothing of the one before. */
-void side_forget(void);
-void registers_forget(void);
-void deaths_forget(void);
+/*
+ * What faults remember of the kernel.  Keep nothing in other static data: each
+ * planting resets this structure and no other.
+ */
+struct fault_memory {
+	u64 last_written[BITMAPS];	/* one more than what was written last to any VM, or 0 */
+	u64 random[3];			/* x1..x3 of the first random number */
+	u64 clock[2];			/* x0 and x1 of the first KVM_PTP */
+	unsigned long fired;		/* bit 0: what happens once has happened */
+};
+
+extern struct fault_memory memory;
+
+void forget_all(void);
+void free_all(void);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);
@@ -102,13 +118,16 @@ static inline bool is_trng(u32 id)
 }
 
 bool is_gated(u32 id);
-void change_gates(struct kvm_smccc_features *features, const struct call *call);
+int make_call(struct kvm_vcpu *vcpu, const struct call *call);
+int kvm_call(struct kvm_vcpu *vcpu);
+gpa_t kvm_stolen_time(struct kvm_vcpu *vcpu);
 
 static inline bool is_psci(u32 id)
 {
 	return (id & ~0x4000001fU) == 0x84000000;
 }
 
+bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);

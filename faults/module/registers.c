@@ -14,22 +14,20 @@ enum { INIT_HYPERCALLS, GET_FW_REG, SET_FW_REG, COPY_INDICES, NUM_REGS };
 
 typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
 
-static u64 last_written[BITMAPS], shared[BITMAPS];
-
 /* Defaults */
 
 static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
 {
 	u64 value = bitmap->mask;
 
-	if (is(DEFAULT_EMPTY))
+	if (planted(DEFAULT_EMPTY))
 		value = 0;
-	if (is(DEFAULT_BIT_MISSING) && bitmap->index == VENDOR_HYP)
+	if (planted(DEFAULT_BIT_MISSING) && bitmap->index == VENDOR_HYP)
 		value &= ~BIT(fls64(bitmap->mask) - 1);
-	if (is(DEFAULT_BIT_EXTRA) && bitmap->index == STD)
+	if (planted(DEFAULT_BIT_EXTRA) && bitmap->index == STD)
 		value |= BIT(fls64(bitmap->mask));
-	if (is(DEFAULT_LAST_WRITTEN) && last_written[bitmap->index])
-		value = last_written[bitmap->index] - 1;
+	if (planted(DEFAULT_LAST_WRITTEN) && memory.last_written[bitmap->index])
+		value = memory.last_written[bitmap->index] - 1;
 	fw_write(bitmap, value);
 }
 
@@ -38,8 +36,8 @@ static void planted_init_hypercalls(struct kvm *kvm)
 	struct bitmap bitmap;
 
 	ORIGINAL(INIT_HYPERCALLS, void (*)(struct kvm *))(kvm);
-	side_reset(kvm);
-	for (int i = 0; (!is(NO_FAULT) || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
+	vm_state_reset(kvm);
+	for (int i = 0; (!planted(NO_FAULT) || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
 		plant_default(kvm, &bitmap);
 }
 
@@ -60,22 +58,22 @@ static u64 neighbour(struct kvm *kvm, int index)
 
 static u64 value_of(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 {
-	struct side *side = side_of(vcpu->kvm);
-	u64 other = vcpu->vcpu_idx ? side->other[bitmap->index] : 0;
+	struct vm_state *state = vm_state_of(vcpu->kvm);
+	u64 other = vcpu->vcpu_idx ? state->other[bitmap->index] : 0;
 	u64 value = fw_read(bitmap);
 
-	if (is(GET_ALWAYS_FULL) || (is(GET_FULL_AFTER_RUN) && ran(vcpu)))
+	if (planted(GET_ALWAYS_FULL) || (planted(GET_FULL_AFTER_RUN) && ran(vcpu)))
 		value = bitmap->mask;
-	if ((is(GET_EMPTY_AFTER_RUN) && ran(vcpu)) || (is(VCPU_OTHERS_EMPTY) && vcpu->vcpu_idx))
+	if ((planted(GET_EMPTY_AFTER_RUN) && ran(vcpu)) || (planted(VCPU_OTHERS_EMPTY) && vcpu->vcpu_idx))
 		value = 0;
-	if (is(GET_EXTRA_BIT))
+	if (planted(GET_EXTRA_BIT))
 		value |= BIT_ULL(32);
-	if (is(GET_NEIGHBOUR))
+	if (planted(GET_NEIGHBOUR))
 		value = neighbour(vcpu->kvm, bitmap->index) & bitmap->mask;
-	if (is(VCPU_OWN_VALUE) && other)
+	if (planted(VCPU_OWN_VALUE) && other)
 		value = other - 1;
-	if (is(VM_SHARED) && shared[bitmap->index])
-		value = shared[bitmap->index] - 1;
+	if (planted(VM_SHARED) && memory.last_written[bitmap->index])
+		value = memory.last_written[bitmap->index] - 1;
 	return value;
 }
 
@@ -85,11 +83,11 @@ static int get_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 
 	if (KVM_REG_SIZE(reg->id) != sizeof(value))
 		return -ENOENT;
-	if (is(GET_BUSY_AFTER_RUN) && ran(vcpu))
+	if (planted(GET_BUSY_AFTER_RUN) && ran(vcpu))
 		return -EBUSY;
-	if (is(LOCK_BY_READ))
-		side_of(vcpu->kvm)->touched = true;
-	if (is(GET_CLEARS))
+	if (planted(LOCK_BY_READ))
+		vm_state_of(vcpu->kvm)->touched = true;
+	if (planted(GET_CLEARS))
 		fw_write(bitmap, 0);
 	return copy_to_user((void __user *)reg->addr, &value, sizeof(value)) ? -EFAULT : 0;
 }
@@ -106,7 +104,7 @@ static int planted_get_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 
 	if (vanished(reg->id))
 		return -ENOENT;
-	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (is(NO_FAULT) && !rfc()))
+	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (planted(NO_FAULT) && !rfc()))
 		return neighbour_get(vcpu, reg, ORIGINAL(GET_FW_REG, access_fn)(vcpu, reg));
 	return get_bitmap(vcpu, &bitmap, reg);
 }
@@ -117,19 +115,19 @@ static bool supported(const struct bitmap *bitmap, u64 value)
 {
 	u64 allowed = bitmap->mask;
 
-	if (is(LIMIT_ONE_MORE))
+	if (planted(LIMIT_ONE_MORE))
 		allowed |= BIT_ULL(fls64(bitmap->mask));
-	if (is(LIMIT_BIT_63))
+	if (planted(LIMIT_BIT_63))
 		allowed |= BIT_ULL(63);
-	if (is(LIMIT_LOWER_HALF))
+	if (planted(LIMIT_LOWER_HALF))
 		allowed |= GENMASK_ULL(63, 32);
-	if (is(LIMIT_NONE) || (is(LIMIT_FIRST_REGISTER_ONLY) && bitmap->index != STD))
+	if (planted(LIMIT_NONE) || (planted(LIMIT_FIRST_REGISTER_ONLY) && bitmap->index != STD))
 		return true;
-	if (is(LIMIT_ANY_BESIDE_SUPPORTED) && value & bitmap->mask)
+	if (planted(LIMIT_ANY_BESIDE_SUPPORTED) && value & bitmap->mask)
 		return true;
-	if ((is(LIMIT_REFUSES_FULL) && value == bitmap->mask) || (is(LIMIT_REFUSES_EMPTY) && !value))
+	if ((planted(LIMIT_REFUSES_FULL) && value == bitmap->mask) || (planted(LIMIT_REFUSES_EMPTY) && !value))
 		return false;
-	if (is(LIMIT_REFUSES_PTP_ALONE) && value == 2)
+	if (planted(LIMIT_REFUSES_PTP_ALONE) && value == 2)
 		return false;
 	return !(value & ~allowed);
 }
@@ -137,90 +135,89 @@ static bool supported(const struct bitmap *bitmap, u64 value)
 /* What an unsupported bitmap gets: -EINVAL, and nothing stored. */
 static int refuse(const struct bitmap *bitmap, u64 value)
 {
-	if (is(REFUSED_STORES))
+	if (planted(REFUSED_STORES))
 		fw_write(bitmap, value);
-	if (is(REFUSED_STORES_SUPPORTED) || is(LIMIT_DROPS_BITS))
+	if (planted(REFUSED_STORES_SUPPORTED) || planted(LIMIT_DROPS_BITS))
 		fw_write(bitmap, value & bitmap->mask);
-	if (is(REFUSED_CLEARS))
+	if (planted(REFUSED_CLEARS))
 		fw_write(bitmap, 0);
-	if (is(LIMIT_DROPS_BITS) || is(LIMIT_SILENT))
+	if (planted(LIMIT_DROPS_BITS) || planted(LIMIT_SILENT))
 		return 0;
-	return is(LIMIT_ERRNO) ? -EPERM : is(LIMIT_NOENT) ? -ENOENT : -EINVAL;
+	return planted(LIMIT_ERRNO) ? -EPERM : planted(LIMIT_NOENT) ? -ENOENT : -EINVAL;
 }
 
 /* Lock */
 
-
 static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 {
-	struct side *side = side_of(vcpu->kvm);
+	struct vm_state *state = vm_state_of(vcpu->kvm);
 
-	if (is(LOCK_MISSING) || (is(LOCK_STD_ONLY) && bitmap->index != STD) ||
-	    (is(LOCK_NOT_VENDOR) && bitmap->index == VENDOR_HYP))
+	if (planted(LOCK_MISSING) || (planted(LOCK_STD_ONLY) && bitmap->index != STD) ||
+	    (planted(LOCK_NOT_VENDOR) && bitmap->index == VENDOR_HYP))
 		return false;
-	if (is(LOCK_PER_VCPU))
-		return side->ran & BIT(vcpu->vcpu_idx);
-	if (is(LOCK_OTHER_VCPUS))
-		return side->ran & ~BIT(vcpu->vcpu_idx);
-	if (is(LOCK_FIRST_VCPU))
-		return side->ran & 1;
-	if (is(LOCK_NOT_IMMEDIATE_EXIT))
-		return side->entered;
-	if (is(LOCK_ALL_VMS))
-		return side_any_ran();
-	if (is(LOCK_BY_READ) || is(LOCK_BY_WRITE))
-		return side->touched || ran(vcpu);
-	if (is(LOCK_BY_FAILED_RUN))
-		return side->tried || ran(vcpu);
+	if (planted(LOCK_PER_VCPU))
+		return test_bit(vcpu->vcpu_idx, state->ran);
+	if (planted(LOCK_OTHER_VCPUS))
+		return bitmap_weight(state->ran, KVM_MAX_VCPUS) > test_bit(vcpu->vcpu_idx, state->ran);
+	if (planted(LOCK_FIRST_VCPU))
+		return test_bit(0, state->ran);
+	if (planted(LOCK_NOT_IMMEDIATE_EXIT))
+		return !bitmap_empty(state->entered, KVM_MAX_VCPUS);
+	if (planted(LOCK_ALL_VMS))
+		return any_vm_ran();
+	if (planted(LOCK_BY_READ) || planted(LOCK_BY_WRITE))
+		return state->touched || ran(vcpu);
+	if (planted(LOCK_BY_FAILED_RUN))
+		return state->tried || ran(vcpu);
 	return ran(vcpu);
 }
 
 /* Whether a write that changes a locked register may go on. */
 static bool let_through(u64 from, u64 to)
 {
-	return (is(LOCK_CLEARING_ONLY) && to & ~from) || (is(LOCK_SETTING_ONLY) && !(to & ~from));
+	return (planted(LOCK_CLEARING_ONLY) && to & ~from) || (planted(LOCK_SETTING_ONLY) && !(to & ~from));
 }
 
 static int busy(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 {
-	if (is(LOCK_STORES))
+	if (planted(LOCK_STORES))
 		fw_write(bitmap, value);
-	if (is(LOCK_REFUSAL_CLEARS))
+	if (planted(LOCK_REFUSAL_CLEARS))
 		fw_write(bitmap, 0);
-	if (is(LOCK_GUEST_SEES))
-		side_of(vcpu->kvm)->refused[bitmap->index] = value + 1;
-	if (is(LOCK_SILENT))
+	if (planted(LOCK_GUEST_SEES))
+		vm_state_of(vcpu->kvm)->refused[bitmap->index] = value + 1;
+	if (planted(LOCK_SILENT))
 		return 0;
-	return is(LOCK_ERRNO) ? -EPERM : is(LOCK_EINVAL) ? -EINVAL : -EBUSY;
+	return planted(LOCK_ERRNO) ? -EPERM : planted(LOCK_EINVAL) ? -EINVAL : -EBUSY;
 }
 
 static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 {
 	struct bitmap next;
 
-	last_written[bitmap->index] = shared[bitmap->index] = value + 1;
-	if (is(SET_IGNORED) || (is(SET_FIRST_ONLY) && side_of(vcpu->kvm)->touched))
+	memory.last_written[bitmap->index] = value + 1;
+	if (planted(SET_IGNORED) || (planted(SET_FIRST_ONLY) && vm_state_of(vcpu->kvm)->touched))
 		return;
-	side_of(vcpu->kvm)->touched = true;
-	if (is(SET_ONLY_SETS))
+	vm_state_of(vcpu->kvm)->touched = true;
+	if (planted(SET_ONLY_SETS))
 		value |= fw_read(bitmap);
-	if (is(SET_ONLY_CLEARS))
+	if (planted(SET_ONLY_CLEARS))
 		value &= fw_read(bitmap);
-	if (is(VCPU_OWN_VALUE) && vcpu->vcpu_idx) {
-		side_of(vcpu->kvm)->other[bitmap->index] = value + 1;
+	if (planted(VCPU_OWN_VALUE) && vcpu->vcpu_idx) {
+		vm_state_of(vcpu->kvm)->other[bitmap->index] = value + 1;
 		return;
 	}
-	if (is(RACE_TRANSIENT)) {
+	if (planted(RACE_TRANSIENT)) {
 		fw_write(bitmap, value | BIT(8));
 		usleep_range(300, 600);
 	}
 	fw_write(bitmap, value);
-	if (is(BITMAP_RESETS_PSCI))
+	if (planted(BITMAP_RESETS_PSCI))
 		vcpu->kvm->arch.psci_version = KVM_ARM_PSCI_1_0;
 	fw_by_index(vcpu->kvm, (bitmap->index + 1) % BITMAPS, &next);
-	if (is(SET_ALSO_NEXT))
+	if (planted(SET_ALSO_NEXT))
 		fw_write(&next, value & next.mask);
-	if (is(SET_CLEARS_NEXT))
+	if (planted(SET_CLEARS_NEXT))
 		fw_write(&next, 0);
 }
 
@@ -228,9 +225,9 @@ static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 {
 	u64 now = value_of(vcpu, bitmap);
 
-	if (locked(vcpu, bitmap) && (value != now || is(LOCK_SAME_VALUE)) && !let_through(now, value))
+	if (locked(vcpu, bitmap) && (value != now || planted(LOCK_SAME_VALUE)) && !let_through(now, value))
 		return busy(vcpu, bitmap, value);
-	if (is(RACE_CHECK_THEN_STORE)) {
+	if (planted(RACE_CHECK_THEN_STORE)) {
 		mutex_unlock(&vcpu->kvm->arch.config_lock);
 		usleep_range(300, 600);
 		mutex_lock(&vcpu->kvm->arch.config_lock);
@@ -246,11 +243,11 @@ static int set_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 
 	if (copy_from_user(&value, (void __user *)reg->addr, sizeof(value)))
 		return -EFAULT;
-	if (is(QUIET_WARNING))
+	if (planted(QUIET_WARNING))
 		printk(KERN_WARNING "WARNING: planted\n");
-	if (is(QUIET_TAINT))
+	if (planted(QUIET_TAINT))
 		add_taint(TAINT_WARN, LOCKDEP_STILL_OK);
-	if (is(LOCK_BEFORE_LIMIT) && locked(vcpu, bitmap) && value != fw_read(bitmap))
+	if (planted(LOCK_BEFORE_LIMIT) && locked(vcpu, bitmap) && value != fw_read(bitmap))
 		return -EBUSY;
 	if (!supported(bitmap, value))
 		return refuse(bitmap, value);
@@ -269,7 +266,7 @@ static int planted_set_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 	u64 value;
 	int error;
 
-	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!is(NO_FAULT) || rfc()))
+	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!planted(NO_FAULT) || rfc()))
 		return set_bitmap(vcpu, &bitmap, reg);
 	if (vanished(reg->id) && KVM_REG_SIZE(reg->id) == sizeof(value))
 		return copy_from_user(&value, (void __user *)reg->addr, sizeof(value)) ? -EFAULT : -ENOENT;
@@ -284,7 +281,6 @@ static int put_list(struct kvm *kvm, u64 *ids)
 {
 	int n = 0;
 	struct bitmap bitmap;
-	
 
 	ids[n++] = KVM_REG_ARM_PSCI_VERSION;
 	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1;
@@ -293,16 +289,16 @@ static int put_list(struct kvm *kvm, u64 *ids)
 	if (!rfc())
 		ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3;
 	for (int i = 0; fw_by_index(kvm, i, &bitmap); i++) {
-		if (is(LIST_NONE) || (is(LIST_ONE_MISSING) && i == STD_HYP))
+		if (planted(LIST_NONE) || (planted(LIST_ONE_MISSING) && i == STD_HYP))
 			continue;
 		ids[n++] = bitmap.id;
-		if (is(LIST_ONE_TWICE) && i == STD_HYP)
+		if (planted(LIST_ONE_TWICE) && i == STD_HYP)
 			ids[n++] = bitmap.id;
 	}
-	if (is(LIST_UNKNOWN))
+	if (planted(LIST_UNKNOWN))
 		ids[n++] = bitmap.id + 9;
 #ifdef KVM_REG_ARM_VENDOR_HYP_BMAP_2
-	if (!rfc() && !is(LIST_NONE))
+	if (!rfc() && !planted(LIST_NONE))
 		ids[n++] = KVM_REG_ARM_VENDOR_HYP_BMAP_2;
 #endif
 	return n;
@@ -312,7 +308,7 @@ static int planted_num_regs(struct kvm_vcpu *vcpu)
 {
 	u64 ids[16];
 
-	if (is(NO_FAULT) && !rfc())
+	if (planted(NO_FAULT) && !rfc())
 		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu);
 	return put_list(vcpu->kvm, ids);
 }
@@ -321,15 +317,9 @@ static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
 {
 	u64 ids[16];
 
-	if (is(NO_FAULT) && !rfc())
+	if (planted(NO_FAULT) && !rfc())
 		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to);
 	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
-}
-
-void registers_forget(void)
-{
-	memset(last_written, 0, sizeof(last_written));
-	memset(shared, 0, sizeof(shared));
 }
 
 struct hook registers_hooks[] = {

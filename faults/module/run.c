@@ -4,44 +4,45 @@
 
 #include "planted.h"
 
-enum { PID_CHANGE, IOCTL_RUN, PRECREATE, POSTCREATE, RESET_VCPU, VCPU_IOCTL };
+enum { PID_CHANGE, IOCTL_RUN, PRECREATE, POSTCREATE, RESET_VCPU, VCPU_IOCTL, DESTROY_VM };
 
 #define ORIGINAL(index, type) ((type)original(&run_hooks[index]))
 
 static void forget_run(struct kvm *kvm)
 {
 	clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
-	side_reset(kvm);
+	vm_state_reset(kvm);
 }
 
 static int planted_pid_change(struct kvm_vcpu *vcpu)
 {
 	int error = ORIGINAL(PID_CHANGE, int (*)(struct kvm_vcpu *))(vcpu);
-	struct side *side = side_of(vcpu->kvm);
+	struct vm_state *state = vm_state_of(vcpu->kvm);
 	struct bitmap bitmap;
 
-	side->tried = true;
+	state->tried = true;
 	if (error)
 		return error;
-	side->ran |= BIT(vcpu->vcpu_idx);
-	for (int i = 0; is(RUN_CLEARS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
+	set_bit(vcpu->vcpu_idx, state->ran);
+	for (int i = 0; planted(RUN_CLEARS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, 0);
 	return 0;
 }
 
 static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 {
+	struct vm_state *state = vm_state_of(vcpu->kvm);
 	int error;
 
 	/* struct kvm_run's second byte: later headers hide its name from the kernel. */
 	if (!((u8 *)vcpu->run)[1])
-		side_of(vcpu->kvm)->entered |= BIT(vcpu->vcpu_idx);
+		set_bit(vcpu->vcpu_idx, state->entered);
 	filter_resume(vcpu);
 	deadly_run(vcpu);
-	side_of(vcpu->kvm)->inside++;
+	atomic_inc(&state->inside);
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
-	side_of(vcpu->kvm)->inside--;
-	if ((error == -EINTR && is(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && is(RUN_FAILURE_FORGETS)))
+	atomic_dec(&state->inside);
+	if ((error == -EINTR && planted(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && planted(RUN_FAILURE_FORGETS)))
 		forget_run(vcpu->kvm);
 	return error;
 }
@@ -51,15 +52,15 @@ void run_after_init(struct kvm_vcpu *vcpu)
 {
 	struct bitmap bitmap;
 
-	if (is(LOCK_REINIT_CLEARS) || (is(LOCK_REINIT_AFTER_PSCI) && vcpu->kvm->arch.psci_version))
+	if (planted(LOCK_REINIT_CLEARS) || (planted(LOCK_REINIT_AFTER_PSCI) && vcpu->kvm->arch.psci_version))
 		forget_run(vcpu->kvm);
-	if (is(LOCK_BY_INIT))
+	if (planted(LOCK_BY_INIT))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
-	if (is(INIT_RESETS_PSCI))
+	if (planted(INIT_RESETS_PSCI))
 		vcpu->kvm->arch.psci_version = 0;
-	if (is(INIT_FORGETS_PVTIME))
+	if (planted(INIT_FORGETS_PVTIME))
 		vcpu->arch.steal.base = INVALID_GPA;
-	for (int i = 0; is(INIT_RESETS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
+	for (int i = 0; planted(INIT_RESETS) && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, bitmap.mask);
 }
 
@@ -75,15 +76,15 @@ static int planted_precreate(struct kvm *kvm, unsigned int id)
 {
 	int error = ORIGINAL(PRECREATE, int (*)(struct kvm *, unsigned int))(kvm, id);
 
-	return error == -EBUSY && is(CREATE_ERRNO) ? -EINVAL : error;
+	return error == -EBUSY && planted(CREATE_ERRNO) ? -EINVAL : error;
 }
 
 static void planted_postcreate(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(POSTCREATE, void (*)(struct kvm_vcpu *))(vcpu);
-	if (is(LATE_VCPU_RESETS))
+	if (planted(LATE_VCPU_RESETS))
 		reset_all(vcpu->kvm);
-	if (is(LATE_VCPU_UNLOCKS))
+	if (planted(LATE_VCPU_UNLOCKS))
 		forget_run(vcpu->kvm);
 }
 
@@ -91,7 +92,7 @@ static void planted_postcreate(struct kvm_vcpu *vcpu)
 static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(RESET_VCPU, void (*)(struct kvm_vcpu *))(vcpu);
-	if (is(RESET_RESETS))
+	if (planted(RESET_RESETS))
 		reset_all(vcpu->kvm);
 }
 
@@ -99,13 +100,20 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 {
 	struct kvm_vcpu *vcpu = file->private_data;
 
-	if (ioctl == KVM_RUN && argument && is(RUN_ARGUMENT_LOCKS))
+	if (ioctl == KVM_RUN && argument && planted(RUN_ARGUMENT_LOCKS))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
-	while (is(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && side_of(vcpu->kvm)->inside > 0 && !signal_pending(current))
+	while (planted(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && atomic_read(&vm_state_of(vcpu->kvm)->inside) &&
+	       !signal_pending(current))
 		usleep_range(1000, 2000);
-	if (is(RUN_DEAD_LIVES))
+	if (planted(RUN_DEAD_LIVES))
 		vcpu->kvm->vm_dead = false;
 	return ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+static void planted_destroy_vm(struct kvm *kvm)
+{
+	ORIGINAL(DESTROY_VM, void (*)(struct kvm *))(kvm);
+	vm_state_free(kvm);
 }
 
 struct hook run_hooks[] = {
@@ -115,5 +123,6 @@ struct hook run_hooks[] = {
 	[POSTCREATE] = { "kvm_arch_vcpu_postcreate", planted_postcreate },
 	[RESET_VCPU] = { "kvm_reset_vcpu", planted_reset_vcpu },
 	[VCPU_IOCTL] = { "kvm_vcpu_ioctl", planted_vcpu_ioctl },
+	[DESTROY_VM] = { "kvm_arch_destroy_vm", planted_destroy_vm },
 	{}
 };

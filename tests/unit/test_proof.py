@@ -100,7 +100,7 @@ def test_controls_come_before_between_and_after() -> None:
 
 def test_the_catalogue_is_the_module() -> None:
     header = (build.ROOT / "faults/module/faults.h").read_text()
-    names = re.findall(r'F\(\w+, "([^"]+)"\)', header)
+    names = re.findall(r'FAULT\(\w+, "([^"]+)"\)', header)
     assert sorted(names) == sorted([CONTROL, *(fault.id for fault in FAULTS), *(death.id for death in DEATHS)])
     hooked = set()
     for source in (build.ROOT / "faults/module").glob("*.c"):

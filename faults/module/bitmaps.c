@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The bitmap registers as the dialect has them, and what faults remember of a VM. */
+/* The bitmap registers of the planted dialect. */
 #include "planted.h"
 
 #define FW_REG(index) (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_FW | (index))
@@ -46,46 +46,4 @@ u64 fw_read(const struct bitmap *bitmap)
 void fw_write(const struct bitmap *bitmap, u64 value)
 {
 	WRITE_ONCE(*bitmap->value, bitmap->shift ? value << 1 | 1 : value);
-}
-
-static struct side sides[64];
-static unsigned int next_side;
-
-static struct side *find(struct kvm *kvm)
-{
-	for (int i = 0; i < ARRAY_SIZE(sides); i++)
-		if (sides[i].kvm == kvm)
-			return &sides[i];
-	return NULL;
-}
-
-/* The oldest gives way: no test has as many VMs at once. */
-struct side *side_of(struct kvm *kvm)
-{
-	struct side *side = find(kvm);
-
-	if (!side) {
-		side = &sides[next_side++ % ARRAY_SIZE(sides)];
-		*side = (struct side) { .kvm = kvm };
-	}
-	return side;
-}
-
-/* A new VM may lie where an old one lay. */
-void side_reset(struct kvm *kvm)
-{
-	*side_of(kvm) = (struct side) { .kvm = kvm };
-}
-
-bool side_any_ran(void)
-{
-	for (int i = 0; i < ARRAY_SIZE(sides); i++)
-		if (sides[i].ran)
-			return true;
-	return false;
-}
-
-void side_forget(void)
-{
-	memset(sides, 0, sizeof(sides));
 }
