@@ -17,6 +17,7 @@ import pytest
 from helpers import build, guests
 from helpers.contract.registers import MAINLINE
 from helpers.executor.program import Arg, Program
+from helpers.identity import SubjectId
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram
 from helpers.progress import Progress
@@ -58,12 +59,12 @@ def two_processors() -> Iterator[None]:
         yield
 
 
-def planted(fault: str, warm: dict[str, Subject]) -> Kvm:
-    subject = choose.make_subject(f"{KERNEL} with planted fault {fault}", choose.Means(None, Progress()), warm)
+def planted(fault: str, warm: dict[SubjectId, Subject]) -> Kvm:
+    subject = choose.make_subject(SubjectId(KERNEL, fault=fault), choose.Means(None, Progress()), warm)
     return Kvm(subject, guests.load_image(build.GUEST))
 
 
-def replant(vm: Vm, fault: str, warm: dict[str, Subject]) -> None:
+def replant(vm: Vm, fault: str, warm: dict[SubjectId, Subject]) -> None:
     """Plants another fault beside a VM that goes on."""
     vm.kvm = planted(fault, warm)
 
@@ -80,7 +81,7 @@ def unload(program: Program) -> Arg:
     return program.syscall(DELETE_MODULE, program.scratch_bytes(MODULE.encode() + b"\0"), os.O_NONBLOCK)
 
 
-def test_calls_of_two_vcpus_leave_the_gates_as_they_were(warm: dict[str, Subject]) -> None:
+def test_calls_of_two_vcpus_leave_the_gates_as_they_were(warm: dict[SubjectId, Subject]) -> None:
     with planted("gate-always-default", warm).create_vm(2) as vm:
         vm.vcpu.set_regs([(register, 0) for register in BITMAPS])
         program = KvmProgram()
@@ -97,7 +98,7 @@ def test_calls_of_two_vcpus_leave_the_gates_as_they_were(warm: dict[str, Subject
         assert guests.call(vm.vcpu, TRNG_VERSION).x[0] == NOT_SUPPORTED
 
 
-def test_a_write_beside_calls_stays(warm: dict[str, Subject]) -> None:
+def test_a_write_beside_calls_stays(warm: dict[SubjectId, Subject]) -> None:
     with planted("lock-missing", warm).create_vm(2) as vm:
         program = KvmProgram()
         guests.put_calls(program, vm.memory, [TRNG_VERSION] * guests.MAX_CALLS)
@@ -118,7 +119,7 @@ def test_a_write_beside_calls_stays(warm: dict[str, Subject]) -> None:
             assert values.count(value) == len(values)
 
 
-def test_vcpus_in_kvm_run_are_counted(warm: dict[str, Subject]) -> None:
+def test_vcpus_in_kvm_run_are_counted(warm: dict[SubjectId, Subject]) -> None:
     """Another vCPU's ONE_REG waits while one is in KVM_RUN, and no longer."""
     with planted("race-others-wait", warm).create_vm(2) as vm:
         for _ in range(PROGRAMS):
@@ -156,7 +157,7 @@ def _read_beside(vm: Vm, *, inside: bool) -> bool:
     return vm.kvm.subject.run(program)[after].ran
 
 
-def test_every_one_of_many_vms_is_remembered(warm: dict[str, Subject]) -> None:
+def test_every_one_of_many_vms_is_remembered(warm: dict[SubjectId, Subject]) -> None:
     kvm = planted("lock-first-vcpu", warm)
     vms = [kvm.create_vm()]
     try:
@@ -170,7 +171,7 @@ def test_every_one_of_many_vms_is_remembered(warm: dict[str, Subject]) -> None:
             vm.close()
 
 
-def test_a_vm_that_is_gone_is_forgotten(warm: dict[str, Subject]) -> None:
+def test_a_vm_that_is_gone_is_forgotten(warm: dict[SubjectId, Subject]) -> None:
     kvm = planted("lock-first-vcpu", warm)
     before = int(module_parameter(kvm.subject, "vms"))
     vms = [kvm.create_vm() for _ in range(3)]
@@ -181,7 +182,7 @@ def test_a_vm_that_is_gone_is_forgotten(warm: dict[str, Subject]) -> None:
 
 
 @pytest.mark.parametrize(("fault", "call"), [("trng-constant", TRNG_RND64), ("ptp-frozen", KVM_PTP)])
-def test_the_first_answer_is_forgotten(fault: str, call: Call, warm: dict[str, Subject]) -> None:
+def test_the_first_answer_is_forgotten(fault: str, call: Call, warm: dict[SubjectId, Subject]) -> None:
     with planted("none", warm).create_vm() as vm:
         answers = []
         for name in (fault, fault, "none", fault):
@@ -191,7 +192,7 @@ def test_the_first_answer_is_forgotten(fault: str, call: Call, warm: dict[str, S
     assert first == same != again
 
 
-def test_what_happens_once_happens_after_each_planting(warm: dict[str, Subject]) -> None:
+def test_what_happens_once_happens_after_each_planting(warm: dict[SubjectId, Subject]) -> None:
     warnings = []
     with planted("none", warm).create_vm() as vm:
         vm.vcpu.immediate_exit()
@@ -212,7 +213,7 @@ def _warnings(subject: Subject) -> int:
     return sum(answer[record].data.partition(b";")[2] == b"planted\n" for record in records)
 
 
-def test_the_module_stays_while_a_vcpu_runs(warm: dict[str, Subject]) -> None:
+def test_the_module_stays_while_a_vcpu_runs(warm: dict[SubjectId, Subject]) -> None:
     """And is unloaded once it is back. The last test: the machine has no module afterwards."""
     kvm = planted("none", warm)
     with kvm.create_vm() as vm:
