@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM calls made together: many ONE_REG accesses, runs and other ioctls in one round trip, in order."""
+"""ONE_REG accesses, runs and other ioctls in one round trip, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helpers.uapi.notation import RegisterLike, error_name
 
 
 class VcpuLike(Protocol):
-    """What a call on a vCPU needs to know of it: numbers in the executor's process, or results yet to come."""
+    """A vCPU in the executor: numbers, or references to results."""
 
     @property
     def fd(self) -> int | Arg: ...
@@ -39,10 +39,10 @@ def ok(result: OpResult, what: str) -> int:
 
 @dataclass
 class Pending:
-    """A call in a batch; ``errno``, ``ret`` and ``value`` are there once the batch has run.
+    """A call in a batch. ``errno``, ``ret`` and ``value`` are valid after the batch has run.
 
-    ``value`` is what a GET wrote, None where it failed; ``memory`` the 8 bytes that the call was given
-    to write to, as they are afterwards, whether it failed or not. ``what`` is what errors name it by.
+    ``what`` names the call in errors. ``memory`` holds the 8 bytes at the call's pointer after the call. ``value`` is
+    the same number, or None if the call failed.
     """
 
     what: object
@@ -54,7 +54,7 @@ class Pending:
     memory: int | None = None
 
     def settle(self, answer: Answer) -> None:
-        """Takes this call's part of the answer. Raises KvmError when it was not reached."""
+        """Reads this call's results from the answer. Raises KvmError if it did not run."""
         result = answer[self.ref]
         if not result.ran:
             raise KvmError(f"{self.what} was not reached before the deadline")
@@ -71,7 +71,7 @@ class Pending:
 
 
 class Batch:
-    """Calls in one round trip. ``program`` takes whatever there is no method for."""
+    """Calls in one round trip. Append a call that has no method here to ``program``."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
@@ -79,7 +79,7 @@ class Batch:
         self._pending: list[Pending] = []
 
     def pending(self, what: object, ref: Arg, value_ref: Arg | None = None) -> Pending:
-        """A call that is already in ``program``. ``value_ref`` is the PEEK of the memory that it writes to."""
+        """A call that is in ``program``. ``value_ref`` is the PEEK of the memory that it writes to."""
         self._pending.append(Pending(what, ref, value_ref))
         return self._pending[-1]
 
@@ -96,7 +96,7 @@ class Batch:
         return self.pending(what, self.program.mmap(length, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd))
 
     def get(self, vcpu: VcpuLike, register: RegisterLike, *, memory: int = 0) -> Pending:
-        """KVM_GET_ONE_REG into 8 bytes that hold ``memory`` before."""
+        """KVM_GET_ONE_REG into 8 bytes that hold ``memory`` before the call."""
         return self.get_into(vcpu, self.program.one_reg(register, memory))
 
     def get_into(self, vcpu: VcpuLike, one_reg: OneReg) -> Pending:
@@ -133,8 +133,13 @@ class Batch:
         return self.call(rule, vm_fd, uapi.KVM_SET_DEVICE_ATTR, rule)
 
     def run(self) -> Answer:
-        """Makes all the calls; the answer holds the results of what was put into ``program`` directly."""
+        """Runs the program. The answer also has the results of operations appended to ``program``."""
         answer = self._subject.run(self.program)
         for pending in self._pending:
             pending.settle(answer)
         return answer
+
+    def run_for_errno(self, pending: Pending) -> int:
+        """Runs the program; the errno of ``pending``."""
+        self.run()
+        return pending.errno

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds what is not Python: ``python -m helpers.build``. Incremental: what was made from the same sources stays.
+"""Builds the C and assembler parts: ``python -m helpers.build``. Skips a file if its sources did not change.
 
-A checkout takes what it can from the wheel, where that is installed (``pip install .``): no compiler is needed then.
+If the wheel is installed (``pip install .``), a checkout copies the wheel's files of the same sources. That needs no
+compiler.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from helpers.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "kvm_hvc_conformance"
-"""What the wheel installs: all of this below one name."""
+"""The package that the wheel installs."""
 FOLDER = ".build"
 OUTPUT = ROOT / FOLDER
 EXECUTOR = ROOT / "helpers" / "executor"
@@ -33,19 +34,23 @@ GUEST = OUTPUT / "smccc_calls.bin"
 NATIVE = OUTPUT / "_khx_native.abi3.so"
 
 
+def cross_prefix() -> str:
+    """The prefix of the names of aarch64 tools: empty on an arm64 machine."""
+    return "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
+
+
 def _tool(name: str) -> str:
-    """An aarch64 tool: the machine's own on arm64, the cross one elsewhere."""
-    prefix = "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
-    path = shutil.which(prefix + name)
+    """The path of an aarch64 tool. Raises HarnessError."""
+    path = shutil.which(cross_prefix() + name)
     if path is None:
-        raise HarnessError(f"{prefix}{name} is missing", cure="Run make setup, or install it and run again")
+        raise HarnessError(f"{cross_prefix()}{name} is missing", cure="Run make setup, or install it and run again")
     return path
 
 
 def _run(*command: str | Path) -> None:
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise HarnessError(f"Building failed: {' '.join(map(str, command))}", why=done.stderr.strip()[-2000:])
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise HarnessError(f"Building failed: {' '.join(map(str, command))}", why=process.stderr.strip()[-2000:])
 
 
 def _init(target: Path) -> None:
@@ -57,7 +62,7 @@ def _init(target: Path) -> None:
 
 def _guest(target: Path) -> None:
     elf = target.with_suffix(".elf")
-    # The blob is one section at one address: no start files, no build id before the code.
+    # The image is one section at one address, without start files or a build ID before the code.
     flags = ["-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-Ttext=0x10000", "-Wl,-N"]
     _run(_tool("gcc"), *flags, "-o", elf, GUEST_SOURCE)
     _run(_tool("objcopy"), "-O", "binary", "-j", ".text", elf, target)
@@ -77,7 +82,7 @@ def _native(target: Path) -> None:
 
 @dataclass(frozen=True)
 class _Artefact:
-    """A file in the output folder: how it is made from which sources, and for which machine."""
+    """A file in the output folder, its sources, the function that builds it, and its machine."""
 
     name: str
     sources: tuple[Path, ...]
@@ -85,7 +90,7 @@ class _Artefact:
     machine: str
 
     def made_from(self) -> str:
-        """Changes when the sources do, or how they are built; their times do not matter, which checkouts change."""
+        """Machine and hash of the sources. Does not depend on their times, which a checkout changes."""
         digest = hashlib.sha256()
         for source in sorted(self.sources):
             digest.update(f"{source.name} {source.stat().st_size}\n".encode() + source.read_bytes())
@@ -96,12 +101,12 @@ def _artefacts() -> Iterator[_Artefact]:
     c_sources = (*EXECUTOR.glob("*.[ch]"), EXECUTOR / "native.py", Path(__file__))
     yield _Artefact(INIT.name, c_sources, _init, "aarch64")
     yield _Artefact(GUEST.name, (GUEST_SOURCE, Path(__file__)), _guest, "aarch64")
-    # setuptools and cffi build for the platform that sysconfig names, which is another one's where a wheel is for it.
+    # setuptools and cffi build for the platform in sysconfig, which is not this machine's when cross-compiling a wheel.
     yield _Artefact(NATIVE.name, c_sources, _native, sysconfig.get_platform())
 
 
 def _record(file: Path) -> Path:
-    """Where it is kept what FILE was made from."""
+    """The file with ``made_from`` of FILE."""
     return file.with_name(f"{file.name}.made-from")
 
 
@@ -113,7 +118,7 @@ def _is_current(file: Path, made_from: str) -> bool:
 
 
 def _installed() -> Path | None:
-    """The output folder of the installed wheel."""
+    """The output folder of the installed wheel; None if there is no wheel."""
     spec = importlib.util.find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec is not None else None
     return next((Path(place) / FOLDER for place in places or ()), None)
@@ -123,7 +128,7 @@ def _make(artefact: _Artefact, output: Path, installed: Path | None) -> None:
     target, made_from = output / artefact.name, artefact.made_from()
     if _is_current(target, made_from):
         return
-    # Two sessions may build at once; a reader sees the old file or the whole new one.
+    # Two sessions may build at once. The rename is atomic: a reader sees the old or the new file.
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
     if installed is not None and _is_current(installed / artefact.name, made_from):
         shutil.copy(installed / artefact.name, temporary)
@@ -137,20 +142,18 @@ def _make(artefact: _Artefact, output: Path, installed: Path | None) -> None:
 
 
 def build_all(output: Path = OUTPUT) -> None:
-    """Makes everything that is missing, or was made from other sources. Raises HarnessError."""
+    """Builds every file that is missing or whose sources have changed. Raises HarnessError."""
     installed = _installed() if output == OUTPUT else None
     try:
         output.mkdir(parents=True, exist_ok=True)
         for artefact in _artefacts():
             _make(artefact, output, installed)
     except OSError as error:
-        why = error.strerror or str(error)
-        cure = "Make room, or see whose it is"
-        raise HarnessError(f"The folder {output} cannot be written", why=why, cure=cure) from None
+        what, why = f"The folder {output} cannot be written", error.strerror or str(error)
+        raise HarnessError(what, why=why, cure="Make room, or check its owner and mode") from None
 
 
 def main() -> int:
-    """Returns the exit status."""
     try:
         build_all()
     except HarnessError as error:

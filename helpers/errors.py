@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The one exception for what goes wrong in the harness, never in the kernel under test."""
+"""The exception for failures outside of the kernel under test."""
 
 from __future__ import annotations
 
 
 class HarnessError(Exception):
-    """Something outside the contract failed: no result about the kernel follows from it.
+    """A failure that gives no result about the kernel.
 
-    ``what`` says what happened and to what, ``why`` the cause, ``cure`` what the person can do next.
+    ``what`` failed and on what, ``why`` is the cause, ``cure`` the next step for the user.
     """
 
     def __init__(self, what: str, *, why: str = "", cure: str = "") -> None:
@@ -17,22 +17,18 @@ class HarnessError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        text = self.what
-        if self.why:
-            text += f": {self.why}"
-        text += "."
-        if self.cure:
-            text += f" {self.cure}."
-        return text
+        cause = f": {self.why}" if self.why else ""
+        cure = f" {self.cure}." if self.cure else ""
+        return f"{self.what}{cause}.{cure}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.what, self.why, self.cure))
 
 
 def _rebuild(kind: type[HarnessError], what: str, why: str, cure: str) -> HarnessError:
-    """Exceptions with keyword arguments do not pickle; xdist workers need it."""
+    """For pickle in xdist's workers, which does not support keyword arguments of exceptions."""
     return kind(what, why=why, cure=cure)
 
 
 class UsageError(HarnessError):
-    """The command line asks for something that cannot be: exit status 4."""
+    """The command line is wrong: exit status 4."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kvm, Vm and Vcpu: thin objects that turn KVM calls into programs (Documentation/virt/kvm/api.rst)."""
+"""Kvm, Vm and Vcpu: KVM calls of one round trip each (Documentation/virt/kvm/api.rst)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterLike, error_name
 
 PSCI_0_2 = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
-"""The features that a vCPU is initialised with unless the test wants others."""
+"""The default features of KVM_ARM_VCPU_INIT."""
 
 _REG_LIST_ROOM = 2048
-_KVM_SAID = re.compile(r"kvm \[\d+\]: (.{1,200})")
+_KVM_MESSAGE = re.compile(r"kvm \[\d+\]: (.{1,200})")
 
 
 @dataclass
 class Vcpu:
-    """A vCPU: its fd and its struct kvm_run, both numbers in the executor's process."""
+    """A vCPU: its fd and the address of its struct kvm_run, in the executor's process."""
 
     vm: Vm
     index: int
@@ -40,9 +40,9 @@ class Vcpu:
     def try_get_reg(self, register: RegisterLike) -> tuple[int | None, int]:
         """KVM_GET_ONE_REG: the value (None on failure) and the errno."""
         batch = self.vm.batch()
-        got = batch.get(self, register)
+        read = batch.get(self, register)
         batch.run()
-        return got.value, got.errno
+        return read.value, read.errno
 
     def get_reg(self, register: RegisterLike) -> int:
         """KVM_GET_ONE_REG. Raises KvmError."""
@@ -58,9 +58,7 @@ class Vcpu:
     def try_set_reg(self, register: RegisterLike, value: int) -> int:
         """KVM_SET_ONE_REG: the errno, 0 for success."""
         batch = self.vm.batch()
-        done = batch.set(self, register, value)
-        batch.run()
-        return done.errno
+        return batch.run_for_errno(batch.set(self, register, value))
 
     def set_reg(self, register: RegisterLike, value: int) -> None:
         """KVM_SET_ONE_REG. Raises KvmError with the register's name, the value and the errno."""
@@ -86,7 +84,7 @@ class Vcpu:
         return list(ids[:count])
 
     def try_init(self, features: Iterable[int] = PSCI_0_2) -> int:
-        """KVM_ARM_VCPU_INIT, also of a vCPU that is initialised: the errno. The guest begins anew at its entry."""
+        """KVM_ARM_VCPU_INIT, also of an initialised vCPU: the errno. The guest restarts at its entry."""
         batch = self.vm.batch()
         preferred, init = batch.program.prepare_init(self.vm.fd, features)
         target = batch.pending("KVM_ARM_PREFERRED_TARGET", preferred)
@@ -97,18 +95,14 @@ class Vcpu:
         return done.errno
 
     def try_run(self) -> int:
-        """KVM_RUN of a guest that has no call to make: the errno."""
+        """KVM_RUN of a guest that makes no call: the errno."""
         batch = self.vm.batch()
-        done = batch.run_vcpu(self)
-        batch.run()
-        return done.errno
+        return batch.run_for_errno(batch.run_vcpu(self))
 
     def immediate_exit(self) -> int:
-        """KVM_RUN with immediate_exit set: no guest instruction runs. The errno (EINTR is the promised one)."""
+        """KVM_RUN with immediate_exit set: no guest instruction runs. The errno, which must be EINTR."""
         batch = self.vm.batch()
-        done = batch.run_with_immediate_exit(self)
-        batch.run()
-        return done.errno
+        return batch.run_for_errno(batch.run_with_immediate_exit(self))
 
     def try_set_attr(self, group: int, attr: int, value: int) -> int:
         """KVM_SET_DEVICE_ATTR with a u64: the errno."""
@@ -146,16 +140,13 @@ class Vm:
     def try_device_attr(self, fd: int, request: int, group: int, attr: int, data: bytes) -> int:
         """KVM_{SET,GET,HAS}_DEVICE_ATTR on the VM's fd or a vCPU's, with a pointer to ``data``: the errno."""
         batch = self.batch()
-        done = batch.device_attr(f"device attribute {group}.{attr}", fd, request, group, attr, data)
-        batch.run()
-        return done.errno
+        call = batch.device_attr(f"device attribute {group}.{attr}", fd, request, group, attr, data)
+        return batch.run_for_errno(call)
 
     def try_set_filter(self, base: int, count: int, action: int) -> int:
-        """Gives ``count`` function ids from ``base`` on to an action of the SMCCC filter: the errno."""
+        """KVM_ARM_VM_SMCCC_FILTER: an action for ``count`` function ids from ``base`` on. The errno."""
         batch = self.batch()
-        done = batch.set_filter(self.fd, base, count, action)
-        batch.run()
-        return done.errno
+        return batch.run_for_errno(batch.set_filter(self.fd, base, count, action))
 
     def set_filter(self, base: int, count: int, action: int) -> None:
         """As try_set_filter. Raises KvmError."""
@@ -167,7 +158,7 @@ class Vm:
     def try_create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> tuple[Vcpu | None, int]:
         """KVM_CREATE_VCPU with the next index, initialised unless ``features`` is None.
 
-        The vCPU, or None and KVM_CREATE_VCPU's errno. Raises KvmError when what follows that call fails.
+        The vCPU, or None and KVM_CREATE_VCPU's errno. Raises KvmError if a later call fails.
         """
         program = KvmProgram()
         new = program.create_guest_vcpu(self.fd, len(self.vcpus), self.kvm.run_size, features)
@@ -186,7 +177,7 @@ class Vm:
         return vcpu
 
     def close(self) -> None:
-        """Closes every fd and unmaps the memory; nothing when the kernel died and took them with it."""
+        """Closes every fd and unmaps the memory, unless the kernel died."""
         if not self.kvm.alive:
             return
         program = KvmProgram()
@@ -200,7 +191,7 @@ class Kvm:
     """/dev/kvm of a subject."""
 
     def __init__(self, subject: Subject, image: bytes) -> None:
-        """Opens /dev/kvm; ``image`` is what guests are loaded with. Raises HarnessError when there is no KVM."""
+        """Opens /dev/kvm. ``image`` is the code of all guests. Raises HarnessError if there is no KVM."""
         self.subject = subject
         self.image = image
         subject.start()
@@ -209,30 +200,30 @@ class Kvm:
         fd = program.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
         version = program.ioctl(fd, uapi.KVM_GET_API_VERSION)
         size = program.ioctl(fd, uapi.KVM_GET_VCPU_MMAP_SIZE)
-        # Stays open: the first VM enables virtualisation on every processor and the last one's end disables it, which
-        # makes a third of the cost of a VM that is alone.
+        # Stays open: the first VM enables virtualisation on every CPU and the end of the last one disables it, which is
+        # a third of the cost of a single VM.
         lasting = program.create_vm(fd)
         answer = subject.run(program)
         if answer[fd].errno:
-            said = _kvm_message(subject)
+            message = _kvm_message(subject)
             raise HarnessError(
                 f"{subject.label} has no usable KVM",
-                why=f"opening /dev/kvm gives {answer[fd].error}{f', and the kernel said {said!r}' if said else ''}",
+                why=f"opening /dev/kvm gives {answer[fd].error}{f'; kernel log: {message!r}' if message else ''}",
                 cure="Build the kernel with CONFIG_VIRTUALIZATION and CONFIG_KVM, and start it at EL2",
             )
         if answer[version].ret != uapi.KVM_API_VERSION:
-            raise HarnessError(f"{subject.label} speaks KVM API version {answer[version].ret}, not 12")
+            raise HarnessError(f"{subject.label} has KVM API version {answer[version].ret}, not 12")
         self.fd = answer[fd].ret
         self._lasting = answer[lasting].ret
         self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
 
     @property
     def alive(self) -> bool:
-        """Whether the kernel that this was opened on still runs."""
+        """Whether the kernel on which /dev/kvm was opened still runs."""
         return self.subject.alive and self.subject.generation == self._generation
 
     def close(self) -> None:
-        """Closes what was opened here; nothing where that kernel is gone. VMs are their creators' to close."""
+        """Closes /dev/kvm, unless the kernel died. Does not close the VMs of ``create_vm``."""
         if self.alive:
             program = Program()
             program.close(self._lasting)
@@ -248,21 +239,21 @@ class Kvm:
     def create_vm(self, vcpus: int = 1, *, features: Iterable[int] | None = PSCI_0_2) -> Vm:
         """A VM with guest memory, the guest loaded, and vCPUs at its entry. Raises KvmError.
 
-        ``features`` are those of KVM_ARM_VCPU_INIT (bit numbers); None leaves the vCPUs uninitialised.
+        ``features`` are for KVM_ARM_VCPU_INIT (bit numbers); None leaves the vCPUs uninitialised.
         """
         program = KvmProgram()
         new = program.create_guest_vm(self.fd, self.image)
-        made = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in range(vcpus)]
+        new_vcpus = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in range(vcpus)]
         answer = self.subject.run(program)
-        mappings = [*((each.run_address, self.run_size) for each in made), (new.memory, MEMORY_SIZE)]
-        with self.closing_on_error(answer, fds=[*(each.fd for each in made), new.fd], mappings=mappings):
-            return _vm(self, new, made, answer)
+        mappings = [*((each.run_address, self.run_size) for each in new_vcpus), (new.memory, MEMORY_SIZE)]
+        with self.closing_on_error(answer, fds=[*(each.fd for each in new_vcpus), new.fd], mappings=mappings):
+            return _vm(self, new, new_vcpus, answer)
 
     @contextmanager
     def closing_on_error(
         self, answer: Answer, *, fds: Iterable[Arg], mappings: Iterable[tuple[Arg, int]]
     ) -> Iterator[None]:
-        """If KvmError is raised inside, closes what these calls opened and unmaps what they mapped (with its size)."""
+        """If the block raises KvmError, closes these fds and unmaps these mappings (address, size)."""
         try:
             yield
         except KvmError:
@@ -278,8 +269,8 @@ class Kvm:
 
 
 def _kvm_message(subject: Subject) -> str:
-    """The last message of KVM's own start (arch/arm64/kvm/arm.c, kvm_arm_init) in the kernel's log; empty for none."""
-    messages = [match[1] for line in whole_log(subject) if (match := _KVM_SAID.match(line))]
+    """The last message of kvm_arm_init (arch/arm64/kvm/arm.c) in the kernel's log; "" for none."""
+    messages = [match[1] for line in whole_log(subject) if (match := _KVM_MESSAGE.match(line))]
     return messages[-1] if messages else ""
 
 

@@ -129,7 +129,7 @@ class CapabilityRequest(NamedTuple):
 
 
 class GuestRun(NamedTuple):
-    """A KVM_RUN: the calls that the guest is to make, and the PEEKs of struct kvm_run and of the mailbox after it."""
+    """A KVM_RUN: the calls that the guest makes, and the PEEKs of struct kvm_run and of the mailbox after it."""
 
     calls: Sequence[Call] = ()
     record: Arg | None = None
@@ -183,9 +183,9 @@ class KvmProgram(Program):
     def memory_region(self, memory: Arg, *, slot: int = 0, ipa: int = MEMORY_IPA, size: int = MEMORY_SIZE) -> Structure:
         """The argument of KVM_SET_USER_MEMORY_REGION for ``size`` bytes at ``memory``."""
         region = uapi.pack("kvm_userspace_memory_region", slot=slot, guest_phys_addr=ipa, memory_size=size)
-        made = self.structure(region, "slot {}, IPA {:#x}, {:#x} bytes", slot, ipa, size)
-        self.poke_address(made.address + _REGION_POINTER, memory)
-        return made
+        structure = self.structure(region, "slot {}, IPA {:#x}, {:#x} bytes", slot, ipa, size)
+        self.poke_address(structure.address + _REGION_POINTER, memory)
+        return structure
 
     def create_vm(self, kvm: int | Arg, vm_type: int = VM_TYPE) -> Arg:
         """KVM_CREATE_VM on /dev/kvm: the VM's fd."""
@@ -206,7 +206,7 @@ class KvmProgram(Program):
         return self.ioctl(vm, uapi.KVM_CREATE_VCPU, index)
 
     def create_guest_vcpu(self, vm: int | Arg, index: int, run_size: int, features: Iterable[int] | None) -> NewVcpu:
-        """A vCPU at the guest's entry with its struct kvm_run mapped; not initialised where ``features`` is None."""
+        """A vCPU at the guest's entry with its struct kvm_run mapped; not initialised if ``features`` is None."""
         vcpu = self.create_vcpu(vm, index)
         steps: tuple[Arg, ...] = ()
         if features is not None:
@@ -288,7 +288,7 @@ class KvmProgram(Program):
     # --- runs -----------------------------------------------------------------
 
     def run(self, vcpu: int | Arg, argument: int = 0, *, immediate_exit: bool = False) -> Arg:
-        """KVM_RUN. ``immediate_exit`` says that the field of struct kvm_run is set, so no guest instruction runs."""
+        """KVM_RUN. ``immediate_exit``: the field of struct kvm_run is set, so no guest instruction runs."""
         done = self.ioctl(vcpu, uapi.KVM_RUN, argument)
         if immediate_exit:
             self.descriptions[done.index] = _WITHOUT_A_GUEST

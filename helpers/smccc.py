@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""SMC Calling Convention (Arm DEN0028): return codes, calls and what they hand back."""
+"""SMC Calling Convention (Arm DEN0028): calls, results and return codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 U64 = (1 << 64) - 1
 NOT_SUPPORTED = U64
-"""x0 of a call that is not there: -1 in all 64 bits."""
+"""x0 of a call that is not implemented: -1 in all 64 bits."""
 
 
 def signed(value: int) -> int:

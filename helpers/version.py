@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which suite this is, and what it runs on: a result that cannot be repeated with the same suite proves little."""
+"""The versions of the suite and its environment, so that a result can be reproduced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def suite_version(root: Path = ROOT) -> str:
 
 
 def _number(root: Path) -> str:
-    """A checkout has pyproject.toml; what a wheel installed, metadata made from it."""
+    """From pyproject.toml in a checkout, else from the wheel's metadata."""
     project = root / "pyproject.toml"
     if not project.exists():
         return version("kvm-hvc-conformance")
@@ -29,19 +29,19 @@ def _number(root: Path) -> str:
 
 
 def _git_describe(root: Path) -> str:
-    """Empty outside of a checkout of its own: a folder above may belong to somebody else's repository."""
+    """Empty if ROOT has no .git: a parent folder may be another repository."""
     if not (root / ".git").exists():
         return ""
     command = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        git = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return f"git {done.stdout.strip()}" if done.returncode == 0 else ""
+    return f"git {git.stdout.strip()}" if git.returncode == 0 else ""
 
 
 def suite_environment() -> dict[str, str]:
-    """The suite and the programs that it runs with."""
+    """The versions of the suite, Python and its packages."""
     return {
         "suite": suite_version(),
         "Python": f"{platform.python_version()} on {platform.machine()}",

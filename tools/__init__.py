@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs for those who work on the project."""
+"""Programs for developers of the suite."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make bench``: what a report of 100 and one of 5,000 results take to write, and to open in a browser.
+"""``make bench``: the time to write reports of 100 and of 5,000 results and to open them in a browser.
 
-The seconds are this machine's; what is compared from one commit to the next is how they grow, from the same run.
+The seconds depend on the machine. To compare commits, use the ratio of the two sizes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tools.browser import browser
 
 SIZES = (100, 5000)
 LIMITS = {"write": 5.0, "open": 2.0}
-"""Seconds that the larger of them may take on an idle machine."""
+"""Limits in seconds for the larger report on an idle machine."""
 # One in 25 fails, one in 5 does not apply.
 _SUITE = """
 import pytest
@@ -50,14 +50,14 @@ class Inside:
 def pytest_sessionstart(session):
     session.config.pluginmanager.register(Inside())
 """
-# The rest of a session's end is pytest's: a traceback for each failure, each looked for among all reports.
+# pytest takes the rest of the session's end: for each failure it searches all reports for a traceback.
 
 
 def main() -> int:
-    """Prints a table; 1 where the larger report takes longer than it may."""
+    """Prints a table. Exit status 1 if the larger report exceeds a limit."""
     try:
-        with tempfile.TemporaryDirectory(prefix="kvm-hvc-bench-") as folder, browser() as started:
-            rows = [row for size in SIZES for row in _measure(Path(folder) / str(size), size, started)]
+        with tempfile.TemporaryDirectory(prefix="kvm-hvc-bench-") as folder, browser() as chromium:
+            rows = [row for size in SIZES for row in _measure(Path(folder) / str(size), size, chromium)]
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 3
@@ -66,28 +66,28 @@ def main() -> int:
     for (name, few), (_, many) in zip(small, large, strict=True):
         limit = LIMITS.get(name.split()[0], float("inf"))
         over |= many > limit
-        may = f"   (may take {limit:.0f} s)" if name.split()[0] in LIMITS else ""
-        print(f"{name:34} {few:7.3f} s {many:7.3f} s   {many / few:5.1f} times{may}")
+        suffix = f"   (limit {limit:.0f} s)" if name.split()[0] in LIMITS else ""
+        print(f"{name:34} {few:7.3f} s {many:7.3f} s   {many / few:5.1f} times{suffix}")
     return int(over)
 
 
-def _measure(folder: Path, size: int, started: Any) -> Iterator[tuple[str, float]]:
-    """Writing and opening the report of a run, and the page made from its log."""
+def _measure(folder: Path, size: int, chromium: Any) -> Iterator[tuple[str, float]]:
+    """Seconds to write and open the report of a run, and the page of its log."""
     report = run_suite(folder, _SUITE.format(count=size), more=_CLOCK)
     yield "end the session, with its reports", float((folder / "end").read_text())
     yield "write report.html and junit.xml", float((folder / "write").read_text())
-    yield "open report.html", _opening(report, started)
+    yield "open report.html", _opening(report, chromium)
     began = time.perf_counter()
     (folder / "page.html").write_text(document(columns([read_log(report.with_name("results.jsonl"))])))
     yield "write the page of the log", time.perf_counter() - began
-    yield "open the page of the log", _opening(folder / "page.html", started)
+    yield "open the page of the log", _opening(folder / "page.html", chromium)
 
 
-def _opening(path: Path, started: Any) -> float:
-    """Seconds until the page is loaded and laid out; the best of three, as other programs only add to it."""
+def _opening(path: Path, chromium: Any) -> float:
+    """Seconds until the page is loaded and laid out. The best of three: other programs only add to it."""
     best = float("inf")
     for _ in range(3):
-        page = started.new_page()
+        page = chromium.new_page()
         began = time.perf_counter()
         page.goto(path.as_uri())
         page.evaluate("document.documentElement.scrollHeight")

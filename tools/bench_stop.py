@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make bench``: how soon a session ends at Ctrl-C, beside how soon one ends that has no test left to run."""
+"""``make bench``: the time from Ctrl-C to the end of a session, and that from the last test's result to the end."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pathlib import Path
 from tests.support.sessions import GOOD, KERNEL, MANY, Project, wait_for_results
 
 LIMIT = 2.0
-"""Seconds that a session may take to end at Ctrl-C on an idle machine."""
+"""Limit in seconds for the end at Ctrl-C on an idle machine."""
 
 
 def main() -> int:
-    """Prints a table; 1 where an interrupted session takes longer than it may."""
+    """Prints a table. Exit status 1 if the end at Ctrl-C exceeds the limit."""
     over = False
     for name, mode in (("alone", ()), ("two workers", ("-n", "2"))):
         plain, stopped = (_ending(mode, interrupt) for interrupt in (False, True))
         over |= stopped > LIMIT
-        print(f"end of a session, {name:12} {plain:6.2f} s, at Ctrl-C {stopped:6.2f} s   "
-              f"{stopped / plain:5.1f} times   (may take {LIMIT:.0f} s)")  # fmt: skip
+        times = f"{plain:6.2f} s, at Ctrl-C {stopped:6.2f} s   {stopped / plain:5.1f} times"
+        print(f"end of a session, {name:12} {times}   (limit {LIMIT:.0f} s)")
     return int(over)
 
 
 def _ending(mode: tuple[str, ...], interrupt: bool) -> float:
-    """Seconds from Ctrl-C, or from the last test's result, to the end of the session; the better of two."""
+    """Seconds from Ctrl-C, or from the last test's result, to the end of the session. The better of two runs."""
     return min(_once(mode, interrupt) for _ in range(2))
 
 

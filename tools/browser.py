@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A browser without a window, for looking at reports; nothing is left of it afterwards."""
+"""A headless browser with a temporary profile, to check reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from helpers.errors import HarnessError
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# A report asks nobody for anything; a browser would by itself.
+# A report makes no requests. These options stop the browser's own.
 _ARGUMENTS = (
     "--disable-gpu",
     "--disable-background-networking",
@@ -24,7 +24,7 @@ _CURE = "Run tools/setup.sh check"
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A playwright Browser with a profile of its own. Raises HarnessError where it cannot be had."""
+    """A playwright Browser. Raises HarnessError if playwright or Chromium is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -33,9 +33,9 @@ def browser() -> Iterator[Any]:
     if path is None:
         raise HarnessError("There is no Chromium", why=f"none of {', '.join(_NAMES)} is in PATH", cure=_CURE)
     with sync_playwright() as playwright:
-        # Without Chromium's own sandbox, which neither root nor a container without user namespaces can have.
-        started = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS), chromium_sandbox=False)
+        # Chromium's sandbox works neither for root nor in a container without user namespaces.
+        chromium = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS), chromium_sandbox=False)
         try:
-            yield started
+            yield chromium
         finally:
-            started.close()
+            chromium.close()

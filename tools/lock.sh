@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Write requirements/*.txt from pyproject.toml, with hashes; needs uv. Pins that still fit stay: --upgrade moves them.
+# Write requirements/*.txt from pyproject.toml, with hashes. Needs uv. Valid pins stay; --upgrade updates them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

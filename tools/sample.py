@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make sample``: the report that docs/ shows, and its picture in the README, from real results logs.
+"""``make sample``: writes the sample report in docs/, and its picture for the README, from results logs.
 
-python -m tools.sample [LOG...]        without a LOG that of the last run, which make matrix is meant to be
+python -m tools.sample [LOG...]        the default is the log of the last run; run make matrix first
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tools.browser import browser
 ROOT = Path(__file__).resolve().parent.parent
 LOG, PAGE, PICTURE = (ROOT / name for name in ("reports/results.jsonl", "docs/sample-report.html", "docs/report.png"))
 MOST_BYTES = 1_000_000
-"""Of the page: it is in every clone of the repository for ever."""
+"""Maximum size of the page: every clone of the repository contains it."""
 _SIZE = {"width": 1100, "height": 780}
 
 
 def main(logs: Sequence[str]) -> int:
-    """Writes both, and says how big they are."""
+    """Writes both files and prints their sizes."""
     try:
         text = document(columns(read_log(Path(name)) for name in logs or [str(LOG)])).encode()
         if len(text) > MOST_BYTES:
@@ -41,9 +41,9 @@ def main(logs: Sequence[str]) -> int:
 
 
 def _photograph() -> None:
-    """The top of the page, from the verdicts on."""
-    with browser() as started:
-        page = started.new_page(viewport=_SIZE, color_scheme="light")
+    """Takes the picture: the top of the page with the verdicts."""
+    with browser() as chromium:
+        page = chromium.new_page(viewport=_SIZE, color_scheme="light")
         page.goto(PAGE.as_uri())
         page.screenshot(path=str(PICTURE))
 

@@ -14,11 +14,11 @@ from helpers.errors import HarnessError
 HERE = Path(__file__).parent
 EXTENSION = "_khx_native"
 SOURCES = tuple(HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_op", "answer"))
-"""The executor without init.c, which is the program around it."""
+"""The executor without init.c, its main program."""
 
 
 def build(directory: Path) -> Path:
-    """Compiles the extension into ``directory``; returns the shared object's path. Raises HarnessError."""
+    """Compiles the extension in ``directory``; returns the shared object's path. Raises HarnessError."""
     ffi = FFI()
     ffi.cdef("int executor_run(const uint8_t *, size_t, uint8_t **, size_t *);void executor_free(uint8_t *);")
     ffi.set_source(

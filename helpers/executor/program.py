@@ -94,7 +94,10 @@ class Answer:
 
 
 class Program:
-    """Builds one program. Each method appends an operation and returns its result, to be used as an argument."""
+    """Builds one program. Each method appends an operation and returns its result, to be used as an argument.
+
+    A method with the name of a system call makes that call.
+    """
 
     def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
         self.deadline_ms = deadline_ms
@@ -124,15 +127,12 @@ class Program:
         return at
 
     def open(self, path: str, flags: int, mode: int = 0) -> Arg:
-        """open(2)."""
         return self._append(Code.OPEN, flags, mode, data=path.encode() + b"\0")
 
     def close(self, fd: int | Arg) -> Arg:
-        """close(2)."""
         return self._append(Code.CLOSE, fd)
 
     def ioctl(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
-        """ioctl(2)."""
         return self._append(Code.IOCTL, fd, request, argument)
 
     def mmap(self, length: int | Arg, prot: int, flags: int, fd: int | Arg = -1, *, addr: int | Arg = 0) -> Arg:
@@ -140,7 +140,6 @@ class Program:
         return self._append(Code.MMAP, addr, length, prot, flags, fd, 0)
 
     def munmap(self, addr: int | Arg, length: int) -> Arg:
-        """munmap(2)."""
         return self._append(Code.MUNMAP, addr, length)
 
     def peek(self, addr: int | Arg, length: int) -> Arg:
@@ -168,16 +167,14 @@ class Program:
         return self._append(Code.BARRIER)
 
     def read(self, fd: int | Arg, length: int) -> Arg:
-        """read(2)."""
         return self._append(Code.READ, fd, length)
 
     def write(self, fd: int | Arg, data: bytes) -> Arg:
-        """write(2)."""
         return self._append(Code.WRITE, fd, data=data)
 
     @contextmanager
     def concurrently(self) -> Iterator[Concurrent]:
-        """A stage of threads that start together; operations appended after it run when all threads have ended."""
+        """A stage of threads that start together. Later operations run when all threads have ended."""
         stage: list[Thread] = []
         yield Concurrent(self, stage)
         if stage:

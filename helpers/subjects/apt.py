@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A private apt for one Debian suite: own sources, lists and status; nothing of the host's is touched.
+"""A private apt for one Debian suite, with its own sources, lists and status. The host's apt is not changed.
 
-It needs no root. The signature of the index and the hashes of the packages are always checked.
+It needs no root. apt always checks the signature of the index and the hashes of the packages.
 """
 
 from __future__ import annotations
@@ -62,16 +62,15 @@ Acquire::https::Timeout "20";
 
 @dataclass(frozen=True)
 class Apt:
-    """A private apt root for SUITE of MIRROR; ``update`` comes first."""
+    """A private apt root for SUITE of MIRROR. Call ``prepare`` and ``update`` first."""
 
     root: Path
     suite: str
     mirror: str
     architecture: str = "arm64"
-    """Of the packages that are named without one; arm64's own are always known."""
+    """For packages named without an architecture. arm64 packages are always available."""
 
     def prepare(self) -> None:
-        """Write the configuration."""
         for folder in ("lists/partial", "archives/partial", "etc"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
@@ -81,48 +80,43 @@ class Apt:
         (self.root / "apt.conf").write_text(configuration)
 
     def update(self) -> str:
-        """Fetch the suite's index; return a warning for the person, or nothing.
+        """Fetch the suite's index; return a warning, or "".
 
-        An index past its validity date is taken, since its signature is still checked, and told of.
+        An expired index gives a warning: its signature is still checked.
         """
-        done = self._run("apt-get", "-q", "update")
-        if done.returncode == 0:
+        process = self._run("apt-get", "-q", "update")
+        if process.returncode == 0:
             return ""
-        if "is expired" not in done.stderr:
-            raise self._explain(done)
-        done = self._run("apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false", "update")
-        if done.returncode != 0:
-            raise self._explain(done)
-        return (
-            f"the mirror's index of {self.suite} is past its validity date; its signature is good; "
-            "the kernel may not be the newest"
-        )
+        if "is expired" in process.stderr:
+            process = self._run("apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false", "update")
+        if process.returncode:
+            raise self._explain(process)
+        return f"the mirror's index of {self.suite} has expired: the kernel may not be the newest"
 
     def show(self, package: str) -> Mapping[str, str]:
-        """Return the control fields of PACKAGE's newest version in the suite, or nothing."""
-        done = self._run("apt-cache", "show", "--no-all-versions", package)
-        lines = done.stdout.split("\n\n")[0].splitlines() if done.returncode == 0 else []
-        pairs = (line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
-        return {pair[0]: pair[1] for pair in pairs}
+        """Return the control fields of PACKAGE's newest version in the suite; empty if there is none."""
+        process = self._run("apt-cache", "show", "--no-all-versions", package)
+        fields = process.stdout.split("\n\n")[0] if process.returncode == 0 else ""
+        return dict(re.findall(r"^(\S[^:\n]*): (.*)$", fields, re.MULTILINE))
 
     def needed(self, packages: Iterable[str]) -> dict[str, str]:
-        """PACKAGES and all that they depend on, name to version. Raises HarnessError when one is not there."""
-        done = self._run("apt-get", "-q", "-s", "--no-install-recommends", "install", *packages)
-        if done.returncode != 0:
-            raise self._explain(done)
-        return dict(re.findall(r"^Inst (\S+) \((\S+) ", done.stdout, re.MULTILINE))
+        """PACKAGES and their dependencies, name to version. Raises HarnessError if one is missing."""
+        process = self._run("apt-get", "-q", "-s", "--no-install-recommends", "install", *packages)
+        if process.returncode:
+            raise self._explain(process)
+        return dict(re.findall(r"^Inst (\S+) \((\S+) ", process.stdout, re.MULTILINE))
 
     def download(self, packages: Mapping[str, str], folder: Path) -> list[Path]:
         """Download PACKAGES (name to version) into FOLDER, checked against the signed index."""
         before = set(folder.glob("*.deb"))
-        wanted = [f"{name}={version}" for name, version in packages.items()]
-        done = self._run("apt-get", "-q", "download", *wanted, cwd=folder)
-        if done.returncode != 0:
-            raise self._explain(done)
+        versions = [f"{name}={version}" for name, version in packages.items()]
+        process = self._run("apt-get", "-q", "download", *versions, cwd=folder)
+        if process.returncode:
+            raise self._explain(process)
         return sorted(set(folder.glob("*.deb")) - before)
 
     def tidy(self) -> None:
-        """Remove apt's own caches, 80 MB for a suite: the next update makes them anew."""
+        """Remove apt's caches, 80 MB for a suite. The next update writes them again."""
         for cache in self.root.glob("*pkgcache.bin"):
             cache.unlink(missing_ok=True)
 
@@ -132,10 +126,10 @@ class Apt:
             return run(*command, cwd=cwd, environment=environment)
         except subprocess.TimeoutExpired:
             what = f"The Debian mirror {self.mirror} took more than {_TIMEOUT // 60} minutes"
-            raise HarnessError(what, cure=f"Name another with {MIRROR_OPTION} or {MIRROR_VARIABLE}") from None
+            raise HarnessError(what, cure=f"Name another mirror with {MIRROR_OPTION} or {MIRROR_VARIABLE}") from None
 
-    def _explain(self, done: subprocess.CompletedProcess[str]) -> HarnessError:
-        text = done.stdout + done.stderr
+    def _explain(self, process: subprocess.CompletedProcess[str]) -> HarnessError:
+        text = process.stdout + process.stderr
         other = f"name another mirror with {MIRROR_OPTION} or {MIRROR_VARIABLE}"
         if _NO_NETWORK.search(text):
             what = f"The Debian mirror {self.mirror} cannot be reached"
@@ -152,7 +146,7 @@ class Apt:
 
 
 def check_tools() -> None:
-    """Raise HarnessError when this machine lacks what fetching a Debian kernel needs."""
+    """Raise HarnessError if this machine lacks the programs or the keys to fetch a Debian kernel."""
     for tool in ("apt-get", "apt-cache", "apt-config", "dpkg-deb"):
         if not shutil.which(tool):
             what = f"Debian's kernels cannot be fetched on this machine: there is no program {tool}"
@@ -163,23 +157,23 @@ def check_tools() -> None:
 
 
 def choose_mirror(mirror: str | None) -> str:
-    """Return MIRROR checked, or without one the mirror that this machine's apt uses for Debian."""
+    """Return MIRROR, checked. If it is empty, return the Debian mirror of this machine's apt."""
     if mirror:
         if not _MIRROR.fullmatch(mirror):
             what = f"The Debian mirror {mirror!r} is not an address"
             raise UsageError(what, cure=f"Give {MIRROR_OPTION} as SCHEME://HOST/debian")
         return mirror.rstrip("/")
-    found = _mirror_of_lists() or mirror_of_sources(Path("/etc/apt"))
-    if not found:
+    default = _mirror_of_lists() or mirror_of_sources(Path("/etc/apt"))
+    if not default:
         what = "There is no Debian mirror to fetch from: this machine's apt has no Debian source"
         raise HarnessError(what, cure=f"Name one with {MIRROR_OPTION} or in {MIRROR_VARIABLE}")
-    return found.rstrip("/")
+    return default.rstrip("/")
 
 
 def run(
     *command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run COMMAND to its end, without input, and keep what it says."""
+    """Run COMMAND to its end, without input, and capture its output."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -194,10 +188,9 @@ def run(
 
 
 def mirror_of_sources(folder: Path) -> str:
-    """Return the first Debian mirror in apt's source files under FOLDER, or nothing.
+    """Return the first Debian mirror in apt's source files under FOLDER, or "".
 
-    Needed where apt-get update was never run, so that no list tells whose archive it is: the keyring or the
-    address must say Debian.
+    If apt-get update never ran, no list names the origin: the keyring or the address must contain "debian".
     """
     places = folder / "sources.list.d"
     lines = (_text(file) for file in (folder / "sources.list", *sorted(places.glob("*.list"))))
@@ -224,10 +217,10 @@ def _of_stanzas(text: str) -> Iterator[tuple[str, str, str]]:
 
 def _mirror_of_lists() -> str:
     """The mirror of an index that apt has already fetched and verified as Debian's."""
-    columns = "$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(SITE)|$(REPO_URI)"
+    columns = "$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(REPO_URI)"
     for line in run("apt-get", "indextargets", "--format", columns).stdout.splitlines():
-        kind, origin, label, _, address = (line + "||||").split("|")[:5]
-        if kind == "Packages" and origin == "Debian" and label == "Debian" and _MIRROR.fullmatch(address):
+        *fields, address = line.split("|")
+        if fields == ["Packages", "Debian", "Debian"] and _MIRROR.fullmatch(address):
             return address
     return ""
 
@@ -246,16 +239,16 @@ def _text(file: Path) -> str:
 
 
 def _host_network_settings() -> str:
-    """The proxies and certificates that the host's apt is configured with: the way out of this machine."""
+    """The proxies and certificates of the host's apt, which may be necessary to reach the mirror."""
     lines = run("apt-config", "dump").stdout.splitlines()
     return "".join(f"{line}\n" for line in lines if re.match(r'Acquire::(http|https)::\S+ "[^"]+";$', line))
 
 
 def _first_error(text: str) -> str:
-    """The line of apt's that tells most: the cause of a failed fetch, else its first error."""
+    """The cause of a failed fetch in apt's output, else its first error."""
     lines = text.splitlines()
     for pattern in (_NO_NETWORK, re.compile(r"^E: "), re.compile(r"^W: ")):
         for line in lines:
             if pattern.search(line):
                 return re.sub(r"^[EW]: ", "", line.strip())
-    return lines[-1].strip() if lines else "apt said nothing"
+    return lines[-1].strip() if lines else "apt printed no message"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A subject: the kernel under test plus the way to reach it."""
+"""A subject: the kernel under test and how it is reached."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ class Subject(Protocol):
 
     id: SubjectId
     label: str
-    """The id's, for people."""
+    """``id.label``, for display."""
     generation: int
-    """Counts starts: what a program opened is gone when this has changed."""
+    """Counts starts. If it changes, the descriptors of earlier programs are invalid."""
 
     def launch(self) -> None:
-        """Begins to start the subject without waiting for it; ``start`` waits."""
+        """Begins a start without waiting for it; ``start`` waits. Raises GivenUp, HarnessError."""
 
     def start(self) -> None:
-        """Makes the subject answer. Raises HarnessError when it cannot be made to."""
+        """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
 
     def begin_test(self, seconds: float) -> None:
-        """A test begins: its programs have so long in all, and its last words begin here."""
+        """Begins a test: ``seconds`` for all of its programs. A death in it shows the console from here on."""
 
     def begin_teardown(self, seconds: float) -> None:
-        """The test is over; what cleans up after it has at least so long."""
+        """Ends the test: at least ``seconds`` for the programs that clean up."""
 
     def run(self, program: Program) -> Answer:
-        """Runs one program. Raises KernelDied, or HarnessError when the way to it broke."""
+        """Runs one program; starts the subject if necessary. Raises KernelDied, HarnessError."""
 
     @property
     def alive(self) -> bool:
         """Whether it is started."""
 
     def describe(self) -> dict[str, str]:
-        """What is known of the subject without asking its kernel."""
+        """Facts about the subject that need no program."""
 
     def untold(self) -> KernelDied | None:
-        """The last death, once: whoever caught it may have kept it to himself."""
+        """Returns and clears the last death: a test may have caught the exception."""
 
     def close(self) -> None:
-        """Ends it, and every process that belongs to it."""
+        """Ends the subject and its processes."""
 
 
 class KernelDied(Exception):
-    """The kernel under test stopped answering. The test in flight is the one that killed it."""
+    """The kernel under test stopped answering. The current test is the cause."""
 
     def __init__(self, subject: str, how: str, last_words: str) -> None:
         super().__init__(subject, how, last_words)
@@ -61,4 +61,4 @@ class KernelDied(Exception):
 
 
 class GivenUp(HarnessError):
-    """The subject ended so often that it is not started again."""
+    """The subject ended too often and is not started again."""

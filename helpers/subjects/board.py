@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An arm64 board reached by ssh: the static executor is copied there, spoken to, and removes its own file.
+"""An arm64 board over ssh. The static executor is copied there, runs, and its file is removed.
 
-The board needs a shell and access to /dev/kvm; no Python, no package, no listening port.
+The board needs a shell and access to /dev/kvm. It needs no Python, package or open port.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _COPY = (
     + _STATE
     + 'echo ready "$b" "$t" "$f"'
 )
-"""Its last word says how it ended; where the home cannot be written, /tmp will do."""
+"""Copies the executor to the home, else to /tmp. The first word of its last line is the result."""
 _SERVE = "{file} {file}; s=$?; rm -f {file}; exit $s"
 BACK_SHARE = 0.75
-"""Of the time for a start, for a board that was there to come back."""
+"""Share of the time for a start in which a board that was reached before must come back."""
 _PAUSE = 2.0
 _DIED = 1 << 7
 """TAINT_DIE (Documentation/admin-guide/tainted-kernels.rst)."""
@@ -45,14 +45,14 @@ _CANNOT_EXECUTE = (126, 127)
 
 @dataclass(frozen=True)
 class _State:
-    """What tells one run of a kernel from the next, and whether it oopsed."""
+    """The boot ID and the taint of the kernel."""
 
     boot: str
     taint: int
 
 
 class Board:
-    """One board: a machine in the sense of remote.Machine."""
+    """One board; a remote.Machine."""
 
     def __init__(self, destination: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:
         self.id = SubjectId(destination, Reach.BOARD)
@@ -65,10 +65,8 @@ class Board:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: int | None = None
 
-    # --- life ---------------------------------------------------------------
-
     def launch(self) -> Stream:
-        """Copies the executor and runs it. Raises HarnessError for a board that cannot be used."""
+        """Copies the executor and runs it. Raises HarnessError if the board cannot be used."""
         self._install()
         self._errors = os.memfd_create("ssh's messages")
         ours, theirs = socket.socketpair()
@@ -79,7 +77,7 @@ class Board:
         return Stream(fd, fd)
 
     def _install(self) -> None:
-        """Waits for a board that was there before: it may be booting."""
+        """Copies the executor. Waits for a board that was reached before: it may be booting."""
         try:
             executor = self._executor.read_bytes()
         except OSError:
@@ -98,7 +96,7 @@ class Board:
         self._state = _State(boot, int(taint))
 
     def _persistent(self, script: str, until: float, stdin: bytes = b"") -> ssh.Reply:
-        """Asks again while the board cannot be reached. Raises Unreachable past ``until``, HarnessError."""
+        """Retries while the board cannot be reached. Raises Unreachable at ``until``, HarnessError."""
         try:
             return self._ask(script, stdin)
         except ssh.Unreachable:
@@ -119,27 +117,27 @@ class Board:
         return ssh.ask(self._destination, script, stdin)
 
     def _remove(self) -> None:
-        """An executor that was copied and never ran has not removed itself."""
+        """Removes an executor that never ran: only _SERVE removes the file."""
         with contextlib.suppress(HarnessError):
             self._ask(f'rm -f "$HOME"/{self._name} /tmp/{self._name}')
 
-    def _unusable(self, word: str, rest: str, said: str) -> HarnessError:
-        known = {
-            "machine": ("is no arm64 machine", f"it calls itself {rest}", "Name a board with a 64-bit Arm kernel"),
+    def _unusable(self, word: str, rest: str, error: str) -> HarnessError:
+        causes = {
+            "machine": ("is no arm64 machine", f"uname -m prints {rest}", "Name a board with a 64-bit Arm kernel"),
             "no-kvm": ("has no /dev/kvm", "its kernel has no KVM, or was not started at EL2",
-                       "See what its kernel says: dmesg | grep -i kvm"),
+                       "See its kernel log: dmesg | grep -i kvm"),
             "denied": ("does not let this user open /dev/kvm", "permission denied",
                        "There, add the user to the group that owns it: usermod -aG kvm USER"),
             "unwritable": ("has no place for the executor", f"neither {rest} nor /tmp can be written by this user",
                            "Make one of them writable"),
-            "no-room": ("has no room for the executor", said, f"Free 1 MB in {rest} there"),
+            "no-room": ("has no room for the executor", error, f"Free 1 MB in {rest} there"),
         }  # fmt: skip
-        other = ("did not take the executor", said or "its shell ended early", "See whether ssh works by hand")
-        what, why, cure = known.get(word, other)
+        other = ("cannot receive the executor", error or "its shell ended early", f"Try ssh {self._destination} true")
+        what, why, cure = causes.get(word, other)
         return HarnessError(f"{self.id.label} {what}", why=why, cure=cure)
 
     def close(self) -> None:
-        """Ends the connection, and with it the executor."""
+        """Ends the connection, which ends the executor."""
         if self._process is not None:
             ssh.end(self._process)
             self._process = None
@@ -147,33 +145,26 @@ class Board:
             os.close(self._errors)
             self._errors = None
 
-    # --- what became of it --------------------------------------------------
-
     def console_size(self) -> int:
-        """A board's console is not read."""
         return 0
 
     def console(self, since: int) -> str:
-        """Says so."""
         return "(a board's console is not read: look at its serial line, or at pstore after it has rebooted)"
 
     def start_failure(self, reason: str | None) -> HarnessError:
-        """Why the executor did not answer though it was copied."""
-        status, said = self._status(wait=2), self._said()
+        """Why the executor was copied but did not answer."""
+        status, errors = self._status(wait=2), self._ssh_errors()
         self._remove()
         if status in _CANNOT_EXECUTE:
             cure = f"{self._file} must not be on a file system that is mounted noexec"
-            return HarnessError(f"{self.id.label} cannot execute the executor", why=ssh.last_line(said), cure=cure)
+            return HarnessError(f"{self.id.label} cannot execute the executor", why=ssh.last_line(errors), cure=cure)
         if reason is None and status == 255:
-            return ssh.failure(self._destination, said)
+            return ssh.failure(self._destination, errors)
         why = reason or f"it ended with status {status}"
         return HarnessError(f"The executor on {self.id.label} did not answer", why=why, cure="Run again")
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
-        """Reached again, the board tells whether it is still the same run of its kernel.
-
-        A connection that ended says nothing about the kernel; a boot id that has changed does.
-        """
+        """Reaches the board again. A changed boot ID or an oops in its taint is a death; a lost connection is not."""
         silent = "" if answered_nothing_for is None else f"it did not answer for {answered_nothing_for:.0f} s"
         status = self._status(wait=0 if silent else 2)
         before = self._state
@@ -185,23 +176,23 @@ class Board:
         if before is None or after.boot != before.boot:
             return MachineEnd("the board rebooted", True)
         if after.taint & ~before.taint & _DIED:
-            return MachineEnd("its kernel oopsed, as its taint says", True)
+            return MachineEnd("its kernel oopsed (see its taint)", True)
         if silent and status is None:
             return MachineEnd(f"{silent}, while the board answered to ssh", True)
+        message = ssh.last_line(self._ssh_errors())
         if status == 255 or status is None or status < 0:
-            said = ssh.last_line(self._said()) or (f"ssh ended with status {status}" if status else "ssh said nothing")
-            return MachineEnd(f"the connection dropped: {said}", False, "Check the network and run again")
+            why = message or (f"ssh ended with status {status}" if status else "ssh printed no message")
+            return MachineEnd(f"the connection dropped: {why}", False, "Check the network and run again")
         if status > 128:
             how = f"the executor was killed by signal {status - 128}"
-            return MachineEnd(how, False, "See there if memory ran out (dmesg), and run again")
-        said = ssh.last_line(self._said())
-        return MachineEnd(f"the executor ended with status {status}{said and ': '}{said}", False)
+            return MachineEnd(how, False, "See its dmesg for an out-of-memory message, and run again")
+        return MachineEnd(f"the executor ended with status {status}{message and ': '}{message}", False)
 
     def _look(self) -> _State:
         until = time.monotonic() + self.start_seconds * BACK_SHARE
         text = self._persistent(f'{_STATE} echo "$b" "$t"', until).text.split()
         if len(text) != 2 or not text[1].isdigit():
-            raise HarnessError(f"{self.id.label} does not tell its boot id")
+            raise HarnessError(f"The boot ID and the taint of {self.id.label} cannot be read")
         return _State(text[0], int(text[1]))
 
     def _status(self, wait: float) -> int | None:
@@ -211,12 +202,11 @@ class Board:
             self._process.wait(wait)
         return self._process.returncode
 
-    def _said(self) -> str:
+    def _ssh_errors(self) -> str:
         if self._errors is None:
             return ""
-        # Not seek(): ssh writes where this descriptor points to.
+        # Not seek(): ssh shares the file offset.
         return os.pread(self._errors, 4000, 0).decode("utf-8", "replace")
 
     def describe(self) -> dict[str, str]:
-        """Where it runs."""
         return {"home": f"{self._destination}, a board over ssh: not emulated", "executor": "copied, and removed"}

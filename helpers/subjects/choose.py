@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From what the person asked for to subjects."""
+"""Makes subject ids and subjects from the options of the command line."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ from helpers.subjects.remote import Remote
 
 DEFAULT_KERNEL = "debian:stable"
 LOCAL_KERNEL = "local"
-"""What --kernel names this machine's KVM with; a file of that name is ./local."""
+"""The argument of --kernel for this machine's KVM. For a file of that name, give ./local."""
 CACHE = "kvm-hvc-conformance"
 
-
 Plant = tuple[str, int | None]
-"""A fault to be planted, and the number of a control in a proof; a tuple, which xdist can send to its workers."""
+"""A fault to plant, and the number of a control in a proof. A tuple, so that xdist can send it to its workers."""
 
 
 def boot_variants(modes: Sequence[str], cpus: Sequence[str], arguments: Sequence[str]) -> tuple[BootVariant, ...]:
@@ -50,18 +49,18 @@ def subject_ids(
     plants: Sequence[Plant] = (),
     variants: Sequence[BootVariant] = (PLAIN,),
 ) -> tuple[SubjectId, ...]:
-    """The kernels, boards and labgrid places asked for, else this machine's KVM, else Debian stable's kernel.
+    """The kernels, boards and labgrid places given. The default is this machine's KVM, else Debian stable's kernel.
 
-    Each is there once for every variant, and once for every fault that is to be planted. This machine's KVM is never
-    chosen unasked for a variant or a fault.
+    Returns each with every variant and every fault to plant. With a variant, a fault or a dialect, this machine's KVM
+    is not the default.
     """
     own = local_kvm_possible() and dialect == OWN_DIALECT and not plants and tuple(variants) == (PLAIN,)
-    asked = (
+    explicit = (
         *(LOCAL if kernel == LOCAL_KERNEL else SubjectId(kernel) for kernel in kernels),
         *(SubjectId(board, Reach.BOARD) for board in boards),
         *(SubjectId(place, Reach.LABGRID) for place in places),
     )
-    chosen = tuple(dict.fromkeys(asked)) or ((LOCAL,) if own else (SubjectId(DEFAULT_KERNEL),))
+    chosen = tuple(dict.fromkeys(explicit)) or ((LOCAL,) if own else (SubjectId(DEFAULT_KERNEL),))
     return tuple(
         SubjectId(each.name, each.reach, dialect, fault, control, variant)
         for each in chosen
@@ -71,7 +70,7 @@ def subject_ids(
 
 
 def cache_directory() -> Path:
-    """Where kernels are kept: the XDG cache directory, or a fresh one where that cannot be written."""
+    """The folder for kernels: in the XDG cache directory, or a temporary one if that cannot be written."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = base / CACHE
     try:
@@ -84,7 +83,7 @@ def cache_directory() -> Path:
 
 
 def _own_temporary_folder(instead_of: Path) -> Path:
-    """The cache where the real one cannot be written. Raises HarnessError when it is another user's."""
+    """The cache if the XDG one cannot be written. Raises HarnessError if another user can write to it."""
     path = Path(tempfile.gettempdir()) / f"{CACHE}-{os.getuid()}"
     cure = "Name a folder that can be written in XDG_CACHE_HOME"
     try:
@@ -93,19 +92,16 @@ def _own_temporary_folder(instead_of: Path) -> Path:
     except OSError as error:
         why = error.strerror or str(error)
         raise HarnessError(f"Neither {instead_of} nor {path} can be written", why=why, cure=cure) from None
-    # Kernels from here are booted: nobody else may have put them there.
+    # Kernels from here are booted: no other user may write them.
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        what = f"The kernel cache {instead_of} cannot be written, and {path} is not this user's alone"
+        what = f"The kernel cache {instead_of} cannot be written, and another user can write to {path}"
         raise HarnessError(what, cure=cure)
     return path
 
 
 @dataclass(frozen=True)
 class Means:
-    """What subjects are made with: where kernels come from, who hears of it, how long a boot may take (s).
-
-    ``environment`` is labgrid's file, where there is one.
-    """
+    """Debian mirror, progress lines, boot timeout (s), and labgrid's environment file or ""."""
 
     mirror: str | None
     progress: Progress
@@ -116,7 +112,7 @@ class Means:
 def make_subject(subject_id: SubjectId, means: Means, warm: dict[SubjectId, Subject] | None = None) -> Subject:
     """The subject, not started. Raises UsageError, HarnessError.
 
-    ``warm`` keeps the machines in which something is planted: the next fault takes the machine of the one before.
+    ``warm`` keeps the machines that have the module: all faults of a kernel share one machine.
     """
     machine = subject_id.machine
     if subject_id == machine:
@@ -134,17 +130,17 @@ def _kernel(machine: SubjectId, planted: bool, means: Means) -> Subject:
     cache = cache_directory()
     if cache.name != CACHE:
         means.progress.line(f"the kernel cache cannot be written; keeping kernels in {cache}")
-    with means.progress.steps() as say:
-        kernel = resolve_kernel(machine.name, cache=cache, mirror=means.mirror, progress=say)
+    with means.progress.steps() as begin_step:
+        kernel = resolve_kernel(machine.name, cache=cache, mirror=means.mirror, progress=begin_step)
         if planted:
-            module = module_for(kernel, mirror=means.mirror, progress=say)
+            module = module_for(kernel, mirror=means.mirror, progress=begin_step)
             kernel = replace(kernel, modules=(*kernel.modules, module))
     qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds)
     return Remote(qemu, means.progress.waiting)
 
 
 def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
-    """A kernel that is not ours to boot: it runs here, on a board, or where labgrid boots it."""
+    """A kernel that this suite does not boot: on this machine, on a board, or on a labgrid target."""
     name = machine.name
     where = name or "this machine"
     cure = "Choose a kernel to boot in QEMU, such as --kernel=debian:stable"
@@ -159,5 +155,5 @@ def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
         place = lab.LabPlace(name, means.environment, build.INIT, waiting, start_seconds=seconds)
         return Remote(place, waiting)
     if not name or name.startswith("-") or not name.isprintable() or " " in name:
-        raise UsageError(f"{name!r} is no board", cure="Give --board=USER@HOST, or a name of ~/.ssh/config")
+        raise UsageError(f"{name!r} is no board", cure="Give --board=USER@HOST, or a host of ~/.ssh/config")
     return Remote(Board(name, build.INIT, waiting, start_seconds=seconds), waiting)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel printed, read for a person: bounded, harmless for a terminal, with the likely cause of a failed boot.
-
-Results never come from here.
-"""
+"""The kernel's console: excerpts of bounded size, and the likely cause of a failed boot. No result depends on it."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from pathlib import Path
 
 _BYTES, _LINES, _WIDTH = 64 << 10, 40, 500
 _FIRST, _LAST = 40, 80
-"""Lines of what a test made the kernel print: an oops begins with its cause, and has 70."""
+"""Lines of an excerpt. An oops has about 70 lines and begins with its cause."""
 
 _NO_PORT = "khx: no virtio-serial port"
 _OBSTACLE = re.compile(r"khx: (cannot (?:mount|load) .*?)(?: \((CONFIG_\w+) is not set\))?$", re.MULTILINE)
-"""What init.c prints of a file system or a module that it cannot use; without either there may be no port."""
+"""What init.c prints if it cannot mount a file system or load a module. Either may be why there is no port."""
 _CAUSES = (
     (_NO_PORT, "the kernel has no driver for PCI, virtio-pci or virtio-console",
      "Build it with CONFIG_PCI_HOST_GENERIC=y, CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y"),
@@ -30,13 +27,13 @@ _CAUSES = (
 
 
 def printable_text(text: str) -> str:
-    """Text of a kernel for a terminal or a report: no control characters, no endless lines."""
+    """Text of a kernel for a terminal or a report: without control characters, lines cut at _WIDTH."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join("".join(c if c.isprintable() else "." for c in line[:_WIDTH]) for line in lines)
 
 
 def size(path: Path) -> int:
-    """Bytes printed so far."""
+    """Bytes printed until now."""
     try:
         return path.stat().st_size
     except OSError:
@@ -48,8 +45,8 @@ def tail(path: Path) -> str:
     return "\n".join(_lines(path, max(0, size(path) - _BYTES))[-_LINES:])
 
 
-def said(path: Path, since: int) -> str:
-    """What follows the first ``since`` bytes: all of it, or its beginning and its end."""
+def excerpt(path: Path, since: int) -> str:
+    """The text after the first ``since`` bytes; only its beginning and end if it is long."""
     last = max(since, size(path) - _BYTES)
     lines = _lines(path, last)
     if last == since and len(lines) <= _FIRST + _LAST:
@@ -69,19 +66,19 @@ def _lines(path: Path, since: int) -> list[str]:
 
 
 def last_panic(printed: str) -> str:
-    """The panic's own line, without time and prefix; empty when there was none."""
-    found = re.findall(r"Kernel panic - not syncing: .*", printed)
-    return str(found[-1]) if found else ""
+    """The last panic's line without its timestamp; "" if there is none."""
+    panics = re.findall(r"Kernel panic - not syncing: .*", printed)
+    return str(panics[-1]) if panics else ""
 
 
 def executor_error(printed: str) -> str:
-    """Why /init stopped by itself; empty if it did not."""
+    """Why the executor stopped; "" if it did not."""
     match = re.search(r"khx: cannot serve: (.*)", printed)
     return match[1] if match else ""
 
 
 def boot_cause(printed: str) -> tuple[str, str] | None:
-    """Why a kernel that printed this did not come up, and the cure."""
+    """Why a kernel with this console did not boot, and the cure."""
     obstacles = _OBSTACLE.findall(printed) if _NO_PORT in printed else []
     if obstacles:
         options = " and ".join(f"{option}=y" for _, option in obstacles if option)

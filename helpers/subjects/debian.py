@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Debian's arm64 kernel of any suite: fetched, verified, unpacked, kept.
+"""Fetches, verifies, unpacks and caches Debian's arm64 kernel of any suite.
 
-CACHE/debian/SUITE/MIRROR/ holds the private apt root, one folder per kernel, and ``current.json``, which
-names the one to use and when the mirror was last asked.
+CACHE/debian/SUITE/MIRROR/ holds the private apt root, one folder per kernel, and ``current.json``: the kernel to use
+and the time of the last check of the mirror.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from helpers.subjects import images
 from helpers.subjects.apt import Apt, check_tools, choose_mirror
 
 _META = "linux-image-cloud-arm64"
-"""The smallest of Debian's arm64 kernels for machines as QEMU has them; KVM is on in all of them."""
+"""Debian's smallest arm64 kernel for QEMU's machines. It has KVM."""
 _FRESH = 24 * 3600
-"""Seconds for which a kernel is used without asking the mirror again."""
+"""Seconds after a check during which the mirror is not checked again."""
 _RETRY = 600
-"""Seconds before a mirror that did not answer is asked again, while there is a kernel to use."""
+"""Seconds after a failed check during which a cached kernel is used without another check."""
 _KEEP = 7 * 86400
-"""Seconds for which a replaced kernel stays, since a running session may still boot it."""
-_WANTED = ("virtio_pci", "virtio_console")
+"""Seconds for which a replaced kernel stays: a running session may still boot it."""
+_MODULES = ("virtio_pci", "virtio_console")
 _MODULE = re.compile(r"lib/modules/[^/]+/kernel/drivers/(?:virtio|char)/([^/]+)\.ko(\.xz|\.gz|\.zst)?$")
 _IMAGE = re.compile(r"(?:^|/)boot/vmlinuz-[^/]+$|lib/modules/[^/]+/vmlinuz$")
 _CONFIG = re.compile(r"(?:^|/)boot/config-[^/]+$|lib/modules/[^/]+/config$")
@@ -45,7 +45,7 @@ _SUITE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 @dataclass(frozen=True)
 class SuiteKernel:
-    """A suite's kernel: the raw image, the modules for virtio in load order, package and version."""
+    """A suite's kernel: the raw image, the virtio modules in load order, package and version."""
 
     image: Path
     modules: tuple[Path, ...]
@@ -53,13 +53,13 @@ class SuiteKernel:
 
     @property
     def config(self) -> Path:
-        """Its configuration, as the package has it."""
+        """The package's configuration file."""
         return self.image.parent / "config"
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What is taken from the packages; modules by name, unpacked."""
+    """The files used from the packages. ``modules`` maps names to unpacked modules."""
 
     image: bytes
     config: bytes
@@ -68,38 +68,40 @@ class _Content:
 
 
 def kernel_of_suite(suite: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
-    """Return the newest cloud kernel of SUITE, from CACHE while it is less than a day old."""
+    """Return the newest cloud kernel of SUITE, from CACHE if the mirror was checked within a day."""
     if not _SUITE.fullmatch(suite):
         what = f"{suite!r} is not the name of a Debian suite"
         raise UsageError(what, cure="Give debian:SUITE, such as debian:stable or debian:trixie-backports")
     home = cache / "debian" / suite / mirror_key(mirror)
-    kept = _current(home, within=_FRESH)
-    if kept:
-        return kept
+    cached = _current(home, within=_FRESH)
+    if cached:
+        return cached
     try:
-        with _locked(home, suite, progress):
+        home.mkdir(parents=True, exist_ok=True)
+        waiting = f"waiting for another session that fetches debian:{suite}"
+        with locked_file(home / "lock", lambda: progress(waiting)):
             # Another session may have fetched it while this one waited.
             return _current(home, within=_FRESH) or _refresh(home, suite, mirror, progress)
     except OSError as error:
         what = f"The kernel cache {home} cannot be written"
-        why = error.strerror or str(error)
-        raise HarnessError(what, why=why, cure="Make room there or name another cache folder") from None
+        cure = "Make room there or name another folder in XDG_CACHE_HOME"
+        raise HarnessError(what, why=error.strerror or str(error), cure=cure) from None
 
 
 def mirror_key(mirror: str | None) -> str:
-    """The folder for MIRROR, so that versions of two mirrors never mix.
+    """The folder for MIRROR: versions of two mirrors never mix.
 
-    The default is not looked up: asking apt costs more than a warm cache may.
+    The default mirror is not looked up: apt would slow down a start with a warm cache.
     """
     return hashlib.sha256(mirror.rstrip("/").encode()).hexdigest()[:8] if mirror else "default"
 
 
 def _refresh(home: Path, suite: str, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
-    """Ask the mirror; when it does not answer, use the kernel at hand and say so."""
+    """Fetch the newest kernel. If the mirror fails, use the cached one and report that."""
     old = _current(home, within=None)
     if not old:
         return _fetch(home, suite, mirror, progress)
-    if _tried_lately(home):
+    if _failed_recently(home):
         progress(f"using the kept kernel of debian:{suite}, {old.origin}: its mirror failed a moment ago")
         return old
     try:
@@ -114,7 +116,7 @@ def _fetch(home: Path, suite: str, mirror: str | None, progress: Callable[[str],
     check_tools()
     apt = Apt(home / "apt", suite, choose_mirror(mirror))
     apt.prepare()
-    progress(f"asking {apt.mirror} for the kernel of debian:{suite}")
+    progress(f"checking {apt.mirror} for the kernel of debian:{suite}")
     warning = apt.update()
     if warning:
         progress(warning)
@@ -124,7 +126,7 @@ def _fetch(home: Path, suite: str, mirror: str | None, progress: Callable[[str],
         progress(f"fetching {package} {version}")
         _install(apt, package, version, folder)
     _point_to(home, folder, f"{package} {version}")
-    _forget_older(home, folder)
+    _remove_older(home, folder)
     apt.tidy()
     kernel = _current(home, within=None)
     if kernel is None:
@@ -134,8 +136,7 @@ def _fetch(home: Path, suite: str, mirror: str | None, progress: Callable[[str],
 
 def _newest(apt: Apt) -> tuple[str, str]:
     """The package that the signed metapackage depends on, and its version."""
-    depends = _depends(apt.show(_META))
-    for name in depends:
+    for name in _depends(apt.show(_META)):
         if re.match(r"linux-image-\d", name):
             version = apt.show(name).get("Version", "")
             if version:
@@ -149,21 +150,20 @@ def _depends(fields: Mapping[str, str]) -> list[str]:
 
 
 def _install(apt: Apt, package: str, version: str, folder: Path) -> None:
-    """Fetch and unpack into a temporary folder, which becomes FOLDER only when complete."""
+    """Fetch and unpack into a temporary folder; rename it to FOLDER when it is complete."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="tmp-") as name:
         work = Path(name)
         content = _contents(apt, package, version, work)
-        made = work / "kernel"
-        _write(content, _load_order(content, package), made)
+        _write(content, _load_order(content, package), work / "kernel")
         if folder.exists():
             shutil.rmtree(folder)
-        made.rename(folder)
+        (work / "kernel").rename(folder)
 
 
 def _contents(apt: Apt, package: str, version: str, work: Path) -> _Content:
-    """Since 7.x the image and the list of what is built in are in packages of their own, modules in a third.
+    """Since 7.x, the image, modules.builtin and the modules are in three packages.
 
-    That third is 18 MB and fetched only when virtio is not built in.
+    The third has 18 MB. It is fetched only if virtio is not built in.
     """
     release = package.removeprefix("linux-image-")
     parts = [name for name in _depends(apt.show(package)) if name.endswith(f"-{release}")]
@@ -171,14 +171,14 @@ def _contents(apt: Apt, package: str, version: str, work: Path) -> _Content:
     files = _extract(apt.download(dict.fromkeys(first, version), work))
     content = _sort(files, package)
     rest = [name for name in parts if name not in first]
-    if rest and not content.builtin.issuperset(_WANTED):
+    if rest and not content.builtin.issuperset(_MODULES):
         files |= _extract(apt.download(dict.fromkeys(rest, version), work))
         content = _sort(files, package)
     return content
 
 
 def _extract(packages: list[Path]) -> dict[str, bytes]:
-    """The few files of interest in PACKAGES, by their paths."""
+    """The image, configuration, modules.builtin and virtio modules in PACKAGES, by path."""
     files: dict[str, bytes] = {}
     for package in packages:
         command = ("dpkg-deb", "--fsys-tarfile", str(package))
@@ -194,60 +194,57 @@ def _extract(packages: list[Path]) -> dict[str, bytes]:
 
 
 def _pick(archive: tarfile.TarFile) -> dict[str, bytes]:
-    picked: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     for member in archive:
-        if not member.isfile():
-            continue
-        if any(pattern.search(member.name) for pattern in (_IMAGE, _CONFIG, _BUILTIN, _MODULE)):
+        if any(pattern.search(member.name) for pattern in (_IMAGE, _CONFIG, _BUILTIN, _MODULE)) and member.isfile():
             file = archive.extractfile(member)
-            picked[member.name] = file.read() if file else b""
-    return picked
+            files[member.name] = file.read() if file else b""
+    return files
 
 
 def _sort(files: Mapping[str, bytes], package: str) -> _Content:
-    image = next((data for name, data in files.items() if _IMAGE.search(name)), b"")
+    image, config, builtin = (
+        next((data for name, data in files.items() if pattern.search(name)), b"")
+        for pattern in (_IMAGE, _CONFIG, _BUILTIN)
+    )
     if not image:
-        what = f"The package {package} has no kernel image where Debian's have it"
+        what = f"The package {package} has no kernel image at /boot or /lib/modules"
         raise HarnessError(what, cure="Unpack the package and give its vmlinuz as a file")
-    config = next((data for name, data in files.items() if _CONFIG.search(name)), b"")
-    builtin = next((data for name, data in files.items() if _BUILTIN.search(name)), b"")
     names = frozenset(_module_name(Path(line).stem) for line in builtin.decode().split())
     modules: dict[str, bytes] = {}
     for name, data in files.items():
-        match = _MODULE.search(name)
-        if match:
-            unpacked = images.decompress(_METHODS[match[2]], data) if match[2] else data
-            modules[_module_name(match[1])] = unpacked
+        if match := _MODULE.search(name):
+            modules[_module_name(match[1])] = images.decompress(_METHODS[match[2]], data) if match[2] else data
     return _Content(images.unpack_image(image, Path(package)), config, names, modules)
 
 
 def _module_name(name: str) -> str:
-    """The kernel takes - and _ for the same in module names."""
+    """- and _ are equal in module names."""
     return name.replace("-", "_")
 
 
 def _load_order(content: _Content, package: str) -> list[str]:
-    """The wanted modules after what they need, which each one's own .modinfo section tells."""
+    """_MODULES, each after the modules in the ``depends`` of its .modinfo section."""
     order: list[str] = []
 
     def add(name: str) -> None:
         if name in order or (name in content.builtin and name not in content.modules):
             return
         if name not in content.modules:
-            what = f"The kernel {package} has no module {name}, which the suite talks through"
-            cure = "Give another suite, or as a file a kernel with CONFIG_VIRTIO_CONSOLE=y"
+            what = f"The kernel {package} has no module {name}, which the connection to the executor needs"
+            cure = "Give another suite, or the file of a kernel with CONFIG_VIRTIO_CONSOLE=y"
             raise HarnessError(what, cure=cure)
-        for needed in module_depends(content.modules[name]):
-            add(needed)
+        for dependency in module_depends(content.modules[name]):
+            add(dependency)
         order.append(name)
 
-    for name in _WANTED:
+    for name in _MODULES:
         add(name)
     return order
 
 
 def module_depends(module: bytes) -> list[str]:
-    """The names of the modules that MODULE (an unpacked .ko file) needs, as its .modinfo tells."""
+    """The names in ``depends`` of the .modinfo section of MODULE, an unpacked .ko file."""
     match = re.search(rb"\0depends=([^\0]*)\0", module)
     return [_module_name(name) for name in match[1].decode().split(",") if name] if match else []
 
@@ -269,43 +266,41 @@ def _point_to(home: Path, folder: Path, origin: str) -> None:
 
 
 def _current(home: Path, *, within: float | None) -> SuiteKernel | None:
-    """The kernel at hand, if the mirror was asked WITHIN so many seconds (None: whenever) and it is whole."""
+    """The cached kernel, if it is complete and the mirror was checked WITHIN so many seconds (None: at any time)."""
     try:
-        known = json.loads((home / "current.json").read_text())
-        folder = home / known["folder"]
+        state = json.loads((home / "current.json").read_text())
+        folder = home / state["folder"]
         names = (folder / "order").read_text().split()
-        kernel = SuiteKernel(
-            folder / "Image", tuple(folder / "modules" / f"{name}.ko" for name in names), known["origin"]
-        )
-        age = time.time() - known["checked"]
+        modules = tuple(folder / "modules" / f"{name}.ko" for name in names)
+        kernel = SuiteKernel(folder / "Image", modules, state["origin"])
+        age = time.time() - state["checked"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    whole = all(file.is_file() for file in (kernel.image, *kernel.modules))
-    # A date in the future is no reason to trust the cache for ever.
-    return kernel if whole and (within is None or 0 <= age < within) else None
+    complete = all(file.is_file() for file in (kernel.image, *modules))
+    # A date in the future must not keep the cache valid.
+    return kernel if complete and (within is None or 0 <= age < within) else None
 
 
-def _tried_lately(home: Path) -> bool:
+def _failed_recently(home: Path) -> bool:
     try:
         return 0 <= time.time() - (home / "failed").stat().st_mtime < _RETRY
     except OSError:
         return False
 
 
-def _forget_older(home: Path, keep: Path) -> None:
+def _remove_older(home: Path, keep: Path) -> None:
     for folder in home.glob("linux-image-*"):
         if folder != keep and time.time() - folder.stat().st_mtime > _KEEP:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _locked(home: Path, suite: str, progress: Callable[[str], None]) -> Iterator[None]:
-    """One session at a time fetches; the lock goes with its process, however that ends."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as file:
+def locked_file(path: Path, waits: Callable[[], None]) -> Iterator[None]:
+    """Holds the lock PATH; calls WAITS if another session holds it. The kernel drops the lock of a dead process."""
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress(f"waiting for another session that fetches debian:{suite}")
+            waits()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tell what a kernel file is, and unpack it to the raw arm64 Image that QEMU boots.
+"""Identifies a kernel file and unpacks it to the raw arm64 Image that QEMU boots.
 
 Layouts: Documentation/arch/arm64/booting.rst (Image), drivers/firmware/efi/libstub/zboot-header.S (EFI
 zboot), Documentation/arch/x86/boot.rst (bzImage).
@@ -25,19 +25,24 @@ ARM64_MAGIC_AT = 56
 _ARM64_FLAGS_AT = 24
 _BIG_ENDIAN = 1
 _PE_AT = 0x3C
-"""Where a file of MS-DOS says where its PE header is."""
+"""Offset of the field in the MS-DOS header with the offset of the PE header."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _HEAD = 0x240
-"""Bytes that hold every magic number looked for."""
+"""Bytes that contain every magic number."""
 _DEEPEST = 3
-"""An Image in a zboot file in a gzip file is three layers; more is not a kernel's doing."""
+"""Layers: an Image in a zboot file in a gzip file."""
 _DAY = 86400
+_OTHER_KERNELS = (
+    ("an x86 kernel", 0x202, b"HdrS"),
+    ("a 32-bit Arm kernel", 0x24, b"\x18\x28\x6f\x01"),
+    ("a RISC-V kernel", 56, b"RSC\x05"),
+)
 _GIVE_IMAGE = "Give arch/arm64/boot/Image of the kernel's build folder"
 _GIVE_KERNEL = "Give an arm64 Image, a gzip of one, an EFI zboot file (vmlinuz.efi) or debian:SUITE"
 
 
 class _Unpacker(Protocol):
-    """What the decompressors of zlib, lzma, bz2 and zstandard have in common."""
+    """The common methods of the decompressors of zlib, lzma, bz2 and zstandard."""
 
     @property
     def eof(self) -> bool: ...
@@ -48,7 +53,7 @@ class _Unpacker(Protocol):
 def bootable_image(path: Path, *, cache: Path) -> Path:
     """Return a file that QEMU's ``-kernel`` boots: PATH itself or its content unpacked into CACHE.
 
-    Raises UsageError when PATH is not an arm64 kernel.
+    Raises UsageError if PATH is not an arm64 kernel.
     """
     head = _read_head(path)
     if is_raw_image(head):
@@ -64,7 +69,7 @@ def bootable_image(path: Path, *, cache: Path) -> Path:
 
 
 def unpack_image(data: bytes, path: Path) -> bytes:
-    """Return the raw Image inside DATA, which was read from PATH (named in errors)."""
+    """Return the raw Image inside DATA, the content of PATH (for errors)."""
     for _ in range(_DEEPEST):
         if is_raw_image(data):
             refuse_big_endian(data, path)
@@ -80,7 +85,7 @@ def unpack_image(data: bytes, path: Path) -> bytes:
 
 
 def is_raw_image(data: bytes) -> bool:
-    """Whether DATA begins an arm64 Image."""
+    """Whether DATA is the beginning of an arm64 Image."""
     return data[ARM64_MAGIC_AT : ARM64_MAGIC_AT + 4] == ARM64_MAGIC
 
 
@@ -96,14 +101,14 @@ def refuse_big_endian(data: bytes, path: Path) -> None:
 
 
 def _refuse_cut_off(head: bytes, size: int, path: Path) -> None:
-    """Raise UsageError for an Image that ends before its sections do: it would boot without a word."""
-    told = _size_of_sections(head)
-    if told > size:
-        raise _cut_off(path, f"its header tells {told} bytes, the Image has {size}")
+    """Raise UsageError for an Image that ends before its sections: it would boot without printing anything."""
+    expected = _size_of_sections(head)
+    if expected > size:
+        raise _cut_off(path, f"its header gives {expected} bytes, the Image has {size}")
 
 
 def _size_of_sections(head: bytes) -> int:
-    """Where the last section of an Image with an EFI stub ends (arch/arm64/kernel/efi-header.S); 0 without one."""
+    """The end of the last section of an Image with an EFI stub (arch/arm64/kernel/efi-header.S); 0 without one."""
     if head[:2] != b"MZ" or len(head) < _PE_AT + 4:
         return 0
     (at,) = struct.unpack_from("<I", head, _PE_AT)
@@ -114,21 +119,20 @@ def _size_of_sections(head: bytes) -> int:
     count, optional = struct.unpack_from("<6xH12xH", head, at)
     first = at + 24 + optional
     tables = (head[first + 40 * number : first + 40 * number + 40] for number in range(count))
-    ends: list[int] = [sum(struct.unpack_from("<II", table, 16)) for table in tables if len(table) == 40]
-    last: int = max([*ends, first + 40 * count])
-    return last
+    ends = [sum(struct.unpack_from("<II", table, 16)) for table in tables if len(table) == 40]
+    return int(max([*ends, first + 40 * count]))
 
 
 def decompress(name: str, data: bytes) -> bytes:
     """Decompress DATA by the method NAME (gzip, xz, lzma, bzip2, zstd; the kernel's spellings too).
 
-    Raises KeyError for another method, ValueError when DATA is damaged or cut off. What follows the end of
-    the stream is ignored: the kernel's build appends the unpacked size.
+    Raises KeyError for another method, ValueError if DATA is damaged or cut off. Data after the end of the stream is
+    ignored: the kernel's build appends the unpacked size.
     """
     unpacker = _unpacker(name)
     try:
         content = unpacker.decompress(data)
-    except Exception as error:  # each library has its own class, zstandard's without the library's import
+    except Exception as error:  # each library has its own class; zstandard may not be imported
         raise ValueError(str(error)) from error
     if not unpacker.eof:
         raise ValueError("the compressed data ends too early")
@@ -143,7 +147,7 @@ def _unpacker(name: str) -> _Unpacker:
     if name == "bzip2":
         return bz2.BZ2Decompressor()
     if name in ("zstd", "zstd22"):
-        # Imported here: only zstd files need it, and a warm cache none.
+        # Imported here: only zstd files need it.
         import zstandard
 
         return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
@@ -165,8 +169,7 @@ def _read_head(path: Path) -> bytes:
         cure = "Make the file readable for this user, or copy it"
         raise UsageError(f"The kernel {path} cannot be read", why=why, cure=cure) from None
     if not head:
-        cure = f"Build or copy the kernel again. {_GIVE_KERNEL}"
-        raise UsageError(f"The kernel file {path} is empty", cure=cure)
+        raise UsageError(f"The kernel file {path} is empty", cure=f"Build or copy the kernel again. {_GIVE_KERNEL}")
     return head
 
 
@@ -183,9 +186,9 @@ def _zboot_payload(data: bytes, path: Path) -> bytes:
         raise _cut_off(path, "its EFI zboot header is incomplete")
     offset, size = struct.unpack_from("<II", data, 8)
     if offset + size > len(data):
-        raise _cut_off(path, f"its zboot header tells {offset + size} bytes, the file has {len(data)}")
+        raise _cut_off(path, f"its zboot header gives {offset + size} bytes, the file has {len(data)}")
     name = data[24:56].split(b"\0")[0].decode("ascii", "replace")
-    # Not cut at offset + size: the decompressor finds the end of its stream by itself.
+    # Not cut at offset + size: the decompressor finds the end of the stream.
     return _inflate(name, data[offset:], path)
 
 
@@ -211,45 +214,35 @@ def _not_a_kernel(data: bytes, path: Path) -> UsageError:
     if data[:4] == b"\x7fELF":
         what = f"The kernel {path} is an ELF file (vmlinux), which QEMU does not boot on arm64"
         return UsageError(what, cure=_GIVE_IMAGE)
-    kind = _other_architecture(data)
-    if kind:
-        return UsageError(f"The kernel {path} is {kind}, not an arm64 one", cure=_GIVE_KERNEL)
+    for kind, offset, magic in _OTHER_KERNELS:
+        if data.startswith(magic, offset):
+            return UsageError(f"The kernel {path} is {kind}, not an arm64 one", cure=_GIVE_KERNEL)
     return UsageError(f"The file {path} is not an arm64 kernel", cure=_GIVE_KERNEL)
 
 
-def _other_architecture(data: bytes) -> str:
-    if data[0x202:0x206] == b"HdrS":
-        return "an x86 kernel"
-    if data[0x24:0x28] == b"\x18\x28\x6f\x01":
-        return "a 32-bit Arm kernel"
-    if data[56:60] == b"RSC\x05":
-        return "a RISC-V kernel"
-    return ""
-
-
 def _store_name(path: Path, cache: Path) -> Path:
-    """A name that changes when the file does, without reading it: a warm start must cost next to nothing."""
+    """A name that changes if the file changes. The file is not read: a start with a warm cache must be fast."""
     status = path.stat()
     folder = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     return cache / "images" / folder / f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}.Image"
 
 
 def _store(image: bytes, target: Path) -> None:
-    """Write atomically, so that sessions sharing the cache see a whole file or none."""
+    """Write atomically: sessions that share the cache see a complete file or none."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _forget_older(target.parent)
+        _remove_older(target.parent)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(image)
         os.replace(file.name, target)
     except OSError as error:
         what = f"The unpacked kernel cannot be written to the cache {target.parent}"
-        cure = "Make room there or name another cache folder"
+        cure = "Make room there or name another folder in XDG_CACHE_HOME"
         raise HarnessError(what, why=error.strerror or str(error), cure=cure) from None
 
 
-def _forget_older(folder: Path) -> None:
-    """Drop earlier builds of the same file, except those that a running session may still boot."""
+def _remove_older(folder: Path) -> None:
+    """Remove earlier builds of the same file, except those that a running session may still boot."""
     for old in folder.iterdir():
         if time.time() - old.stat().st_mtime > _DAY:
             old.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Write the initramfs: the executor as /init, the modules that it loads, and nothing else.
+"""Writes the initramfs: the executor as /init and the modules that it loads.
 
-Format: Documentation/driver-api/early-userspace/buffer-format.rst ("newc"). Written here because the cpio
-program and mknod would need a package and root.
+Format: Documentation/driver-api/early-userspace/buffer-format.rst ("newc"). The cpio program would need a package, and
+mknod root.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONSOLE = (5, 1)
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """One file, folder, link (its data is the target) or device node; ``mode`` as in stat(2)."""
+    """One file, folder, link (``data`` is the target) or device node; ``mode`` as in stat(2)."""
 
     name: str
     mode: int
@@ -32,8 +32,8 @@ class ArchiveEntry:
 def build_initramfs(init: Path, modules: Sequence[Path]) -> bytes:
     """Return a cpio archive with INIT as /init and MODULES as /modules/00-NAME.ko, 01-..., in load order.
 
-    It also has the folders /dev, /proc, /sys and the node /dev/console, without which the kernel gives /init
-    no standard output. The same input gives the same bytes.
+    It also has the folders /dev, /proc, /sys and the node /dev/console, which the kernel opens as /init's standard
+    output. The same input gives the same bytes. Raises HarnessError if a file cannot be read.
     """
     entries = [ArchiveEntry(name, stat.S_IFDIR | 0o755) for name in _FOLDERS]
     entries.append(ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=_CONSOLE))
@@ -45,9 +45,9 @@ def build_initramfs(init: Path, modules: Sequence[Path]) -> bytes:
 
 
 def archive(entries: Sequence[ArchiveEntry]) -> bytes:
-    """The cpio archive with ENTRIES, folders before what is in them; all belong to root."""
-    ended = (*entries, ArchiveEntry("TRAILER!!!", 0))
-    return b"".join(_encode(inode, entry) for inode, entry in enumerate(ended, start=1))
+    """The cpio archive with ENTRIES, owned by root. A folder must precede its files."""
+    trailer = ArchiveEntry("TRAILER!!!", 0)
+    return b"".join(_encode(inode, entry) for inode, entry in enumerate((*entries, trailer), start=1))
 
 
 def _encode(inode: int, entry: ArchiveEntry) -> bytes:

@@ -28,7 +28,7 @@ def read_record(program: Program, log: int | Arg) -> Arg:
 
 
 def kernel_lines(results: Iterable[OpResult]) -> list[str]:
-    """The text of records that the kernel itself wrote (facility 0), not a program through /dev/kmsg."""
+    """The text of the records with facility 0: the kernel's, not those that a program wrote to /dev/kmsg."""
     lines = []
     for result in results:
         head, _, text = result.data.decode("utf-8", "replace").partition(";")
@@ -39,7 +39,7 @@ def kernel_lines(results: Iterable[OpResult]) -> list[str]:
 
 
 def remaining_lines(subject: Subject, log: int) -> list[str]:
-    """The lines that were not read yet. The number of reads is bounded: a log may be written faster than read."""
+    """The kernel's lines from the next record on. The number of reads is bounded: a log may grow faster than that."""
     lines: list[str] = []
     for _ in range(_MOST_BATCHES):
         program = Program()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Turn what the person names as the kernel under test into files that QEMU boots."""
+"""Turns the argument of --kernel into files that QEMU boots."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ DEBIAN = "debian:"
 class Kernel:
     """A kernel under test.
 
-    ``label`` is what the person asked for, ``image`` what QEMU's ``-kernel`` boots, ``modules`` the unpacked
-    .ko files for virtio over PCI and its console, in load order (empty: built in), ``origin`` where it
-    came from: a Debian package with its version, or a file; ``config`` its configuration, where that came with it.
+    ``label`` is the argument of --kernel, ``image`` the file for QEMU's ``-kernel``, ``modules`` the unpacked .ko files
+    for virtio over PCI and its console, in load order (empty: built in), ``origin`` a Debian package with its version
+    or a file, ``config`` the package's configuration file.
     """
 
     label: str
@@ -31,14 +31,14 @@ class Kernel:
 def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> Kernel:
     """Find the kernel WHAT: a path (arm64 Image, gzip of one, EFI zboot file) or ``debian:SUITE``.
 
-    CACHE keeps what was fetched or unpacked, MIRROR is the Debian mirror (None: the one this machine's apt
-    uses), PROGRESS receives one line before each slow step and for each thing that the person should know.
-    Raises UsageError for a WHAT that cannot be, HarnessError when the kernel cannot be had.
+    CACHE is the folder for fetched and unpacked kernels, MIRROR the Debian mirror (None: that of this machine's apt).
+    PROGRESS receives one line before each slow step, and warnings. Raises UsageError if WHAT is wrong, HarnessError if
+    the kernel cannot be fetched or unpacked.
     """
     cache = cache.absolute()
     if what.startswith(DEBIAN):
         suite = what.removeprefix(DEBIAN)
-        found = debian.kernel_of_suite(suite, cache=cache, mirror=mirror, progress=progress)
-        return Kernel(what, found.image, found.modules, found.origin, found.config)
+        kernel = debian.kernel_of_suite(suite, cache=cache, mirror=mirror, progress=progress)
+        return Kernel(what, kernel.image, kernel.modules, kernel.origin, kernel.config)
     path = Path(what).expanduser().absolute()
     return Kernel(what, images.bootable_image(path, cache=cache), (), str(path))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A target of a labgrid environment: labgrid finds it, powers it and logs in; there it is a board like any other.
+"""A target of a labgrid environment: a board that labgrid finds, powers and logs in to.
 
-labgrid is not among the suite's own requirements: it is imported when an environment is given (docs/labgrid.md).
+labgrid is not a requirement of the suite. It is imported if --lg-env is given (docs/labgrid.md).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from helpers.subjects.remote import MachineEnd, Waiting
 from helpers.subjects.stream import Stream
 
 STATE = "shell"
-"""The state of labgrid's own strategies in which a target is booted and can be logged in to."""
+"""The state of labgrid's strategies in which a target is booted and accepts logins."""
 _READ_SECONDS = 0.5
 _CHUNK, _CONSOLE_LIMIT = 4096, 16 << 20
-# labgrid's own policy: a lab's boards are installed anew all the time.
+# labgrid's policy: a lab's boards are reinstalled often.
 _HOST_KEYS = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
 
 
@@ -40,19 +40,19 @@ def _environment(file: str) -> Any:
 
     try:
         return Environment(file)
-    except Exception as error:  # labgrid has no class of its own for what is wrong with a file
-        raise UsageError(f"The labgrid environment {file} cannot be used", why=_said(error)) from None
+    except Exception as error:  # labgrid has no class for errors in a file
+        raise UsageError(f"The labgrid environment {file} cannot be used", why=_reason(error)) from None
 
 
 def let_go(file: str) -> None:
-    """Ends what labgrid holds of the environment FILE: connections, and the machines that are its own processes."""
-    # Not left to labgrid's exit handlers, which run in an order that makes them fail.
+    """Ends labgrid's connections and processes of the environment FILE."""
+    # labgrid's exit handlers run in an order that makes them fail.
     with contextlib.suppress(Exception):
         _environment(file).cleanup()
 
 
 class _Console:
-    """What a console driver reads, kept in a file by a thread: QEMU stands still when nobody reads."""
+    """A thread that copies a console driver's output to a file: QEMU blocks if nobody reads."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -71,16 +71,16 @@ class _Console:
                 data = self._driver.read(timeout=_READ_SECONDS, max_size=_CHUNK)
             except TIMEOUT:
                 continue
-            except Exception:  # each driver has its own for a target that was switched off
+            except Exception:  # each driver raises another exception for a target that is off
                 return
             if self._file.tell() < _CONSOLE_LIMIT:
                 self._file.write(data)
             if not data:
-                # QEMU has ended: its socket says so at once, and for ever.
+                # QEMU has ended: each read of its socket returns at once.
                 self._ended.wait(_READ_SECONDS)
 
     def close(self) -> None:
-        """The driver belongs to nobody then."""
+        """Ends the thread and removes the file."""
         self._ended.set()
         self._thread.join(_READ_SECONDS * 10)
         self._file.close()
@@ -88,7 +88,7 @@ class _Console:
 
 
 class LabPlace(Board):
-    """One target."""
+    """One target of the environment."""
 
     def __init__(self, name: str, file: str, executor: Path, waiting: Waiting, *, start_seconds: float) -> None:
         super().__init__(name, executor, waiting, start_seconds=start_seconds)
@@ -101,7 +101,7 @@ class LabPlace(Board):
         self._panicked = False
 
     def launch(self) -> Stream:
-        """Powers the target where it is off, or does not answer any more, and runs the executor there."""
+        """Powers the target if it is off or does not answer, and runs the executor there."""
         again = self._target is not None
         if not again:
             self._find()
@@ -114,24 +114,21 @@ class LabPlace(Board):
         return super().launch()
 
     def _find(self) -> None:
-        """Raises HarnessError: a place that is not acquired, an exporter that is down, no SSHDriver."""
+        """Raises HarnessError if the place is not acquired, its exporter is down or it has no SSHDriver."""
         try:
             self._target = _environment(self._environment_file).get_target(self._target_name)
             self._driver = self._target.get_driver("SSHDriver", activate=False)
-        except Exception as error:  # what labgrid raises differs with its resources
+        except Exception as error:  # labgrid's exceptions differ by resource
             self._target = None
-            raise HarnessError(
-                f"labgrid does not give {self.id.label}", why=_said(error),
-                cure="Acquire its place (labgrid-client -p PLACE acquire), and see that it has an SSHDriver",
-            ) from None  # fmt: skip
+            cure = "Acquire its place (labgrid-client -p PLACE acquire), and see that it has an SSHDriver"
+            raise HarnessError(f"labgrid does not give {self.id.label}", why=_reason(error), cure=cure) from None
 
     def _power(self, *, again: bool) -> None:
-        """By its strategy, else by its power driver; a target with neither is always on."""
+        """Uses the target's strategy, else its power driver. A target with neither is always on."""
         from labgrid.protocol import PowerProtocol
         from labgrid.strategy import Strategy
 
-        strategy = next((d for d in self._target.drivers if isinstance(d, Strategy)), None)
-        power = next((d for d in self._target.drivers if isinstance(d, PowerProtocol)), None)
+        strategy, power = self._driver_of(Strategy), self._driver_of(PowerProtocol)
         try:
             if strategy is not None:
                 if again:
@@ -140,45 +137,42 @@ class LabPlace(Board):
             elif power is not None:
                 self._target.activate(power)
                 power.cycle() if again else power.on()
-        except Exception as error:  # each driver has its own
-            cure = f"See whether labgrid-client -c {self._environment_file} -s {STATE} ssh works by hand"
-            raise HarnessError(f"labgrid could not start {self.id.label}", why=_said(error), cure=cure) from None
+        except Exception as error:  # each driver raises another exception
+            cure = f"Try labgrid-client -c {self._environment_file} -s {STATE} ssh"
+            raise HarnessError(f"labgrid could not start {self.id.label}", why=_reason(error), cure=cure) from None
+
+    def _driver_of(self, kind: type) -> Any:
+        return next((driver for driver in self._target.drivers if isinstance(driver, kind)), None)
 
     def _read_console(self) -> None:
-        """Only without a strategy, which may want to read there itself."""
+        """Reads the console, unless there is a strategy, which may read it."""
         from labgrid.protocol import ConsoleProtocol
         from labgrid.strategy import Strategy
 
-        driver = next((d for d in self._target.drivers if isinstance(d, ConsoleProtocol)), None)
-        taken = self._console is not None or any(isinstance(d, Strategy) for d in self._target.drivers)
-        if driver is not None and not taken:
+        driver = self._driver_of(ConsoleProtocol)
+        if driver is not None and self._console is None and self._driver_of(Strategy) is None:
             self._target.activate(driver)
             self._console = _Console(driver)
 
-    # --- its console ---------------------------------------------------------
-
     def console_size(self) -> int:
-        """Bytes read from the console, where labgrid has one for it."""
+        """Bytes read from the console; 0 if labgrid has none."""
         return console.size(self._console.path) if self._console else super().console_size()
 
     def console(self, since: int) -> str:
-        """The end of what it printed after the first ``since`` bytes."""
-        return console.said(self._console.path, since) if self._console else super().console(since)
+        return console.excerpt(self._console.path, since) if self._console else super().console(since)
 
     def close(self) -> None:
-        """Ends the connection, and leaves the target as it is: labgrid's to keep."""
+        """Ends the connection. The target stays as it is."""
         super().close()
         if self._console is not None:
             self._console.close()
             self._console = None
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
-        """As on any board; with a console, a panic is seen there, and nobody waits for the target to come back."""
+        """As for a board. After a panic on the console, it does not wait for the target to come back."""
         panic = console.last_panic(self.console(self._printed_before)) if self._console else ""
         self._panicked = bool(panic)
         return MachineEnd(panic, True) if panic else super().end(answered_nothing_for)
-
-    # --- the way to it -------------------------------------------------------
 
     def _wait_for_sshd(self) -> None:
         until = time.monotonic() + self.start_seconds * BACK_SHARE
@@ -191,7 +185,7 @@ class LabPlace(Board):
                         raise
 
     def _connect(self) -> None:
-        """Has labgrid log in; passwords, jumps over exporters and keys are its business. Raises Unreachable."""
+        """Logs in by labgrid, which handles passwords, keys and proxy jumps over exporters. Raises Unreachable."""
         from labgrid.binding import BindingState
 
         driver = self._driver
@@ -199,18 +193,16 @@ class LabPlace(Board):
             if driver.state is BindingState.active:
                 self._target.deactivate(driver)
             self._target.activate(driver)
-        except Exception as error:  # labgrid raises Exception itself here
-            raise ssh.Unreachable(
-                f"labgrid cannot log in to {self.id.label}", why=_said(error),
-                cure="See that it is on, its network up, and that its SSHDriver names a user and a key",
-            ) from None  # fmt: skip
+        except Exception as error:  # labgrid raises Exception here
+            cure = "See that it is on, its network up, and that its SSHDriver names a user and a key"
+            raise ssh.Unreachable(f"labgrid cannot log in to {self.id.label}", why=_reason(error), cure=cure) from None
         service = driver.networkservice
         user = driver.username or service.username
         options = ("-p", str(service.port), "-l", user, *driver.ssh_prefix, *_HOST_KEYS)
         self._destination = ssh.Destination(service.address, options)
 
     def _ask(self, script: str, stdin: bytes = b"") -> ssh.Reply:
-        # The connection that labgrid keeps open, and that ours shares, ends when the target reboots.
+        # labgrid's shared connection ends when the target reboots.
         if not Path(self._driver.control).exists():
             self._connect()
         return super()._ask(script, stdin)
@@ -223,12 +215,11 @@ class LabPlace(Board):
         return True
 
     def describe(self) -> dict[str, str]:
-        """Where it runs."""
         return {**super().describe(), "home": f"{self._target_name} of {Path(self._environment_file).name}, by labgrid"}
 
 
-def _said(error: BaseException) -> str:
-    """labgrid wraps one exception into another; the innermost one tells most."""
+def _reason(error: BaseException) -> str:
+    """The text of the innermost cause: labgrid wraps exceptions."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())[:500] or type(error).__name__

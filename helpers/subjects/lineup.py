@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The subjects of one session: which are started, and which boot while others are tested."""
+"""The subjects of one session. The next subjects boot while others are tested."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from helpers.subjects.base import KernelDied, Subject
 
 
 class Lineup:
-    """Makes each subject when it is first asked for, and ends all of them.
+    """Makes each subject on its first use, and ends all of them.
 
-    ``make`` is given the id and the machines in which something is planted: one boot serves every fault.
+    ``make`` receives the id and the machines that have the module: all faults of a kernel share one boot.
     """
 
     def __init__(self, make: Callable[[SubjectId, dict[SubjectId, Subject]], Subject]) -> None:
         self._make = make
-        self._made: dict[SubjectId, Subject] = {}
+        self._subjects: dict[SubjectId, Subject] = {}
         self._warm: dict[SubjectId, Subject] = {}
 
     def get(self, subject_id: SubjectId) -> Subject:
-        """The subject, perhaps not started. Raises UsageError, HarnessError."""
-        if subject_id not in self._made:
-            self._made[subject_id] = self._make(subject_id, self._warm)
-        return self._made[subject_id]
+        """The subject, which may not be started. Raises UsageError, HarnessError."""
+        if subject_id not in self._subjects:
+            self._subjects[subject_id] = self._make(subject_id, self._warm)
+        return self._subjects[subject_id]
 
     def launch_after(self, subject_id: SubjectId, order: Sequence[SubjectId]) -> None:
-        """Begins to boot the next subjects, one for each processor; their own start reports what fails."""
+        """Begins to boot the next subjects, one for each processor. Their ``start`` reports errors."""
         at = order.index(subject_id) if subject_id in order else len(order)
         for following in order[at + 1 : at + (os.cpu_count() or 1)]:
             with contextlib.suppress(HarnessError):
                 self.get(following).launch()
 
     def untold(self) -> list[KernelDied]:
-        """The deaths of all of them since this was asked last."""
-        return [died for died in (subject.untold() for subject in self._made.values()) if died is not None]
+        """Returns and clears the deaths of all subjects."""
+        return [died for died in (subject.untold() for subject in self._subjects.values()) if died is not None]
 
     def close(self) -> None:
         """Ends every subject."""
-        for subject in (*self._made.values(), *self._warm.values()):
+        for subject in (*self._subjects.values(), *self._warm.values()):
             subject.close()

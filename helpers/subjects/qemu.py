@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel booted in QEMU, with the executor as /init and virtio-serial as the wire."""
+"""A kernel booted in QEMU, with the executor as /init behind a virtio-serial port."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
 BOOT_SECONDS = 180.0
-"""Debian's kernel takes 3 s here; a loaded CI machine is slower, a hang is for ever."""
+"""Debian's kernel takes 3 s, and longer on a loaded machine. This only bounds hangs."""
 CPU = "a64fx"
-"""The oldest of QEMU's processors with SVE, and without pointer authentication, which is slow to emulate."""
+"""QEMU's oldest CPU with SVE. It has no pointer authentication, which is slow to emulate."""
 COMMAND_LINE = "console=ttyAMA0 panic=-1 oops=panic loglevel=6"
-"""A panic ends QEMU at once, and an oops, which would leave half a kernel behind, is one."""
+"""A panic ends QEMU at once, and an oops panics: a kernel is unreliable after it."""
 MEMORY_MB = 512
 CODE_MB = 256
-"""QEMU's own store of translated code, which takes a GiB where nothing is said."""
+"""QEMU's cache of translated code, 1 GiB by default."""
 _CONSOLE_LIMIT = 64 << 20
-"""Bytes that a kernel may print before it is ended: its console is a file on the machine that tests it."""
+"""Bytes that a kernel may print before QEMU is killed: the console is a file on the host."""
 
 
 def qemu_path() -> str:
-    """The emulator's path. Raises HarnessError when it is not installed."""
+    """The emulator's path. Raises HarnessError if it is not installed."""
     path = shutil.which(QEMU)
     if path is None:
         raise HarnessError(
@@ -48,7 +48,7 @@ def qemu_path() -> str:
 
 
 class Qemu:
-    """One virtual machine with EL2: a machine in the sense of remote.Machine."""
+    """One virtual machine with EL2; a remote.Machine."""
 
     def __init__(
         self, kernel: Kernel, init: Path, *, variant: BootVariant = PLAIN, start_seconds: float = BOOT_SECONDS
@@ -61,10 +61,8 @@ class Qemu:
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
-    # --- life ---------------------------------------------------------------
-
     def launch(self) -> Stream:
-        """Starts QEMU. Raises HarnessError when that, or a file it needs, is missing."""
+        """Starts QEMU. Raises HarnessError if it, or a file that it needs, is missing."""
         if not self._init.exists():
             raise HarnessError("The executor is not built", why=f"{self._init} is missing", cure="Run make setup")
         qemu = qemu_path()
@@ -84,7 +82,7 @@ class Qemu:
         self._directory = tempfile.TemporaryDirectory(prefix="kvm-hvc-", ignore_cleanup_errors=True)
         self._file("initrd").write_bytes(initrd)
         with self._file("qemu").open("wb") as errors:
-            # A session of its own: Ctrl-C is for us to handle, not for QEMU.
+            # A new session: Ctrl-C must not reach QEMU.
             self._process = subprocess.Popen(
                 [*_limits(), qemu, *_safety(qemu), *self._arguments(fd)],
                 pass_fds=[fd],
@@ -105,7 +103,7 @@ class Qemu:
         ]  # fmt: skip
 
     def _command_line(self) -> str:
-        # VHE is what a kernel does by itself on a processor that has it.
+        # VHE is the kernel's default on a CPU that has it.
         mode = f"kvm-arm.mode={self.id.variant.kvm_mode}" if self.id.variant.kvm_mode in ("nvhe", "protected") else ""
         return " ".join(part for part in (COMMAND_LINE, mode, self.id.variant.arguments) if part)
 
@@ -115,7 +113,7 @@ class Qemu:
 
     @property
     def pid(self) -> int | None:
-        """QEMU's process, while there is one."""
+        """QEMU's process, if it was started."""
         return self._process.pid if self._process else None
 
     def close(self) -> None:
@@ -128,30 +126,25 @@ class Qemu:
             self._directory.cleanup()
             self._directory = None
 
-    # --- what became of it --------------------------------------------------
-
     def console_size(self) -> int:
-        """Bytes that the kernel has printed since it was started."""
         return console.size(self._file("console")) if self._directory else 0
 
     def console(self, since: int) -> str:
-        """What it printed after the first ``since`` bytes; only beginning and end where that is much."""
-        return console.said(self._file("console"), since) if self._directory else ""
+        return console.excerpt(self._file("console"), since) if self._directory else ""
 
     def start_failure(self, reason: str | None) -> HarnessError:
-        """With the likely cause, as its console tells it."""
+        """With the likely cause, from its console."""
         printed = console.tail(self._file("console")) if self._directory else ""
         cure = "Look at the console's last lines; a busy machine needs more --boot-deadline"
         why, cure = console.boot_cause(printed) or (reason or self.end(None).how, cure)
-        last = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
+        last_lines = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
         what = f"The kernel of {self.id.label} did not start under QEMU"
-        return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last}")
+        return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last_lines}")
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
-        """How QEMU, or the kernel in it, ended."""
         if answered_nothing_for is not None and self._status() is None:
             if self._is_stopped():
-                return MachineEnd("QEMU was stopped by a signal from outside", False, "Let it run, and run again")
+                return MachineEnd("QEMU was stopped by a signal of another process", False, "Run again")
             return MachineEnd(f"it did not answer for {answered_nothing_for:.0f} s", True)
         status = self._status(wait=2)
         if status in (0, -signal.SIGXFSZ):
@@ -162,11 +155,11 @@ class Qemu:
             return MachineEnd(flood if status else console.last_panic(printed) or "it powered off or rebooted", True)
         if status is not None and status < 0:
             name = signal.Signals(-status).name
-            return MachineEnd(f"QEMU was killed ({name})", False, "See if memory ran out (dmesg), and run again")
-        said = self._file("qemu").read_text("utf-8", "replace").strip() if self._directory else ""
-        return MachineEnd(
-            f"QEMU ended with status {status}: {console.printable_text(said[-500:]) or 'no message'}", False
-        )
+            cure = "See dmesg for an out-of-memory message, and run again"
+            return MachineEnd(f"QEMU was killed ({name})", False, cure)
+        errors = self._file("qemu").read_text("utf-8", "replace").strip() if self._directory else ""
+        message = console.printable_text(errors[-500:]) or "no message"
+        return MachineEnd(f"QEMU ended with status {status}: {message}", False)
 
     def _status(self, wait: float = 0) -> int | None:
         assert self._process is not None
@@ -177,20 +170,19 @@ class Qemu:
     def _is_stopped(self) -> bool:
         with contextlib.suppress(OSError):
             text = Path(f"/proc/{self.pid}/stat").read_text()
-            # The name may hold anything, a bracket too; the state follows the last one.
+            # The state follows the last bracket: the name may contain brackets.
             return text.rpartition(")")[2].split()[0] in "Tt"
         return False
 
     def describe(self) -> dict[str, str]:
-        """Where it runs."""
-        found = {
+        facts = {
             "home": "QEMU (TCG): emulated",
             "emulator": _version(qemu_path()),
             "emulated CPU": self.id.variant.cpu or CPU,
             "kernel image": self.kernel.origin,
             "executor": "/init",
         }
-        return {**found, **self._configuration(), **self.id.variant.describe()}
+        return {**facts, **self._configuration(), **self.id.variant.describe()}
 
     def _configuration(self) -> dict[str, str]:
         config = self.kernel.config
@@ -200,7 +192,7 @@ class Qemu:
 
 
 def _limits() -> list[str]:
-    """A killed pytest must leave no QEMU behind, and a kernel's console must not fill the disk."""
+    """Commands before QEMU: it must not outlive a killed pytest, and the console must not fill the disk."""
     prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
     command = [prlimit, f"--fsize={_CONSOLE_LIMIT}"] if prlimit else []
     return [*command, setpriv, "--pdeathsig", "KILL"] if setpriv else command
@@ -208,16 +200,17 @@ def _limits() -> list[str]:
 
 @functools.cache
 def _safety(qemu: str) -> tuple[str, ...]:
-    """No network, no default devices, and QEMU's seccomp sandbox where its build has one."""
+    """No network, no default devices, and QEMU's seccomp sandbox if its build has one."""
     plain = ("-nodefaults", "-no-user-config", "-nic", "none", "-display", "none", "-no-reboot")
-    known = subprocess.run([qemu, "-help"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if "-sandbox" not in known.stdout:
+    if "-sandbox" not in _output(qemu, "-help"):
         return plain
     return (*plain, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 
 
 @functools.cache
 def _version(qemu: str) -> str:
-    command = [qemu, "-version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    return said.stdout.partition("\n")[0].strip()
+    return _output(qemu, "-version").partition("\n")[0].strip()
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A subject whose executor is at the other end of a stream: booted, spoken to, watched, and begun afresh."""
+"""A subject whose executor is at the other end of a stream. After a death, the next program starts it again."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.stream import Stream
 
 MOST_DEATHS = 5
-"""Tests in a row that may end the subject before it is given up."""
+"""Consecutive tests that end the subject before it is given up."""
 MOST_LOST_SECONDS = 600.0
-"""What deaths may cost in all, in silence and new starts, before the subject is given up."""
+"""Total time of timeouts and new starts before the subject is given up."""
 MOST_FAILED_STARTS = 2
 DEFAULT_SECONDS = 20.0
-"""What programs outside of tests have."""
+"""Timeout of a program outside of tests."""
 EXECUTOR_SHARE = 0.75
-"""Of the time left, for the executor to interrupt a call by itself, which is kinder than a new boot."""
+"""Share of the time left after which the executor interrupts a call, which avoids a new boot."""
 
 Waiting = Callable[[str], AbstractContextManager[None]]
-"""Shows what is waited for, and for how long, while the block runs."""
+"""Shows a line and the elapsed time while the block runs."""
 
 
 @dataclass(frozen=True)
 class MachineEnd:
-    """How a subject ended; whether that is its kernel's own doing."""
+    """How a subject ended, and whether its kernel is the cause."""
 
     how: str
     by_kernel: bool
@@ -40,44 +40,67 @@ class MachineEnd:
 
 
 class _Stalled(Exception):
-    """A start has stopped half-way."""
+    """A start stalled."""
 
 
-def out_of_time(label: str, seconds: float) -> HarnessError:
-    """For a test that is too slow on a subject that is not."""
-    what = f"The test took longer than {seconds:.0f} s while {label} went on answering"
-    return HarnessError(what, cure="On a slow machine give more with --test-deadline")
+class TimeLimit:
+    """The time for the programs of a test. Until the first test, each program has DEFAULT_SECONDS."""
+
+    def __init__(self, label: str) -> None:
+        self.seconds = DEFAULT_SECONDS
+        self._label, self._until = label, 0.0
+
+    def begin(self, seconds: float) -> None:
+        """Begins a test of ``seconds``."""
+        self._until, self.seconds = time.monotonic() + seconds, seconds
+
+    def extend(self, seconds: float) -> None:
+        """At least ``seconds`` from now."""
+        self._until = max(self._until, time.monotonic() + seconds)
+
+    def add(self, seconds: float) -> None:
+        """Adds ``seconds`` if a test runs: a start does not count against its timeout."""
+        if self._until:
+            self._until += seconds
+
+    def left(self) -> float:
+        """Raises HarnessError if no time is left."""
+        left = self._until - time.monotonic() if self._until else self.seconds
+        if left <= 0:
+            what = f"The test took longer than {self.seconds:.0f} s while {self._label} went on answering"
+            raise HarnessError(what, cure="On a slow machine, give more with --test-deadline")
+        return left
 
 
 class Machine(Protocol):
-    """What the kernel under test runs on."""
+    """The machine that runs the kernel under test."""
 
     id: SubjectId
     start_seconds: float
-    """A start may take so long in all."""
+    """Timeout of a start."""
     stall_seconds: float
-    """A start that has printed nothing for so long has stopped half-way."""
+    """A start that prints nothing for this long has stalled."""
 
     def launch(self) -> Stream:
         """Begins a start, without waiting for it. Raises HarnessError."""
 
     def start_failure(self, reason: str | None) -> HarnessError:
-        """Why it did not start; ``reason`` None when the stream ended by itself."""
+        """Why it did not start; ``reason`` is None if the stream ended."""
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
-        """How it ended, after the stream did or after so many seconds without an answer."""
+        """How it ended: the stream ended, or there was no answer for so many seconds."""
 
     def console_size(self) -> int:
         """Bytes printed since the start."""
 
     def console(self, since: int) -> str:
-        """What was printed after the first ``since`` bytes, bounded and harmless for a terminal."""
+        """The text after the first ``since`` bytes, of bounded size and without control characters."""
 
     def describe(self) -> dict[str, str]:
-        """Where it runs."""
+        """Facts about the machine."""
 
     def close(self) -> None:
-        """Ends it; may be called at any time, and twice."""
+        """Ends it. May be called at any time and twice."""
 
 
 class Remote:
@@ -93,21 +116,18 @@ class Remote:
         self._start_took = 0.0
         self._ahead = False
         self._serial = 0
-        self._until, self._allowed = 0.0, DEFAULT_SECONDS
+        self._limit = TimeLimit(self.label)
         self._mark = 0
         self._deaths = self._failed_starts = 0
         self._died_in_test = False
         self._lost_seconds = 0.0
-        self._heard_at = 0
+        self._size_at_answer = 0
         self._untold: KernelDied | None = None
 
-    # --- life ---------------------------------------------------------------
-
     def launch(self) -> None:
-        """Begins to start it without waiting. Raises GivenUp, HarnessError."""
         if self._stream is not None:
             return
-        self._refuse_hopeless()
+        self._check_given_up()
         self.generation += 1
         self._launched_at = time.monotonic()
         try:
@@ -117,17 +137,16 @@ class Remote:
             self.close()
             raise
 
-    def _refuse_hopeless(self) -> None:
-        if self._failed_starts >= MOST_FAILED_STARTS:
-            raise GivenUp(f"{self.label} is given up", why=f"it failed to start {self._failed_starts} times in a row")
-        if self._deaths >= MOST_DEATHS:
-            raise GivenUp(f"{self.label} is given up", why=f"it ended in {self._deaths} tests in a row")
-        if self._lost_seconds > MOST_LOST_SECONDS:
-            why = f"its deaths have cost {self._lost_seconds:.0f} s"
-            raise GivenUp(f"{self.label} is given up", why=why)
+    def _check_given_up(self) -> None:
+        for reached, why in (
+            (self._failed_starts >= MOST_FAILED_STARTS, f"it failed to start {self._failed_starts} times in a row"),
+            (self._deaths >= MOST_DEATHS, f"it ended in {self._deaths} tests in a row"),
+            (self._lost_seconds > MOST_LOST_SECONDS, f"its deaths have cost {self._lost_seconds:.0f} s"),
+        ):
+            if reached:
+                raise GivenUp(f"{self.label} is given up", why=why)
 
     def start(self) -> None:
-        """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
         if self._started:
             return
         began = time.monotonic()
@@ -144,15 +163,13 @@ class Remote:
         self._start_took = now - self._launched_at
         self._ahead = began - self._launched_at > 1
         self._lost_seconds += self._start_took if self.generation > 1 else 0
-        self._mark = self._heard_at = self._machine.console_size()
-        if self._until:
-            # A test that had to start the subject has its time nevertheless.
-            self._until += now - began
+        self._mark = self._size_at_answer = self._machine.console_size()
+        self._limit.add(now - began)
 
     def _wait_for_executor(self) -> None:
-        """One empty program, sent at once: whoever is alive answers it."""
+        """Sends an empty program and waits for its answer."""
         assert self._stream is not None
-        # From now on: what was launched while another was tested has not been listened to until now.
+        # From now on: the answer of a subject that was launched in advance has not been read yet.
         deadline = time.monotonic() + self._machine.start_seconds
         try:
             self._serial += 1
@@ -182,7 +199,6 @@ class Remote:
                     raise _Stalled(f"nothing was printed for {now - since:.0f} s, and no answer") from None
 
     def close(self) -> None:
-        """Ends the machine."""
         self._started = False
         if self._stream is not None:
             self._stream.close()
@@ -191,46 +207,40 @@ class Remote:
 
     @property
     def alive(self) -> bool:
-        """Whether it is started."""
         return self._started
 
     def describe(self) -> dict[str, str]:
-        """Where it runs, and how long it took to answer."""
+        """Facts about the machine, and the time from launch to the first answer."""
         boot = f"{'at most ' if self._ahead else ''}{self._start_took:.1f} s"
         return {**self._machine.describe(), "boot": boot}
 
     def untold(self) -> KernelDied | None:
-        """The last death, once."""
         died, self._untold = self._untold, None
         return died
 
-    # --- programs -----------------------------------------------------------
-
     def begin_test(self, seconds: float) -> None:
-        """A test begins: its programs have so long in all, and its last words begin here."""
         self._deaths = self._deaths + 1 if self._died_in_test else 0
         self._died_in_test = False
-        self._until, self._allowed = time.monotonic() + seconds, seconds
+        self._limit.begin(seconds)
         self._mark = self._begin_of_last_words()
+
+    def begin_teardown(self, seconds: float) -> None:
+        self._limit.extend(seconds)
 
     def _begin_of_last_words(self) -> int:
         if self._stream is None or not self._started:
             return 0
-        # What died since its last answer said so before this test.
-        return self._heard_at if self._stream.ended else self._machine.console_size()
-
-    def begin_teardown(self, seconds: float) -> None:
-        """What cleans up after the test has at least so long."""
-        self._until = max(self._until, time.monotonic() + seconds)
+        # A kernel that died after its last answer printed the cause before this test.
+        return self._size_at_answer if self._stream.ended else self._machine.console_size()
 
     def run(self, program: Program) -> Answer:
-        """One round trip; starts the subject when it is not.
+        """One round trip.
 
-        Raises KernelDied when the kernel ended or went silent by itself, HarnessError for everything else
-        that broke; both leave the subject closed, to be started afresh.
+        Raises KernelDied if the kernel ended or stopped answering, HarnessError for any other failure. Both close the
+        subject: the next program starts it again.
         """
         self.start()
-        left = self._left()
+        left = self._limit.left()
         try:
             return self._exchange(program, left)
         except TimeoutError:
@@ -238,18 +248,10 @@ class Remote:
         except (OSError, EOFError):
             raise self._ended(None) from None
         except BaseException:
-            # After garbage, or an answer that Ctrl-C left half read, what follows on the stream can mean anything.
+            # After an invalid answer, or one that Ctrl-C interrupted, the rest of the stream is undefined.
             self._died_in_test = True
             self.close()
             raise
-
-    def _left(self) -> float:
-        if not self._until:
-            return self._allowed
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise out_of_time(self.label, self._allowed)
-        return left
 
     def _exchange(self, program: Program, seconds: float) -> Answer:
         assert self._stream is not None
@@ -258,7 +260,7 @@ class Remote:
         within = max(1, int(seconds * EXECUTOR_SHARE * 1000))
         self._stream.send(wire.encode(program, serial=self._serial, deadline_ms=within), until)
         answer = wire.decode(program, self._stream.receive(until), serial=self._serial)
-        self._heard_at = self._machine.console_size()
+        self._size_at_answer = self._machine.console_size()
         return answer
 
     def _ended(self, silent_for: float | None) -> Exception:
@@ -267,9 +269,9 @@ class Remote:
         self._died_in_test = True
         self._lost_seconds += silent_for or 0
         self.close()
-        # Little time was left: that it went unanswered says nothing about the kernel.
-        hurried = silent_for is not None and silent_for < self._allowed / 2
-        if end.by_kernel and not hurried:
+        # If little time was left, a timeout does not prove a dead kernel.
+        short = silent_for is not None and silent_for < self._limit.seconds / 2
+        if end.by_kernel and not short:
             self._untold = KernelDied(self.label, end.how, words)
             return self._untold
         cure = f"{end.cure}.\nThe kernel's console since this test began:\n{words}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Commands on a board by ssh(1), as the person has set it up, and what its failures mean."""
+"""Runs commands on a board by ssh(1) with the user's configuration, and explains its failures."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from helpers.subjects.console import printable_text
 _OPTIONS = (
     "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
     "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardAgent=no", "-o", "ForwardX11=no",
-    # A shared connection of the person's is used; a new one would outlive this session.
+    # Uses an existing shared connection. A new one would outlive this session.
     "-o", "ControlMaster=no",
 )  # fmt: skip
 BEGIN = "khx:begin"
+_NO_MESSAGE = "ssh printed no message"
 _COMMAND_SECONDS = 90
-"""For one command: 0.7 MB pass a slow line in that time."""
+"""Timeout of a command: enough for 0.7 MB over a slow network."""
 _FAILED = 255
-"""ssh's own exit status where it, not the command, failed (ssh(1), EXIT STATUS)."""
+"""Exit status if ssh failed, not the command (ssh(1), EXIT STATUS)."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where to: a name as on ssh's command line, and what else must stand there to reach it."""
+    """A host as on ssh's command line, and the options to reach it."""
 
     name: str
     options: tuple[str, ...] = ()
@@ -37,69 +38,64 @@ class Destination:
 
 
 class Unreachable(HarnessError):
-    """The board may answer again later: it is off, boots, or the network is down."""
+    """The board may be reached later: it is off or boots, or the network is down."""
 
 
 class Interrupted(Unreachable):
-    """The connection ended while the command ran: what it did may be half done."""
+    """The connection ended while the command ran. The command may be incomplete."""
 
 
 class Talkative(HarnessError):
-    """The login shell prints; the command ran, but on the wire that would be read as an answer."""
+    """The login shell prints text, which would be read as an answer. The command ran."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a command on the board said on its standard output after BEGIN, and on its standard error."""
+    """A command's standard output after BEGIN, and its standard error."""
 
     text: str
     errors: str
 
 
 def command(destination: Destination, script: str) -> list[str]:
-    """The command line that runs SCRIPT there, with sh whatever the login shell is. Raises HarnessError."""
+    """The command line that runs SCRIPT there with sh, independent of the login shell. Raises HarnessError."""
     ssh = shutil.which("ssh")
     if ssh is None:
-        raise HarnessError(
-            f"{destination} cannot be reached", why="there is no program ssh on this machine",
-            cure="Install it (Debian: openssh-client)",
-        )  # fmt: skip
+        why, cure = "there is no program ssh on this machine", "Install it (Debian: openssh-client)"
+        raise HarnessError(f"{destination} cannot be reached", why=why, cure=cure)
     return [ssh, *_OPTIONS, *destination.options, "--", destination.name, f"exec sh -c {shlex.quote(script)}"]
 
 
 def ask(destination: Destination, script: str, stdin: bytes = b"") -> Reply:
     """Runs SCRIPT there to its end. Raises Unreachable, Interrupted, Talkative, HarnessError."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command(destination, f"echo {BEGIN}; {script}"),
             input=stdin, capture_output=True, timeout=_COMMAND_SECONDS, check=False, start_new_session=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise Interrupted(
-            f"{destination} cannot be reached", why=f"ssh took more than {_COMMAND_SECONDS} s",
-            cure=f"See whether ssh {destination} works by hand",
-        ) from None  # fmt: skip
+        what, why = f"{destination} cannot be reached", f"ssh took more than {_COMMAND_SECONDS} s"
+        raise Interrupted(what, why=why, cure=f"Try ssh {destination} true") from None
     except OSError as error:
         raise HarnessError("ssh cannot be started", why=error.strerror or str(error)) from None
-    said, errors = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
-    before, begun, after = said.partition(f"{BEGIN}\n")
-    if done.returncode == _FAILED and begun:
-        why = last_line(errors) or "ssh said nothing"
+    output, errors = process.stdout.decode("utf-8", "replace"), process.stderr.decode("utf-8", "replace")
+    before, begin, after = output.partition(f"{BEGIN}\n")
+    if process.returncode == _FAILED and begin:
+        why = last_line(errors) or _NO_MESSAGE
         raise Interrupted(f"The connection to {destination} dropped", why=why, cure="Check the network and run again")
-    if not begun:
-        raise failure(destination, errors if done.returncode == _FAILED else f"{errors}\n{said}")
+    if not begin:
+        raise failure(destination, errors if process.returncode == _FAILED else f"{errors}\n{output}")
     if before:
-        raise Talkative(
-            f"The shell of {destination} prints before it runs a command", why=repr(printable_text(before[:80])),
-            cure="Let its start-up files (.bashrc) print only when a person is there, as scp needs it too",
-        )  # fmt: skip
+        what = f"The shell of {destination} prints before it runs a command"
+        cure = "Let its start-up files (.bashrc) print only in an interactive shell; scp needs that too"
+        raise Talkative(what, why=repr(printable_text(before[:80])), cure=cure)
     return Reply(after, errors)
 
 
 def start(destination: Destination, script: str, wire: int, errors: int) -> subprocess.Popen[bytes]:
     """Runs SCRIPT there with the descriptor WIRE as standard input and output. Raises HarnessError."""
     try:
-        # A session of its own: Ctrl-C is for us to handle, not for ssh.
+        # A new session: Ctrl-C must not reach ssh.
         return subprocess.Popen(
             command(destination, script), stdin=wire, stdout=wire, stderr=errors, start_new_session=True
         )
@@ -108,12 +104,12 @@ def start(destination: Destination, script: str, wire: int, errors: int) -> subp
 
 
 _CAUSES = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one known of it",
-     "If it was installed anew, remove the old key (ssh-keygen -R), run ssh {0} once and compare the fingerprint"),
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key has changed",
+     "If it was reinstalled, remove the old key (ssh-keygen -R), run ssh {0} once and compare the fingerprint"),
     ("Host key verification failed", "its host key is not known",
      "Run ssh {0} once, compare the fingerprint that it shows, and accept it"),
-    ("Permission denied (", "it accepts none of this machine's keys, and nobody is here to type a password",
-     "Put a key there (ssh-copy-id {0}), or load it into the agent (ssh-add)"),
+    ("Permission denied (", "it accepts none of this machine's keys, and ssh cannot ask for a password",
+     "Copy a key there (ssh-copy-id {0}), or load it into the agent (ssh-add)"),
     ("Could not resolve hostname", "its name is not known", "Check the name, or add it to ~/.ssh/config"),
 )  # fmt: skip
 _LATER = (
@@ -123,25 +119,25 @@ _LATER = (
 
 
 def failure(destination: Destination, errors: str) -> HarnessError:
-    """Why there was no connection, from what ssh said."""
+    """Why there was no connection, from ssh's messages."""
     what = f"{destination} cannot be reached"
     for text, why, cure in _CAUSES:
         if text in errors:
             return HarnessError(what, why=why, cure=cure.format(destination))
-    why = last_line(errors) or "ssh said nothing"
+    why = last_line(errors) or _NO_MESSAGE
     if any(text in errors for text in _LATER) or not errors.strip():
         return Unreachable(what, why=why, cure="See that the board is on, its network up, and sshd running")
-    return HarnessError(what, why=why, cure=f"See whether ssh {destination} true works by hand")
+    return HarnessError(what, why=why, cure=f"Try ssh {destination} true")
 
 
 def last_line(errors: str) -> str:
-    """What was said last, harmless for a terminal."""
+    """The last line that is not blank, without control characters."""
     lines = [line.strip() for line in printable_text(errors).splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Lets ssh end by itself, as it does when its input has ended, or kills it with its helpers (ProxyCommand)."""
+    """Waits for ssh, which ends when its input ends; else kills it and its helpers (ProxyCommand)."""
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:

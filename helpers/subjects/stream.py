@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Frames over two file descriptors, each with a time by which it must be through."""
+"""Frames over two file descriptors, each with a deadline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 
 
 class Stream:
-    """One end of the wire to an executor; owns its descriptors, which may be the same one."""
+    """One end of the connection to an executor. Owns its descriptors, which may be equal."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd, self._write_fd = read_fd, write_fd
@@ -24,16 +24,16 @@ class Stream:
         self._rest = bytearray()
 
     def send(self, body: bytes, until: float) -> None:
-        """Sends one frame. Raises TimeoutError past ``until`` (time.monotonic), OSError when nobody reads."""
+        """Sends one frame. Raises TimeoutError at ``until`` (time.monotonic), OSError if the other end is closed."""
         data = memoryview(struct.pack("<I", len(body)) + body)
         while data:
             self._wait(self._write_fd, select.POLLOUT, until)
             data = data[os.write(self._write_fd, data) :]
 
     def receive(self, until: float) -> bytes:
-        """One frame; what came of it stays for the next call when there is a TimeoutError.
+        """One frame. After a TimeoutError, the next call continues it.
 
-        Raises also EOFError, OSError, and HarnessError for a length that no answer has.
+        Raises also EOFError, OSError, and HarnessError if the length exceeds wire.MAX_FRAME.
         """
         self._fill(4, until)
         (length,) = struct.unpack_from("<I", self._rest)
@@ -46,7 +46,7 @@ class Stream:
 
     @property
     def ended(self) -> bool:
-        """Whether the other side is gone; what it sent before may still be unread."""
+        """Whether the other end is closed. Data may still be unread."""
         poll = select.poll()
         poll.register(self._read_fd, 0)
         return bool(poll.poll(0))
@@ -66,6 +66,5 @@ class Stream:
             raise TimeoutError
 
     def close(self) -> None:
-        """The other side sees an end of file."""
         for fd in {self._read_fd, self._write_fd}:
             os.close(fd)

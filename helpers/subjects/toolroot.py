@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A root with what builds modules for a Debian kernel: its headers, and the compiler of its own release.
+"""A root folder to build modules for a Debian kernel in: the kernel's headers and the compiler of its release.
 
-Another release's compiler lacks flags that the headers ask for, and the headers' own tools want that release's libc.
-Everything comes from the private apt and is unpacked as an ordinary user; programs run in it by chroot(1) inside a
-user namespace of their own.
+Another release's compiler may lack flags that the headers use, and the tools in the headers need that release's libc.
+The packages come from the private apt and are unpacked without root. Programs run in it by chroot(1) in a user
+namespace.
 """
 
 from __future__ import annotations
 
-import platform
 import re
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from helpers.subjects.apt import Apt, check_tools, choose_mirror
 
 _TOOLS = ("make", "dash", "coreutils", "sed", "gawk", "grep", "findutils")
 _LIBRARIES = re.compile(r"libelf1(t64)?|libssl[0-9]+(t64)?$")
-"""What the headers' own programs are linked with, whose names differ between releases."""
+"""Libraries of the programs in the headers. Their names differ between releases."""
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _UNUSED = ("./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info")
 _TIMEOUT = 600
@@ -31,7 +30,7 @@ _BIND_NULL = 'mount --bind /dev/null "$1/dev/null" && exec chroot "$@"'
 
 @dataclass(frozen=True)
 class KernelPackage:
-    """A Debian kernel: its suite, its release as uname tells it, and its version."""
+    """A Debian kernel: its suite, its release (uname -r), and its package's version."""
 
     suite: str
     release: str
@@ -52,7 +51,7 @@ def make_root(root: Path, kernel: KernelPackage, *, mirror: str | None, progress
 
 
 def run_in(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run COMMAND in ROOT. Raises HarnessError where no user namespace can be had."""
+    """Run COMMAND in ROOT. Raises HarnessError if user namespaces are not available."""
     tool = shutil.which("unshare")
     namespace = [tool or "unshare", "--map-root-user", "--mount"]
     if tool is None or subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
@@ -70,11 +69,6 @@ def run_in(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
         raise HarnessError(f"{command[0]} in {root} took more than {_TIMEOUT} s", cure="Try again") from None
 
 
-def cross_prefix() -> str:
-    """What the compiler's name begins with: nothing on an arm64 machine."""
-    return "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
-
-
 def _host() -> str:
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -83,22 +77,22 @@ def _download(apt: Apt, kernel: KernelPackage, work: Path) -> list[Path]:
     apt.prepare()
     apt.update()
     headers = f"linux-headers-{kernel.release}"
-    found = apt.show(f"{headers}:arm64")
-    if found.get("Version") != kernel.version:
+    fields = apt.show(f"{headers}:arm64")
+    if fields.get("Version") != kernel.version:
         raise HarnessError(
-            f"The headers of Linux {kernel.release} {kernel.version} cannot be had from {apt.mirror}",
-            why=f"debian:{kernel.suite} now has {found.get('Version', 'none of that name')}",
+            f"{apt.mirror} does not have the headers of Linux {kernel.release} {kernel.version}",
+            why=f"debian:{kernel.suite} now has {fields.get('Version', 'no package of that name')}",
             cure="Remove the kernel from the cache, so that the newest is fetched, or wait a day",
         )
-    parts = re.findall(r"linux-(?:headers-\S+-common|kbuild-[^\s,]+)", found["Depends"])
+    parts = re.findall(r"linux-(?:headers-\S+-common|kbuild-[^\s,]+)", fields["Depends"])
     compiler = f"gcc{'' if _host() == 'arm64' else '-aarch64-linux-gnu'}"
-    wanted = apt.needed([*_TOOLS, compiler, *_linked_with(apt, parts)])
-    # Those of the target's run-time libraries are for programs, not for modules.
-    wanted = {name: version for name, version in wanted.items() if not name.endswith("-arm64-cross")}
-    wanted |= dict.fromkeys((f"{headers}:arm64", *parts), kernel.version)
+    packages = apt.needed([*_TOOLS, compiler, *_linked_with(apt, parts)])
+    # Modules do not need the target's run-time libraries.
+    packages = {name: version for name, version in packages.items() if not name.endswith("-arm64-cross")}
+    packages |= dict.fromkeys((f"{headers}:arm64", *parts), kernel.version)
     folder = work / "packages"
     folder.mkdir()
-    return apt.download(wanted, folder)
+    return apt.download(packages, folder)
 
 
 def _linked_with(apt: Apt, parts: Iterable[str]) -> list[str]:
@@ -115,16 +109,16 @@ def _unpack(packages: Iterable[Path], root: Path) -> None:
     unused = [f"--exclude={path}" for path in _UNUSED]
     for package in packages:
         with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", package), stdout=subprocess.PIPE) as unpacker:
-            # Packages from before the merged /usr put files through the links made above.
+            # Packages from before the merged /usr have files in /bin, /lib and /sbin, which are links here.
             command = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--no-same-owner", *unused]
-            done = subprocess.run(command, stdin=unpacker.stdout, capture_output=True, check=False)
-        if done.returncode or unpacker.returncode:
-            why = done.stderr.decode(errors="replace").strip()[-300:]
+            tar = subprocess.run(command, stdin=unpacker.stdout, capture_output=True, check=False)
+        if tar.returncode or unpacker.returncode:
+            why = tar.stderr.decode(errors="replace").strip()[-300:]
             raise HarnessError(f"The package {package.name} cannot be unpacked", why=why, cure="Try again")
 
 
 def _finish(root: Path, kernel: KernelPackage) -> None:
-    """What the packages' installation scripts would have made."""
+    """Creates what the packages' installation scripts would create."""
     for name, target in (("sh", "dash"), ("awk", "gawk")):
         link = root / "usr/bin" / name
         if not link.exists():
@@ -132,10 +126,10 @@ def _finish(root: Path, kernel: KernelPackage) -> None:
     for folder in ("dev", "tmp", "mod"):
         (root / folder).mkdir(exist_ok=True)
     (root / "dev/null").touch()
-    # With it kbuild would want pahole for type information that nobody reads.
+    # If vmlinux exists, kbuild runs pahole for type information that the module does not need.
     (root / headers_of(kernel).lstrip("/") / "vmlinux").unlink(missing_ok=True)
 
 
 def headers_of(kernel: KernelPackage) -> str:
-    """Where the headers lie in a root."""
+    """The path of the headers inside the root."""
     return f"/usr/src/linux-headers-{kernel.release}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether a kernel complains while it is tested: its taint, and warnings in its log, of which it says nothing else."""
+"""Watches the kernel's taint and the warnings in its log during a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.uapi import syscalls
 
 TAINTED = "/proc/sys/kernel/tainted"
 _COMPLAINTS = {5: "B (bad page)", 7: "D (died: oops or BUG)", 9: "W (warning)", 14: "L (soft lockup)"}
-"""Taints by which a kernel complains (Documentation/admin-guide/tainted-kernels.rst); the others say what it is."""
+"""Taints that mean an error (Documentation/admin-guide/tainted-kernels.rst). The others describe the kernel."""
 _WARNING = re.compile(
     r"^(WARNING: |BUG: |Internal error: |Oops|Unable to handle kernel |kernel BUG at |UBSAN: |INFO: rcu|rcu: INFO: "
     r"|INFO: task .* blocked|watchdog: BUG|=+\[ cut here|-+\[ cut here|INFO: possible |kvm \[\d+\]: nVHE hyp BUG)"
@@ -25,74 +25,74 @@ _LONGEST = 100
 
 
 class KernelComplained(Exception):
-    """The kernel under test warned or tainted itself, whatever it answered."""
+    """The kernel under test warned or tainted itself."""
 
 
 class Watch:
-    """Reads taint and log in one round trip, from where the last look ended; without privileges what it can."""
+    """Compares taint and log with the last look, in one round trip. Skips what needs missing privileges."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._seen: _State | None = None
-        self._last: str | None = None
+        self._state: _State | None = None
+        self._final: str | None = None
 
     def begin(self) -> None:
-        """Takes the kernel as it is: what it said and was before does not count."""
-        self._seen = _first_look(self._subject)
+        """Earlier taints and log lines do not count."""
+        self._state = _first_look(self._subject)
 
     def end(self) -> None:
-        """Looks a last time, for ``complaint`` to tell, and leaves nothing open on a machine that lives on."""
-        if self._last is not None:
+        """Looks a last time, for ``complaint``, and closes the log."""
+        if self._final is not None:
             return
-        self._last = ""
-        seen = self._seen
-        if seen is not None and self._subject.alive and seen.generation == self._subject.generation:
-            self._last = self._look(seen)
+        self._final = ""
+        state = self._state
+        if state is not None and self._subject.alive and state.generation == self._subject.generation:
+            self._final = self._look(state)
             program = Program()
-            program.close(seen.log)
+            program.close(state.log)
             self._subject.run(program)
 
     def complaint(self) -> str:
-        """What the kernel complained of since the last look, in its own words; "" for nothing.
+        """New taints and warnings since the last look, with the lines of the log; "" for none.
 
-        A kernel that is not alive, or was started since, is taken as it is then. After the end: what the last look saw.
+        "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once.
         """
-        if self._last is not None:
-            told, self._last = self._last, ""
-            return told
+        if self._final is not None:
+            complaint, self._final = self._final, ""
+            return complaint
         if not self._subject.alive:
             return ""
-        if self._seen is None or self._seen.generation != self._subject.generation:
+        if self._state is None or self._state.generation != self._subject.generation:
             self.begin()
             return ""
-        return self._look(self._seen)
+        return self._look(self._state)
 
     def sees(self) -> dict[str, str]:
-        """What can be watched, for the report: taint and log, each with its state or why it cannot be read."""
-        if self._seen is None:
+        """For the report: the state of the taint and the log, or why they cannot be read."""
+        if self._state is None:
             self.begin()
-        assert self._seen is not None
-        taint = self._seen.taint
-        shown = self._seen.taint_error or ("not tainted" if not taint else f"tainted with {taint} before the tests")
-        return {"kernel's taint": shown, "kernel's log": self._seen.log_error or "watched for warnings"}
+        assert self._state is not None
+        taint = self._state.taint
+        shown = self._state.taint_error or (f"tainted with {taint} before the tests" if taint else "not tainted")
+        return {"kernel's taint": shown, "kernel's log": self._state.log_error or "watched for warnings"}
 
-    def _look(self, seen: _State) -> str:
+    def _look(self, state: _State) -> str:
         program = Program()
         taint = _read_taint(program)
-        record = read_record(program, seen.log) if not seen.log_error else None
+        record = None if state.log_error else read_record(program, state.log)
         answer = self._subject.run(program)
         lines = []
         if record is not None and answer[record].errno != errno.EAGAIN:
-            lines = [*kernel_lines([answer[record]]), *remaining_lines(self._subject, seen.log)]
-        now = seen.taint if seen.taint_error else seen.taint | _number(answer[taint[1]])
-        self._seen = replace(seen, taint=now)
-        new = [name for bit, name in _COMPLAINTS.items() if now & ~seen.taint & 1 << bit]
-        return _told(new, _warnings(lines))
+            lines = [*kernel_lines([answer[record]]), *remaining_lines(self._subject, state.log)]
+        now = state.taint if state.taint_error else state.taint | _number(answer[taint[1]])
+        self._state = replace(state, taint=now)
+        new = [name for bit, name in _COMPLAINTS.items() if now & ~state.taint & 1 << bit]
+        return _complaint(new, _warnings(lines))
 
 
 @dataclass(frozen=True)
 class _State:
-    """The last look: the taint's bits, the log's fd (in the executor), and why either cannot be read."""
+    """The last look: the taint's bits, the log's fd in the executor, and why either cannot be read."""
 
     generation: int
     taint: int
@@ -106,15 +106,13 @@ def _first_look(subject: Subject) -> _State:
     taint = _read_taint(program)
     log = open_log(program)
     first = read_record(program, log)
-    # Behind what it said so far, which may be thousands of lines.
+    # Skip the earlier records, which may be thousands.
     program.syscall(syscalls.LSEEK, log, 0, os.SEEK_END)
     answer = subject.run(program)
-    # An open that succeeds proves nothing: with dmesg_restrict it is the read that is refused.
-    log_errors = [answer[log].errno, answer[first].errno if answer[first].errno != errno.EAGAIN else 0]
-    return _State(
-        subject.generation, _number(answer[taint[1]]), _why_not(TAINTED, *(answer[each].errno for each in taint)),
-        answer[log].ret, _why_not(LOG, *log_errors),
-    )  # fmt: skip
+    # With dmesg_restrict the open succeeds and the read fails.
+    log_error = _why_not(LOG, answer[log].errno, answer[first].errno if answer[first].errno != errno.EAGAIN else 0)
+    taint_error = _why_not(TAINTED, *(answer[each].errno for each in taint))
+    return _State(subject.generation, _number(answer[taint[1]]), taint_error, answer[log].ret, log_error)
 
 
 def _read_taint(program: Program) -> tuple[Arg, Arg]:
@@ -135,14 +133,14 @@ def _why_not(path: str, *errors: int) -> str:
 
 
 def _warnings(lines: list[str]) -> list[str]:
-    """From the first warning on, for it goes over many lines."""
+    """The lines from the first warning on: a warning has many lines."""
     first = next((i for i, line in enumerate(lines) if _WARNING.match(line)), None)
     return [] if first is None else lines[first : first + _LONGEST]
 
 
-def _told(taints: list[str], lines: list[str]) -> str:
+def _complaint(taints: list[str], lines: list[str]) -> str:
     if not taints and not lines:
         return ""
     what = f"it tainted itself: {', '.join(taints)}" if taints else "it wrote a warning to its log"
-    said = "\n".join(lines) or "(its log shows no warning, or cannot be read)"
-    return f"The kernel complained during this test: {what}\n{said}"
+    text = "\n".join(lines) or "(its log shows no warning, or cannot be read)"
+    return f"The kernel complained during this test: {what}\n{text}"

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What arm64's <linux/kvm.h> and <asm/kvm.h> say: structures, constants, ioctl numbers; nothing else.
+"""Structures, constants and ioctl numbers of arm64's <linux/kvm.h> and <asm/kvm.h>.
 
-The structures are declared here and not taken from the build machine's headers, because that is
-often an x86 machine, whose kvm.h differs. tests/unit/test_uapi.py and tests/external/test_uapi.py compare all of
-it with arm64's headers.
+Declared here, because the headers of an x86 build machine differ. tests/unit/test_uapi.py and
+tests/external/test_uapi.py compare all of them with arm64's headers.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ KVM_CAP_COUNTER_OFFSET = 227
 KVM_CAP_ARM_PMU_V3 = 126
 KVM_CAP_ARM_SVE = 170
 KVM_CAP_ARM_HVC_FW_REG_BMAP = 207
-"""The number in the RFC; mainline gave it to KVM_CAP_VM_GPA_BITS, which no arm64 kernel answers."""
+"""The number in the RFC. In mainline it is KVM_CAP_VM_GPA_BITS, which no arm64 kernel has."""
 
 KVM_ARM_IRQ_VCPU0_IRQ = 0
 """KVM_IRQ_LINE's irq for the IRQ input of vCPU 0 (KVM_ARM_IRQ_TYPE_CPU), in a VM without an in-kernel irqchip."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How registers, values and errnos are named in messages."""
+"""Names of registers, values and errnos in messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class RegisterLike(Protocol):
-    """What ONE_REG calls need to know of a register."""
+    """A register in a ONE_REG call."""
 
     @property
     def name(self) -> str: ...
@@ -19,7 +19,7 @@ class RegisterLike(Protocol):
 
 @dataclass(frozen=True)
 class RegisterId:
-    """A register that is nothing but an id with a name for messages."""
+    """A register id, and a name for messages."""
 
     name: str
     id: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""arm64's system call numbers (include/uapi/asm-generic/unistd.h), of those that have no operation of their own."""
+"""arm64's numbers of system calls without an operation in the executor (include/uapi/asm-generic/unistd.h)."""
 
 from __future__ import annotations
 

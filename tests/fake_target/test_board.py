@@ -123,15 +123,17 @@ CHANGED = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verifi
 UNUSABLE = {
     "missing key": (f"echo '{DENIED}' >&2; exit 255", "none of this machine's keys.*ssh-copy-id root@board"),
     "unknown host key": ("echo Host key verification failed. >&2; exit 255", "host key is not known.*fingerprint"),
-    "changed host key": (f"echo '{CHANGED}' >&2; exit 255", "not the one known of it.*ssh-keygen -R"),
+    "changed host key": (f"echo '{CHANGED}' >&2; exit 255", "its host key has changed.*ssh-keygen -R"),
     "unknown name": ("echo ssh: Could not resolve hostname board: >&2; exit 255", "name is not known.*Check the name"),
     "off": (f"echo '{REFUSED}' >&2; exit 255", "Connection refused. See that the board is on"),
     "dropped before the executor ran": (
         f"case $command in *ready*|*HOME*) ;; *) echo '{REFUSED}' >&2; exit 255;; esac", "Connection refused",
     ),
-    "no login": ("echo This account is not available.; exit 1", "This account is not available.*by hand"),
+    "no login": (
+        "echo This account is not available.; exit 1", "This account is not available.*Try ssh root@board true",
+    ),
     "talkative shell": ("echo Welcome!", "prints before it runs a command: 'Welcome!.*bashrc"),
-    "other machine": ("printf '#!/bin/sh\\necho riscv64' >bin/uname", "is no arm64 machine: it calls itself riscv64"),
+    "other machine": ("printf '#!/bin/sh\\necho riscv64' >bin/uname", "is no arm64 machine: uname -m prints riscv64"),
     "no KVM": ("rm kvm", "has no /dev/kvm.*dmesg"),
     "no home": ("home=/proc/nowhere; rm -rf tmp", "neither /proc/nowhere nor /tmp can be written"),
     "full disk": (

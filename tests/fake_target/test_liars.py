@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Subjects that never answer, answer garbage, late, twice or half, or die: each is named and begun afresh."""
+"""Subjects that never answer, answer garbage, late, twice or half, or die. Each error gives the cause."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOOD = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nprint('x'
 
 
 class Under:
-    """A subject on a fake QEMU, with times short enough for tests."""
+    """A subject on a fake QEMU with short timeouts."""
 
     def __init__(self, folder: Path) -> None:
         init, image = folder / "init", folder / "Image"
@@ -37,7 +37,7 @@ class Under:
         self.subject = Remote(self.machine, lambda _: contextlib.nullcontext())
 
     def number(self, flags: int = os.O_RDONLY) -> int:
-        """The file descriptor that opening /dev/null gives there."""
+        """The file descriptor of opening /dev/null there."""
         program = Program()
         opened = program.open("/dev/null", flags)
         program.close(opened)
@@ -46,10 +46,10 @@ class Under:
 
 @pytest.fixture
 def under(tmp_path: Path, fake: FakeQemu) -> Iterator[Under]:
-    made = Under(tmp_path)
-    yield made
-    made.subject.close()
-    assert made.machine.pid is None
+    under = Under(tmp_path)
+    yield under
+    under.subject.close()
+    assert under.machine.pid is None
 
 
 def test_an_honest_one(fake: FakeQemu, under: Under) -> None:
@@ -190,7 +190,7 @@ def test_last_words_begin_with_the_test(fake: FakeQemu, under: Under) -> None:
 
 
 def test_last_words_before_the_test(fake: FakeQemu, under: Under) -> None:
-    """A kernel that dies while nobody asks it is dead when the next test begins."""
+    """A kernel that dies between two tests is dead when the next test begins."""
     fake.does("honest(2); time.sleep(.5)\nprint('Kernel panic - not syncing: late', file=console)\n")
     under.number()
     while under.machine.end(None).how != "Kernel panic - not syncing: late":

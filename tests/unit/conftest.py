@@ -3,10 +3,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from helpers import build
+from helpers.executor.native import Native
+
+
+@pytest.fixture(scope="session")
+def native() -> Native:
+    """The executor in this process."""
+    build.build_all()
+    return Native(build.NATIVE)
+
+
+@pytest.fixture
+def silent_pipe() -> Iterator[int]:
+    """The read end of a pipe that nobody writes to."""
+    ours, theirs = os.pipe()
+    yield ours
+    os.close(ours)
+    os.close(theirs)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From what the person asked for to a subject, on machines that lack something."""
+"""The choice of subjects, on machines that lack something."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.fixture
 def unwritable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No cache can be made; the folder for temporary files."""
+    """The folder for temporary files, if no cache can be created."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -74,10 +74,10 @@ def unwritable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_an_unwritable_cache_has_a_stand_in(unwritable: Path) -> None:
-    found = choose.cache_directory()
-    assert found == unwritable / f"kvm-hvc-conformance-{os.getuid()}"
-    assert found.stat().st_mode & 0o777 == 0o700
-    assert choose.cache_directory() == found
+    cache = choose.cache_directory()
+    assert cache == unwritable / f"kvm-hvc-conformance-{os.getuid()}"
+    assert cache.stat().st_mode & 0o777 == 0o700
+    assert choose.cache_directory() == cache
 
 
 @pytest.mark.parametrize("trap", ["open to all", "a link", "a file"])

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -22,26 +22,11 @@ from helpers.executor import wire
 from helpers.executor.native import Native
 from helpers.executor.program import Answer, Arg, Program
 
-# The numbers are those of the machine that the executor runs on.
+# System call numbers of this machine.
 ARM64 = os.uname().machine == "aarch64"
 RT_SIGPROCMASK, GETPID, GETTID, TGKILL = (135, 172, 178, 131) if ARM64 else (14, 39, 186, 234)
 BUDGET = 16 << 20
 """KHX_MAX_DATA of executor.h."""
-
-
-@pytest.fixture(scope="module")
-def native() -> Native:
-    build.build_all()
-    return Native(build.NATIVE)
-
-
-@pytest.fixture
-def silent_pipe() -> Iterator[int]:
-    """The read end of a pipe that nobody writes to."""
-    ours, theirs = os.pipe()
-    yield ours
-    os.close(ours)
-    os.close(theirs)
 
 
 def run(native: Native, program: Program) -> Answer:
@@ -54,7 +39,7 @@ def block(program: Program, *signals: int, everything: bool = False) -> None:
 
 
 def in_a_thread(work: Callable[[], object]) -> tuple[set[int], set[int]]:
-    """Runs WORK in a thread of its own; returns the thread's signal mask and pending signals after it."""
+    """Runs WORK in a new thread; returns the thread's signal mask and pending signals after it."""
     states: list[tuple[set[int], set[int]]] = []
 
     def main() -> None:
@@ -112,7 +97,7 @@ print(answer[unmapped].error, answer[blocked].error)
 
 
 def in_a_process(script: str) -> subprocess.CompletedProcess[str]:
-    """Runs SCRIPT in a Python of its own: what it does wrong may end the process, or hang."""
+    """Runs SCRIPT in a new process: a defect may end or block the process."""
     environment = {**os.environ, "PYTHONPATH": str(build.ROOT)}
     command = [sys.executable, "-c", script]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=10)

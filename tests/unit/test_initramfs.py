@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The initramfs, read back by a parser of its own."""
+"""The initramfs, read back by an independent parser."""
 
 from __future__ import annotations
 

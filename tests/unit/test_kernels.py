@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What --kernel accepts and how it refuses; Debian's suites without a mirror, and one real fetch."""
+"""The files and suites that --kernel accepts and refuses. No test has a mirror."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def efi_image() -> bytes:
     return bytes(image)
 
 
-def zboot(name: str, payload: bytes, *, told: int | None = None) -> bytes:
-    """An EFI zboot file; as in the kernel's build, all but gzip have the unpacked size after the stream."""
+def zboot(name: str, payload: bytes, *, payload_size: int | None = None) -> bytes:
+    """An EFI zboot file. As in the kernel's build, all but gzip have the unpacked size after the stream."""
     payload += b"" if name == "gzip" else struct.pack("<I", 5064)
-    size = len(payload) if told is None else told
+    size = len(payload) if payload_size is None else payload_size
     head = b"MZ\0\0zimg" + struct.pack("<IIII", 128, size, 0, 0) + name.encode().ljust(32, b"\0")
     return head.ljust(128, b"\0") + payload + bytes(16)
 
@@ -73,8 +73,8 @@ PACKED = {
 def test_packed_kernels_are_unpacked_once(name: str, tmp_path: Path) -> None:
     image = given(tmp_path, PACKED[name]).image
     assert image.read_bytes() == arm64_image()
-    made = image.stat().st_mtime_ns
-    assert resolve(str(tmp_path / "kernel"), tmp_path / "cache")[0].image.stat().st_mtime_ns == made
+    time_of_first = image.stat().st_mtime_ns
+    assert resolve(str(tmp_path / "kernel"), tmp_path / "cache")[0].image.stat().st_mtime_ns == time_of_first
 
 
 def test_a_rebuilt_kernel_is_unpacked_again(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ REFUSED = {
     "big-endian": (arm64_image(flags=1), "big-endian"),
     "gzip-of-text": (gzip.compress(b"hello\n"), "is not an arm64 kernel"),
     "gzip-of-vmlinux": (gzip.compress(b"\x7fELF" + bytes(900)), "arch/arm64/boot/Image"),
-    "cut-image": (efi_image()[:-1], "cut off: its header tells 8192 bytes, the Image has 8191"),
+    "cut-image": (efi_image()[:-1], "cut off: its header gives 8192 bytes, the Image has 8191"),
     "cut-image-header": (efi_image()[:100], "damaged or was cut off"),
     "gzip-of-cut-image": (gzip.compress(efi_image()[:5000]), "damaged or was cut off"),
     "cut-gzip": (gzip.compress(arm64_image())[:-40], "damaged or was cut off"),
     "cut-gzip-trailer": (gzip.compress(arm64_image())[:-3], "damaged or was cut off"),
     "broken-gzip": (b"\x1f\x8b" + bytes(90), "damaged or was cut off"),
-    "cut-zboot": (zboot("gzip", gzip.compress(arm64_image()), told=1 << 20), "damaged or was cut off"),
+    "cut-zboot": (zboot("gzip", gzip.compress(arm64_image()), payload_size=1 << 20), "damaged or was cut off"),
     "cut-zboot-header": (b"MZ\0\0zimg" + bytes(20), "header is incomplete"),
     "broken-zstd": (zboot("zstd22", bytes(400)), "damaged or was cut off"),
     "lz4": (zboot("lz4", bytes(400)), "'lz4', which the suite cannot unpack"),
@@ -188,7 +188,7 @@ def test_no_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kept(cache: Path, *, age: float) -> Callable[[], tuple[Kernel, list[str]]]:
-    """Put a kernel into CACHE that was fetched AGE seconds ago; return what resolves it."""
+    """Put a kernel into CACHE that was fetched AGE seconds ago; return a function that resolves it."""
     home = cache / "debian/stable" / debian.mirror_key(NOWHERE)
     folder = home / "linux-image-1"
     (folder / "modules").mkdir(parents=True)
@@ -202,7 +202,7 @@ def kept(cache: Path, *, age: float) -> Callable[[], tuple[Kernel, list[str]]]:
 
 def test_a_fresh_kernel_costs_no_network_and_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = kept(tmp_path, age=3600)
-    # apt, dpkg and tar take seconds, and are not asked.
+    # apt, dpkg and tar take seconds: nothing may run them.
     monkeypatch.setattr(subprocess, "Popen", None)
     kernel, lines = again()
     assert kernel.origin == "linux-image-1 1-1"
@@ -216,7 +216,7 @@ def test_an_old_kernel_serves_when_the_mirror_does_not(age: float, tmp_path: Pat
     kernel, lines = again()
     assert kernel.origin == "linux-image-1 1-1"
     assert "using the kept kernel of debian:stable" in lines[-1]
-    # The mirror is left alone for a while, and the person is told again.
+    # The mirror is not checked again for a while. The warning is repeated.
     lines = again()[1]
     assert len(lines) == 1
     assert "using the kept kernel of debian:stable" in lines[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""This machine's own kernel as the subject: calls that block, calls that never return, tests that are out of time."""
+"""This machine's kernel as the subject: calls that block, calls that never return, tests without time left."""
 
 from __future__ import annotations
 
@@ -22,24 +22,21 @@ from helpers.subjects.base import GivenUp, KernelDied
 
 @pytest.fixture
 def subject(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[local.Local]:
-    """With a file in the place of /dev/kvm: nothing here is asked of it."""
+    """A file replaces /dev/kvm, which no test here uses."""
     (tmp_path / "kvm").touch()
     monkeypatch.setattr(local, "DEVICE", tmp_path / "kvm")
     build.build_all()
-    made = local.Local(build.NATIVE)
-    yield made
-    made.close()
+    subject = local.Local(build.NATIVE)
+    yield subject
+    subject.close()
 
 
 @pytest.fixture
-def blocked() -> Iterator[Program]:
-    """A program that reads from a pipe into which nobody writes."""
-    ours, theirs = os.pipe()
+def blocked(silent_pipe: int) -> Program:
+    """A program that blocks."""
     program = Program(deadline_ms=60_000)
-    program.read(ours, 1)
-    yield program
-    os.close(ours)
-    os.close(theirs)
+    program.read(silent_pipe, 1)
+    return program
 
 
 def opened(subject: local.Local) -> bool:
@@ -50,14 +47,14 @@ def opened(subject: local.Local) -> bool:
 
 
 def test_programs_run_on_one_thread(subject: local.Local) -> None:
-    # KVM_RUN asks whether it is the thread of the last one.
+    # KVM_RUN compares its thread with that of the last one.
     number = {"x86_64": 186, "aarch64": 178}[os.uname().machine]
-    seen = set()
+    threads = set()
     for _ in range(5):
         program = Program()
         thread = program.syscall(number)
-        seen.add(subject.run(program)[thread].ret)
-    assert len(seen) == 1 and subject.generation == 1
+        threads.add(subject.run(program)[thread].ret)
+    assert len(threads) == 1 and subject.generation == 1
 
 
 def test_a_call_that_blocks_is_interrupted(subject: local.Local, blocked: Program) -> None:
@@ -69,7 +66,7 @@ def test_a_call_that_blocks_is_interrupted(subject: local.Local, blocked: Progra
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """SIGINT as in a process of its own: xdist's worker ends at it."""
+    """SIGINT raises KeyboardInterrupt: it would end xdist's worker."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -96,7 +93,7 @@ def test_a_test_that_is_out_of_time(subject: local.Local) -> None:
 
 
 class _Stuck(Native):
-    """Its calls return when the test says so, as one does not that hangs inside the kernel."""
+    """Its calls return when the test has ended."""
 
     def __init__(self, shared_object: Path) -> None:
         super().__init__(shared_object)
@@ -107,27 +104,25 @@ class _Stuck(Native):
         return super().run(request)
 
 
-def test_a_call_that_never_returns_is_a_finding(subject: local.Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    stuck = _Stuck(build.NATIVE)
-    monkeypatch.setattr(local, "Native", lambda _: stuck)
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    native = _Stuck(build.NATIVE)
+    monkeypatch.setattr(local, "Native", lambda _: native)
+    yield
+    native.returns.set()
+
+
+def test_a_call_that_never_returns_is_a_finding(subject: local.Local, stuck: None) -> None:
     subject.begin_test(1)
-    try:
-        with pytest.raises(KernelDied, match="a call did not return for 1 s, and signals did not end it"):
-            opened(subject)
-        assert not subject.alive
-        with pytest.raises(GivenUp, match=r"still inside this machine's kernel.*reboot the machine"):
-            opened(subject)
-    finally:
-        stuck.returns.set()
+    with pytest.raises(KernelDied, match="a call did not return for 1 s, and signals did not end it"):
+        opened(subject)
+    assert not subject.alive
+    with pytest.raises(GivenUp, match=r"still inside this machine's kernel.*reboot the machine"):
+        opened(subject)
 
 
-def test_little_time_says_nothing_about_the_kernel(subject: local.Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    stuck = _Stuck(build.NATIVE)
-    monkeypatch.setattr(local, "Native", lambda _: stuck)
+def test_little_time_says_nothing_about_the_kernel(subject: local.Local, stuck: None) -> None:
     subject.begin_test(2.4)
     time.sleep(1.4)
-    try:
-        with pytest.raises(HarnessError, match="did not answer within 1 s"):
-            opened(subject)
-    finally:
-        stuck.returns.set()
+    with pytest.raises(HarnessError, match="did not answer within 1 s"):
+        opened(subject)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every constant and structure of helpers/uapi is what the kernel's arm64 headers say."""
+"""Every constant and structure of helpers/uapi equals that of the kernel's arm64 headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.headers import NEWER, expressions, header_values, ours
 
 
 def test_installed_headers_agree(tmp_path: Path) -> None:
-    """NEWER is left to tests/external: the headers of ``make setup`` are older."""
+    """tests/external compares NEWER: the headers of ``make setup`` are older."""
     wanted = {name: text for name, text in expressions().items() if not name.startswith(tuple(NEWER))}
     assert len(wanted) > 150
     assert header_values(tmp_path, wanted) == {name: ours()[name] for name in wanted}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the watch on the kernel's taint and log sees, and what becomes of it."""
+"""The watch on the kernel's taint and log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from helpers.executor.program import Answer, Code, OpResult, Program
+from helpers.executor.program import Answer, Code, Op, OpResult, Program
 from helpers.identity import SubjectId
 from helpers.subjects.kernel_log import LOG, whole_log
 from helpers.subjects.watch import TAINTED, Watch
@@ -30,15 +30,15 @@ class Talker:
         opened: dict[int, str] = {}
         return Answer(tuple((self._do(i, op, opened),) for stage in program.stages for i, op in stage[0].ops), False)
 
-    def _do(self, index: int, op: object, opened: dict[int, str]) -> OpResult:
-        if op.code == Code.OPEN:  # type: ignore[attr-defined]
-            opened[index] = op.data.rstrip(b"\0").decode()  # type: ignore[attr-defined]
+    def _do(self, index: int, op: Op, opened: dict[int, str]) -> OpResult:
+        if op.code == Code.OPEN:
+            opened[index] = op.data.rstrip(b"\0").decode()
             error = self._refused.get("open", 0) if opened[index] == LOG else 0
             return OpResult(-1 if error else 7, error, True, b"")
-        if op.code == Code.READ:  # type: ignore[attr-defined]
-            return self._read(opened.get(op.args[0].index, LOG))  # type: ignore[attr-defined]
-        if op.code == Code.SYSCALL and op.args[0].value == syscalls.LSEEK:  # type: ignore[attr-defined]
-            assert op.args[3].value == os.SEEK_END  # type: ignore[attr-defined]
+        if op.code == Code.READ:
+            return self._read(opened.get(op.args[0].index, LOG))
+        if op.code == Code.SYSCALL and op.args[0].value == syscalls.LSEEK:
+            assert op.args[3].value == os.SEEK_END
             self.log.clear()
         return OpResult(0, 0, True, b"")
 
