@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where released kernels are known to break a clause, so that a run on one of them says so and nothing worse."""
+"""The clauses that released kernels are known to break, so that a run reports a known deviation there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ DEVIATIONS = (
 )
 """helpers/discovery/deviations.py recognises each.
 
-The clause must be the only one of each test that checks it: the deviation excuses whatever such a test's assertion
-finds, and each of these tests must fail.
+Each test of the clause must check this clause alone, because the deviation excuses any failed assertion of such a
+test. Each of these tests must fail.
 """

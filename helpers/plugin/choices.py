@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the options chose, and what a session keeps of it."""
+"""The subjects that the options select, and the keys of the session's stash."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
-TOLD = pytest.StashKey[list[KernelDied]]()
-"""The deaths that a test's own reports tell of."""
+REPORTED_DEATHS = pytest.StashKey[list[KernelDied]]()
+"""The deaths that a test's reports already hold."""
 
 
 def runs_suites(config: pytest.Config) -> bool:
-    """Whether a kernel will be tested."""
+    """Whether the session tests a kernel."""
     return touches_suites(config) and not only_shows(config)
 
 
 def environment_file(config: pytest.Config) -> str:
-    """labgrid's, as its own plugin is told of it; "" where there is none."""
+    """labgrid's environment file, from the option or the variable of its plugin; "" without one."""
     if not config.pluginmanager.has_plugin("labgrid"):
         return ""
     return config.getoption("lg_env") or os.environ.get("LG_ENV", "")
@@ -44,7 +44,7 @@ def _places(config: pytest.Config) -> tuple[str, ...]:
     if not file:
         return ()
     if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
-        raise pytest.UsageError("What labgrid gives is held by one process: run with -n 0 (make: JOBS=0)")
+        raise pytest.UsageError("One process must hold labgrid's places: run with -n 0 (make: JOBS=0)")
     try:
         return lab.targets(file)
     except UsageError as error:
@@ -52,7 +52,7 @@ def _places(config: pytest.Config) -> tuple[str, ...]:
 
 
 def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
-    """The subjects in their order, never none. Raises pytest.UsageError."""
+    """The subjects in their order, at least one. Raises pytest.UsageError."""
     option = config.getoption
     return choose.subject_ids(
         option("--kernel"),
@@ -65,12 +65,12 @@ def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
 
 
 def needs_subject(item: pytest.Item) -> bool:
-    """Whether the test is one of the suites', and asks a kernel."""
+    """Whether the test is in suites/ and uses a kernel."""
     return is_suite(item.nodeid) and "subject" in getattr(item, "fixturenames", ())
 
 
 def subject_of(item: pytest.Item) -> Subject:
-    """The subject of a test, perhaps not started. Raises HarnessError, as its own fixture will again."""
+    """The subject of a test, started or not. Raises HarnessError."""
     callspec = getattr(item, "callspec", None)
-    chosen: SubjectId | None = callspec.params.get("subject") if callspec else None
-    return item.config.stash[LINEUP].get(chosen or subjects_of(item.config)[0])
+    subject_id: SubjectId | None = callspec.params.get("subject") if callspec else None
+    return item.config.stash[LINEUP].get(subject_id or subjects_of(item.config)[0])

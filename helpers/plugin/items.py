@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What surrounds each test: the clauses that it checks, its time, and what its failure says."""
+"""The clauses that each test checks, its timeout, and the report of its failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.differences import standing_of
 from helpers.errors import HarnessError
-from helpers.plugin.choices import LINEUP, TOLD, TRACE, WATCHES, needs_subject, subject_of, subjects_of
+from helpers.plugin.choices import LINEUP, REPORTED_DEATHS, TRACE, WATCHES, needs_subject, subject_of, subjects_of
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
@@ -20,7 +20,7 @@ from helpers.subjects.watch import KernelComplained
 from helpers.trace.listing import listing
 
 TEARDOWN_SECONDS = 5.0
-"""What closing a test's VMs may take when the test itself used up its time."""
+"""Timeout of the teardown, which closes the test's VMs even if the test used up its own time."""
 
 
 def _clause_ids(item: pytest.Item) -> list[str]:
@@ -28,10 +28,10 @@ def _clause_ids(item: pytest.Item) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each result carries the sentences that its test checks, in whose order each subject's tests run.
+    """Adds the clauses to each result, and sorts the tests by subject, then by clause.
 
-    The contract begins with what the rest builds on, so the first failure names the sentence that is broken, not one
-    whose test merely stumbles over it. A subject that is left for another is closed, and would have to boot again.
+    The contract begins with what the rest builds on: the first failure then names the broken clause. The tests of a
+    subject stay together, because a subject is closed when another one is used and would have to boot again.
     """
     for item in items:
         if not is_suite(item.nodeid):
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The test's time begins, and so do the last words of a kernel that it kills."""
+    """Starts the test's timeout and clears the trace."""
     item.config.stash[TRACE].clear()
     if needs_subject(item):
         with contextlib.suppress(HarnessError):
@@ -70,16 +70,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Whatever the test took, its VMs are closed; and a kernel that complained meanwhile has failed it."""
+    """Gives the teardown its own time. A death that no report holds, or a complaint of the kernel, fails the test."""
     if needs_subject(item):
         with contextlib.suppress(HarnessError):
             subject_of(item).begin_teardown(TEARDOWN_SECONDS)
     try:
         yield
     finally:
-        deaths = [died for died in item.config.stash[LINEUP].untold() if died not in item.stash.get(TOLD, ())]
+        deaths = [
+            died for died in item.config.stash[LINEUP].untold() if died not in item.stash.get(REPORTED_DEATHS, ())
+        ]
     if deaths:
-        # Whoever met it went on without a word.
+        # Some code caught the exception and went on.
         raise deaths[0]
     watches = item.config.stash[WATCHES]
     for watch in watches.values() if needs_subject(item) else ():
@@ -91,7 +93,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Harness errors, known deviations and failures are told apart; a kernel's death needs no traceback."""
+    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback."""
     report = yield
     excuse_known(report, call)
     error = call.excinfo.value if call.excinfo is not None else None
@@ -99,7 +101,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
     elif isinstance(error, KernelDied):
-        item.stash.setdefault(TOLD, []).append(error)
+        item.stash.setdefault(REPORTED_DEATHS, []).append(error)
         report.user_properties = [*report.user_properties, ("kernel_died", error.how)]
         report.longrepr = str(error)
     elif isinstance(error, KernelComplained):

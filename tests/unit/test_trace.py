@@ -148,7 +148,7 @@ def test_what_was_never_answered_and_never_reached(trace: Trace) -> None:
     vcpu.vm.kvm.subject = Traced(scripted(dies), trace)
     with pytest.raises(RuntimeError):
         vcpu.try_run()
-    assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... to which nothing was answered"]
+    assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... no answer"]
     Traced(scripted(lambda op: OpResult(0, 0, False, b"")), trace).run(_races())
     assert listing(trace).splitlines()[-1] == "vm2.vcpu0: KVM_RUN() = not reached (800 times)"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contract as a state machine: what each call answers, and what it changes. It knows the tables and no kernel."""
+"""The contract as a state machine: each call's answer and effect, from the contract's tables alone."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ from helpers.uapi import kvm as uapi
 MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
 """The guest's memory (IPA)."""
 STALE = 0xA5A5_A5A5_A5A5_A5A5
-"""What a read finds in the caller's memory when the kernel writes nothing to it."""
+"""The caller's memory before a read."""
 MOST_VMS, MOST_VCPUS = 3, 4
 _NO_AREA = U64
 _RESERVED = ((0x8000_0000, 0x8000_FFFF), (0xC000_0000, 0xC000_FFFF))
-"""Arm's architecture calls, which no filter may name (vm.rst 6.1)."""
+"""Arm's architecture calls, which a filter must not contain (vm.rst 6.1)."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the answers depend on beside the calls. ``psci_version`` is a new VM's, with PSCI_0_2.
+    """The kernel's part in the answers. ``psci_version`` is that of a new VM with PSCI_0_2.
 
-    ``levels`` are the workaround registers that there are, by name, with what they read.
+    ``levels`` are the names of the existing workaround registers, with their values.
     """
 
     dialect: Dialect
@@ -83,7 +83,7 @@ class _Vm:
 
 
 def predict(host: Host, operations: Iterable[OnVm]) -> tuple[Step, ...]:
-    """The calls that can be made, each with its answer; ``Model.applied`` says what becomes of the others."""
+    """The calls that can be made (see ``Model.applied``), each with its answer."""
     model, steps = Model(host), []
     for operation in operations:
         applied = model.applied(operation)
@@ -93,7 +93,7 @@ def predict(host: Host, operations: Iterable[OnVm]) -> tuple[Step, ...]:
 
 
 class Model:
-    """The state of every VM, as the contract has it."""
+    """The state of every VM, as the contract defines it."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -106,10 +106,10 @@ class Model:
     # --- which calls --------------------------------------------------------
 
     def applied(self, operation: OnVm) -> OnVm | None:
-        """The call with its VM and vCPU counted among those there are; None where it cannot be made.
+        """The call with its VM and vCPU mapped to existing ones; None if it cannot be made.
 
-        It cannot where there is none, where there are enough, where the kernel lacks what is called, and where the
-        contract leaves the answer open.
+        It cannot be made without a VM or vCPU, above the limits of their number, if the kernel lacks the interface, and
+        if the contract does not define the answer.
         """
         if isinstance(operation, CreateVm):
             return CreateVm(self._created) if len(self._vms) < MOST_VMS else None
@@ -122,9 +122,9 @@ class Model:
             if not ids:
                 return None
             operation = replace(operation, vcpu=ids[operation.vcpu % len(ids)])
-        return operation if self._is_told(operation) else None
+        return operation if self._is_defined(operation) else None
 
-    def _is_told(self, operation: OnVm) -> bool:
+    def _is_defined(self, operation: OnVm) -> bool:
         match operation:
             case SetFilter(base=base, count=count):
                 # A known deviation: helpers/contract/deviations.py.
@@ -136,13 +136,13 @@ class Model:
             case GuestCall(name=name) if CALLEES[name].level and CALLEES[name].level not in self._levels:
                 return False
             case Run() | GuestCall():
-                # The RFC leaves to the kernel that it is applied to whether a run counts that is refused later.
+                # In the RFC the base kernel decides whether a refused run counts.
                 refused = not self._vcpu(operation).initialised and getattr(operation, "how", None) is not How.ARGUMENT
                 return not (refused and self._host.dialect is RFC_V3)
             case Init(features=features):
-                # Whether vCPUs of one VM may differ is another contract's, and kernels disagree.
-                held = self._vms[operation.vm].features
-                return held in (None, features) or self._vcpu(operation).initialised
+                # Kernels disagree whether vCPUs of one VM may differ; this contract does not define it.
+                current = self._vms[operation.vm].features
+                return current in (None, features) or self._vcpu(operation).initialised
         return True
 
     def _vcpu(self, operation: OnVcpu) -> _Vcpu:
@@ -228,7 +228,7 @@ class Model:
             changes = vm.ran and value != vm.values[register.name]
             return {kind for kind, on in ((FaultKind.VALUE, value & ~register.mask), (FaultKind.LOCK, changes)) if on}
         if number == PSCI_VERSION.id:
-            # Of the feature the VM's version tells: without it there is nothing but 0.1.
+            # Without the feature the only version is 0.1.
             without = uapi.KVM_ARM_VCPU_PSCI_0_2 not in (vm.features or ())
             taken = value == PSCI_0_1 if without else accepts_version(value, self._host.psci_version)
         else:
@@ -274,12 +274,12 @@ class Model:
         return (*_left(uapi.KVM_EXIT_MMIO), *_x(x))
 
     def _action(self, vm: _Vm, operation: GuestCall) -> int:
-        """What the filter says to a call that reaches it."""
+        """The filter's action."""
         number = CALLEES[operation.name].id
         if not operation.form.served(self._host.smc):
             return uapi.KVM_SMCCC_FILTER_HANDLE
-        found = (action for first, last, action in vm.filters if first <= number <= last)
-        return next(found, uapi.KVM_SMCCC_FILTER_HANDLE)
+        actions = (action for first, last, action in vm.filters if first <= number <= last)
+        return next(actions, uapi.KVM_SMCCC_FILTER_HANDLE)
 
     def _answer(self, vm: _Vm, vcpu: _Vcpu, operation: GuestCall) -> tuple[tuple[int, int], ...]:
         callee, form = CALLEES[operation.name], operation.form
