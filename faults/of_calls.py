@@ -14,7 +14,7 @@ GATES = rows(
     ("gate-pv-st-open", "CALL-2", "PV_TIME_ST answers although its bit is clear"),
     ("gate-uid-open", "CALL-2", "the vendor's UID answers although its bit is clear"),
     ("gate-ptp-open", "CALL-2", "KVM_PTP answers although its bit is clear"),
-    ("gate-always-default", "CALL-2 MIGRATE-2", "guests see the defaults whatever was written"),
+    ("gate-always-default", "CALL-2 MIGRATE-2", "guests see the defaults in spite of writes"),
     ("gate-trng-shut", "CALL-1", "TRNG is refused although its bit is set"),
     ("gate-pv-time-shut", "CALL-1", "PV_TIME is refused although its bit is set"),
     ("gate-uid-shut", "CALL-1", "the vendor's UID is refused although its bit is set"),

@@ -18,7 +18,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 from faults.catalogue import FAULTS
 from faults.fault import CONTROL, Fault
 from helpers.identity import SubjectId
-from helpers.plugin.choices import subjects_of
+from helpers.plugin.choices import case_parameters, subjects_of
 from helpers.recording.selection import is_suite
 from helpers.results.nodeids import NodeIds, parameter_word
 from helpers.subjects.choose import Plant
@@ -133,8 +133,7 @@ def _clauses_of(item: pytest.Item) -> set[str]:
 
 
 def _subject_of(item: pytest.Item) -> SubjectId | None:
-    callspec = getattr(item, "callspec", None)
-    subject = callspec.params.get("subject") if callspec else None
+    subject = case_parameters(item).get("subject")
     return subject if isinstance(subject, SubjectId) else None
 
 

@@ -63,27 +63,18 @@ def _pointers(kind: FaultKind, *places: Place) -> list[AccessFault]:
 
 def _faults() -> tuple[AccessFault, ...]:
     anywhere = (Place.NULL, Place.NO_ACCESS, Place.STRADDLING, Place.KERNEL)
+    high, size, low = FaultKind.ID_HIGH, FaultKind.ID_SIZE, FaultKind.ID_LOW
+    size_mask, size_shift = uapi.KVM_REG_SIZE_MASK, uapi.KVM_REG_SIZE_SHIFT
     return (
         AccessFault("/dev/kvm", FaultKind.FD, fd="kvm"),
         AccessFault("the VM's fd", FaultKind.VM_FD, fd="vm"),
         AccessFault("a vCPU that is not initialised", FaultKind.VCPU, fd="blank"),
         *_pointers(FaultKind.STRUCT, *anywhere),
-        *(
-            AccessFault(f"id of KVM_REG_{name}", FaultKind.ID_HIGH, 0xF << 60, arch << 60)
-            for name, arch in _ARCHITECTURES
-        ),
-        *(AccessFault(f"id with bit {bit}", FaultKind.ID_HIGH, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
-        *(
-            AccessFault(
-                f"id of size {name}", FaultKind.ID_SIZE, uapi.KVM_REG_SIZE_MASK, size << uapi.KVM_REG_SIZE_SHIFT
-            )
-            for name, size in _SIZES
-        ),
-        *(
-            AccessFault(f"id with index {index:#x}", FaultKind.ID_LOW, 0xFFFF, index)
-            for index in (0x7, 0x100, 0x8000, 0xFFFF)
-        ),
-        *(AccessFault(f"id with bit {bit}", FaultKind.ID_LOW, 1 << bit, 1 << bit) for bit in (28, 31)),
+        *(AccessFault(f"id of KVM_REG_{name}", high, 0xF << 60, arch << 60) for name, arch in _ARCHITECTURES),
+        *(AccessFault(f"id with bit {bit}", high, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
+        *(AccessFault(f"id of size {name}", size, size_mask, code << size_shift) for name, code in _SIZES),
+        *(AccessFault(f"id with index {index:#x}", low, 0xFFFF, index) for index in (0x7, 0x100, 0x8000, 0xFFFF)),
+        *(AccessFault(f"id with bit {bit}", low, 1 << bit, 1 << bit) for bit in (28, 31)),
         *_pointers(FaultKind.POINTER, *anywhere),
     )
 

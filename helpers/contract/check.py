@@ -17,7 +17,6 @@ class Comparison:
         self._compared = 0
 
     def that(self, holds: bool, what: str, expected: str, actual: str) -> None:
-        """One comparison, described by texts."""
         self._compared += 1
         if not holds:
             self._wrong.append(f"{what}\n    expected: {expected}\n    actual:   {actual}")

@@ -9,9 +9,9 @@ DEVIATIONS = (
     KnownDeviation(
         "empty-filter-at-base-0",
         "FILTER-14",
-        "The end of a range, base + nr_functions - 1, wraps to 0xffffffff for an empty range at base 0, which no check"
-        " of wrapping saw before the fix of 2026: the range seems to hold every function id and to overlap the"
-        " reserved ones (EEXIST). Nothing is installed either way.",
+        "The end of a range, base + nr_functions - 1, wraps to 0xffffffff for an empty range at base 0, which the"
+        " check of wrapping missed before the fix of 2026: the range overlaps the reserved ones (EEXIST). Nothing is"
+        " installed either way.",
         "https://git.kernel.org/linus/64dc6f1db7e6",
     ),
 )

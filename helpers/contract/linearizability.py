@@ -76,6 +76,5 @@ def one_order(threads: tuple[ThreadHistory, ...], final: int, *, reset: int, mas
 
 
 def show_history(threads: tuple[ThreadHistory, ...], final: int) -> str:
-    """A history as text for an assertion."""
     lines = [f"thread {i}: " + ", ".join(map(str, t)) for i, t in enumerate(threads)]
     return "; ".join([*lines, f"afterwards the register reads {final:#x}"])

@@ -21,20 +21,21 @@ def probe(kvm: Kvm) -> Probe:
     """The kernel's dialect and features. Raises KvmError or HarnessError if no VM can be created."""
     with kvm.create_vm() as vm:
         ids = vm.vcpu.reg_list()
-        capability = (kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP), 0)
-        capability = (capability[0], vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
+        on_host = kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP)
+        capability = (on_host, vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
         dialect = _dialect(vm, ids, capability)
         present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
         # A kernel that announces either is tested for both.
-        pv_time = _takes_pv_time(vm) or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
-        smccc_filter = _takes_filter(vm)
+        pv_time = _has_attr(vm, vm.vcpu.fd, uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA)
+        pv_time = pv_time or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
+        smccc_filter = _has_attr(vm, vm.fd, uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER)
+    clock_source = _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource")
     return Probe(
         dialect=dialect,
         present=present,
         listed=tuple(i for i in ids if is_bitmap_id(dialect, i)),
         capability=capability,
-        arch_counter="arch_sys_counter"
-        in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        arch_counter="arch_sys_counter" in clock_source,
         pv_time=pv_time,
         smc=smccc_filter or _serves_smc(kvm),
         smccc_filter=smccc_filter,
@@ -60,14 +61,8 @@ def _dialect(vm: Vm, ids: list[int], capability: tuple[int, int]) -> Dialect:
     return NONE
 
 
-def _takes_pv_time(vm: Vm) -> bool:
-    group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
-    return vm.try_device_attr(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
-
-
-def _takes_filter(vm: Vm) -> bool:
-    group, attr = uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER
-    return vm.try_device_attr(vm.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
+def _has_attr(vm: Vm, fd: int, group: int, attr: int) -> bool:
+    return vm.try_device_attr(fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
 
 
 def _serves_smc(kvm: Kvm) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,12 @@ def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
     )
 
 
+def case_parameters(item: pytest.Item) -> dict[str, Any]:
+    """The values of a test case's parameters by name."""
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters
+
+
 def needs_subject(item: pytest.Item) -> bool:
     """Whether the test is in suites/ and uses a kernel."""
     return is_suite(item.nodeid) and "subject" in getattr(item, "fixturenames", ())
@@ -71,6 +78,5 @@ def needs_subject(item: pytest.Item) -> bool:
 
 def subject_of(item: pytest.Item) -> Subject:
     """The subject of a test, started or not. Raises HarnessError."""
-    callspec = getattr(item, "callspec", None)
-    subject_id: SubjectId | None = callspec.params.get("subject") if callspec else None
-    return item.config.stash[LINEUP].get(subject_id or subjects_of(item.config)[0])
+    subject_id: SubjectId = case_parameters(item).get("subject") or subjects_of(item.config)[0]
+    return item.config.stash[LINEUP].get(subject_id)

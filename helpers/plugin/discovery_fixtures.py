@@ -19,7 +19,7 @@ from helpers.discovery.registers import survey
 from helpers.discovery.services import survey_services
 from helpers.errors import HarnessError
 from helpers.identity import MigrationId
-from helpers.plugin.choices import WATCHES
+from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
 from helpers.recording.selection import is_suite
 from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
@@ -126,8 +126,7 @@ def offered(
 
 def _migration(item: pytest.Item) -> MigrationId | None:
     """The pair of kernels that a migration test's result belongs to."""
-    callspec = getattr(item, "callspec", None)
-    source, subject = (callspec.params.get(name) if callspec else None for name in ("source", "subject"))
+    source, subject = map(case_parameters(item).get, ("source", "subject"))
     return MigrationId(source, subject) if source != subject and source is not None and subject is not None else None
 
 

@@ -12,7 +12,16 @@ import pytest
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.differences import standing_of
 from helpers.errors import HarnessError
-from helpers.plugin.choices import LINEUP, REPORTED_DEATHS, TRACE, WATCHES, needs_subject, subject_of, subjects_of
+from helpers.plugin.choices import (
+    LINEUP,
+    REPORTED_DEATHS,
+    TRACE,
+    WATCHES,
+    case_parameters,
+    needs_subject,
+    subject_of,
+    subjects_of,
+)
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
@@ -53,8 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def place(item: pytest.Item) -> tuple[int, int]:
         if not is_suite(item.nodeid):
             return -1, -1
-        parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        return subjects.get(parameters.get("subject", first), 0), order[_clause_ids(item)[0]]
+        return subjects.get(case_parameters(item).get("subject", first), 0), order[_clause_ids(item)[0]]
 
     items.sort(key=place)
 

@@ -15,12 +15,10 @@ from helpers.subjects.qemu import BOOT_SECONDS
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """The suite's own hooks."""
     pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite's own options."""
     group = parser.getgroup("subject", "the kernel under test")
     _add_subjects(group)
     _add_plants(group)
@@ -39,22 +37,14 @@ def _add_subjects(group: pytest.OptionGroup) -> None:
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
     )
     group.addoption(
-        "--kvm-mode",
-        type=_modes,
-        default=(),
-        metavar="MODES",
-        help="boot each kernel in each of these KVM modes, separated by commas: vhe, nvhe, protected",
+        "--kvm-mode", type=_modes, default=(), metavar="MODES", help="boot each kernel in each of vhe,nvhe,protected"
     )
     _repeatable(group, "--cpu", "CPU", "boot each kernel with each of these values of QEMU's -cpu")
     _repeatable(group, "--kernel-args", "ARGS", "boot each kernel with each of these additions to its command line")
 
 
 def _add_plants(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--dialect-host",
-        choices=["rfc-v3"],
-        help="load a module that gives the kernel this dialect (debian:SUITE only)",
-    )
+    group.addoption("--dialect-host", choices=["rfc-v3"], help="load a module with this dialect (debian:SUITE only)")
     group.addoption(
         "--plant",
         action="append",

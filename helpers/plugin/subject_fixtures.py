@@ -14,7 +14,7 @@ from helpers.discovery.kvm_mode import require_mode
 from helpers.errors import HarnessError
 from helpers.identity import MigrationId, SubjectId, pairs
 from helpers.kvm import Kvm
-from helpers.plugin.choices import LINEUP, WATCHES, needs_subject, subjects_of
+from helpers.plugin.choices import LINEUP, WATCHES, case_parameters, needs_subject, subjects_of
 from helpers.plugin.kvm_files import close_kvm, open_kvm
 from helpers.recording.recorder import Inconclusive
 from helpers.recording.selection import only_shows
@@ -87,8 +87,8 @@ def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
 
 def _in_use(session: pytest.Session) -> list[SubjectId]:
     """The subjects of the collected tests, in their order."""
-    parameters = [getattr(item, "callspec", None) for item in session.items]
-    return list(dict.fromkeys(p.params["subject"] for p in parameters if p and "subject" in p.params))
+    parameters = map(case_parameters, session.items)
+    return list(dict.fromkeys(each["subject"] for each in parameters if "subject" in each))
 
 
 def _give_up(config: pytest.Config, subject_id: SubjectId, error: HarnessError) -> None:

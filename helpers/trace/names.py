@@ -37,7 +37,6 @@ _REGISTERS = {
 
 
 def ioctl_name(request: int) -> str:
-    """A KVM ioctl's name, else its number."""
     return IOCTLS.get(request, f"ioctl {request:#x}")
 
 
@@ -49,7 +48,6 @@ def register_name(register_id: int) -> str:
 
 
 def function_name(function: int) -> str:
-    """A hypercall's id with its name."""
     return f"{function:#x} {_FUNCTIONS.get(function, '')}".rstrip()
 
 

@@ -68,6 +68,14 @@ class _Visit:
         return [_Result(answer[done].errno, answer[after].ran) for done, after in pending]
 
 
+def _spinning(vm: Vm) -> Vm:
+    """Writes the guest into the VM's memory."""
+    batch = vm.batch()
+    batch.program.poke(vm.memory, SPIN)
+    batch.run()
+    return vm
+
+
 def _other(register: Register) -> int:
     return next(v for v in register.subsets() if v != register.reset)
 
@@ -76,10 +84,7 @@ def _other(register: Register) -> int:
 def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> None:
     """Reads, and writes, which the run has locked."""
     for pause in PAUSES_MS:
-        vm = make_vm(2)
-        batch = vm.batch()
-        batch.program.poke(vm.memory, SPIN)
-        batch.run()
+        vm = _spinning(make_vm(2))
         visit, fd = _Visit(vm, register, pause), vm.vcpus[1].fd
         wanted = [("a read", 0, uapi.KVM_GET_ONE_REG, visit.target)]
         for what, error, value in (
@@ -103,10 +108,7 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> No
 def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm) -> None:
     """A read and a write return after the vCPU has left the guest."""
     for pause in PAUSES_MS:
-        vm = make_vm(1)
-        batch = vm.batch()
-        batch.program.poke(vm.memory, SPIN)
-        batch.run()
+        vm = _spinning(make_vm(1))
         visit, fd = _Visit(vm, register, pause), vm.vcpu.fd
         read, write = visit.results([
             (fd, uapi.KVM_GET_ONE_REG, visit.target), (fd, uapi.KVM_SET_ONE_REG, visit.setter(_other(register))),

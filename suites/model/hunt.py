@@ -41,18 +41,11 @@ class _Enough(_Stop):
     """MOST_ATTEMPTS are used up."""
 
 
-class _Died(_Stop):
-    """A sequence ended the kernel. A boot for each of Hypothesis's attempts would take too long."""
+class _Failed(_Stop):
+    """A sequence ended the kernel, for which a boot in each of Hypothesis's attempts takes too long, or the harness."""
 
-    def __init__(self, steps: Steps, died: KernelDied) -> None:
-        self.steps, self.died = steps, died
-
-
-class _Broke(_Stop):
-    """The harness failed."""
-
-    def __init__(self, error: HarnessError) -> None:
-        self.error = error
+    def __init__(self, steps: Steps, error: KernelDied | HarnessError) -> None:
+        self.steps, self.error = steps, error
 
 
 class _Differs(Exception):
@@ -94,10 +87,10 @@ class Hunt:
             findings = [each for each in self._results.values() if each]
             shortest = min(reversed(findings), key=lambda each: len(each.steps), default=None)
             return shortest and self._shorter(shortest)
-        except _Died as died:
-            return self._of_death(died.steps, died.died)
-        except _Broke as broke:
-            raise broke.error from None
+        except _Failed as failed:
+            if isinstance(failed.error, KernelDied):
+                return self._of_death(failed.steps, failed.error)
+            raise failed.error from None
 
     def _check(self, operations: list[op.OnVm]) -> None:
         if self._attempts > MOST_ATTEMPTS:
@@ -111,10 +104,8 @@ class Hunt:
         if steps not in self._results:
             try:
                 self._results[steps] = differing(steps, self._drive(steps))
-            except KernelDied as died:
-                raise _Died(steps, died) from None
-            except HarnessError as error:
-                raise _Broke(error) from None
+            except (KernelDied, HarnessError) as error:
+                raise _Failed(steps, error) from None
         return self._results[steps]
 
     def _shorter(self, finding: Finding) -> Finding:

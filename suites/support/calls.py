@@ -12,19 +12,7 @@ from helpers.guests import set_pv_time
 from helpers.kvm import Vm
 from helpers.smccc import Call
 
-__all__ = [
-    "CONDUITS",
-    "GARBAGE",
-    "HVC",
-    "REGISTER_LEVELS",
-    "SMC",
-    "At",
-    "Form",
-    "VmAt",
-    "call_of",
-    "hold",
-    "set_pv_time",
-]
+__all__ = ["CONDUITS", "GARBAGE", "HVC", "REGISTER_LEVELS", "SMC", "At", "Form", "VmAt", "call_of", "hold"]
 
 
 def call_of(function: Function, form: Form = HVC) -> Call:

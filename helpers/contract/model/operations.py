@@ -38,8 +38,6 @@ class Want:
 
 
 class How(Enum):
-    """How KVM_RUN is called."""
-
     PLAIN = "a guest with no call to make"
     IMMEDIATE_EXIT = "immediate_exit = 1"
     ARGUMENT = "argument 1"
@@ -112,15 +110,11 @@ class Init(OnVcpu):
 
 @dataclass(frozen=True)
 class GetReg(OnVcpu):
-    """KVM_GET_ONE_REG."""
-
     register: RegisterId
 
 
 @dataclass(frozen=True)
 class SetReg(OnVcpu):
-    """KVM_SET_ONE_REG."""
-
     register: RegisterId
     value: int
 
@@ -132,8 +126,6 @@ class ListRegs(OnVcpu):
 
 @dataclass(frozen=True)
 class Run(OnVcpu):
-    """KVM_RUN."""
-
     how: How
 
 

@@ -58,8 +58,8 @@ def _on_vcpu(operation: op.OnVcpu) -> str:
             x = ", ".join(f"x{n} = {value:#x}" for n, value in enumerate(registers))
             return f"KVM_RUN, the guest makes {form.name} {name} ({x})"
     assert isinstance(operation, op.PvTime)
-    value = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
-    return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{value}"
+    address = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
+    return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{address}"
 
 
 def number(want: op.Want, value: int | None) -> str:
