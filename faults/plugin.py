@@ -18,7 +18,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 from faults.catalogue import FAULTS
 from faults.fault import CONTROL, Fault
 from helpers.identity import SubjectId
-from helpers.plugin.choices import case_parameters, subjects_of
+from helpers.plugin.choices import case_parameters, clause_ids, subjects_of
 from helpers.recording.selection import is_suite
 from helpers.results.nodeids import NodeIds, parameter_word
 from helpers.subjects.choose import Plant
@@ -113,7 +113,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             # No fault breaks its clauses, or the test is not in suites/.
             (leave if is_suite(item.nodeid) else keep).append(item)
             continue
-        concerned = _concerns(subject, _clauses_of(item))
+        concerned = _concerns(subject, set(clause_ids(item)))
         enough = 1 << 30 if _is_whole_control(subject) else most if concerned else 1
         wanted = (concerned or _is_beside(name, subject, beside)) and taken[name, subject, concerned] < enough
         taken[name, subject, concerned] += wanted
@@ -126,10 +126,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _control(number: str) -> Plant:
     return CONTROL, int(number)
-
-
-def _clauses_of(item: pytest.Item) -> set[str]:
-    return {str(clause) for mark in item.iter_markers("clause") for clause in mark.args}
 
 
 def _subject_of(item: pytest.Item) -> SubjectId | None:

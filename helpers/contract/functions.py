@@ -138,22 +138,15 @@ def _trng() -> list[Function]:
 
 
 def _table() -> tuple[Function, ...]:
+    features, st = PV_TIME_FEATURES_ID, PV_TIME_ST_ID
+    uid = _fixed(0xB66FB428, 0xE911C52E, 0x564BCAA9, 0x743A004D)
     return (
         *_trng(),
-        Function(
-            "PV_TIME_FEATURES.PV_TIME_FEATURES", PV_TIME_FEATURES_ID, (PV_TIME_FEATURES_ID,), _PV, _pv_time_features
-        ),
-        Function("PV_TIME_FEATURES.PV_TIME_ST", PV_TIME_FEATURES_ID, (PV_TIME_ST_ID,), _PV, _pv_time_features),
-        Function("PV_TIME_ST", PV_TIME_ST_ID, (), _PV, _pv_time_st),
-        Function("ARCH_FEATURES.PV_TIME_FEATURES", ARCH_FEATURES, (PV_TIME_FEATURES_ID,), _PV, _fixed(0)),
-        Function(
-            "VENDOR_HYP_CALL_UID",
-            0x8600FF01,
-            (),
-            _FEAT,
-            _fixed(0xB66FB428, 0xE911C52E, 0x564BCAA9, 0x743A004D),
-            rfc_gate=False,
-        ),
+        Function("PV_TIME_FEATURES.PV_TIME_FEATURES", features, (features,), _PV, _pv_time_features),
+        Function("PV_TIME_FEATURES.PV_TIME_ST", features, (st,), _PV, _pv_time_features),
+        Function("PV_TIME_ST", st, (), _PV, _pv_time_st),
+        Function("ARCH_FEATURES.PV_TIME_FEATURES", ARCH_FEATURES, (features,), _PV, _fixed(0)),
+        Function("VENDOR_HYP_CALL_UID", 0x8600FF01, (), _FEAT, uid, rfc_gate=False),
         Function("KVM_FEATURES", 0x86000000, (), _FEAT, _features, rfc_gate=False),
         Function("KVM_PTP.VIRTUAL", KVM_PTP_ID, (0,), _PTP, _ptp),
         Function("KVM_PTP.PHYSICAL", KVM_PTP_ID, (1,), _PTP, _ptp),
@@ -162,7 +155,7 @@ def _table() -> tuple[Function, ...]:
         Function("KVM_PTP.UNKNOWN_COUNTER", KVM_PTP_ID, (2,), _PTP, _fixed(*CLOSED)),
         Function("SMCCC_VERSION", 0x80000000, (), None, _fixed(0x10001)),
         Function("ARCH_FEATURES.TRNG_VERSION", ARCH_FEATURES, (0x84000050,), None, _fixed(*CLOSED)),
-        Function("ARCH_FEATURES.PV_TIME_ST", ARCH_FEATURES, (PV_TIME_ST_ID,), None, _fixed(*CLOSED)),
+        Function("ARCH_FEATURES.PV_TIME_ST", ARCH_FEATURES, (st,), None, _fixed(*CLOSED)),
         Function("ARCH_SOC_ID", 0x80000002, (0,), None, _fixed(*CLOSED)),
         Function("PSCI_VERSION", 0x84000000, (), None, _named("psci-version")),
         Function("PSCI_FEATURES.SMCCC_VERSION", 0x8400000A, (0x80000000,), None, _fixed(0)),

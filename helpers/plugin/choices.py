@@ -13,7 +13,7 @@ from helpers.errors import UsageError
 from helpers.identity import OWN_DIALECT, SubjectId
 from helpers.recording.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose, lab
-from helpers.subjects.base import KernelDied, Subject
+from helpers.subjects.base import Subject
 from helpers.subjects.lineup import Lineup
 from helpers.subjects.watch import Watch
 from helpers.trace.recorder import Trace
@@ -23,8 +23,6 @@ FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
-REPORTED_DEATHS = pytest.StashKey[list[KernelDied]]()
-"""The deaths that a test's reports already hold."""
 
 
 def runs_suites(config: pytest.Config) -> bool:
@@ -69,6 +67,11 @@ def case_parameters(item: pytest.Item) -> dict[str, Any]:
     """The values of a test case's parameters by name."""
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     return parameters
+
+
+def clause_ids(item: pytest.Item) -> list[str]:
+    """The ids of the clauses that a test case checks."""
+    return [str(clause) for mark in item.iter_markers("clause") for clause in mark.args]
 
 
 def needs_subject(item: pytest.Item) -> bool:

@@ -14,10 +14,10 @@ from helpers.contract.differences import standing_of
 from helpers.errors import HarnessError
 from helpers.plugin.choices import (
     LINEUP,
-    REPORTED_DEATHS,
     TRACE,
     WATCHES,
     case_parameters,
+    clause_ids,
     needs_subject,
     subject_of,
     subjects_of,
@@ -28,12 +28,10 @@ from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.watch import KernelComplained
 from helpers.trace.listing import listing
 
+_REPORTED_DEATHS = pytest.StashKey[list[KernelDied]]()
+"""The deaths that a test's reports already hold."""
 TEARDOWN_SECONDS = 5.0
 """Timeout of the teardown, which closes the test's VMs even if the test used up its own time."""
-
-
-def _clause_ids(item: pytest.Item) -> list[str]:
-    return [str(i) for mark in item.iter_markers("clause") for i in mark.args]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not is_suite(item.nodeid):
             continue
-        ids = _clause_ids(item)
+        ids = clause_ids(item)
         unknown = [i for i in ids if i not in CLAUSES]
         if unknown or not ids:
             raise pytest.UsageError(f"{item.nodeid} names {unknown or 'no clause'}: see helpers/contract/clauses/")
@@ -62,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def place(item: pytest.Item) -> tuple[int, int]:
         if not is_suite(item.nodeid):
             return -1, -1
-        return subjects.get(case_parameters(item).get("subject", first), 0), order[_clause_ids(item)[0]]
+        return subjects.get(case_parameters(item).get("subject", first), 0), order[clause_ids(item)[0]]
 
     items.sort(key=place)
 
@@ -85,9 +83,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        deaths = [
-            died for died in item.config.stash[LINEUP].untold() if died not in item.stash.get(REPORTED_DEATHS, ())
-        ]
+        reported = item.stash.get(_REPORTED_DEATHS, [])
+        deaths = [died for died in item.config.stash[LINEUP].untold() if died not in reported]
     if deaths:
         # Some code caught the exception and went on.
         raise deaths[0]
@@ -109,7 +106,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
     elif isinstance(error, KernelDied):
-        item.stash.setdefault(REPORTED_DEATHS, []).append(error)
+        item.stash.setdefault(_REPORTED_DEATHS, []).append(error)
         report.user_properties = [*report.user_properties, ("kernel_died", error.how)]
         report.longrepr = str(error)
     elif isinstance(error, KernelComplained):

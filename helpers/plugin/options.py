@@ -37,7 +37,11 @@ def _add_subjects(group: pytest.OptionGroup) -> None:
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
     )
     group.addoption(
-        "--kvm-mode", type=_modes, default=(), metavar="MODES", help="boot each kernel in each of vhe,nvhe,protected"
+        "--kvm-mode",
+        type=_modes,
+        default=(),
+        metavar="MODE,...",
+        help="boot each kernel in each MODE: vhe, nvhe, protected",
     )
     _repeatable(group, "--cpu", "CPU", "boot each kernel with each of these values of QEMU's -cpu")
     _repeatable(group, "--kernel-args", "ARGS", "boot each kernel with each of these additions to its command line")

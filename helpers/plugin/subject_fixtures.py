@@ -80,7 +80,9 @@ def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
     except HarnessError as error:
         if subject is not None:
             subject.close()
-        _give_up(session.config, subject_id, error)
+        if len(subjects_of(session.config)) == 1 and not hasattr(session.config, "workerinput"):
+            # One error ends the session, instead of one for every test.
+            raise Inconclusive(subject_id, error) from error
         raise
     return subject
 
@@ -89,12 +91,6 @@ def _in_use(session: pytest.Session) -> list[SubjectId]:
     """The subjects of the collected tests, in their order."""
     parameters = map(case_parameters, session.items)
     return list(dict.fromkeys(each["subject"] for each in parameters if "subject" in each))
-
-
-def _give_up(config: pytest.Config, subject_id: SubjectId, error: HarnessError) -> None:
-    """If the only subject cannot be started, the session ends with one error, not one for every test."""
-    if len(subjects_of(config)) == 1 and not hasattr(config, "workerinput"):
-        raise Inconclusive(subject_id, error)
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
