@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The suite's pytest plugin, in modules that do not depend on their order."""
+"""The suite's pytest plugin; the order of its modules does not matter."""
 
 pytest_plugins = (
     "helpers.plugin.options",

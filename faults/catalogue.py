@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The faults that the module can plant: what each breaks, the clauses that its tests must then see broken, its hooks.
-
-A fault's name is the module's (faults/module/faults.h). ``UNPROVABLE`` holds the clauses that no fault of ours can
-break, and why.
-"""
+"""The faults that the module can plant, with their clauses and hooks. Their ids are the module's names (faults.h)."""
 
 from __future__ import annotations
 
@@ -21,12 +17,11 @@ _ALL = (
 _IN_BOTH = {
     "cap-on-dev-kvm-only", "cap-on-vm-only", "list-one-missing", "list-unknown", "default-empty", "vm-shared",
     "vcpu-own-value", "limit-none", "limit-one-more", "refused-stores", "set-only-sets", "lock-missing",
-    "lock-per-vcpu",
-    "lock-same-value", "lock-before-limit", "lock-stores", "get-busy-after-run", "gate-trng-open", "gate-ptp-open",
-    "gate-ptp-shut", "id-unknown-silent", "closed-32-bits",
+    "lock-per-vcpu", "lock-same-value", "lock-before-limit", "lock-stores", "get-busy-after-run", "gate-trng-open",
+    "gate-ptp-open", "gate-ptp-shut", "id-unknown-silent", "closed-32-bits",
 }  # fmt: skip
 _IN_RFC = {"cap-unanswered", "cap-one-more", "cap-boolean"}
-"""Of the capability: mainline has none to get wrong so. One more is mainline's cap-answered over again."""
+"""Faults of the RFC's capability, which mainline lacks; cap-one-more is cap-answered there."""
 
 
 def _dialects(fault: Fault) -> Fault:
@@ -37,7 +32,5 @@ def _dialects(fault: Fault) -> Fault:
 
 FAULTS = tuple(map(_dialects, _ALL))
 
-UNPROVABLE = {
-    "MIGRATE-4": "it needs a source that lacks a register, and a proof has one kernel only",
-}
-"""Clauses that no probe of ours can break, and why."""
+UNPROVABLE = {"MIGRATE-4": "it needs a source that lacks a register, and a proof has a single kernel"}
+"""Clauses that no fault can break, and why."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the catalogue says of one fault."""
+"""One fault of the catalogue."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 MAINLINE, RFC_V3 = "mainline", "rfc-v3"
 CONTROL = "none"
-"""What is planted where nothing is."""
+"""The fault that changes nothing."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. ``clauses``: a test of each must fail; ``hooks``: the functions of KVM that it needs."""
+    """``clauses``: a test of each must fail; ``hooks``: the functions of KVM that the fault needs."""
 
     id: str
     breaks: str
@@ -21,6 +21,6 @@ class Fault:
     dialects: tuple[str, ...] = (MAINLINE,)
 
 
-def rows(hooks: str, *given: tuple[str, str, str]) -> tuple[Fault, ...]:
+def rows(hooks: str, *table: tuple[str, str, str]) -> tuple[Fault, ...]:
     """Rows of (id, clauses, what it breaks) that share their hooks."""
-    return tuple(Fault(name, breaks, tuple(clauses.split()), tuple(hooks.split())) for name, clauses, breaks in given)
+    return tuple(Fault(name, breaks, tuple(clauses.split()), tuple(hooks.split())) for name, clauses, breaks in table)

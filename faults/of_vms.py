@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Faults of runs, of vCPUs' lives, and of the registers beside the bitmaps."""
+"""Faults of runs, of the creation and reset of vCPUs, and of the registers beside the bitmaps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RUN = (
     *rows(
         "kvm_vcpu_ioctl",
         ("run-argument-locks", "RUN-1", "KVM_RUN with an argument locks"),
-        ("run-dead-lives", "RUN-9", "a VM that died goes on"),
+        ("run-dead-lives", "RUN-9", "a VM that died continues"),
     ),
     *rows(
         "kvm_arch_vcpu_ioctl_run kvm_arch_vcpu_run_pid_change",
@@ -18,8 +18,8 @@ RUN = (
     ),
     *rows(
         "kvm_arch_vcpu_postcreate",
-        ("late-vcpu-resets", "RUN-7", "making a vCPU resets the registers"),
-        ("late-vcpu-unlocks", "RUN-7", "making a vCPU unlocks the registers"),
+        ("late-vcpu-resets", "RUN-7", "creating a vCPU resets the registers"),
+        ("late-vcpu-unlocks", "RUN-7", "creating a vCPU unlocks the registers"),
     ),
     *rows("kvm_reset_vcpu", ("reset-resets", "RUN-8 MIGRATE-5", "a vCPU's reset resets the registers")),
     *rows("kvm_arch_vcpu_precreate", ("create-errno", "RUN-10", "KVM_CREATE_VCPU with a ready vGIC gives EINVAL")),
@@ -29,7 +29,7 @@ RUN = (
 RACES = (
     *rows(
         "kvm_arm_set_fw_reg",
-        ("race-check-then-store", "RACE-1", "a write beside the first KVM_RUN is made after it"),
+        ("race-check-then-store", "RACE-1", "a write during the first KVM_RUN is stored after it"),
         ("race-transient", "RACE-2", "a write shows a bit that was not written for half a millisecond"),
         ("quiet-warning", "QUIET-1", "a write logs a warning"),
         ("quiet-taint", "QUIET-1", "a write taints the kernel"),
@@ -66,21 +66,18 @@ PV_TIME = (
     *rows(
         "kvm_arm_pvtime_set_attr",
         ("pvtime-any-address", "PVTIME-3", "every address of a stolen-time area is accepted"),
-        ("pvtime-twice", "PVTIME-3", "the address can be given twice"),
-        ("pvtime-exists-first", "PVTIME-5", "an address that is there comes before every other error"),
+        ("pvtime-twice", "PVTIME-3", "the address can be set twice"),
+        ("pvtime-exists-first", "PVTIME-5", "EEXIST wins over every other error"),
         ("pvtime-locked", "PVTIME-6", "the address is locked after KVM_RUN"),
-        ("pvtime-gated", "PVTIME-6", "the attribute wants STD_HYP's bit"),
+        ("pvtime-gated", "PVTIME-6", "the attribute needs STD_HYP's bit"),
         ("pvtime-shared", "PVTIME-7", "all vCPUs get the address of the last"),
-        ("pvtime-attribute-errno", "PVTIME-5", "another attribute of the group is EINVAL"),
+        ("pvtime-attribute-errno", "PVTIME-5", "another attribute of the group gives EINVAL"),
     ),
-    *rows(
-        "kvm_vm_ioctl_check_extension",
-        ("pvtime-cap-gated", "PVTIME-6", "KVM_CAP_STEAL_TIME wants STD_HYP's bit"),
-    ),
+    *rows("kvm_vm_ioctl_check_extension", ("pvtime-cap-gated", "PVTIME-6", "KVM_CAP_STEAL_TIME needs STD_HYP's bit")),
     *rows("kvm_arm_pvtime_get_attr", ("pvtime-reads-zero", "PVTIME-4", "the address reads as 0")),
     *rows(
         "kvm_update_stolen_time",
-        ("stolen-time-too-fast", "PVTIME-8", "the stolen time counts a second too much"),
+        ("stolen-time-too-fast", "PVTIME-8", "the stolen time is a second too large"),
         ("stolen-time-never", "PVTIME-8", "the stolen time stays 0"),
     ),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The proof as a page: which tests saw which fault, and the matrix of clauses and faults."""
+"""The proof as a page: the tests that detect each fault, and the matrix of clauses and faults."""
 
 from __future__ import annotations
 

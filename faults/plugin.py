@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pytest plugin of ``make prove``: every test under each fault that breaks one of its clauses, on a warm machine.
+"""The pytest plugin of ``make prove``: runs every test under each fault that breaks one of its clauses.
 
-Loaded with ``-p faults.plugin``. A few tests that should not notice are run beside them, and the control, in which no
-fault is planted: all tests before the first fault, some between. faults/prove.py names the faults in order.
+Loaded with ``-p faults.plugin``. It adds a sample of the unrelated tests, and controls, in which no fault is planted:
+all tests before the first fault, a sample between faults. faults/prove.py gives the order.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 from faults.catalogue import FAULTS
 from faults.fault import CONTROL, Fault
 from helpers.identity import SubjectId
-from helpers.plugin.choices import subjects_of
+from helpers.plugin.choices import case_parameters, clause_ids, subjects_of
 from helpers.recording.selection import is_suite
 from helpers.results.nodeids import NodeIds, parameter_word
 from helpers.subjects.choose import Plant
 
 _PARTS = 8
-"""Of the control of all tests."""
+"""Parts into which the control of all tests is divided."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What of the proof is wanted."""
+    """The proof's own options."""
     group = parser.getgroup("proof", "planted faults")
     group.addoption(
         "--prove-beside", type=int, default=60, metavar="N",
-        help="of the other test functions, take a case of one in N, a control of one in N/15",
+        help="sample 1/N of the unrelated test functions (controls: 15/N)",
     )  # fmt: skip
     group.addoption(
-        "--prove-most", type=int, default=12, metavar="N", help="of one test function under one fault, take N cases"
+        "--prove-most", type=int, default=12, metavar="N", help="run at most N cases of a test function under one fault"
     )
     group.addoption(
         "--plant-control", action="append", type=_control, default=[], dest="plant", metavar="N",
-        help="between the faults of --plant, plant nothing, as control N",
+        help="plant nothing at this place among the faults of --plant, as control N",
     )  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
-    """A proof tests each planted kernel for seconds and reports none of its services."""
+    """A proof tests each planted kernel for seconds and does not report its services."""
     return False
 
 
@@ -57,7 +57,7 @@ def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
-    """Parametrise a test function over the faults that one of its cases may have to notice, and a few more."""
+    """Parametrise a test function over the faults of its clauses, and a sample of the others."""
     config = metafunc.config
     named = _clauses_of_function(metafunc.definition)
     beside = config.getoption("--prove-beside")
@@ -65,7 +65,7 @@ def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
     taken = [each for each in subjects_of(config) if _concerns(each, named) or _is_beside(name, each, beside)]
     ids = [parameter_word(each) for each in taken]
     if "source" in metafunc.fixturenames:
-        # VMs migrate within one machine: another fault's would be the same machine.
+        # All faults share one machine, so VMs migrate within it.
         pairs = [(each, each) for each in taken]
         metafunc.parametrize(("source", "subject"), pairs, indirect=True, scope="session", ids=ids)
     else:
@@ -75,7 +75,7 @@ def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A fault's tests all go to one worker: planting one takes a second, on each machine that has a test of it."""
+    """One worker runs all tests of a fault: planting it takes a second on each machine."""
     config.option.loadscopereorder = False
     node_ids = NodeIds(subjects_of(config))
 
@@ -86,7 +86,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             subject = node_ids.subject_of(nodeid)
             if not isinstance(subject, SubjectId):
                 return ""
-            # All tests there are: too many for one worker while the others have nothing left.
+            # The control of all tests would keep one worker busy while the others are idle.
             part = zlib.crc32(nodeid.encode()) % _PARTS if _is_whole_control(subject) else ""
             return f"{subject.label} {part}"
 
@@ -95,7 +95,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the cases that need not be run, and order the rest by fault: planting one is what costs."""
+    """Deselect the cases outside of the sample, and order the rest by fault, because planting is slow."""
     order = {subject: number for number, subject in enumerate(subjects_of(config))}
 
     def place(item: pytest.Item) -> tuple[int, str]:
@@ -106,14 +106,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     leave: list[pytest.Item] = []
     taken: Counter[tuple[str, SubjectId, bool]] = Counter()
     beside, most = config.getoption("--prove-beside"), config.getoption("--prove-most")
-    # In no order of their own, so that the cases taken are spread over all there are.
+    # A shuffled order spreads the sample over all cases.
     for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
         name, subject = item.nodeid.partition("[")[0], _subject_of(item)
         if subject is None:
-            # No fault concerns the function, or the test is none of the suites'.
+            # No fault breaks its clauses, or the test is not in suites/.
             (leave if is_suite(item.nodeid) else keep).append(item)
             continue
-        concerned = _concerns(subject, _clauses_of(item))
+        concerned = _concerns(subject, set(clause_ids(item)))
         enough = 1 << 30 if _is_whole_control(subject) else most if concerned else 1
         wanted = (concerned or _is_beside(name, subject, beside)) and taken[name, subject, concerned] < enough
         taken[name, subject, concerned] += wanted
@@ -128,13 +128,8 @@ def _control(number: str) -> Plant:
     return CONTROL, int(number)
 
 
-def _clauses_of(item: pytest.Item) -> set[str]:
-    return {str(clause) for mark in item.iter_markers("clause") for clause in mark.args}
-
-
 def _subject_of(item: pytest.Item) -> SubjectId | None:
-    callspec = getattr(item, "callspec", None)
-    subject = callspec.params.get("subject") if callspec else None
+    subject = case_parameters(item).get("subject")
     return subject if isinstance(subject, SubjectId) else None
 
 
@@ -148,7 +143,7 @@ def _concerns(subject: SubjectId, named: set[str]) -> bool:
 
 
 def _is_beside(name: str, subject: SubjectId, one_in: int) -> bool:
-    """Whether a case of a function that is to notice nothing is run: of more functions where nothing is planted."""
+    """Whether a case of an unrelated function is run; the sample is larger without a fault."""
     return _sampled(f"{name} {subject.label}", one_in // 15 if subject.fault == CONTROL else one_in)
 
 

@@ -15,9 +15,10 @@ from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
 
 @dataclass(frozen=True)
 class Row:
-    """One fault in one dialect: the failed tests by clause, those that name none of the fault's, and what went wrong.
+    """One fault in one dialect.
 
-    ``seen`` maps each clause of the fault to the names of the tests of it that failed.
+    ``seen`` maps each clause of the fault to its failed tests, ``beside`` are the failed tests of other clauses,
+    ``trouble`` the errors.
     """
 
     fault: Fault
@@ -29,23 +30,23 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What the fault is called where both dialects are."""
+        """The fault's name, unique among both dialects."""
         return self.fault.id if self.dialect == MAINLINE else f"{self.fault.id} ({self.dialect})"
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """The tests of the fault's clauses that failed."""
+        """The failed tests of the fault's clauses."""
         return tuple(sorted({test for tests in self.seen.values() for test in tests}))
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """The clauses that the fault breaks, and of which no test failed."""
+        """The fault's clauses without a failed test."""
         return tuple(clause for clause, tests in self.seen.items() if not tests)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """All rows, the clauses that were proved, those that were not, and every reason why the proof does not hold."""
+    """All rows, and every reason why the proof does not hold."""
 
     rows: tuple[Row, ...]
     proved: frozenset[str]
@@ -54,14 +55,14 @@ class Proof:
     blind: tuple[str, ...]
     """Tests that no fault made fail."""
     controls: tuple[str, ...]
-    """What was not green although nothing was planted."""
+    """Tests that did not pass without a fault."""
     partial: bool
 
     @property
     def holds(self) -> bool:
-        """Whether every fault was seen by a test of each of its clauses, every clause that can be is proved, and more.
+        """Whether a test of each of its clauses detects every fault, and no test fails without a fault.
 
-        Nothing failed without a fault, and of a whole proof no test was blind.
+        A whole proof also needs every provable clause proved and no blind test.
         """
         unseen = any(row.unseen or row.trouble for row in self.rows)
         whole = self.partial or not (self.unproved or self.blind)
@@ -69,11 +70,11 @@ class Proof:
 
     @property
     def line(self) -> str:
-        """The last line."""
+        """The last line of output."""
         seen = sum(not row.unseen for row in self.rows)
         total = len(self.proved) + len(self.unproved) + len(self.unprovable)
         verdict = "PROVED" if self.holds else "NOT PROVED"
-        part = " (of the faults that were asked for)" if self.partial else ""
+        part = " (of the selected faults)" if self.partial else ""
         return f"{verdict}: {len(self.proved)} of {total} clauses, {seen} of {len(self.rows)} faults seen{part}"
 
 
@@ -85,7 +86,7 @@ def prove(
     *,
     partial: bool,
 ) -> Proof:
-    """Judge LOGS, one for each dialect. PARTIAL: only some of the faults were asked for, or not all tests."""
+    """Judge ``logs``, one for each dialect. ``partial``: some faults or tests were not selected."""
     every = [r for log in logs for r in (*log.results, *_missing(log))]
     results = [(r.subject, r) for r in every if isinstance(r.subject, SubjectId)]
     by_subject: dict[tuple[str, str], list[Result]] = defaultdict(list)
@@ -110,9 +111,9 @@ def prove(
 
 
 def _missing(log: Log) -> list[Result]:
-    """Tests that were collected and have no result: a machine that died takes them along."""
-    there = {result.nodeid for result in log.results}
-    return [Result(c.nodeid, c.subject, ERROR, message="not run") for c in log.collected if c.nodeid not in there]
+    """An error for each collected test without a result, for example after the machine died."""
+    present = {result.nodeid for result in log.results}
+    return [Result(c.nodeid, c.subject, ERROR, message="not run") for c in log.collected if c.nodeid not in present]
 
 
 def _row(fault: Fault, dialect: str, results: Sequence[Result]) -> Row:
@@ -124,12 +125,12 @@ def _row(fault: Fault, dialect: str, results: Sequence[Result]) -> Row:
 
 
 def _blind(results: Iterable[tuple[SubjectId, Result]]) -> tuple[str, ...]:
-    """Test functions that were run under faults of their clauses, and never failed."""
+    """Test functions that ran under faults of their clauses and never failed."""
     outcomes: dict[str, set[str]] = defaultdict(set)
     for subject, result in results:
         if not _is_control(subject) or result.outcome != NOT_APPLICABLE:
             outcomes[result.nodeid.partition("[")[0]].add("control" if _is_control(subject) else result.outcome)
-    return tuple(sorted(name for name, found in outcomes.items() if FAILED not in found and "control" in found))
+    return tuple(sorted(name for name, each in outcomes.items() if FAILED not in each and "control" in each))
 
 
 def _is_control(subject: SubjectId) -> bool:
@@ -137,5 +138,5 @@ def _is_control(subject: SubjectId) -> bool:
 
 
 def _test(result: Result) -> str:
-    """The node id without the subject, which the row names."""
+    """The node id without the subject."""
     return without_subject(result.nodeid, result.subject)

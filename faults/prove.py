@@ -2,7 +2,7 @@
 """``kvm-hvc-conformance prove``: plants every fault of the catalogue in turn, and checks which tests detect it.
 
 Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
-under some fault, and no test fails without one; 1 if not; 3 if that could not be found out; 4 for wrong usage.
+under some fault, and no test fails without one; 1 if not; 3 if that is inconclusive; 4 for wrong usage.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from helpers.results.records import Log
 from helpers.subjects.choose import Plant
 
 _ROUNDS = 200
-"""Of a race, at first: the faults of races are far from rare."""
+"""Rounds of a race in the first run; most faults of races show within them."""
 _BETWEEN = 20
 """Faults from one control to the next."""
 _QUICK = {
@@ -42,7 +42,6 @@ _QUICK = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
     options = _parser().parse_args(arguments)
     options.reports = options.reports.absolute()
     began = time.monotonic()
@@ -56,11 +55,11 @@ def main(arguments: Sequence[str]) -> int:
         print(f"INCONCLUSIVE: {error}", file=sys.stderr)
         return 3
     partial = bool(options.quick or options.fault or options.pytest)
-    found = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial)
-    _show(found)
-    write_page(found, options.reports / "proof.html")
-    print(f"{found.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
-    return 0 if found.holds else 1
+    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial)
+    _show(proof)
+    write_page(proof, options.reports / "proof.html")
+    print(f"{proof.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
+    return 0 if proof.holds else 1
 
 
 def _parser() -> CommandParser:
@@ -76,18 +75,18 @@ def _parser() -> CommandParser:
 
 
 def _work(options: argparse.Namespace) -> Path:
-    """The folder of the logs. Whoever proves holds it, and each session holds a folder in it."""
+    """The folder of the logs. The command locks it, and each session locks a folder in it."""
     return Path(options.reports) / "proof"
 
 
-def _wanted(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
-    known = tuple(fault.id for fault in FAULTS if dialect in fault.dialects)
-    asked = options.fault or (_QUICK[dialect] if options.quick else ())
-    return tuple(name for name in known if name in asked) if asked else known
+def _selected(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
+    every = tuple(fault.id for fault in FAULTS if dialect in fault.dialects)
+    selection = options.fault or (_QUICK[dialect] if options.quick else ())
+    return tuple(name for name in every if name in selection) if selection else every
 
 
 def schedule(faults: Iterable[str], *, whole: bool) -> list[Plant]:
-    """The faults in order, with a control after every twentieth and the last; WHOLE: and of all tests before."""
+    """The faults with a control after every twentieth and the last; ``whole``: and one of all tests first."""
     order: list[Plant] = [(CONTROL, None)] if whole else []
     number = 0
     for number, name in enumerate(faults, 1):
@@ -96,8 +95,8 @@ def schedule(faults: Iterable[str], *, whole: bool) -> list[Plant]:
 
 
 def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
-    """Some cases of each test first; for the faults that none of those saw, all."""
-    faults = _wanted(dialect, options)
+    """A first run with some cases of each test, and a second with all cases for the undetected faults."""
+    faults = _selected(dialect, options)
     if not faults:
         return []
     first = _run(dialect, schedule(faults, whole=not options.quick), "", options, f"--race-rounds={_ROUNDS}")
@@ -137,26 +136,26 @@ def _option(plant: Plant) -> str:
     return f"--plant={fault}" if control is None else f"--plant-control={control}"
 
 
-def _show(found: Proof) -> None:
-    for row in found.rows:
+def _show(proof: Proof) -> None:
+    for row in proof.rows:
         print(_line(row))
         for text in row.trouble[:3]:
             print(f"    trouble: {text[:300]}")
     for what, names in (
-        ("not green without a fault", found.controls),
-        ("no fault makes this test fail", () if found.partial else found.blind),
-        ("not proved", () if found.partial else found.unproved),
+        ("does not pass without a fault", proof.controls),
+        ("no fault makes this test fail", () if proof.partial else proof.blind),
+        ("not proved", () if proof.partial else proof.unproved),
     ):
         for name in names:
             print(f"{what}: {name}")
-    for clause, why in found.unprovable.items():
+    for clause, why in proof.unprovable.items():
         print(f"cannot be proved with planted faults: {clause}, because {why}")
 
 
 def _line(row: Row) -> str:
     tests = row.tests
-    shown = f"{len(tests)} saw it, such as {tests[0]}" if tests else "no test saw it"
+    shown = f"detected by {len(tests)} tests, for example {tests[0]}" if tests else "not detected"
     if row.unseen:
-        shown = f"NOT SEEN by a test of {' or of '.join(row.unseen)}; {shown}"
-    beside = f"; beside: {len(row.beside)}" if row.beside else ""
+        shown = f"NOT DETECTED by a test of {' or of '.join(row.unseen)}; {shown}"
+    beside = f"; failed tests of other clauses: {len(row.beside)}" if row.beside else ""
     return f"{row.name} [{' '.join(row.fault.clauses)}]: {shown}{beside}"

@@ -20,7 +20,7 @@ _HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-only -->
 # Clauses and their tests
 
 Written by `python -m helpers.clause_table`; do not edit. The sentences are in `helpers/contract/clauses/`, the
-differences in `helpers/contract/differences.py`. A test of the harness says when this page is out of date.
+differences in `helpers/contract/differences.py`. A test of the harness fails if this page is out of date.
 """
 
 
@@ -31,7 +31,7 @@ class _Collected:
         self.tests: dict[str, dict[str, None]] = {}
 
     def pytest_collection_modifyitems(self, items: list[object]) -> None:
-        """Marks of the parametrisation count as much as the function's own."""
+        """Includes the marks of the parametrisation."""
         for item in items:
             name = item.nodeid.partition("[")[0].removeprefix("suites/")  # type: ignore[attr-defined]
             for mark in item.iter_markers("clause"):  # type: ignore[attr-defined]
@@ -40,16 +40,16 @@ class _Collected:
 
 
 def collected() -> dict[str, list[str]]:
-    """Each clause's test functions, found by collecting the suites. Raises HarnessError."""
+    """Each clause's test functions, by collecting the suites. Raises HarnessError."""
     import pytest
 
-    found = _Collected()
+    plugin = _Collected()
     arguments = ["--collect-only", "-q", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", str(ROOT / "suites")]
     with redirect_stdout(StringIO()):
-        status = pytest.main(arguments, plugins=[found])
+        status = pytest.main(arguments, plugins=[plugin])
     if status != pytest.ExitCode.OK:
         raise HarnessError("The suites cannot be collected", cure="Run pytest --collect-only to see why")
-    return {clause: sorted(names) for clause, names in found.tests.items()}
+    return {clause: sorted(names) for clause, names in plugin.tests.items()}
 
 
 def table(tests: dict[str, list[str]]) -> str:
@@ -80,11 +80,11 @@ def _differences() -> Iterator[str]:
 
 
 def current() -> str:
-    """The page as it should be, collected by a process of its own. Raises HarnessError."""
+    """The current page, collected by a process of its own. Raises HarnessError."""
     command = [sys.executable, "-m", "helpers.clause_table", "-"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise HarnessError("The table of clauses cannot be made", why=done.stderr.strip()[-500:])
+        raise HarnessError("The table of clauses cannot be generated", why=done.stderr.strip()[-500:])
     return done.stdout
 
 

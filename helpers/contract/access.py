@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can be wrong with a ONE_REG access, and which error wins when several things are."""
+"""The faults that a ONE_REG access can have, and which error wins if it has several."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from helpers.uapi import kvm as uapi
 
 
 class Direction(Enum):
-    """Which way the value goes."""
-
     GET = "GET"
     SET = "SET"
 
@@ -45,7 +43,7 @@ class Place(Enum):
 
 @dataclass(frozen=True)
 class AccessFault:
-    """One thing wrong. Of the id, ``mask`` is replaced by ``bits``; ``fd`` is the fd that is used instead."""
+    """One fault: ``bits`` replace ``mask`` in the id, or the ioctl uses the ``fd``."""
 
     name: str
     kind: FaultKind
@@ -65,27 +63,18 @@ def _pointers(kind: FaultKind, *places: Place) -> list[AccessFault]:
 
 def _faults() -> tuple[AccessFault, ...]:
     anywhere = (Place.NULL, Place.NO_ACCESS, Place.STRADDLING, Place.KERNEL)
+    high, size, low = FaultKind.ID_HIGH, FaultKind.ID_SIZE, FaultKind.ID_LOW
+    size_mask, size_shift = uapi.KVM_REG_SIZE_MASK, uapi.KVM_REG_SIZE_SHIFT
     return (
         AccessFault("/dev/kvm", FaultKind.FD, fd="kvm"),
         AccessFault("the VM's fd", FaultKind.VM_FD, fd="vm"),
         AccessFault("a vCPU that is not initialised", FaultKind.VCPU, fd="blank"),
         *_pointers(FaultKind.STRUCT, *anywhere),
-        *(
-            AccessFault(f"id of KVM_REG_{name}", FaultKind.ID_HIGH, 0xF << 60, arch << 60)
-            for name, arch in _ARCHITECTURES
-        ),
-        *(AccessFault(f"id with bit {bit}", FaultKind.ID_HIGH, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
-        *(
-            AccessFault(
-                f"id of size {name}", FaultKind.ID_SIZE, uapi.KVM_REG_SIZE_MASK, size << uapi.KVM_REG_SIZE_SHIFT
-            )
-            for name, size in _SIZES
-        ),
-        *(
-            AccessFault(f"id with index {index:#x}", FaultKind.ID_LOW, 0xFFFF, index)
-            for index in (0x7, 0x100, 0x8000, 0xFFFF)
-        ),
-        *(AccessFault(f"id with bit {bit}", FaultKind.ID_LOW, 1 << bit, 1 << bit) for bit in (28, 31)),
+        *(AccessFault(f"id of KVM_REG_{name}", high, 0xF << 60, arch << 60) for name, arch in _ARCHITECTURES),
+        *(AccessFault(f"id with bit {bit}", high, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
+        *(AccessFault(f"id of size {name}", size, size_mask, code << size_shift) for name, code in _SIZES),
+        *(AccessFault(f"id with index {index:#x}", low, 0xFFFF, index) for index in (0x7, 0x100, 0x8000, 0xFFFF)),
+        *(AccessFault(f"id with bit {bit}", low, 1 << bit, 1 << bit) for bit in (28, 31)),
         *_pointers(FaultKind.POINTER, *anywhere),
     )
 
@@ -124,7 +113,7 @@ ORDER = {
 """The first that applies wins: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
 
 On a VM's fd the number of KVM_GET_ONE_REG is that of KVM_ARM_SET_DEVICE_ADDR, whose struct kvm_arm_device_addr
-is as long, and whose device these ids never name: ENODEV, once the structure was read.
+has the same size. No id of these names a device: ENODEV, after the structure was read.
 """
 _ONE_FD = (FaultKind.FD, FaultKind.VM_FD, FaultKind.VCPU)
 
@@ -132,8 +121,8 @@ _ONE_FD = (FaultKind.FD, FaultKind.VM_FD, FaultKind.VCPU)
 def faults(direction: Direction, dialect: Dialect) -> tuple[AccessFault, ...]:
     """All single faults.
 
-    The kernel that the RFC was based on (5.16) copies as many bytes as the id says into eight of its
-    stack: a SET of a larger size is that kernel's own bug and not for this suite to set off.
+    The RFC's kernel (5.16) copies as many bytes as the id gives into eight on its stack. That bug is not the
+    contract's: this suite makes no SET of a larger size there.
     """
     if direction is Direction.GET:
         return _GET_FAULTS
@@ -142,23 +131,23 @@ def faults(direction: Direction, dialect: Dialect) -> tuple[AccessFault, ...]:
 
 
 def combinations(kind: FaultKind, direction: Direction, dialect: Dialect) -> list[tuple[AccessFault, ...]]:
-    """Each fault of ``kind``, alone and with one of every other kind, in turn until each had its turn."""
+    """Each fault of ``kind``, alone and with one of every other kind, until each fault was combined."""
     of_kind: dict[FaultKind, list[AccessFault]] = {}
     for fault in faults(direction, dialect):
         of_kind.setdefault(fault.kind, []).append(fault)
     own = of_kind.pop(kind)
-    others = [found for other, found in of_kind.items() if _combine(kind, other, direction, dialect)]
-    made: list[tuple[AccessFault, ...]] = [(fault,) for fault in own]
+    others = [group for other, group in of_kind.items() if _combine(kind, other, direction, dialect)]
+    combined: list[tuple[AccessFault, ...]] = [(fault,) for fault in own]
     for turn in range(max(len(own), *map(len, others))):
-        made += [(own[turn % len(own)], found[turn % len(found)]) for found in others]
-    return list(dict.fromkeys(made))
+        combined += [(own[turn % len(own)], group[turn % len(group)]) for group in others]
+    return list(dict.fromkeys(combined))
 
 
 def _combine(kind: FaultKind, other: FaultKind, direction: Direction, dialect: Dialect) -> bool:
-    """Whether an access can have both faults, and something says which is found first."""
+    """Whether an access can have both faults, and their order is defined."""
     if kind in _ONE_FD and other in _ONE_FD:
         return False
-    # The RFC's kernel reads a value before it looks at its size, later ones after.
+    # The RFC's kernel reads the value before it checks the size, later ones after.
     unordered = {kind, other} == {FaultKind.ID_SIZE, FaultKind.POINTER}
     return not (unordered and dialect is RFC_V3 and direction is Direction.SET)
 
@@ -170,7 +159,7 @@ def expected_error(direction: Direction, wrong: tuple[AccessFault, ...]) -> int:
 
 
 def faulty_id(register: Register, wrong: tuple[AccessFault, ...]) -> int:
-    """The register's id with the faults in it."""
+    """The register's id with the faults applied."""
     number = register.id
     for fault in wrong:
         number = number & ~fault.mask | fault.bits

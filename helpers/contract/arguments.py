@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The feature queries over every argument, and function ids that are close to a service's but name none."""
+"""The feature queries with every argument, and unassigned function ids that are close to a service's."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _near() -> dict[str, int]:
         ("next", lambda i: i + 1),
         ("previous", lambda i: i - 1),
     )
-    found = {f"{i:#x}.{name}": change(i) for i in SERVICE_IDS for name, change in changes}
-    found |= {"SOC_ID": 0x80000002, "SOC_ID64": 0xC0000002, "WORKAROUND_4": 0x80000004}
-    found |= {f"PSCI_0_1.{i:#x}": i for i in range(0x95C1BA5E, 0x95C1BA62)}
-    return {name: i for name, i in found.items() if i not in SERVICE_IDS and not is_psci(i)}
+    near = {f"{i:#x}.{name}": change(i) for i in SERVICE_IDS for name, change in changes}
+    near |= {"SOC_ID": 0x80000002, "SOC_ID64": 0xC0000002, "WORKAROUND_4": 0x80000004}
+    near |= {f"PSCI_0_1.{i:#x}": i for i in range(0x95C1BA5E, 0x95C1BA62)}
+    return {name: i for name, i in near.items() if i not in SERVICE_IDS and not is_psci(i)}
 
 
 def is_psci(function: int) -> bool:
@@ -59,12 +59,12 @@ _IDS = tuple(sorted({*SERVICE_IDS, *NEAR_MISSES.values(), *_WORKAROUND_IDS}))
 ARGUMENTS = tuple(
     sorted({*_IDS, *(UPPER | i for i in _IDS), *range(4), *(1 << b for b in range(64)), U32, U32 - 1, U64, U64 - 1})
 )
-"""What a feature query is asked about: ids, the same beside an upper half, single bits, extremes."""
+"""The arguments of a feature query: ids, without and with an upper half, single bits, extremes."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A function with one argument. ``answers`` gives every acceptable x0..x3; none where other checks know better."""
+    """A function with one argument. ``answers`` gives every acceptable x0..x3; none where other tests check it."""
 
     name: str
     id: int
@@ -79,8 +79,8 @@ def _arch_features(s: Situation, argument: int) -> tuple[X, ...]:
 
 
 def _pv_time_features(s: Situation, argument: int) -> tuple[X, ...]:
-    asked = argument & U32 in (PV_TIME_FEATURES_ID, PV_TIME_ST_ID)
-    return (SUCCESS if asked and s.open(STD_HYP, PV_TIME) and s.pv_time_ipa is not None else CLOSED,)
+    offered = argument & U32 in (PV_TIME_FEATURES_ID, PV_TIME_ST_ID)
+    return (SUCCESS if offered and s.open(STD_HYP, PV_TIME) and s.pv_time_ipa is not None else CLOSED,)
 
 
 def _trng_features(s: Situation, argument: int) -> tuple[X, ...]:
@@ -88,13 +88,13 @@ def _trng_features(s: Situation, argument: int) -> tuple[X, ...]:
         return (CLOSED,)
     if argument in TRNG_IDS:
         return (SUCCESS,)
-    # The RFC asks its own gate here, which lets through every id that it does not know (fixed before the merge).
+    # The RFC calls its own gate here, which allows every unknown id (fixed before the merge).
     return (SUCCESS, CLOSED) if s.dialect is RFC_V3 else (CLOSED,)
 
 
 def _ptp(s: Situation, argument: int) -> tuple[X, ...]:
-    known = argument & U32 in (0, 1) and s.arch_counter and s.open(VENDOR_HYP, PTP)
-    return () if known else (CLOSED,)
+    served = argument & U32 in (0, 1) and s.arch_counter and s.open(VENDOR_HYP, PTP)
+    return () if served else (CLOSED,)
 
 
 QUERIES = (

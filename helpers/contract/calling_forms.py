@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The forms in which a guest makes a call, and what stands in the registers that the call does not read."""
+"""The forms in which a guest makes a call, and the contents of the registers that the call does not read."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from helpers.smccc import Conduit
 
 GARBAGE = (0x1111_1111_DEAD_0001, 0x2222_2222_DEAD_0002, 0x3333_3333_DEAD_0003, 0x4444_4444_DEAD_0004,
            0x5555_5555_DEAD_0005, 0x6666_6666_DEAD_0006, 0x7777_7777_DEAD_0007)  # fmt: skip
-"""Fills the argument registers that a call does not read, so that an answer that leaves one as it was shows."""
+"""Fills the argument registers that a call does not read: shows results that leave them unchanged."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a call is made: the instruction, and what stands in the upper half of x0."""
+    """The instruction of a call, and the upper half of x0."""
 
     name: str
     conduit: Conduit
     upper: int = 0
 
     def served(self, smc: bool) -> bool:
-        """Whether KVM takes it for an SMCCC call; ``smc``: whether it serves SMC. HVC's immediate counts nothing."""
+        """Whether KVM takes it for an SMCCC call; ``smc``: whether KVM serves SMC. HVC's immediate is ignored."""
         return self.conduit not in (Conduit.SMC_1, Conduit.SMC_FFFF) and (smc or self.conduit is not Conduit.SMC)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compares many answers and reports every one that is wrong, each with what was acceptable."""
+"""Compares many answers and reports every wrong one with the expected value."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from helpers.uapi.notation import error_name
 
 
 class Comparison:
-    """Collects differences; ``done()`` raises AssertionError with all of them, or when nothing was compared."""
+    """Collects differences; ``done()`` raises AssertionError with all of them, or if nothing was compared."""
 
     def __init__(self) -> None:
         self._wrong: list[str] = []
         self._compared = 0
 
     def that(self, holds: bool, what: str, expected: str, actual: str) -> None:
-        """One comparison, in words."""
         self._compared += 1
         if not holds:
             self._wrong.append(f"{what}\n    expected: {expected}\n    actual:   {actual}")
@@ -28,7 +27,7 @@ class Comparison:
         self.that(actual == expected, what, error_name(expected), got)
 
     def value(self, what: str, expected: int, actual: int | None) -> None:
-        """A register's value; None where reading failed."""
+        """A register's value; None if the read failed."""
         got = "a read that fails" if actual is None else f"{actual:#x}"
         self.that(actual == expected, what, f"{expected:#x}", got)
 
@@ -37,7 +36,6 @@ class Comparison:
         self.that(actual == expected, what, show_registers(expected), show_registers(actual))
 
     def done(self) -> None:
-        """The assertion."""
         assert self._compared, "nothing was compared"
         shown = self._wrong[:20]
         more = len(self._wrong) - len(shown)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where released kernels are known to break a clause, so that a run on one of them says so and nothing worse."""
+"""The clauses that released kernels are known to break, so that a run reports a known deviation there."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ DEVIATIONS = (
     KnownDeviation(
         "empty-filter-at-base-0",
         "FILTER-14",
-        "The end of a range, base + nr_functions - 1, wraps to 0xffffffff for an empty range at base 0, which no check"
-        " of wrapping saw before the fix of 2026: the range seems to hold every function id and to overlap the"
-        " reserved ones (EEXIST). Nothing is installed either way.",
+        "The end of a range, base + nr_functions - 1, wraps to 0xffffffff for an empty range at base 0, which the"
+        " check of wrapping missed before the fix of 2026: the range overlaps the reserved ones (EEXIST). Nothing is"
+        " installed either way.",
         "https://git.kernel.org/linus/64dc6f1db7e6",
     ),
 )
 """helpers/discovery/deviations.py recognises each.
 
-The clause must be the only one of each test that checks it: the deviation excuses whatever such a test's assertion
-finds, and each of these tests must fail.
+Each test of the clause must check this clause alone, because the deviation excuses any failed assertion of such a
+test. Each of these tests must fail.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the kernel's documents and its code differ; both readings, and which one the checks hold a kernel to.
+"""Where the kernel's documents and code differ: both readings, and the one that the tests follow.
 
 Paths are below Documentation/virt/kvm/; the code is arch/arm64/kvm's. Read in Linux 5.10, 6.1, 6.12, 7.2 and 7.3.
 """
@@ -14,8 +14,8 @@ _ABI = "The code: user space relies on it."
 DIFFERENCES = (
     Difference(
         "SAME-VALUE", ("LOCK-2", "LOCK-3", "MIGRATE-5"),
-        f"{FW} and api.rst: once a vCPU has run, KVM_SET_ONE_REG gives EBUSY.",
-        "Writing the value that is there succeeds, and an unsupported bit gives EINVAL first"
+        f"{FW} and api.rst: after a vCPU has run, KVM_SET_ONE_REG gives EBUSY.",
+        "Writing the current value succeeds, and an unsupported bit gives EINVAL first"
         " (kvm_arm_set_fw_reg_bmap; 528ada2811ba, because QEMU restores the registers at every reboot).", _ABI,
     ),
     Difference(
@@ -35,30 +35,29 @@ DIFFERENCES = (
         "api.rst 4.68 and 4.69, devices/vm.rst and devices/vcpu.rst do not have ENOEXEC, EFAULT and EIO, the filter's"
         " EFAULT and ENXIO, or PVTIME's EFAULT and EINVAL for an address without memory; 4.68 gives EBUSY"
         " to RISC-V only.",
-        "All of these are returned.", "The code: the tables call themselves indicative only.",
+        "All of these are returned.", "The code: the tables are marked as indicative only.",
     ),
     Difference(
         "VM-FD", ("ACCESS-1",),
         "api.rst 4.69: KVM_GET_ONE_REG is an ioctl of vCPUs.",
-        "Its number on a VM's fd is KVM_ARM_SET_DEVICE_ADDR's, which answers ENODEV.", "The code.",
+        "Its number on a VM's fd is KVM_ARM_SET_DEVICE_ADDR's, which gives ENODEV.", "The code.",
     ),
     Difference(
         "PSCI-FEATURE", ("PSCI-2", "PSCI-3"),
         f"{FW}: KVM_REG_ARM_PSCI_VERSION is valid only with KVM_ARM_VCPU_PSCI_0_2. Writing it after"
         " a run is not mentioned.",
-        "Without the feature it reads and takes 0.1 (0x1); it may be written after a run.", _ABI,
+        "Without the feature it reads 0.1 (0x1) and accepts only that; it can be written after a run.", _ABI,
     ),
     Difference(
         "PVTIME-QUERY", ("PVTIME-2", "ARCH-1"),
-        "arm/pvtime.rst: PV_TIME_FEATURES is asked about PV_TIME_ST; nothing is said of a vCPU without an"
-        " area.",
-        "It answers for its own id too, NOT_SUPPORTED without an area; ARCH_FEATURES says 0 even without one.", _ABI,
+        "arm/pvtime.rst: the argument of PV_TIME_FEATURES is PV_TIME_ST; a vCPU without an area is not mentioned.",
+        "It also accepts its own id; NOT_SUPPORTED without an area. ARCH_FEATURES gives 0 even without one.", _ABI,
     ),
     Difference(
         "FEATURES-WIDTH", ("FEAT-1",),
         "arm/hypercalls.rst: KVM_FEATURES gives functions 0-31, 32-63, 64-95 and 96-127 in R0 to R3.",
-        "A whole 64-bit bitmap is put into x0 and, on newer kernels, VENDOR_HYP_BMAP_2 into x2. Invisible while no bit"
-        " above 31 exists.", "Both: no bit that exists tells them apart.",
+        "x0 holds a whole 64-bit bitmap and, on newer kernels, x2 holds VENDOR_HYP_BMAP_2. Invisible while no bit above"
+        " 31 exists.", "Both: they agree for every existing bit.",
     ),
     Difference(
         "FILTER-EMPTY", ("FILTER-14",),
@@ -69,7 +68,7 @@ DIFFERENCES = (
     Difference(
         "RFC-BUSY", ("LOCK-2",),
         "RFC v3, api.rst 7.30: no change after the VM has started, a write gives EBUSY.",
-        "The series' own code lets the value that is there be written again.", "The code, in both dialects.",
+        "The series' own code accepts the current value.", "The code, in both dialects.",
     ),
     Difference(
         "NOT-SUPPORTED-WIDTH", ("CALL-2", "PTP-2"),
@@ -78,23 +77,23 @@ DIFFERENCES = (
     ),
     Difference(
         "TRNG-ZERO", ("TRNG-1",),
-        "Arm DEN0098, as other firmware reads it: no entropy asked for is an invalid parameter.",
+        "Arm DEN0098, as other firmware reads it: a request for 0 bits is an invalid parameter.",
         "TRNG_RND with 0 bits succeeds and gives zeros; the count is cut to 32 bits.", _ABI,
     ),
     Difference(
         "MMIO-GUARD", (),
         "arm/hypercalls.rst of 7.3 documents MMIO_GUARD (0xC6000007) with INVALID_PARAMETER.",
-        "No handler: NOT_SUPPORTED, as of any unknown function.", "Not checked by itself.",
+        "No handler: NOT_SUPPORTED, as for any unknown function.", "No test of its own.",
     ),
     Difference(
         "POINTERS", (),
         f"api.rst since 6.12 refers to arm/hypercalls.rst for the registers, which {FW} describes now.",
-        "-", "Nothing to check.",
+        "-", "Nothing to test.",
     ),
 )  # fmt: skip
 
 
 def standing_of(clause: Clause) -> str:
-    """Whether documents or only code say it, and the differences between the two that concern it."""
+    """The clause's standing, and the ids of the differences that concern it."""
     ids = [each.id for each in DIFFERENCES if clause.id in each.clauses]
     return f"{clause.standing}; documents and code differ: {', '.join(ids)}" if ids else clause.standing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel has of the interface, as helpers/discovery/probe.py measures it."""
+"""The features of a kernel, as helpers/discovery/probe.py detects them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helpers.uapi import kvm as uapi
 
 @dataclass(frozen=True)
 class Probe:
-    """What a kernel answered. ``present`` are the dialect's registers that it has, ``listed`` its bitmap ids."""
+    """A kernel's features. ``present`` are the dialect's registers that it has, ``listed`` its bitmap ids."""
 
     dialect: Dialect
     present: tuple[Register, ...]
@@ -21,16 +21,16 @@ class Probe:
     arch_counter: bool
     """Whether the host's clock source is the architected counter, without which there is no PTP."""
     pv_time: bool
-    """Whether there is stolen time (KVM_CAP_STEAL_TIME, or KVM_HAS_DEVICE_ATTR of a vCPU's PVTIME_IPA)."""
+    """Whether the kernel has stolen time (KVM_CAP_STEAL_TIME, or KVM_HAS_DEVICE_ATTR of a vCPU's PVTIME_IPA)."""
     smc: bool
-    """Whether KVM serves SMC as it does HVC (SMC answers SMCCC_VERSION, or there is the filter that came with it)."""
+    """Whether KVM serves SMC like HVC (SMC answers SMCCC_VERSION, or the kernel has the filter, which came with it)."""
     smccc_filter: bool
     """Whether a VM takes an SMCCC filter (KVM_ARM_VM_SMCCC_FILTER, by KVM_HAS_DEVICE_ATTR)."""
     release: str
 
     @property
     def registers(self) -> tuple[Register, ...]:
-        """The registers that this kernel must have: the dialect's, less the optional ones that it lacks."""
+        """The registers that this kernel must have: the dialect's without the optional ones that it lacks."""
         return tuple(r for r in self.dialect.registers if not r.optional or r in self.present)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The hypercalls: which bit opens each, and what each answers when open."""
+"""The hypercalls: the bit that opens each, and the answer of each when open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from helpers.smccc import NOT_SUPPORTED, U64
 U32 = (1 << 32) - 1
 
 CLOSED = (NOT_SUPPORTED, 0, 0, 0)
-"""What a call answers whose bit is clear (kvm_smccc_call_handler), or that there is not."""
+"""The answer of a call whose bit is clear (kvm_smccc_call_handler), and of an unknown function."""
 
 TRNG_INVALID_PARAMETERS = (1 << 64) - 2
 
@@ -32,7 +32,7 @@ X = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Situation:
-    """What an answer may depend on: the registers' values by name, and what the host has."""
+    """What an answer depends on: the registers' values by name, and the host's features."""
 
     dialect: Dialect
     values: dict[str, int]
@@ -40,9 +40,9 @@ class Situation:
     pv_time_ipa: int | None
 
     def open(self, register: str, bit: str) -> bool:
-        """Whether the bit is set (False where the dialect has none)."""
-        known = self.dialect.register(register)
-        mask = known.bit(bit) if known else None
+        """Whether the bit is set (False if the dialect lacks it)."""
+        definition = self.dialect.register(register)
+        mask = definition.bit(bit) if definition else None
         return bool(mask and self.values.get(register, 0) & mask)
 
 
@@ -53,7 +53,7 @@ Expect = Callable[[Situation], X | str]
 class Function:
     """One call with its arguments. ``gate`` is (register, bit) or None; ``answer`` gives x0..x3 when open.
 
-    An answer that is not fixed is named by a string, which suites/hypercalls checks by what is known of it.
+    A string names an answer that is not fixed; suites/hypercalls checks its known properties.
     """
 
     name: str
@@ -104,7 +104,7 @@ def _pv_time_st(s: Situation) -> X:
 
 
 UPPER = 0xDEADBEEF_00000000
-"""Set in the upper half of an argument or of x0, where KVM reads 32 bits."""
+"""For the upper half of an argument or of x0, where KVM reads 32 bits."""
 SMCCC_VERSION = 0x80000000
 ARCH_FEATURES, PV_TIME_FEATURES_ID, PV_TIME_ST_ID, KVM_PTP_ID = 0x80000001, 0xC5000020, 0xC5000021, 0x86000001
 WORKAROUNDS = (("WORKAROUND_1", 0x80008000), ("WORKAROUND_2", 0x80007FFF), ("WORKAROUND_3", 0x80003FFF))
@@ -113,14 +113,14 @@ _TRNG, _PV, _FEAT, _PTP = (STD, TRNG), (STD_HYP, PV_TIME), (VENDOR_HYP, FUNC_FEA
 
 
 def _lengths(most: int) -> tuple[int, ...]:
-    """Entropy lengths (bits): each word's edges, and what only a 32-bit reading of x1 makes acceptable."""
+    """Entropy lengths (bits): the edges of each word, and lengths that are valid only if x1 is read as 32 bits."""
     edges = [n for width in (32, 64) for word in (1, 2, 3) for n in (width * word - 1, width * word, width * word + 1)]
     valid = sorted({0, 1, most, most + 1, *(n for n in edges if n <= most)})
     return (*valid, 256, 1 << 31, U32, 1 << 32, 1 << 32 | 1, 1 << 32 | most + 1, U64)
 
 
 def _entropy(most: int, given: int) -> Expect:
-    """KVM reads the length as 32 bits, and none asked for is none given (trng.c:kvm_trng_do_rnd)."""
+    """KVM reads the length as 32 bits; a length of 0 succeeds with zeros (trng.c:kvm_trng_do_rnd)."""
     bits = given & U32
     if bits > most:
         return _fixed(TRNG_INVALID_PARAMETERS)
@@ -138,22 +138,15 @@ def _trng() -> list[Function]:
 
 
 def _table() -> tuple[Function, ...]:
+    features, st = PV_TIME_FEATURES_ID, PV_TIME_ST_ID
+    uid = _fixed(0xB66FB428, 0xE911C52E, 0x564BCAA9, 0x743A004D)
     return (
         *_trng(),
-        Function(
-            "PV_TIME_FEATURES.PV_TIME_FEATURES", PV_TIME_FEATURES_ID, (PV_TIME_FEATURES_ID,), _PV, _pv_time_features
-        ),
-        Function("PV_TIME_FEATURES.PV_TIME_ST", PV_TIME_FEATURES_ID, (PV_TIME_ST_ID,), _PV, _pv_time_features),
-        Function("PV_TIME_ST", PV_TIME_ST_ID, (), _PV, _pv_time_st),
-        Function("ARCH_FEATURES.PV_TIME_FEATURES", ARCH_FEATURES, (PV_TIME_FEATURES_ID,), _PV, _fixed(0)),
-        Function(
-            "VENDOR_HYP_CALL_UID",
-            0x8600FF01,
-            (),
-            _FEAT,
-            _fixed(0xB66FB428, 0xE911C52E, 0x564BCAA9, 0x743A004D),
-            rfc_gate=False,
-        ),
+        Function("PV_TIME_FEATURES.PV_TIME_FEATURES", features, (features,), _PV, _pv_time_features),
+        Function("PV_TIME_FEATURES.PV_TIME_ST", features, (st,), _PV, _pv_time_features),
+        Function("PV_TIME_ST", st, (), _PV, _pv_time_st),
+        Function("ARCH_FEATURES.PV_TIME_FEATURES", ARCH_FEATURES, (features,), _PV, _fixed(0)),
+        Function("VENDOR_HYP_CALL_UID", 0x8600FF01, (), _FEAT, uid, rfc_gate=False),
         Function("KVM_FEATURES", 0x86000000, (), _FEAT, _features, rfc_gate=False),
         Function("KVM_PTP.VIRTUAL", KVM_PTP_ID, (0,), _PTP, _ptp),
         Function("KVM_PTP.PHYSICAL", KVM_PTP_ID, (1,), _PTP, _ptp),
@@ -162,7 +155,7 @@ def _table() -> tuple[Function, ...]:
         Function("KVM_PTP.UNKNOWN_COUNTER", KVM_PTP_ID, (2,), _PTP, _fixed(*CLOSED)),
         Function("SMCCC_VERSION", 0x80000000, (), None, _fixed(0x10001)),
         Function("ARCH_FEATURES.TRNG_VERSION", ARCH_FEATURES, (0x84000050,), None, _fixed(*CLOSED)),
-        Function("ARCH_FEATURES.PV_TIME_ST", ARCH_FEATURES, (PV_TIME_ST_ID,), None, _fixed(*CLOSED)),
+        Function("ARCH_FEATURES.PV_TIME_ST", ARCH_FEATURES, (st,), None, _fixed(*CLOSED)),
         Function("ARCH_SOC_ID", 0x80000002, (0,), None, _fixed(*CLOSED)),
         Function("PSCI_VERSION", 0x84000000, (), None, _named("psci-version")),
         Function("PSCI_FEATURES.SMCCC_VERSION", 0x8400000A, (0x80000000,), None, _fixed(0)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether what several threads did to one register, and were told, agrees with one order of events.
+"""Whether several threads' calls on one register, with their answers, agree with one order of events.
 
 The method is that of linearizability checkers (Wing and Gong, "Testing and Verifying Concurrent Objects", 1993): look
 for an order that keeps each thread's own and in which the contract explains every answer.
@@ -14,8 +14,6 @@ from functools import lru_cache
 
 
 class EventKind(Enum):
-    """What a thread did."""
-
     SET = "SET"
     GET = "GET"
     RUN = "RUN"
@@ -24,7 +22,7 @@ class EventKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryEvent:
-    """One call and its answer: ``value`` is what was written, read or seen, ``errno`` what the call gave."""
+    """One call and its answer: ``value`` was written, read or seen by the guest; ``errno`` is the call's."""
 
     kind: EventKind
     value: int = 0
@@ -33,8 +31,8 @@ class HistoryEvent:
     def __str__(self) -> str:
         if self.kind is EventKind.RUN:
             return "RUN"
-        told = f" {errno.errorcode.get(self.errno, self.errno)}" if self.errno else ""
-        return f"{self.kind.value} {self.value:#x}{told}"
+        error = f" {errno.errorcode.get(self.errno, self.errno)}" if self.errno else ""
+        return f"{self.kind.value} {self.value:#x}{error}"
 
 
 ThreadHistory = tuple[HistoryEvent, ...]
@@ -42,7 +40,7 @@ _State = tuple[int, bool]
 
 
 def _step(event: HistoryEvent, state: _State, mask: int) -> _State | None:
-    """The register's value and whether the VM has run after ``event``; None where the contract has another answer."""
+    """The register's value and whether the VM has run, after ``event``; None if the contract forbids the answer."""
     value, ran = state
     if event.kind is EventKind.RUN:
         return value, True
@@ -50,18 +48,18 @@ def _step(event: HistoryEvent, state: _State, mask: int) -> _State | None:
         return state if ran and event.value == value else None
     if event.kind is EventKind.GET:
         return state if event.errno == 0 and event.value == value else None
-    changes = errno.EBUSY if ran and event.value != value else 0
-    told = errno.EINVAL if event.value & ~mask else changes
-    if event.errno != told:
+    locked = errno.EBUSY if ran and event.value != value else 0
+    error = errno.EINVAL if event.value & ~mask else locked
+    if event.errno != error:
         return None
-    return (value if told else event.value), ran
+    return (value if error else event.value), ran
 
 
 @lru_cache(maxsize=4096)
 def one_order(threads: tuple[ThreadHistory, ...], final: int, *, reset: int, mask: int, ran: bool = False) -> bool:
-    """Whether there is an order of all events that the contract explains and that leaves ``final`` in the register."""
+    """Whether the contract allows an order of all events that leaves ``final`` in the register."""
     start = (tuple(0 for _ in threads), (reset, ran))
-    waiting, seen = [start], {start}
+    waiting, visited = [start], {start}
     while waiting:
         at, state = waiting.pop()
         if state[0] == final and all(n == len(t) for n, t in zip(at, threads, strict=True)):
@@ -71,13 +69,12 @@ def one_order(threads: tuple[ThreadHistory, ...], final: int, *, reset: int, mas
             if after is None:
                 continue
             following = ((*at[:i], at[i] + 1, *at[i + 1 :]), after)
-            if following not in seen:
-                seen.add(following)
+            if following not in visited:
+                visited.add(following)
                 waiting.append(following)
     return False
 
 
 def show_history(threads: tuple[ThreadHistory, ...], final: int) -> str:
-    """A history for a message."""
     lines = [f"thread {i}: " + ", ".join(map(str, t)) for i, t in enumerate(threads)]
     return "; ".join([*lines, f"afterwards the register reads {final:#x}"])

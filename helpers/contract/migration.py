@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What becomes of one kernel's saved bitmaps on another."""
+"""The effect of restoring one kernel's saved bitmaps on another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helpers.contract.registers import MAINLINE, Register
 from helpers.uapi.notation import error_name
 
 SAVED_STATES = ("default", "full", "empty", "mixed")
-"""What the source's registers hold: nothing written, every service, none, and a different choice in each."""
+"""The source's registers: as created, every service, none, and a different choice in each."""
 
 X = tuple[int, int, int, int]
 
@@ -21,31 +21,31 @@ X = tuple[int, int, int, int]
 def values_at(level: str, registers: tuple[Register, ...]) -> dict[str, int]:
     """The registers' values by name at a level."""
     if level == "mixed":
-        # Neighbours differ, so that a value that lands in the wrong register shows.
+        # Neighbours differ, to detect a value in the wrong register.
         return {r.name: 1 if i % 2 else r.mask & ~1 for i, r in enumerate(registers)}
     return {r.name: {"default": r.reset, "full": r.mask, "empty": 0}[level] for r in registers}
 
 
 def error_of(destination: Probe, listed: Collection[int], register_id: int, value: int) -> int | None:
-    """The errno of restoring a bitmap, 0 if it must be taken.
+    """The errno of restoring a bitmap, 0 if it must be accepted.
 
-    None where the id is ``listed`` by the destination and is no bitmap there: the RFC's FW_REG(3) became WORKAROUND_3.
+    None if the destination lists the id for another register: the RFC's FW_REG(3) became WORKAROUND_3.
     """
-    known = next((r for r in destination.registers if r.id == register_id), None)
-    if known is not None:
-        return errno.EINVAL if value & ~known.mask else 0
+    there = next((r for r in destination.registers if r.id == register_id), None)
+    if there is not None:
+        return errno.EINVAL if value & ~there.mask else 0
     return None if register_id in listed else errno.ENOENT
 
 
 def held_after(destination: Probe, saved: Mapping[int, int]) -> dict[str, int]:
-    """What the destination's registers hold, by name, once ``saved`` (values by id) was restored."""
+    """The destination's registers by name, after ``saved`` (values by id) was restored."""
     return {
         r.name: saved[r.id] if r.id in saved and not saved[r.id] & ~r.mask else r.reset for r in destination.registers
     }
 
 
 def visible_services(register: Register, value: int) -> tuple[str, ...]:
-    """The services of a bitmap by name; a bit without a name by its number."""
+    """The names of a bitmap's services; the number of a bit without a name."""
     names = dict(register.bits)
     return tuple(
         f"{register.name}.{names[bit]}" if bit in names else f"{register.name} bit {bit}"
@@ -55,7 +55,7 @@ def visible_services(register: Register, value: int) -> tuple[str, ...]:
 
 
 def lost(source: Probe, destination: Probe, values: Mapping[str, int]) -> tuple[str, ...]:
-    """The services in the source's ``values`` that the destination cannot give."""
+    """The services in the source's ``values`` that the destination lacks."""
     names: list[str] = []
     for register in source.registers:
         there = next((r for r in destination.registers if r.id == register.id), None)
@@ -69,20 +69,20 @@ def _fixed() -> tuple[Function, ...]:
 
 
 GUEST_VIEW = _fixed()
-"""The calls whose answers follow from the registers alone, on any kernel."""
+"""The calls whose answers depend on the registers alone, on any kernel."""
 
 
 def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
-    """The services that gate the calls of VIEW whose answers differ."""
+    """The services that gate the calls of GUEST_VIEW with different answers."""
     return tuple(dict.fromkeys(".".join(f.gate) for f in GUEST_VIEW if f.gate and before[f.name] != after[f.name]))
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a VMM meets that migrates a fresh VM, which holds the source's defaults, and its guest.
+    """The effects of migrating a fresh VM, which holds the source's defaults.
 
-    ``refused`` are firmware registers with the value and the errno; ``changed`` services of which the guest sees
-    something else than before; ``lost`` the source's services that the destination cannot give, had all been on.
+    ``refused``: firmware registers with the value and the errno; ``changed``: services with other answers than before;
+    ``lost``: the source's services that the destination lacks, enabled or not.
     """
 
     refused: tuple[tuple[str, int, int], ...]
@@ -92,8 +92,8 @@ class Told:
     def __str__(self) -> str:
         refused = ", ".join(f"{name} = {value:#x}: {error_name(error)}" for name, value, error in self.refused)
         parts = [f"refuses {refused}" if refused else "restores every firmware register"]
-        seen = f"another answer of {', '.join(self.changed)}" if self.changed else "the same"
-        parts.append(f"the guest sees {seen}")
+        answers = f"another answer of {', '.join(self.changed)}" if self.changed else "the same"
+        parts.append(f"the guest sees {answers}")
         if self.lost:
             parts.append(f"lacks {', '.join(self.lost)}")
         return "; ".join(parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The firmware registers beside the bitmaps (PSCI_VERSION, the workarounds), and what PSCI answers."""
+"""The firmware registers beside the bitmaps (PSCI_VERSION, the workarounds), and PSCI's answers."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ ALREADY_ON, INVALID_PARAMETERS, INTERNAL_FAILURE = U64 - 3, U64 - 1, U64 - 5
 
 
 def accepts_version(version: int, latest: int) -> bool:
-    """Whether a VM with PSCI_0_2 whose default is ``latest`` takes ``version`` (hypercalls.c:kvm_arm_set_fw_reg)."""
+    """Whether a VM with PSCI_0_2 and default ``latest`` accepts ``version`` (hypercalls.c:kvm_arm_set_fw_reg)."""
     return version == PSCI_0_2 or PSCI_1_0 <= version <= latest
 
 
 @dataclass(frozen=True)
 class Workaround:
-    """One workaround's register: ARCH_FEATURES' answer for each level that it may read as."""
+    """One workaround's register, and ARCH_FEATURES' answer for each level that it can hold."""
 
     register: RegisterId
     function: int
     answers: dict[int, int]
 
     def accepts(self, value: int, level: int) -> bool:
-        """Whether a host that reads ``level`` takes ``value``: no better protection than it has, no unknown bit."""
+        """Whether a host of ``level`` accepts ``value``: no better protection than the host has, no unknown bit."""
         if self.function != WORKAROUND_2:
             return value <= level
-        # Only what is ENABLED may say so, and of four levels KVM keeps two.
+        # ENABLED (bit 4) is valid with one level only, and KVM merges the four levels into two.
         if (value & 0x10 and value & 0xF != 2) or value & ~0x1F or value & 0xF > 3:
             return False
         return (3 if value & 2 else 0) <= level
@@ -53,7 +53,7 @@ WORKAROUND_REGISTERS = (
 
 @dataclass(frozen=True)
 class PsciCall:
-    """A call in a VM with two vCPUs, the second one off. ``answer`` gives x0 for the VM's PSCI version."""
+    """A call in a VM with two vCPUs, the second one off. ``answer`` maps the VM's PSCI version to x0."""
 
     name: str
     id: int
@@ -66,7 +66,7 @@ def _always(value: int) -> Callable[[int], int]:
 
 
 def _since(version: int, value: int) -> Callable[[int], int]:
-    return lambda held: value if held >= version else NOT_SUPPORTED
+    return lambda psci: value if psci >= version else NOT_SUPPORTED
 
 
 _OFF2 = 0x10003
@@ -88,7 +88,7 @@ _NO_FEATURES = {
 }  # fmt: skip
 
 PSCI_CALLS = (
-    PsciCall("PSCI_VERSION", 0x84000000, (), lambda held: held),
+    PsciCall("PSCI_VERSION", 0x84000000, (), lambda psci: psci),
     *(PsciCall(f"FEATURES.{n}", 0x8400000A, (i,), _since(v, x)) for n, (i, v, x) in _FEATURES.items()),
     *(PsciCall(f"FEATURES.{n}", 0x8400000A, (i,), _always(NOT_SUPPORTED)) for n, i in _NO_FEATURES.items()),
     *(
@@ -108,4 +108,4 @@ PSCI_CALLS = (
     *(PsciCall(n, i, (), _always(NOT_SUPPORTED)) for n, i in _NO_FEATURES.items() if i & ~0x4000001F == 0x84000000),
     PsciCall("NO_FUNCTION", 0x8400001F, (), _always(NOT_SUPPORTED)),
 )  # fmt: skip
-"""psci.c:kvm_psci_call, but for those that end or suspend the guest; from version 0.2 on."""
+"""psci.c:kvm_psci_call from version 0.2 on, without the calls that end or suspend the guest."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The hypercall bitmap registers, their bits, and the dialects that kernels speak."""
+"""The hypercall bitmap registers and their bits, in each dialect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Register:
         return sum(1 << number for number, _ in self.bits)
 
     def bit(self, name: str) -> int | None:
-        """The value of the bit called ``name``; None where the register has no such bit."""
+        """The value of the bit called ``name``; None without such a bit."""
         return next((1 << number for number, bit in self.bits if bit == name), None)
 
     def subsets(self) -> tuple[int, ...]:
@@ -37,21 +37,21 @@ class Register:
 
 STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2 = "STD", "STD_HYP", "VENDOR_HYP", "VENDOR_HYP_2"
 REGISTER_NAMES = (STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2)
-"""The services' owners, one register each (VENDOR_HYP_2 continues VENDOR_HYP); the ids of tests."""
+"""The services' owners, one register each (VENDOR_HYP_2 continues VENDOR_HYP). Test ids use these names."""
 
 TRNG, PV_TIME, FUNC_FEAT, PTP = "TRNG_V1_0", "PV_TIME", "FUNC_FEAT", "PTP"
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """The registers as one version of the interface has them. ``capability`` promises a count under 207."""
+    """The registers of one version of the interface. ``capability``: 207 answers their number."""
 
     name: str
     registers: tuple[Register, ...]
     capability: bool
 
     def register(self, name: str) -> Register | None:
-        """The register called ``name``, None where the dialect has none."""
+        """The register called ``name``, None without one."""
         return next((r for r in self.registers if r.name == name), None)
 
 
@@ -62,11 +62,7 @@ MAINLINE = Dialect(
         Register(STD_HYP, fw_feat_bmap_reg(1), ((0, PV_TIME),), 0x1),
         Register(VENDOR_HYP, fw_feat_bmap_reg(2), ((0, FUNC_FEAT), (1, PTP)), 0x3),
         Register(
-            VENDOR_HYP_2,
-            fw_feat_bmap_reg(3),
-            ((0, "DISCOVER_IMPL_VER"), (1, "DISCOVER_IMPL_CPUS")),
-            0x0,
-            optional=True,
+            VENDOR_HYP_2, fw_feat_bmap_reg(3), ((0, "DISCOVER_IMPL_VER"), (1, "DISCOVER_IMPL_CPUS")), 0x0, optional=True
         ),
     ),
     capability=False,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel is, found by asking it."""
+"""Detects a kernel's features and facts by its answers."""

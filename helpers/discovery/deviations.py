@@ -14,7 +14,7 @@ from helpers.uapi import kvm as uapi
 
 
 def recognise_deviations(kvm: Kvm, probe: Probe) -> tuple[KnownDeviation, ...]:
-    """The deviations that this kernel shows. Raises KvmError when not even a VM can be created."""
+    """The deviations that this kernel shows. Raises KvmError if no VM can be created."""
     return tuple(each for each in DEVIATIONS if _RECOGNISERS[each.name](kvm, probe))
 
 
@@ -26,4 +26,4 @@ def _rejects_empty_filter_as_overlap(kvm: Kvm, probe: Probe) -> bool:
 
 
 _RECOGNISERS: dict[str, Callable[[Kvm, Probe], bool]] = {"empty-filter-at-base-0": _rejects_empty_filter_as_overlap}
-"""Each asks for exactly the wrong answer: a kernel that breaks the clause in another way is not recognised."""
+"""Each tests for exactly the wrong answer: a kernel that breaks the clause in another way is not recognised."""

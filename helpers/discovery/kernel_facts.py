@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel under test is, read from itself: for the report, so that a result can be told from every other build's.
+"""Facts about the kernel under test, read from its files, that identify its build in the report.
 
-No verdict follows from any of it, and what a kernel does not tell is said to be unknown.
+No verdict depends on them. A fact that cannot be read is "unknown".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 
 from helpers.discovery.kvm_mode import kvm_mode
-from helpers.executor.program import Answer, Arg, Program
+from helpers.executor.program import Arg, Program
 from helpers.kvm import Kvm
 
 VERSION, NOTES, CONFIG, CPUS = "/proc/version", "/sys/kernel/notes", "/proc/config.gz", "/proc/cpuinfo"
@@ -26,32 +26,32 @@ _MACHINES = (
 _CHUNK, _CHUNKS = 1 << 16, 16
 """Bytes of a read, and reads of a file: a compressed configuration has 40 to 300 KB."""
 _LARGEST_CONFIG = 8 << 20
-"""Bytes. A kernel that lies must not fill this machine's memory."""
+"""Bytes. Hostile data must not fill this machine's memory."""
 _GNU, _BUILD_ID = b"GNU\0", 3
 """The owner and the type of the note that holds a build id (elf.h, NT_GNU_BUILD_ID)."""
 _LONGEST = 400
 
 
 def about(kvm: Kvm) -> dict[str, str]:
-    """Build, configuration, processors, machine and KVM's mode, in words."""
+    """Build, configuration, processors, machine and KVM's mode, as text."""
     program = Program()
     paths = (VERSION, NOTES, CONFIG, CPUS, *_MACHINES)
     reads = {path: _read(program, path) for path in paths}
     answer = kvm.subject.run(program)
-    found = {path: _data(answer, chunks) for path, chunks in reads.items()}
-    told = {
-        "kernel's banner": _text(found[VERSION]),
-        "build id": build_id(found[NOTES]),
-        "configuration": config_hash(found[CONFIG]),
-        "processors": processors(found[CPUS]),
-        "machine": next((_text(found[path]) for path in _MACHINES if found[path]), ""),
+    files = {path: b"".join(answer[chunk].data for chunk in chunks) for path, chunks in reads.items()}
+    facts = {
+        "kernel's banner": _text(files[VERSION]),
+        "build id": build_id(files[NOTES]),
+        "configuration": config_hash(files[CONFIG]),
+        "processors": processors(files[CPUS]),
+        "machine": next((_text(files[path]) for path in _MACHINES if files[path]), ""),
         "KVM mode": kvm_mode(kvm),
     }
-    return {name: text or "unknown" for name, text in told.items()}
+    return {name: text or "unknown" for name, text in facts.items()}
 
 
 def build_id(notes: bytes) -> str:
-    """The build id among ELF notes, in hexadecimal; "" where there is none."""
+    """The build id among ELF notes, in hexadecimal; "" without one."""
     at = 0
     while at + 12 <= len(notes):
         name_size, size, kind = struct.unpack_from("<III", notes, at)
@@ -64,7 +64,7 @@ def build_id(notes: bytes) -> str:
 
 
 def config_hash(compressed: bytes) -> str:
-    """SHA-256 of the configuration, as sha256sum gives it for the file .config; "" for what cannot be unpacked."""
+    """SHA-256 of the file .config; "" if the data cannot be unpacked."""
     if not compressed:
         return ""
     try:
@@ -75,7 +75,7 @@ def config_hash(compressed: bytes) -> str:
 
 
 def processors(cpuinfo: bytes) -> str:
-    """How many processors of which kind: implementer, part, variant and revision as in MIDR_EL1."""
+    """Number and kinds of the processors: implementer, part, variant and revision as in MIDR_EL1."""
     text = cpuinfo.decode("utf-8", "replace")
     names = ("implementer", "part", "variant", "revision")
     values = {name: re.findall(rf"^CPU {name}\s*: (\S+)", text, re.MULTILINE) for name in names}
@@ -92,16 +92,12 @@ def _read(program: Program, path: str) -> list[Arg]:
     return chunks
 
 
-def _data(answer: Answer, chunks: list[Arg]) -> bytes:
-    return b"".join(answer[chunk].data for chunk in chunks)
-
-
 def _text(data: bytes) -> str:
-    """Text of the kernel under test: one line, bounded, nothing in it that a terminal would obey."""
+    """One bounded line without control characters."""
     words = data.replace(b"\0", b" ").decode("utf-8", "replace").split()
     return "".join(c for c in " ".join(words) if c.isprintable())[:_LONGEST]
 
 
-def merge_facts(told: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
-    """What the kernel tells, and where it does not know what is known of its files."""
-    return {**known, **{name: text for name, text in told.items() if text != "unknown" or name not in known}}
+def merge_facts(measured: Mapping[str, str], described: Mapping[str, str]) -> dict[str, str]:
+    """The measured facts; the described ones where a measurement is missing or unknown."""
+    return {**described, **{n: text for n, text in measured.items() if text != "unknown" or n not in described}}

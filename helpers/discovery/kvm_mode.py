@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The mode in which KVM runs, as it says itself at boot (arch/arm64/kvm/arm.c, kvm_init_arm)."""
+"""The mode in which KVM runs, from its message at boot (arch/arm64/kvm/arm.c, kvm_init_arm)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INITIALIZED = re.compile(r"kvm \[\d+\]: (.*)mode initialized successfully")
 
 
 def kvm_mode(kvm: Kvm) -> str:
-    """One of MODES, or empty when the kernel's log does not tell."""
+    """One of MODES; "" if the kernel's log does not hold the message."""
     for line in whole_log(kvm.subject):
         message = _INITIALIZED.match(line)
         if message:
@@ -25,11 +25,11 @@ def kvm_mode(kvm: Kvm) -> str:
 
 
 def require_mode(kvm: Kvm, wanted: str) -> None:
-    """Raises HarnessError when KVM runs in another mode: its results would stand in the wrong column."""
-    found = kvm_mode(kvm) if wanted else ""
-    if found != wanted:
+    """Raises HarnessError if KVM runs in another mode: its results would be in the wrong column."""
+    mode = kvm_mode(kvm) if wanted else ""
+    if mode != wanted:
         raise HarnessError(
-            f"{kvm.subject.label} runs KVM in {found or 'an unknown'} mode, not in {wanted}",
-            why="the kernel, or the emulated processor, does not know it",
+            f"{kvm.subject.label} runs KVM in {mode or 'an unknown'} mode, not in {wanted}",
+            why="the kernel or the emulated processor does not support that mode",
             cure="Leave it out of --kvm-mode, or give another --cpu",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Finds out which dialect a kernel speaks, and what else the checks depend on, by asking; never by its version."""
+"""Detects a kernel's dialect and features by its answers, never by its version."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ _SMCCC_VERSION, _SMCCC_1_1 = 0x80000000, 0x10001
 
 
 def probe(kvm: Kvm) -> Probe:
-    """Asks the kernel. Raises KvmError or HarnessError when not even a VM can be made."""
+    """The kernel's dialect and features. Raises KvmError or HarnessError if no VM can be created."""
     with kvm.create_vm() as vm:
         ids = vm.vcpu.reg_list()
-        capability = (kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP), 0)
-        capability = (capability[0], vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
+        on_host = kvm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP)
+        capability = (on_host, vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
         dialect = _dialect(vm, ids, capability)
         present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
-        # Either promise holds the kernel to both.
-        pv_time = _takes_pv_time(vm) or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
-        smccc_filter = _takes_filter(vm)
+        # A kernel that announces either is tested for both.
+        pv_time = _has_attr(vm, vm.vcpu.fd, uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA)
+        pv_time = pv_time or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
+        smccc_filter = _has_attr(vm, vm.fd, uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER)
+    clock_source = _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource")
     return Probe(
         dialect=dialect,
         present=present,
         listed=tuple(i for i in ids if is_bitmap_id(dialect, i)),
         capability=capability,
-        arch_counter="arch_sys_counter"
-        in _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        arch_counter="arch_sys_counter" in clock_source,
         pv_time=pv_time,
         smc=smccc_filter or _serves_smc(kvm),
         smccc_filter=smccc_filter,
@@ -48,10 +49,10 @@ def _answers(vm: Vm, register: Register) -> bool:
 
 
 def _dialect(vm: Vm, ids: list[int], capability: tuple[int, int]) -> Dialect:
-    """Mainline's registers have a range of their own, so one of them is proof enough.
+    """Mainline if one of its registers exists, because they have a range of their own.
 
-    The RFC's ids mean other things in mainline (FW_REG(3) is WORKAROUND_3): FW_REG(5) was never given
-    away, and a kernel that answers 207 claims to speak the RFC and is held to that.
+    The RFC if FW_REG(5) exists or 207 is answered: mainline uses its other ids for something else (FW_REG(3) is
+    WORKAROUND_3).
     """
     if any(is_bitmap_id(MAINLINE, i) for i in ids) or any(_answers(vm, r) for r in MAINLINE.registers):
         return MAINLINE
@@ -60,14 +61,8 @@ def _dialect(vm: Vm, ids: list[int], capability: tuple[int, int]) -> Dialect:
     return NONE
 
 
-def _takes_pv_time(vm: Vm) -> bool:
-    group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
-    return vm.try_device_attr(vm.vcpu.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
-
-
-def _takes_filter(vm: Vm) -> bool:
-    group, attr = uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER
-    return vm.try_device_attr(vm.fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
+def _has_attr(vm: Vm, fd: int, group: int, attr: int) -> bool:
+    return vm.try_device_attr(fd, uapi.KVM_HAS_DEVICE_ATTR, group, attr, b"") == 0
 
 
 def _serves_smc(kvm: Kvm) -> bool:
@@ -75,7 +70,7 @@ def _serves_smc(kvm: Kvm) -> bool:
         try:
             return guests.call(vm.vcpu, Call(_SMCCC_VERSION, conduit=Conduit.SMC)).x[0] == _SMCCC_1_1
         except KvmError:
-            # The checks of SMC tell what is wrong with it.
+            # The tests of SMC report the cause.
             return False
 
 
@@ -84,6 +79,6 @@ def _file(kvm: Kvm, path: str) -> str:
     fd = program.open(path, os.O_RDONLY | os.O_CLOEXEC)
     text = program.read(fd, 4096)
     program.close(fd)
-    # Text of the kernel under test: bounded, and nothing in it that a terminal would obey.
+    # Bounded, and without control characters.
     raw = kvm.subject.run(program)[text].data.decode("utf-8", "replace").strip()
     return "".join(c for c in raw if c.isprintable())[:200]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Wires the rooms together for pytest; conftest.py names the plugins among these modules."""
+"""The suite's pytest plugin; conftest.py lists the modules that pytest loads."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the options chose, and what a session keeps of it."""
+"""The subjects that the options select, and the keys of the session's stash."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from helpers.errors import UsageError
 from helpers.identity import OWN_DIALECT, SubjectId
 from helpers.recording.selection import is_suite, only_shows, touches_suites
 from helpers.subjects import choose, lab
-from helpers.subjects.base import KernelDied, Subject
+from helpers.subjects.base import Subject
 from helpers.subjects.lineup import Lineup
 from helpers.subjects.watch import Watch
 from helpers.trace.recorder import Trace
@@ -22,17 +23,15 @@ FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
-TOLD = pytest.StashKey[list[KernelDied]]()
-"""The deaths that a test's own reports tell of."""
 
 
 def runs_suites(config: pytest.Config) -> bool:
-    """Whether a kernel will be tested."""
+    """Whether the session tests a kernel."""
     return touches_suites(config) and not only_shows(config)
 
 
 def environment_file(config: pytest.Config) -> str:
-    """labgrid's, as its own plugin is told of it; "" where there is none."""
+    """labgrid's environment file, from the option or the variable of its plugin; "" without one."""
     if not config.pluginmanager.has_plugin("labgrid"):
         return ""
     return config.getoption("lg_env") or os.environ.get("LG_ENV", "")
@@ -44,7 +43,7 @@ def _places(config: pytest.Config) -> tuple[str, ...]:
     if not file:
         return ()
     if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
-        raise pytest.UsageError("What labgrid gives is held by one process: run with -n 0 (make: JOBS=0)")
+        raise pytest.UsageError("One process must hold labgrid's places: run with -n 0 (make: JOBS=0)")
     try:
         return lab.targets(file)
     except UsageError as error:
@@ -52,7 +51,7 @@ def _places(config: pytest.Config) -> tuple[str, ...]:
 
 
 def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
-    """The subjects in their order, never none. Raises pytest.UsageError."""
+    """The subjects in their order, at least one. Raises pytest.UsageError."""
     option = config.getoption
     return choose.subject_ids(
         option("--kernel"),
@@ -64,13 +63,23 @@ def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
     )
 
 
+def case_parameters(item: pytest.Item) -> dict[str, Any]:
+    """The values of a test case's parameters by name."""
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters
+
+
+def clause_ids(item: pytest.Item) -> list[str]:
+    """The ids of the clauses that a test case checks."""
+    return [str(clause) for mark in item.iter_markers("clause") for clause in mark.args]
+
+
 def needs_subject(item: pytest.Item) -> bool:
-    """Whether the test is one of the suites', and asks a kernel."""
+    """Whether the test is in suites/ and uses a kernel."""
     return is_suite(item.nodeid) and "subject" in getattr(item, "fixturenames", ())
 
 
 def subject_of(item: pytest.Item) -> Subject:
-    """The subject of a test, perhaps not started. Raises HarnessError, as its own fixture will again."""
-    callspec = getattr(item, "callspec", None)
-    chosen: SubjectId | None = callspec.params.get("subject") if callspec else None
-    return item.config.stash[LINEUP].get(chosen or subjects_of(item.config)[0])
+    """The subject of a test, started or not. Raises HarnessError."""
+    subject_id: SubjectId = case_parameters(item).get("subject") or subjects_of(item.config)[0]
+    return item.config.stash[LINEUP].get(subject_id)

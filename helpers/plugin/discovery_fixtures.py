@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fixtures that say what a kernel is, found by asking it, and the record of that."""
+"""The fixtures that detect a kernel's features, and the record of them in each result."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -18,14 +19,16 @@ from helpers.discovery.registers import survey
 from helpers.discovery.services import survey_services
 from helpers.errors import HarnessError
 from helpers.identity import MigrationId
-from helpers.plugin.choices import WATCHES
+from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
 from helpers.recording.selection import is_suite
 from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
 
 SURVEY_SECONDS = 60.0
-"""What asking a subject's guests for the report may take, which is no test's time."""
+"""Timeout of the guests' calls for the report, which do not count as a test's time."""
+T = TypeVar("T")
+Answers = dict[str, Any]
 
 
 @pytest.hookimpl(trylast=True)
@@ -39,32 +42,38 @@ def _wants_survey(config: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _asked(subject: Subject) -> dict[str, Any]:
-    """What the subject's kernel answered so far. pytest would keep a death, too, and give it to every later test."""
+def _answers(subject: Subject) -> Answers:
+    """The kernel's answers so far. A cached fixture would repeat a kernel's death in every later test."""
     return {}
 
 
+def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignored: type[Exception]) -> tuple[T, ...]:
+    """The answer, requested once; empty if ``ignored`` was raised, and in later tests if the kernel died."""
+    if name not in answers:
+        answers[name] = ()
+        with contextlib.suppress(*ignored):
+            answers[name] = ask()
+    answer: tuple[T, ...] = answers[name]
+    return answer
+
+
 @pytest.fixture
-def contract(request: pytest.FixtureRequest, subject: Subject, _asked: dict[str, Any]) -> Probe:
-    """What the subject's kernel speaks, found by asking: if it dies over that, the next test asks again."""
-    if "contract" not in _asked:
-        _asked["contract"] = probe(open_kvm(request.config, subject))
-    found: Probe = _asked["contract"]
-    return found
+def contract(request: pytest.FixtureRequest, subject: Subject, _answers: Answers) -> Probe:
+    """The subject's dialect and features. If the kernel dies of the probe, the next test probes again."""
+    if "contract" not in _answers:
+        _answers["contract"] = probe(open_kvm(request.config, subject))
+    features: Probe = _answers["contract"]
+    return features
 
 
 @pytest.fixture
 def known_deviations(
-    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
 ) -> tuple[KnownDeviation, ...]:
-    """What the subject's kernel is known to do wrong, found by asking: nothing if it dies over that."""
+    """The known deviations of the subject's kernel."""
     if request.config.getoption("--no-known-deviations"):
         return ()
-    if "deviations" not in _asked:
-        _asked["deviations"] = ()
-        _asked["deviations"] = recognise_deviations(open_kvm(request.config, subject), contract)
-    found: tuple[KnownDeviation, ...] = _asked["deviations"]
-    return found
+    return _once(_answers, "deviations", lambda: recognise_deviations(open_kvm(request.config, subject), contract))
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +84,11 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
     if pair is not None:
         request.node.user_properties += [("subject", msgspec.to_builtins(pair)), ("dialect", "")]
         return
-    found: Probe = request.getfixturevalue("contract")
+    contract: Probe = request.getfixturevalue("contract")
     subject: Subject = request.getfixturevalue("subject")
     info = SubjectInfo(
         subject.id,
-        found.dialect.name,
+        contract.dialect.name,
         request.getfixturevalue("environment"),
         registers=request.getfixturevalue("surveyed"),
         services=request.getfixturevalue("offered"),
@@ -91,64 +100,55 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def surveyed(
-    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
 ) -> tuple[RegisterInfo, ...]:
-    """The registers as the report shows them; none where the kernel cannot even be asked, or dies over it."""
-    if "survey" not in _asked:
-        _asked["survey"] = ()
-        with contextlib.suppress(KvmError):
-            _asked["survey"] = survey(open_kvm(request.config, subject), contract)
-    found: tuple[RegisterInfo, ...] = _asked["survey"]
-    return found
+    """The registers for the report."""
+    return _once(_answers, "survey", lambda: survey(open_kvm(request.config, subject), contract), KvmError)
 
 
 @pytest.fixture
 def offered(
-    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
 ) -> tuple[ServiceInfo, ...]:
-    """The services as reports show them; none where a guest does not come back, which is for the checks to say."""
-    if not _wants_survey(request.config):
-        return ()
-    if "services" not in _asked:
-        _asked["services"] = ()
+    """The services for the report; none if a guest does not come back, which other tests report."""
+
+    def ask() -> tuple[ServiceInfo, ...]:
+        services: tuple[ServiceInfo, ...] = ()
         subject.begin_test(SURVEY_SECONDS)
         with contextlib.suppress(KvmError, HarnessError):
-            _asked["services"] = survey_services(open_kvm(request.config, subject), contract)
+            services = survey_services(open_kvm(request.config, subject), contract)
         # The first test has not begun yet.
         subject.begin_test(request.config.getoption("--test-deadline"))
-    found: tuple[ServiceInfo, ...] = _asked["services"]
-    return found
+        return services
+
+    return _once(_answers, "services", ask) if _wants_survey(request.config) else ()
 
 
 def _migration(item: pytest.Item) -> MigrationId | None:
-    """What a test between two kernels is a result about: neither of them, but the way from one to the other."""
-    callspec = getattr(item, "callspec", None)
-    source, subject = (callspec.params.get(name) if callspec else None for name in ("source", "subject"))
+    """The pair of kernels that a migration test's result belongs to."""
+    source, subject = map(case_parameters(item).get, ("source", "subject"))
     return MigrationId(source, subject) if source != subject and source is not None and subject is not None else None
 
 
 @pytest.fixture
-def environment(
-    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _asked: dict[str, Any]
-) -> dict[str, str]:
-    """What the report says of the subject."""
-    if "environment" not in _asked:
-        seen = request.config.stash[WATCHES][subject.id]
-        try:
-            told = {} if not _wants_survey(request.config) else about(open_kvm(request.config, subject))
-        except KernelDied:
-            told = {}
-        _asked["environment"] = {**merge_facts(told, _environment(subject, contract)), **seen.sees()}
-    found: dict[str, str] = _asked["environment"]
-    return found
+def environment(request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers) -> dict[str, str]:
+    """The facts about the subject for the report."""
+    if "environment" not in _answers:
+        facts: dict[str, str] = {}
+        with contextlib.suppress(KernelDied):
+            facts = about(open_kvm(request.config, subject)) if _wants_survey(request.config) else {}
+        watch = request.config.stash[WATCHES][subject.id]
+        _answers["environment"] = {**merge_facts(facts, _environment(subject, contract)), **watch.sees()}
+    environment: dict[str, str] = _answers["environment"]
+    return environment
 
 
-def _environment(subject: Subject, found: Probe) -> dict[str, str]:
+def _environment(subject: Subject, contract: Probe) -> dict[str, str]:
     return {
-        "kernel": f"Linux {found.release}",
-        "registers": str(len(found.present)),
-        "capability 207": f"{found.capability[0]} on /dev/kvm, {found.capability[1]} on a VM",
-        "clock source": "architected counter" if found.arch_counter else "another",
-        "stolen time": "supported" if found.pv_time else "not supported",
+        "kernel": f"Linux {contract.release}",
+        "registers": str(len(contract.present)),
+        "capability 207": f"{contract.capability[0]} on /dev/kvm, {contract.capability[1]} on a VM",
+        "clock source": "architected counter" if contract.arch_counter else "another",
+        "stolen time": "supported" if contract.pv_time else "not supported",
         **subject.describe(),
     }

@@ -18,4 +18,4 @@ def pytest_hvc_wants_survey(config: pytest.Config) -> bool | None:
 
 @pytest.hookspec(firstresult=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool | None:
-    """Whether a test that failed runs a second time, to tell flaky failures apart."""
+    """Whether a test that failed runs a second time, to detect flaky failures."""

@@ -11,10 +11,11 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None]) -> None:
-    """The first of these signals raises KeyboardInterrupt; later ones would only cut the reports off.
+def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None], *, finished: bool) -> None:
+    """The first of these signals raises KeyboardInterrupt, unless the tests have ``finished``.
 
-    ``clean_up`` is called first, and ``on_hangup`` when the terminal went: nothing can be written to it any more.
+    Later ones are ignored, because they would cut the reports off. ``clean_up`` is called first, then, for a terminal
+    that is gone and cannot be written to, ``on_hangup``.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -22,30 +23,17 @@ def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None]) ->
         clean_up()
         if number == signal.SIGHUP:
             on_hangup()
-        raise KeyboardInterrupt
+        if not finished:
+            raise KeyboardInterrupt
 
     for each in _SIGNALS:
-        # nohup has its say, and so has a shell that runs us in the background.
-        if signal.getsignal(each) != signal.SIG_IGN:
-            signal.signal(each, handle)
-
-
-def end_already(clean_up: Callable[[], None], on_hangup: Callable[[], None]) -> None:
-    """The session is at its end: one of these signals hurries what still hangs, and does not cut the reports off."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        _ignore_others()
-        clean_up()
-        if number == signal.SIGHUP:
-            on_hangup()
-
-    for each in _SIGNALS:
+        # nohup, or a shell that runs us in the background, set SIG_IGN on purpose.
         if signal.getsignal(each) != signal.SIG_IGN:
             signal.signal(each, handle)
 
 
 def end_at_once(clean_up: Callable[[], None]) -> None:
-    """For a worker, whose results so far are with the controller: the first of these signals ends the process."""
+    """For a worker: the first of these signals ends the process. The controller has the results so far."""
 
     def handle(number: int, _: FrameType | None) -> None:
         _ignore_others()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What surrounds each test: the clauses that it checks, its time, and what its failure says."""
+"""The clauses that each test checks, its timeout, and the report of its failure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,38 @@ import pytest
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.differences import standing_of
 from helpers.errors import HarnessError
-from helpers.plugin.choices import LINEUP, TOLD, TRACE, WATCHES, needs_subject, subject_of, subjects_of
+from helpers.plugin.choices import (
+    LINEUP,
+    TRACE,
+    WATCHES,
+    case_parameters,
+    clause_ids,
+    needs_subject,
+    subject_of,
+    subjects_of,
+)
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.watch import KernelComplained
 from helpers.trace.listing import listing
 
+_REPORTED_DEATHS = pytest.StashKey[list[KernelDied]]()
+"""The deaths that a test's reports already hold."""
 TEARDOWN_SECONDS = 5.0
-"""What closing a test's VMs may take when the test itself used up its time."""
-
-
-def _clause_ids(item: pytest.Item) -> list[str]:
-    return [str(i) for mark in item.iter_markers("clause") for i in mark.args]
+"""Timeout of the teardown, which closes the test's VMs even if the test used up its own time."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each result carries the sentences that its test checks, in whose order each subject's tests run.
+    """Adds the clauses to each result, and sorts the tests by subject, then by clause.
 
-    The contract begins with what the rest builds on, so the first failure names the sentence that is broken, not one
-    whose test merely stumbles over it. A subject that is left for another is closed, and would have to boot again.
+    The contract begins with what the rest builds on: the first failure then names the broken clause. The tests of a
+    subject stay together, because a subject is closed when another one is used and would have to boot again.
     """
     for item in items:
         if not is_suite(item.nodeid):
             continue
-        ids = _clause_ids(item)
+        ids = clause_ids(item)
         unknown = [i for i in ids if i not in CLAUSES]
         if unknown or not ids:
             raise pytest.UsageError(f"{item.nodeid} names {unknown or 'no clause'}: see helpers/contract/clauses/")
@@ -53,15 +60,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def place(item: pytest.Item) -> tuple[int, int]:
         if not is_suite(item.nodeid):
             return -1, -1
-        parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        return subjects.get(parameters.get("subject", first), 0), order[_clause_ids(item)[0]]
+        return subjects.get(case_parameters(item).get("subject", first), 0), order[clause_ids(item)[0]]
 
     items.sort(key=place)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The test's time begins, and so do the last words of a kernel that it kills."""
+    """Starts the test's timeout and clears the trace."""
     item.config.stash[TRACE].clear()
     if needs_subject(item):
         with contextlib.suppress(HarnessError):
@@ -70,16 +76,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Whatever the test took, its VMs are closed; and a kernel that complained meanwhile has failed it."""
+    """Gives the teardown its own time. A death that no report holds, or a complaint of the kernel, fails the test."""
     if needs_subject(item):
         with contextlib.suppress(HarnessError):
             subject_of(item).begin_teardown(TEARDOWN_SECONDS)
     try:
         yield
     finally:
-        deaths = [died for died in item.config.stash[LINEUP].untold() if died not in item.stash.get(TOLD, ())]
+        reported = item.stash.get(_REPORTED_DEATHS, [])
+        deaths = [died for died in item.config.stash[LINEUP].untold() if died not in reported]
     if deaths:
-        # Whoever met it went on without a word.
+        # Some code caught the exception and went on.
         raise deaths[0]
     watches = item.config.stash[WATCHES]
     for watch in watches.values() if needs_subject(item) else ():
@@ -91,7 +98,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Harness errors, known deviations and failures are told apart; a kernel's death needs no traceback."""
+    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback."""
     report = yield
     excuse_known(report, call)
     error = call.excinfo.value if call.excinfo is not None else None
@@ -99,7 +106,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
     elif isinstance(error, KernelDied):
-        item.stash.setdefault(TOLD, []).append(error)
+        item.stash.setdefault(_REPORTED_DEATHS, []).append(error)
         report.user_properties = [*report.user_properties, ("kernel_died", error.how)]
         report.longrepr = str(error)
     elif isinstance(error, KernelComplained):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""/dev/kvm of each subject, opened once: its descriptors count, where one machine serves hundreds of planted faults."""
+"""/dev/kvm of each subject, opened once: one machine runs hundreds of planted faults, and its fds are limited."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _OPENED = pytest.StashKey[dict[SubjectId, Kvm]]()
 
 
 def open_kvm(config: pytest.Config, subject: Subject) -> Kvm:
-    """The subject's, opened again when its kernel had to be started again. Raises HarnessError, KernelDied."""
+    """The subject's /dev/kvm, reopened after a reboot of its kernel. Raises HarnessError, KernelDied."""
     opened = config.stash.setdefault(_OPENED, {})
-    kept = opened.get(subject.id)
-    if kept is None or not kept.alive:
-        kept = opened[subject.id] = Kvm(subject, guests.load_image(build.GUEST))
-    return kept
+    kvm = opened.get(subject.id)
+    if kvm is None or not kvm.alive:
+        kvm = opened[subject.id] = Kvm(subject, guests.load_image(build.GUEST))
+    return kvm
 
 
 def close_kvm(config: pytest.Config, subject: Subject) -> None:
-    """Nothing of it stays open on the subject's machine, should that live on."""
-    kept = config.stash.setdefault(_OPENED, {}).pop(subject.id, None)
-    if kept is not None:
+    """Closes every fd on the subject's machine, if that still runs."""
+    kvm = config.stash.setdefault(_OPENED, {}).pop(subject.id, None)
+    if kvm is not None:
         with contextlib.suppress(HarnessError, KernelDied):
-            kept.close()
+            kvm.close()

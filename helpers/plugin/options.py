@@ -15,12 +15,10 @@ from helpers.subjects.qemu import BOOT_SECONDS
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """The suite's own hooks."""
     pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The suite's own options."""
     group = parser.getgroup("subject", "the kernel under test")
     _add_subjects(group)
     _add_plants(group)
@@ -28,21 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     _add_judgement(group)
 
 
+def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -> None:
+    group.addoption(name, action="append", default=[], metavar=metavar, help=f"{text}; repeatable")
+
+
 def _add_subjects(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--kernel",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE; repeatable",
-    )
-    group.addoption(
-        "--board",
-        action="append",
-        default=[],
-        metavar="USER@HOST",
-        help="the kernel that runs on an arm64 board, reached by ssh as it is set up here; repeatable",
-    )
+    _repeatable(group, "--kernel", "WHAT", "boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE")
+    _repeatable(group, "--board", "USER@HOST", "test the running kernel of an arm64 board, reached by ssh")
     group.addoption(
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"
     )
@@ -50,27 +40,15 @@ def _add_subjects(group: pytest.OptionGroup) -> None:
         "--kvm-mode",
         type=_modes,
         default=(),
-        metavar="MODES",
-        help="boot each kernel once in each of these, separated by commas: vhe, nvhe, protected",
+        metavar="MODE,...",
+        help="boot each kernel in each MODE: vhe, nvhe, protected",
     )
-    group.addoption(
-        "--cpu", action="append", default=[], metavar="CPU", help="QEMU's -cpu; repeatable: each kernel once on each"
-    )
-    group.addoption(
-        "--kernel-args",
-        action="append",
-        default=[],
-        metavar="ARGS",
-        help="more for the kernel's command line; repeatable: each kernel once with each",
-    )
+    _repeatable(group, "--cpu", "CPU", "boot each kernel with each of these values of QEMU's -cpu")
+    _repeatable(group, "--kernel-args", "ARGS", "boot each kernel with each of these additions to its command line")
 
 
 def _add_plants(group: pytest.OptionGroup) -> None:
-    group.addoption(
-        "--dialect-host",
-        choices=["rfc-v3"],
-        help="load a module that gives the kernel this dialect (debian:SUITE only)",
-    )
+    group.addoption("--dialect-host", choices=["rfc-v3"], help="load a module with this dialect (debian:SUITE only)")
     group.addoption(
         "--plant",
         action="append",
@@ -79,7 +57,7 @@ def _add_plants(group: pytest.OptionGroup) -> None:
         # faults/plugin.py adds to it with an option of its own.
         dest="plant",
         metavar="FAULT",
-        help="plant FAULT (faults/catalogue.py) in the kernel, to see which tests notice it; repeatable",
+        help="plant FAULT (faults/catalogue.py) in the kernel, to check which tests detect it; repeatable",
     )
 
 
@@ -89,14 +67,14 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         type=_seconds,
         default=20.0,
         metavar="SECONDS",
-        help="what a test may take before its kernel is started afresh (default: 20)",
+        help="per-test timeout; the kernel is rebooted when it expires (default: 20)",
     )
     group.addoption(
         "--boot-deadline",
         type=_seconds,
         default=BOOT_SECONDS,
         metavar="SECONDS",
-        help="what a kernel may take to boot; one that prints nothing for a quarter of it hangs (default: 180)",
+        help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180)",
     )
     group.addoption(
         "--race-rounds",
@@ -109,24 +87,22 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         "--model-steps",
         type=int,
         metavar="N",
-        help="drive kernel and model through about N calls, chosen at random (default: the same 3200 each time)",
+        help="make about N random calls on the kernel and the model (default: the same 3200 each time)",
     )
-    group.addoption("--model-seed", type=int, metavar="N", help="choose them as the run did that printed this seed")
+    group.addoption("--model-seed", type=int, metavar="N", help="replay the sequences for seed N")
 
 
 def _add_judgement(group: pytest.OptionGroup) -> None:
+    group.addoption("--no-known-deviations", action="store_true", help="count known deviations as failures")
     group.addoption(
-        "--no-known-deviations",
-        action="store_true",
-        help="judge every failure as one, also those that are known of released kernels",
+        "--baseline", metavar="FILE", help="waive the failures that FILE lists (docs/schema/baseline.schema.json)"
     )
-    group.addoption("--baseline", metavar="FILE", help="failures that are answered for (helpers/results/gate.py)")
-    group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not speak this dialect")
-    group.addoption("--reports", metavar="DIR", help="where the results log and the reports go (default: reports)")
+    group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not have this dialect")
+    group.addoption("--reports", metavar="DIR", help="folder for the results log and the reports (default: reports)")
 
 
 def _fault(name: str) -> tuple[str, None]:
-    """A fault as helpers.subjects.choose.Plant; controls of a proof have an option of their own (faults/plugin.py)."""
+    """A helpers.subjects.choose.Plant; faults/plugin.py has the option for a proof's controls."""
     return name, None
 
 
@@ -140,5 +116,5 @@ def _seconds(text: str) -> float:
 def _modes(text: str) -> tuple[str, ...]:
     modes = tuple(dict.fromkeys(text.split(",")))
     if set(modes) - set(MODES):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of {', '.join(MODES)}, separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {', '.join(MODES)}, separated by commas")
     return modes

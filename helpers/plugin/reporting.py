@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a session tells its reports beforehand: where they go, what they judge by, and what the suite is."""
+"""What the reports need before the first test: their folder, the gate and facts about the suite."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from helpers.results.records import Contract, Log
 
 
 def reports_folder(config: pytest.Config) -> Path:
-    """Where the reports go; another one while a session has that. Raises pytest.UsageError where none can be."""
+    """The folder of the reports; another one while a session uses it. Raises pytest.UsageError."""
     reports = config.getoption("--reports")
     folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
     try:
@@ -34,7 +34,7 @@ def reports_folder(config: pytest.Config) -> Path:
 
 
 def judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
-    """The gate that was asked for; the baseline is read before anything is run. Raises pytest.UsageError."""
+    """The gate of --baseline and --require. Raises pytest.UsageError for a bad baseline, before any test runs."""
     file, require = config.getoption("--baseline"), config.getoption("--require")
     try:
         baseline = read_baseline(config.invocation_params.dir / file) if file else ()
@@ -44,13 +44,13 @@ def judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
 
 
 def suite(config: pytest.Config) -> dict[str, str]:
-    """What the log says of the suite itself, and what its random choices begin with."""
+    """The suite's version and the seeds of its random choices, for the log."""
     seed = getattr(config.option, "hypothesis_seed", None)
-    found = {**version.suite_environment(), "Hypothesis seed": "random" if seed is None else str(seed)}
-    return {**found, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random")}
+    seeds = {"Hypothesis seed": "random" if seed is None else str(seed)}
+    return {**version.suite_environment(), **seeds, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random")}
 
 
 def contract_sentences() -> Contract:
-    """The clauses and differences as the log holds them."""
+    """The clauses and differences for the log."""
     clauses = [replace(c, chapter=name, standing=standing_of(c)) for name in CHAPTERS for c in CHAPTERS[name]]
     return Contract(tuple(clauses), DIFFERENCES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which of xdist's workers makes which test when there are several subjects: no kernel is booted more than needed."""
+"""Distributes the tests of several subjects over xdist's workers, so that no kernel boots more often than needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.results.nodeids import NodeIds
 
 
 class BySubject(LoadScopeScheduling):  # type: ignore[misc]
-    """A subject's tests go to one worker; with more workers than subjects, to as many as there are for each."""
+    """One worker for each subject; several for each if there are more workers than subjects."""
 
     def __init__(self, config: pytest.Config, log: Any, subjects: Sequence[SubjectId], workers: int) -> None:
         super().__init__(config, log)

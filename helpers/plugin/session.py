@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From the first look at the options to the last process: a session's begin and end."""
+"""The start and the end of a session."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ from helpers.trace.recorder import Trace, Traced
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Finds every kernel before the first test, so that a wrong name costs nothing that was measured."""
+    """Finds every kernel before the first test, so that a wrong name loses no results."""
     config.stash[LINEUP] = _lineup(config)
     config.stash[WATCHES] = {}
     if hasattr(config, "workerinput"):
         interrupt.end_at_once(config.stash[LINEUP].close)
         return
-    if not config.getoption("usepdb"):
-        interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config))
+    _handle_signals(config, finished=False)
     folder = config.stash[FOLDER] = reports_folder(config)
     # xdist's workers inherit the options, and must agree with each other.
     config.option.reports = str(folder)
@@ -48,6 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
     prepare_html(config, folder)
     recorder = Recorder(config, folder, subjects_of(config), contract_sentences(), judge(config), suite(config))
     config.pluginmanager.register(recorder, "hvc-recorder")
+
+
+def _handle_signals(config: pytest.Config, *, finished: bool) -> None:
+    if not config.getoption("usepdb"):
+        interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config), finished=finished)
 
 
 def _lineup(config: pytest.Config) -> Lineup:
@@ -70,7 +74,7 @@ def _check_subjects(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Several subjects are shared out; the tests of a single one go to whichever worker is free."""
+    """Distributes several subjects; the tests of a single one go to any free worker."""
     subjects = subjects_of(config)
     if len(subjects) == 1 or config.getoption("dist") != "load":
         return None
@@ -81,22 +85,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodeready(node: Any) -> None:
-    """Keeps xdist's worker, should it have to end."""
-    # execnet tells the process of a worker on this machine to nobody but itself.
+    """Keeps the PID of xdist's worker, to end it."""
+    # execnet has no public name for the process of a worker on this machine.
     popen = getattr(getattr(node.gateway, "_io", None), "popen", None)
     if popen is not None:
         node.config.stash.setdefault(WORKERS, []).append(popen.pid)
 
 
 def _end_workers(config: pytest.Config) -> None:
-    """Now: xdist would wait ten seconds for them."""
+    """Ends the workers at once: xdist would wait ten seconds for them."""
     for pid in config.stash.get(WORKERS, []):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
 
 def _write_nowhere(config: pytest.Config) -> None:
-    """The terminal is gone, and writing to it fails; the reports are still wanted."""
+    """The terminal is gone: writing to it would fail before the reports are written."""
     # Open until the process ends.
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115
     sys.stdout = sys.stderr = nowhere
@@ -107,14 +111,13 @@ def _write_nowhere(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whoever presses Ctrl-C now gets whole reports."""
-    config = session.config
-    if not hasattr(config, "workerinput") and not config.getoption("usepdb"):
-        interrupt.end_already(lambda: _end_workers(config), lambda: _write_nowhere(config))
+    """From here on Ctrl-C ends hanging workers, and the reports stay complete."""
+    if not hasattr(session.config, "workerinput"):
+        _handle_signals(session.config, finished=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """However the session ended, no virtual machine stays."""
+    """Ends every virtual machine."""
     if LINEUP in config.stash:
         config.stash[LINEUP].close()
     if environment_file(config):
@@ -122,12 +125,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What is under test, where the reports go if another session has their folder, and what chance began with."""
+    """The subjects, the folder of the reports if another session uses theirs, and the model's seed."""
     if not touches_suites(config):
         return []
     # A worker has none.
     folder = config.stash.get(FOLDER, None)
     moved = folder is not None and folder.name.startswith("session-")
-    elsewhere = [f"reports: {folder}, because another session runs"] if moved else []
+    elsewhere = [f"reports: {folder}, because another session uses their folder"] if moved else []
     seed = [f"model seed: {config.getoption('--model-seed')}"] if config.getoption("--model-steps") else []
     return [f"subjects: {', '.join(each.label for each in subjects_of(config))}", *elsewhere, *seed]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fixtures that lead to a kernel."""
+"""The fixtures that give a test its kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helpers.discovery.kvm_mode import require_mode
 from helpers.errors import HarnessError
 from helpers.identity import MigrationId, SubjectId, pairs
 from helpers.kvm import Kvm
-from helpers.plugin.choices import LINEUP, WATCHES, needs_subject, subjects_of
+from helpers.plugin.choices import LINEUP, WATCHES, case_parameters, needs_subject, subjects_of
 from helpers.plugin.kvm_files import close_kvm, open_kvm
 from helpers.recording.recorder import Inconclusive
 from helpers.recording.selection import only_shows
@@ -24,18 +24,18 @@ from helpers.subjects.watch import Watch
 
 OpenKvm = Callable[[], Kvm]
 MODEL_STEPS = 3200
-"""What costs about three seconds."""
+"""About three seconds."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each function that uses a subject is parametrised by the first plugin that does it."""
+    """The first plugin with the hook parametrises a function that uses a subject."""
     if "subject" in metafunc.fixturenames:
         metafunc.config.hook.pytest_hvc_parametrize(metafunc=metafunc)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
-    """Several subjects multiply the tests, and pairs of them the migration tests; one leaves the ids unchanged."""
+    """Several subjects multiply the tests, and their pairs the migration tests. One leaves the ids unchanged."""
     subjects = subjects_of(metafunc.config)
     if len(subjects) < 2:
         return True
@@ -53,52 +53,48 @@ def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """The kernel under test, started."""
     chosen: SubjectId = getattr(request, "param", None) or subjects_of(request.config)[0]
-    found = _started(request.session, chosen)
-    watch = request.config.stash[WATCHES][chosen] = Watch(found)
+    started = _started(request.session, chosen)
+    watch = request.config.stash[WATCHES][chosen] = Watch(started)
     with contextlib.suppress(KernelDied, HarnessError):
         watch.begin()
-    yield found
-    close_kvm(request.config, found)
-    # The last test is still to be told what the kernel says of it.
+    yield started
+    close_kvm(request.config, started)
+    # The last test's teardown reports what the kernel logs until here.
     with contextlib.suppress(KernelDied, HarnessError):
         watch.end()
-    found.close()
+    started.close()
 
 
 def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
-    """The subject with KVM in it; the next ones begin to boot meanwhile."""
+    """The subject with KVM opened; the next subjects begin to boot meanwhile."""
     lineup = session.config.stash[LINEUP]
-    found: Subject | None = None
+    subject: Subject | None = None
     try:
-        found = lineup.get(subject_id)
-        found.launch()
+        subject = lineup.get(subject_id)
+        subject.launch()
         if not hasattr(session.config, "workerinput"):
             lineup.launch_after(subject_id, _in_use(session))
-        # A death is untold, and told at the end of the first test.
+        # The end of the first test reports a death.
         with contextlib.suppress(KernelDied):
-            require_mode(open_kvm(session.config, found), subject_id.variant.kvm_mode)
+            require_mode(open_kvm(session.config, subject), subject_id.variant.kvm_mode)
     except HarnessError as error:
-        if found is not None:
-            found.close()
-        _give_up(session.config, subject_id, error)
+        if subject is not None:
+            subject.close()
+        if len(subjects_of(session.config)) == 1 and not hasattr(session.config, "workerinput"):
+            # One error ends the session, instead of one for every test.
+            raise Inconclusive(subject_id, error) from error
         raise
-    return found
+    return subject
 
 
 def _in_use(session: pytest.Session) -> list[SubjectId]:
     """The subjects of the collected tests, in their order."""
-    parameters = [getattr(item, "callspec", None) for item in session.items]
-    return list(dict.fromkeys(p.params["subject"] for p in parameters if p and "subject" in p.params))
-
-
-def _give_up(config: pytest.Config, subject_id: SubjectId, error: HarnessError) -> None:
-    """The only subject cannot be started: one sentence, not one for every test."""
-    if len(subjects_of(config)) == 1 and not hasattr(config, "workerinput"):
-        raise Inconclusive(subject_id, error)
+    parameters = map(case_parameters, session.items)
+    return list(dict.fromkeys(each["subject"] for each in parameters if "subject" in each))
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Boots before the first test: what goes wrong is said once, and the person sees what is waited for."""
+    """Boots a single subject before the first test, so that its progress is visible and an error is reported once."""
     config = session.config
     if only_shows(config) or hasattr(config, "workerinput") or config.pluginmanager.has_plugin("dsession"):
         return
@@ -110,53 +106,53 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.fixture
 def kvm(request: pytest.FixtureRequest, subject: Subject) -> Kvm:
-    """/dev/kvm of the subject, opened again when its kernel had to be started again."""
+    """/dev/kvm of the subject, reopened after a reboot of its kernel."""
     return open_kvm(request.config, subject)
 
 
 @pytest.fixture
 def watch(subject: Subject, request: pytest.FixtureRequest) -> Watch:
-    """What sees the kernel complain; it looks by itself after every test."""
+    """Finds complaints in the kernel's log; every teardown checks it."""
     return request.config.stash[WATCHES][subject.id]
 
 
 @pytest.fixture(scope="session")
 def source(request: pytest.FixtureRequest) -> SubjectId:
-    """The subject that a VM migrates from: the one under test itself, or with several also each of the others."""
+    """The subject that a VM migrates from: the one under test or, with several subjects, another one."""
     chosen: SubjectId = getattr(request, "param", None) or subjects_of(request.config)[0]
     return chosen
 
 
 @pytest.fixture
 def source_kvm(source: SubjectId, kvm: Kvm, subject: Subject, request: pytest.FixtureRequest) -> OpenKvm:
-    """Opens the source's /dev/kvm, for which it may have to boot: to be called only when it is needed."""
+    """Opens the source's /dev/kvm. The source may have to boot: call it only if the test needs it."""
 
     def opened() -> Kvm:
         if source == subject.id:
             return kvm
-        found = request.config.stash[LINEUP].get(source)
-        found.begin_test(request.config.getoption("--test-deadline"))
-        return open_kvm(request.config, found)
+        other = request.config.stash[LINEUP].get(source)
+        other.begin_test(request.config.getoption("--test-deadline"))
+        return open_kvm(request.config, other)
 
     return opened
 
 
 @pytest.fixture(scope="session")
 def model_steps(request: pytest.FixtureRequest) -> tuple[int, int]:
-    """How many calls the model's test makes in all, and the seed that chooses them."""
+    """The number of calls of all the model's tests, and the seed."""
     option = request.config.getoption
     return option("--model-steps") or MODEL_STEPS, option("--model-seed")
 
 
 @pytest.fixture
 def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], None]:
-    """Gives the test its time anew: for one that does the same with one thing after another, as long as it is told."""
+    """Restarts the test's timeout, for a test that repeats one step as often as an option sets."""
     return lambda: subject.begin_test(request.config.getoption("--test-deadline"))
 
 
 @pytest.fixture
 def keep_reproducer(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """Puts a C file among the reports, named after the test, and into what is said of its failure."""
+    """Writes a C file, named after the test, into the reports' folder and adds it to the test's report."""
 
     def keep(source: str) -> Path:
         name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.rpartition("::")[2]).strip("-")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The system calls that a test made, kept as they are and written out only when somebody wants to read them."""
+"""The system calls that a test made, kept as objects and formatted only for a failure."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest did in a KVM_RUN: how it left, and the hypercalls that it made with what they handed back."""
+"""Formats a guest's KVM_RUN: the exit, and the hypercalls with their results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from helpers.trace.names import EXITS, function_name
 from helpers.uapi import kvm as uapi
 
 MOST_CALLS = 4
-"""Of one run: the failure's own message says which of them was wrong."""
+"""Lines for one run. The failure's own message names the wrong call."""
 
 
 def run_lines(run: GuestRun, answer: Answer) -> Iterator[str]:
     """Lines below a KVM_RUN that succeeded, from what was read after it."""
     record, mailbox = _data(run.record, answer), _data(run.mailbox, answer)
     if record:
-        yield f"    left the guest with {run_exit(record)}"
+        yield f"    left the guest with {_exit_name(record)}"
     if mailbox:
         yield from _calls(run.calls, guests.read(mailbox))
 
@@ -31,8 +31,7 @@ def _data(peek: Arg | None, answer: Answer) -> bytes:
     return results[-1].data if results and results[-1].ran else b""
 
 
-def run_exit(record: bytes) -> str:
-    """The name of the exit in a struct kvm_run."""
+def _exit_name(record: bytes) -> str:
     (reason,) = struct.unpack_from("<I", record, uapi.offset("kvm_run_mmio", "exit_reason"))
     return EXITS.get(reason, f"exit reason {reason}")
 
@@ -40,17 +39,17 @@ def run_exit(record: bytes) -> str:
 def _calls(calls: Sequence[Call], results: list[CallResult]) -> Iterator[str]:
     pairs = list(zip(calls, results, strict=False))
     for call, result in pairs[:MOST_CALLS]:
-        yield f"    guest: {_asked(call)} -> {_answered(result)}"
+        yield f"    guest: {_call(call)} -> {_result(result)}"
     if len(pairs) > MOST_CALLS:
         yield f"    guest: ... and {len(pairs) - MOST_CALLS} more calls"
 
 
-def _asked(call: Call) -> str:
+def _call(call: Call) -> str:
     last = max((place for place, value in enumerate(call.args) if value), default=-1)
     arguments = "".join(f", {value:#x}" for value in call.args[: last + 1])
     return f"{call.conduit.name}({function_name(call.function)}{arguments})"
 
 
-def _answered(result: CallResult) -> str:
-    # The guest gives x8 to x17 values of their own, so nothing but zeros was never written.
+def _result(result: CallResult) -> str:
+    # The guest fills x8 to x17, so that all zeros means: not written.
     return show_registers(result.x0_3) if any(result.x) else "not made"

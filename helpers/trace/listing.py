@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A trace in words, in strace's manner: who was asked, for what, with which values, and what came back.
+"""Formats a trace like strace: fd, request, arguments and result.
 
 vm1.vcpu0: KVM_SET_ONE_REG(0x6030000000160000 STD, 0x0) = EBUSY
 """
@@ -22,7 +22,7 @@ _S64 = 1 << 63
 
 
 def listing(trace: Trace) -> str:
-    """The last MOST_LINES calls, and how many more there were; "" for none."""
+    """The last MOST_LINES calls, below a line that counts the omitted ones; "" without calls."""
     lines = _lines(trace.sent)
     shown = [_counted(line, len(list(same))) for line, same in groupby(lines)]
     left_out = [f"{trace.dropped} earlier programs were not kept"] if trace.dropped else []
@@ -41,21 +41,19 @@ def _lines(sent: Iterable[Sent]) -> list[str]:
     roles: dict[str, Roles] = {}
     several = len({each.subject for each in sent}) > 1
     for each in sent:
-        found = _Writer(each, roles.setdefault(each.subject, Roles())).lines()
-        lines += [f"[{each.subject}] {line}" for line in found] if several else found
+        calls = _Writer(each, roles.setdefault(each.subject, Roles())).lines()
+        lines += [f"[{each.subject}] {line}" for line in calls] if several else calls
     return lines
 
 
 class _Writer:
-    """One program."""
-
     def __init__(self, sent: Sent, roles: Roles) -> None:
         self._program: Program = sent.program
         self._answer: Answer | None = sent.answer
         self._roles = roles
 
     def lines(self) -> list[str]:
-        """Its calls in the order of the text."""
+        """The program's calls in their order."""
         lines: list[str] = []
         for stage in self._program.stages:
             threads = [thread for thread in stage if thread.ops]
@@ -65,34 +63,33 @@ class _Writer:
                     lines.append(f"thread {number} of {len(threads)}, beside the others{often}:")
                 lines += self._thread(thread)
         if self._answer is None:
-            lines.append("... to which nothing was answered")
+            lines.append("... no answer")
         elif self._answer.expired:
             lines.append("... until the deadline passed")
         return lines
 
     def _thread(self, thread: Thread) -> Iterator[str]:
         for index, op in thread.ops:
-            made = _MAKERS.get(op.code)
-            if made is not None:
+            formatter = _FORMATTERS.get(op.code)
+            if formatter is not None:
                 results = self._answer.results[index] if self._answer is not None else ()
-                yield from made(self, op, results, self._program.descriptions.get(index))
+                yield from formatter(self, op, results, self._program.descriptions.get(index))
 
     def _value(self, op: Op, number: int) -> int:
-        """An argument's value; addresses in the executor's scratch memory are only told apart."""
         return value_of(op.args[number], self._answer)
 
     # --- what each operation is ---------------------------------------------------
 
     def _open(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         path = op.data.rstrip(b"\0").decode("utf-8", "replace")
-        yield f"open({path!r}, {self._value(op, 0):#o}){_came(results, 'fd ')}"
+        yield f"open({path!r}, {self._value(op, 0):#o}){_outcome(results, 'fd ')}"
         for result in results[-1:]:
             if not result.errno:
                 self._roles.opened(result.ret, path)
 
     def _close(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         fd = self._value(op, 0)
-        yield f"close({self._roles[fd]}){_came(results)}"
+        yield f"close({self._roles[fd]}){_outcome(results)}"
         self._roles.closed(fd)
 
     def _ioctl(self, op: Op, results: tuple[OpResult, ...], description: object) -> Iterator[str]:
@@ -101,33 +98,33 @@ class _Writer:
         arguments = described(description, request, op.args[2], self._answer)
         succeeded = bool(results) and results[-1].ran and not results[-1].errno
         role = self._roles.answered(fd, request, results[-1].ret, self._value(op, 2)) if succeeded else ""
-        # A vCPU that was not seen being made is known by what it answers.
+        # A vCPU whose KVM_CREATE_VCPU is not in the trace is recognised by its ioctls.
         target = self._roles[fd] if target.startswith("fd ") else target
-        came = _came(results, "fd " if role else "")
-        yield f"{target}: {ioctl_name(request)}({arguments}){came}{f' ({role})' if role else ''}"
+        outcome = _outcome(results, "fd " if role else "")
+        yield f"{target}: {ioctl_name(request)}({arguments}){outcome}{f' ({role})' if role else ''}"
         if succeeded and self._answer is not None and isinstance(description, GuestRun):
             yield from run_lines(description, self._answer)
 
     def _mmap(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         fd = self._value(op, 4)
         what = "memory" if fd >= _S64 or fd < 0 else f"struct kvm_run of {self._roles[fd]}"
-        yield f"mmap({what}, {self._value(op, 1):#x} bytes){_came(results, hexadecimal=True)}"
+        yield f"mmap({what}, {self._value(op, 1):#x} bytes){_outcome(results, hexadecimal=True)}"
 
     def _munmap(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
-        yield f"munmap({self._value(op, 0):#x}, {self._value(op, 1):#x} bytes){_came(results)}"
+        yield f"munmap({self._value(op, 0):#x}, {self._value(op, 1):#x} bytes){_outcome(results)}"
 
     def _read(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
-        yield f"read({self._roles[self._value(op, 0)]}, {self._value(op, 1)} bytes){_came(results)}"
+        yield f"read({self._roles[self._value(op, 0)]}, {self._value(op, 1)} bytes){_outcome(results)}"
 
     def _write(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
-        yield f"write({self._roles[self._value(op, 0)]}, {len(op.data)} bytes){_came(results)}"
+        yield f"write({self._roles[self._value(op, 0)]}, {len(op.data)} bytes){_outcome(results)}"
 
     def _syscall(self, op: Op, results: tuple[OpResult, ...], _: object) -> Iterator[str]:
         number = self._value(op, 0)
-        yield f"{SYSCALLS.get(number, f'syscall {number}')}(){_came(results)}"
+        yield f"{SYSCALLS.get(number, f'syscall {number}')}(){_outcome(results)}"
 
 
-_MAKERS = {
+_FORMATTERS = {
     Code.OPEN: _Writer._open,
     Code.CLOSE: _Writer._close,
     Code.IOCTL: _Writer._ioctl,
@@ -139,8 +136,8 @@ _MAKERS = {
 }
 
 
-def _came(results: tuple[OpResult, ...], prefix: str = "", *, hexadecimal: bool = False) -> str:
-    """What came back: a value, an errno's name, or how often each where it was done more than once."""
+def _outcome(results: tuple[OpResult, ...], prefix: str = "", *, hexadecimal: bool = False) -> str:
+    """The value or the errno's name; with counts if the operation was repeated."""
     if not results:
         return ""
     kinds = Counter(_one(result, prefix, hexadecimal) for result in results)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The names of the numbers in system calls: ioctls, registers, capabilities, functions; and what fds stand for."""
+"""Names for the numbers in system calls: ioctls, registers, capabilities, functions and fds."""
 
 from __future__ import annotations
 
@@ -37,24 +37,22 @@ _REGISTERS = {
 
 
 def ioctl_name(request: int) -> str:
-    """A KVM ioctl's name, else its number."""
     return IOCTLS.get(request, f"ioctl {request:#x}")
 
 
 def register_name(register_id: int) -> str:
-    """A register's id with its name; an id that the dialects use for two things has both."""
+    """A register's id with its name, or with both if the dialects use it differently."""
     names = [_REGISTERS[register_id]] if register_id in _REGISTERS else []
     names += [f"RFC v3's {register.name}" for register in RFC_V3.registers if register.id == register_id]
     return f"{register_id:#x} {' or '.join(names)}".rstrip()
 
 
 def function_name(function: int) -> str:
-    """A hypercall's id with its name."""
     return f"{function:#x} {_FUNCTIONS.get(function, '')}".rstrip()
 
 
 class Roles:
-    """What file descriptors stand for, as far as the calls so far tell: /dev/kvm, vm1, vm1.vcpu0."""
+    """The names of fds, as far as the calls so far show: /dev/kvm, vm1, vm1.vcpu0."""
 
     def __init__(self) -> None:
         self._roles: dict[int, str] = {}
@@ -64,11 +62,11 @@ class Roles:
         return self._roles.get(fd, f"fd {fd}")
 
     def opened(self, fd: int, path: str) -> None:
-        """open(2) gave it."""
+        """open(2) returned ``fd``."""
         self._roles[fd] = path
 
     def answered(self, fd: int, request: int, ret: int, argument: int) -> str:
-        """An ioctl succeeded: it made an fd, whose role this returns, or tells what its own fd is."""
+        """An ioctl succeeded. Returns the name of the fd that it created, or ""."""
         if request == uapi.KVM_CREATE_VM:
             self._roles.setdefault(fd, "/dev/kvm")
             return self._vm(ret)
@@ -81,7 +79,7 @@ class Roles:
         return ""
 
     def closed(self, fd: int) -> None:
-        """The number may come again and stand for something else."""
+        """The number can be reused for another file."""
         self._roles.pop(fd, None)
 
     def _vm(self, fd: int) -> str:

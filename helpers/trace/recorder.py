@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Keeps the last programs of the test in flight; a test that passes pays for one append to a queue each."""
+"""Keeps the last programs of the running test; a passing test pays for one append to a queue per program."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from helpers.executor.program import Answer, Program
 from helpers.subjects.base import KernelDied, Subject
 
 MOST_PROGRAMS = 64
-"""What is kept. The longest tests send thousands; the last ones lead to their failure."""
+"""The longest tests send thousands; the last ones lead to the failure."""
 
 
 class Sent(NamedTuple):
-    """A program and what came back; None where nothing did."""
+    """A program and its answer, None without one."""
 
     subject: str
     program: Program
@@ -32,19 +32,18 @@ class Trace:
         self._paused = False
 
     def clear(self) -> None:
-        """A new test begins."""
+        """Drops all programs: a new test begins."""
         self._sent.clear()
         self._count = 0
 
     def add(self, sent: Sent) -> None:
-        """One more program."""
         if not self._paused:
             self._sent.append(sent)
             self._count += 1
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What the harness asks for itself inside the block is not the test's."""
+        """Programs of the harness itself, sent inside the block, are not kept."""
         self._paused = True
         try:
             yield
@@ -53,24 +52,24 @@ class Trace:
 
     @property
     def sent(self) -> tuple[Sent, ...]:
-        """What is kept, the oldest first."""
+        """The kept programs, oldest first."""
         return tuple(self._sent)
 
     @property
     def dropped(self) -> int:
-        """How many programs came before those."""
+        """The number of earlier programs."""
         return self._count - len(self._sent)
 
 
 class Traced:
-    """A subject whose programs are kept in a trace."""
+    """A subject whose programs are kept in a trace; the methods are those of Subject."""
 
     def __init__(self, subject: Subject, trace: Trace) -> None:
         self._subject, self._trace = subject, trace
         self.id, self.label = subject.id, subject.id.label
 
     def run(self, program: Program) -> Answer:
-        """As the subject does it; a program that ended the kernel is kept too."""
+        """Also keeps a program that ended the kernel."""
         try:
             answer = self._subject.run(program)
         except BaseException:
@@ -81,7 +80,6 @@ class Traced:
 
     @property
     def generation(self) -> int:
-        """Counts starts."""
         return self._subject.generation
 
     @generation.setter
@@ -89,34 +87,26 @@ class Traced:
         self._subject.generation = value
 
     def launch(self) -> None:
-        """Begins to start it."""
         self._subject.launch()
 
     def start(self) -> None:
-        """Makes it answer."""
         self._subject.start()
 
     def begin_test(self, seconds: float) -> None:
-        """A test begins."""
         self._subject.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
-        """The test is over."""
         self._subject.begin_teardown(seconds)
 
     @property
     def alive(self) -> bool:
-        """Whether it is started."""
         return self._subject.alive
 
     def describe(self) -> dict[str, str]:
-        """What is known of it."""
         return self._subject.describe()
 
     def untold(self) -> KernelDied | None:
-        """The last death, once."""
         return self._subject.untold()
 
     def close(self) -> None:
-        """Ends it."""
         self._subject.close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Many rounds of one race in one round trip: VMs made beforehand, threads that meet at a barrier for each of them.
+"""Many rounds of one race in one round trip: a VM for each, created first, and threads that meet at a barrier.
 
-One processor is enough. The thread that runs the vCPU is a real-time one that sleeps: when its timer strikes, it takes
-the processor from the writer in the middle of a system call, wherever that is, as long as the kernel is preemptible.
+One processor is enough. The thread that runs the vCPU has real-time priority and sleeps: when its timer expires, it
+preempts the writer in the middle of a system call, if the kernel is preemptible.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLOSERS = 16
 
 @dataclass(frozen=True)
 class RegisterView:
-    """A call that shows the guest a register's value, and how to tell it from x0..x3."""
+    """A call whose answer depends on a register's value, and how to get that value from x0..x3."""
 
     call: Call
     value: Callable[[tuple[int, ...]], int]
@@ -38,35 +38,35 @@ class RegisterView:
 
 @dataclass(frozen=True)
 class Race:
-    """``writers`` holds what each writer sets, in order; each runner has a vCPU of its own, the first the guest."""
+    """``writers`` are each writer's values in order; each runner has a vCPU of its own, the first one the guest."""
 
     register: Register
     writers: tuple[tuple[int, ...], ...]
     runners: int = 1
     view: RegisterView | None = None
-    """What the first runner's guest asks; None for a run that ends before the guest (immediate_exit)."""
+    """The first runner's guest call; None for a run that ends before the guest (immediate_exit)."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What the threads of one round were told, and what the register holds after them."""
+    """The threads' calls with their answers in one round, and the register's final value."""
 
     threads: tuple[ThreadHistory, ...]
     final: int
     delay: int
-    """How long the first runner slept, ns."""
+    """The first runner's sleep, ns."""
 
     @property
     def landed(self) -> int | None:
-        """How many writes were told before their writer's first refused one; None where none was refused."""
-        told = [[e.errno for e in t] for t in self.threads if t[0].kind is EventKind.SET]
-        before = [t.index(errno.EBUSY) if errno.EBUSY in t else len(t) for t in told]
-        return sum(before) if any(errno.EBUSY in t for t in told) else None
+        """Number of writes before each writer's first refused one; None if none was refused."""
+        errors = [[e.errno for e in t] for t in self.threads if t[0].kind is EventKind.SET]
+        before = [each.index(errno.EBUSY) if errno.EBUSY in each else len(each) for each in errors]
+        return sum(before) if any(errno.EBUSY in each for each in errors) else None
 
 
 @dataclass
 class Pace:
-    """How long the runners sleep (ns): learnt, so that runs fall around the first writes."""
+    """The range of the runners' sleep (ns), adapted so that runs fall around the first writes."""
 
     low: int = 1_000
     high: int = 500_000
@@ -76,7 +76,7 @@ class Pace:
         return [self.low + (self.high - self.low) * i // rounds for i in range(rounds)]
 
     def learn(self, rounds: Sequence[Round]) -> None:
-        """Centres the delays on where runs begin to come after the first write."""
+        """Centres the delays on the shortest one whose run comes after the first write."""
         best = wrong = sum(r.landed == 0 for r in rounds)
         edge = 0
         for r in sorted(rounds, key=lambda r: r.delay):
@@ -88,8 +88,8 @@ class Pace:
 
 
 @dataclass
-class _Made:
-    """One round's part of the program: references to its results."""
+class _RoundResults:
+    """References to the results of one round."""
 
     vm: Arg
     vcpus: list[Arg]
@@ -114,82 +114,81 @@ class _Builder:
         self._threads()
         self._finish()
 
-    def _round(self) -> _Made:
+    def _round(self) -> _RoundResults:
         p, race = self.program, self.race
         vm = p.create_vm(self.kvm.fd)
         if race.view:
             p.add_memory(vm, self.region)
         count = race.runners + len(race.writers)
-        made = _Made(vm, [p.create_vcpu(vm, i) for i in range(count)])
-        for vcpu in made.vcpus:
+        results = _RoundResults(vm, [p.create_vcpu(vm, i) for i in range(count)])
+        for vcpu in results.vcpus:
             p.init_vcpu(vcpu, self.init)
-        for i, vcpu in enumerate(made.vcpus[: race.runners]):
+        for i, vcpu in enumerate(results.vcpus[: race.runners]):
             if i == 0 and race.view:
                 p.set_reg(vcpu, self.entry)
             else:
                 run = p.map_run(vcpu, self.kvm.run_size)
                 p.set_immediate_exit(run, True)
                 p.munmap(run, self.kvm.run_size)
-        return made
+        return results
 
     def _threads(self) -> None:
         with self.program.concurrently() as stage:
             for i in range(self.race.runners):
                 with stage.thread():
                     real_time(self.program, RUNNER_PRIORITY)
-                    for made, delay in zip(self.rounds, self.delays, strict=True):
-                        self._run(made, i, delay * (4 + i) // 4)
+                    for results, delay in zip(self.rounds, self.delays, strict=True):
+                        self._run(results, i, delay * (4 + i) // 4)
             for i, values in enumerate(self.race.writers):
                 with stage.thread():
                     real_time(self.program, WRITER_PRIORITY)
-                    for made in self.rounds:
-                        self._write(made, made.vcpus[self.race.runners + i], values)
+                    for results in self.rounds:
+                        self._write(results, results.vcpus[self.race.runners + i], values)
 
-    def _run(self, made: _Made, index: int, delay: int) -> None:
-        p, view, vcpu = self.program, self.race.view if index == 0 else None, made.vcpus[index]
+    def _run(self, results: _RoundResults, index: int, delay: int) -> None:
+        p, view, vcpu = self.program, self.race.view if index == 0 else None, results.vcpus[index]
         if view:
             guests.put_calls(p, self.memory, [view.call])
         value, length = p.one_reg(self.race.register), timespec(p, delay)
         p.barrier()
         sleep(p, length)
         run = p.run(vcpu, immediate_exit=view is None)
-        made.runs.append((run, p.get_reg(vcpu, value)))
+        results.runs.append((run, p.get_reg(vcpu, value)))
         if view:
-            made.mailbox = guests.take_calls(p, run, self.memory, [view.call])
+            results.mailbox = guests.take_calls(p, run, self.memory, [view.call])
 
-    def _write(self, made: _Made, vcpu: Arg, values: Sequence[int]) -> None:
+    def _write(self, results: _RoundResults, vcpu: Arg, values: Sequence[int]) -> None:
         p = self.program
         p.barrier()
-        made.sets.append([(v, p.set_reg(vcpu, self.sets[v])) for v in values])
+        results.sets.append([(v, p.set_reg(vcpu, self.sets[v])) for v in values])
 
     def _finish(self) -> None:
         p = self.program
-        for made in self.rounds:
-            made.final = p.get_reg(made.vcpus[-1], p.one_reg(self.race.register))
+        for results in self.rounds:
+            results.final = p.get_reg(results.vcpus[-1], p.one_reg(self.race.register))
         with p.concurrently() as stage:
             for i in range(CLOSERS):
                 with stage.thread():
-                    for made in self.rounds[i::CLOSERS]:
-                        for fd in (*made.vcpus, made.vm):
+                    for results in self.rounds[i::CLOSERS]:
+                        for fd in (*results.vcpus, results.vm):
                             p.close(fd)
         p.munmap(self.memory, MEMORY_SIZE)
 
 
-def _read(race: Race, made: _Made, answer: Answer, delay: int) -> Round:
+def _read(race: Race, results: _RoundResults, answer: Answer, delay: int) -> Round:
     threads: list[ThreadHistory] = []
-    for i, (run, got) in enumerate(made.runs):
-        told = answer[run].errno
-        if told != (0 if i == 0 and race.view else errno.EINTR):
+    for i, (run, read) in enumerate(results.runs):
+        if answer[run].errno != (0 if i == 0 and race.view else errno.EINTR):
             raise KvmError(f"KVM_RUN on vCPU {i} gave {answer[run].error} in a race of {race.register.name}")
-        seen = [HistoryEvent(EventKind.GET, got.value(answer))]
-        if i == 0 and race.view and made.mailbox is not None:
-            result = guests.read(answer[made.mailbox].data)[0]
-            seen.append(HistoryEvent(EventKind.SEEN, race.view.value(result.x0_3)))
-        threads.append((HistoryEvent(EventKind.RUN), *seen))
-    for told_sets in made.sets:
-        threads.append(tuple(HistoryEvent(EventKind.SET, value, answer[done].errno) for value, done in told_sets))
-    assert made.final is not None
-    return Round(tuple(threads), made.final.value(answer), delay)
+        events = [HistoryEvent(EventKind.GET, read.value(answer))]
+        if i == 0 and race.view and results.mailbox is not None:
+            result = guests.read(answer[results.mailbox].data)[0]
+            events.append(HistoryEvent(EventKind.SEEN, race.view.value(result.x0_3)))
+        threads.append((HistoryEvent(EventKind.RUN), *events))
+    for sets in results.sets:
+        threads.append(tuple(HistoryEvent(EventKind.SET, value, answer[done].errno) for value, done in sets))
+    assert results.final is not None
+    return Round(tuple(threads), results.final.value(answer), delay)
 
 
 def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int]) -> list[Round]:
@@ -198,4 +197,4 @@ def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int]) -> list[Round]:
     answer = kvm.subject.run(builder.program)
     if answer.expired:
         raise KvmError(f"A race of {race.register.name} did not end before the deadline")
-    return [_read(race, made, answer, delay) for made, delay in zip(builder.rounds, delays, strict=True)]
+    return [_read(race, results, answer, delay) for results, delay in zip(builder.rounds, delays, strict=True)]

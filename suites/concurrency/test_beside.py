@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several threads at one VM's registers, and other VMs beside it."""
+"""Several threads access one VM's registers, with other VMs beside it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from suites.conftest import MakeVm
 
 ROUNDS, BUSY, RARE = 150, 10, 3
 LIVES = 25
-
-
 MARK = 0xA5A5_A5A5_A5A5_A5A5
-"""The value in the memory of a read before it. Each thread has its own memory."""
+"""The value of the memory before a read. Each thread has its own memory."""
 
 
 @dataclass
 class _Round:
-    """References to what one round's threads were told."""
+    """References to the results of one round."""
 
     busy: list[tuple[int, Arg]]
     rare: list[tuple[int, Arg]] = field(default_factory=list)
@@ -45,7 +43,7 @@ class _Round:
 def _busy_and_rare(program: KvmProgram, register: Register, vm: Vm) -> list[_Round]:
     values, rounds = register.subsets(), []
     writes = {v: program.one_reg(register, v) for v in values}
-    final, seen = program.one_reg(register, MARK), program.one_reg(register, MARK)
+    final, read = program.one_reg(register, MARK), program.one_reg(register, MARK)
     with program.concurrently() as stage:
         with stage.thread():
             for _ in range(ROUNDS):
@@ -54,7 +52,7 @@ def _busy_and_rare(program: KvmProgram, register: Register, vm: Vm) -> list[_Rou
                 program.barrier()
                 one.final = program.get_reg(vm.vcpus[0].fd, final)
                 rounds.append(one)
-        # Real-time threads whose timers strike while the first one is inside a call.
+        # Real-time threads whose timers expire while the first one is inside a call.
         with stage.thread():
             real_time(program, 1)
             for n, one in enumerate(rounds):
@@ -69,14 +67,14 @@ def _busy_and_rare(program: KvmProgram, register: Register, vm: Vm) -> list[_Rou
                 program.barrier()
                 for _ in range(RARE):
                     sleep(program, 15_000 + n * 300)
-                    one.reads.append(program.get_reg(vm.vcpus[2].fd, seen))
+                    one.reads.append(program.get_reg(vm.vcpus[2].fd, read))
                 program.barrier()
     return rounds
 
 
 @pytest.mark.clause("RACE-2")
 def test_writers_and_a_reader(register: Register, make_vm: MakeVm) -> None:
-    """One vCPU writes all the time, another now and then, a third reads."""
+    """One vCPU writes continuously, another sometimes, and a third one reads."""
     vm, program = make_vm(3), KvmProgram(deadline_ms=60_000)
     rounds = _busy_and_rare(program, register, vm)
     answer = vm.kvm.subject.run(program)
@@ -124,7 +122,7 @@ def _check_stays(register: Register, results: Results, stays: list[tuple[int, Ar
 
 @pytest.mark.clause("RACE-3")
 def test_vms_come_and_go(register: Register, kvm: Kvm, make_vm: MakeVm) -> None:
-    """Two threads make, write, read and close VMs, while a third writes and reads one that stays."""
+    """Two threads create, write, read and close VMs, while a third one writes and reads a VM that stays."""
     vm, program = make_vm(2), KvmProgram(deadline_ms=60_000)
     values = register.subsets()
     writes = {v: program.one_reg(register, v) for v in values}

@@ -18,12 +18,12 @@ from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_round
 
 ROUNDS_AT_ONCE = 100
 WRITES = 8
-"""Of one writer in one round: enough for the run to fall among them whatever the timer's jitter."""
+"""Writes of one writer in one round: enough for the run to fall among them in spite of the timer's jitter."""
 CROWD_ROUNDS, GUEST_ROUNDS = 60, 100
 
 
 def _view(register: Register, dialect: Dialect) -> RegisterView:
-    """A call that tells the register's values apart, as far as ``_values`` has them."""
+    """A call whose answer differs for each value in ``_values``."""
     if register.name == STD:
         return RegisterView(Call(0x84000050), lambda x: int(x[0] == 0x10000))
     if register.name == STD_HYP:
@@ -36,7 +36,7 @@ def _view(register: Register, dialect: Dialect) -> RegisterView:
 
 
 def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
-    """What a writer sets, in turn: a value other than the default first, so that each write changes something."""
+    """A writer's values: neighbours differ, and the first is not the default, so that each write is a change."""
     # Without FUNC_FEAT the guest cannot read the other vendor bit.
     all_values = [v for v in register.subsets() if v != 2 or register.name != VENDOR_HYP]
     start = (all_values.index(register.reset) + 1 + first) % len(all_values)
@@ -46,7 +46,7 @@ def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
 def _rounds(kvm: Kvm, race: Race, count: int, seconds: float) -> Iterator[Round]:
     pace = Pace()
     for at in range(0, count, ROUNDS_AT_ONCE):
-        # However many rounds are wanted, a kernel that does not answer is noticed by one round trip.
+        # The timeout applies to one round trip, so that a hang is detected for any number of rounds.
         kvm.subject.begin_test(seconds)
         rounds = run_rounds(kvm, race, pace.delays(min(ROUNDS_AT_ONCE, count - at)))
         pace.learn(rounds)
@@ -74,20 +74,20 @@ def _check(kvm: Kvm, race: Race, count: int, seconds: float) -> None:
 
 @pytest.fixture
 def seconds(pytestconfig: pytest.Config) -> float:
-    """What one round trip may take."""
+    """Timeout of one round trip."""
     return float(pytestconfig.getoption("--test-deadline"))
 
 
 @pytest.mark.clause("RACE-1")
 def test_one_writer(register: Register, kvm: Kvm, seconds: float, pytestconfig: pytest.Config) -> None:
-    """Thousands of rounds of one writer and a run that ends before the guest: what the runner reads then stays."""
+    """Thousands of rounds of one writer and a run that ends before the guest. The runner's value stays."""
     race = Race(register, (_values(register, first=0, count=WRITES),))
     _check(kvm, race, pytestconfig.getoption("--race-rounds"), seconds)
 
 
 @pytest.mark.clause("RACE-1")
 def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
-    """What the guest is answered, what reads back, and which writes succeeded."""
+    """The guest's answer, the final value and the writes' results agree."""
     race = Race(register, (_values(register, first=0, count=WRITES),), view=_view(register, contract.dialect))
     _check(kvm, race, GUEST_ROUNDS, seconds)
 

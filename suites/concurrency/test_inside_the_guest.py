@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ONE_REG while a vCPU is inside a guest that does not come out by itself."""
+"""ONE_REG while a vCPU is inside a guest that does not exit."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from suites.conftest import MakeVm
 SPIN = struct.pack("<I", 0x14000000)
 """The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""
 PAUSES_MS = (30, 300, 2000)
-"""How long the others wait for the vCPU to be inside: longer when it was not, on a busy machine."""
+"""How long the other threads wait for the vCPU to enter the guest; the next one is for a busy machine."""
 STAYS_MS = 150
-"""How long after that a signal brings it out."""
+"""Time until a signal ends the run."""
 TARGET = MEMORY_SIZE - 8
-"""Where in the guest's memory a GET puts its value, to be read once the vCPU is out."""
+"""Offset in the guest's memory of a GET's value, which is read after the run."""
 EINTR = 4
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Errno of a call made while the vCPU was inside, and whether the call came back before the signal."""
+class _Result:
+    """The errno of a call made while the vCPU was inside, and whether the call returned before the signal."""
 
     errno: int
     at_once: bool
@@ -50,22 +50,30 @@ class _Visit:
         """The argument of KVM_SET_ONE_REG."""
         return self.program.one_reg(self.register, value)
 
-    def told(self, calls: list[tuple[int, int, OneReg]]) -> list[_Told]:
-        """What each (fd, request, argument) was told. Raises HarnessError when vCPU 0 did not stay inside."""
-        program, made = self.program, []
+    def results(self, calls: list[tuple[int, int, OneReg]]) -> list[_Result]:
+        """The result of each (fd, request, argument). Raises HarnessError if vCPU 0 left its guest."""
+        program, pending = self.program, []
         with program.concurrently() as stage:
             with stage.thread():
                 run = program.run(self.vm.vcpu.fd)
             for fd, request, argument in calls:
                 with stage.thread():
                     sleep(program, self.pause_ms * 1_000_000)
-                    made.append((program.call(fd, request, argument), program.clock(1)))
+                    pending.append((program.call(fd, request, argument), program.clock(1)))
         answer = self.vm.kvm.subject.run(program)
         if not answer.expired or answer[run].errno != EINTR:
             raise HarnessError(
                 "The vCPU did not stay inside its guest", why=f"KVM_RUN gave {answer[run].ret}, {answer[run].error}"
             )
-        return [_Told(answer[done].errno, answer[after].ran) for done, after in made]
+        return [_Result(answer[done].errno, answer[after].ran) for done, after in pending]
+
+
+def _spinning(vm: Vm) -> Vm:
+    """Writes the guest into the VM's memory."""
+    batch = vm.batch()
+    batch.program.poke(vm.memory, SPIN)
+    batch.run()
+    return vm
 
 
 def _other(register: Register) -> int:
@@ -74,12 +82,9 @@ def _other(register: Register) -> int:
 
 @pytest.mark.clause("RACE-4", "LOCK-1", "LOCK-2", "LOCK-3")
 def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> None:
-    """Reads, and writes that are held to what a run fixes."""
+    """Reads, and writes, which the run has locked."""
     for pause in PAUSES_MS:
-        vm = make_vm(2)
-        batch = vm.batch()
-        batch.program.poke(vm.memory, SPIN)
-        batch.run()
+        vm = _spinning(make_vm(2))
         visit, fd = _Visit(vm, register, pause), vm.vcpus[1].fd
         wanted = [("a read", 0, uapi.KVM_GET_ONE_REG, visit.target)]
         for what, error, value in (
@@ -87,11 +92,11 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> No
             ("an unsupported bit", EINVAL, 1 << 63),
         ):  # fmt: skip
             wanted.append((f"a write of {what}", error, uapi.KVM_SET_ONE_REG, visit.setter(value)))
-        told = visit.told([(fd, request, argument) for _, _, request, argument in wanted])
-        if told[2].errno and all(t.at_once for t in told):
+        results = visit.results([(fd, request, argument) for _, _, request, argument in wanted])
+        if results[2].errno and all(each.at_once for each in results):
             break
     comparison = Comparison()
-    for (what, error, _, _), one in zip(wanted, told, strict=True):
+    for (what, error, _, _), one in zip(wanted, results, strict=True):
         name = f"{what} of {register.name} through vCPU 1, vCPU 0 being inside the guest"
         comparison.error(name, error, one.errno)
         comparison.that(one.at_once, name, "an answer at once", "none before vCPU 0 had left the guest")
@@ -101,14 +106,11 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> No
 
 @pytest.mark.clause("RACE-4", "LOCK-1")
 def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm) -> None:
-    """A read and a write come back when the vCPU does."""
+    """A read and a write return after the vCPU has left the guest."""
     for pause in PAUSES_MS:
-        vm = make_vm(1)
-        batch = vm.batch()
-        batch.program.poke(vm.memory, SPIN)
-        batch.run()
+        vm = _spinning(make_vm(1))
         visit, fd = _Visit(vm, register, pause), vm.vcpu.fd
-        read, write = visit.told([
+        read, write = visit.results([
             (fd, uapi.KVM_GET_ONE_REG, visit.target), (fd, uapi.KVM_SET_ONE_REG, visit.setter(_other(register))),
         ])  # fmt: skip
         if not read.at_once and not write.at_once:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a thread of a race does to time its calls."""
+"""System calls with which a thread of a race times its calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from helpers.uapi import syscalls
 
 
 def timespec(program: Program, ns: int) -> Arg:
-    """A struct timespec."""
     return program.scratch_bytes(struct.pack("<qq", *divmod(ns, 1_000_000_000)))
 
 
@@ -23,9 +22,9 @@ def sleep(program: Program, length: int | Arg) -> Arg:
 
 
 def real_time(program: Program, priority: int) -> Arg:
-    """sched_setscheduler(2): SCHED_FIFO for the thread that makes it, until it ends.
+    """sched_setscheduler(2): SCHED_FIFO for the calling thread.
 
-    Where that is not permitted (a local kernel, an ordinary user) the threads race as ordinary ones.
+    An ordinary user of a local kernel lacks the permission; the threads then keep their ordinary priority.
     """
     return program.syscall(
         syscalls.SCHED_SETSCHEDULER, 0, os.SCHED_FIFO, program.scratch_bytes(struct.pack("<i", priority))

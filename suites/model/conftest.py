@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the model must be told of the kernel: what other chapters hold it to, and here is only read."""
+"""The model's input from the kernel, which other chapters test."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from helpers.kvm import Kvm
 
 @pytest.fixture
 def host(kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> Host:
-    """The kernel as the model sees it."""
+    """The kernel's part in the model's answers."""
     bitmaps = {register.id for register in registers}
     others = [w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps]
     with kvm.create_vm() as vm:
         version = vm.vcpu.get_reg(PSCI_VERSION)
-        read = [(register.name, vm.vcpu.try_get_reg(register)[0]) for register in others]
+        levels = [(register.name, vm.vcpu.try_get_reg(register)[0]) for register in others]
     return Host(
-        contract.dialect, registers, version, tuple((name, value) for name, value in read if value is not None),
+        contract.dialect, registers, version, tuple((name, value) for name, value in levels if value is not None),
         contract.arch_counter, contract.pv_time, contract.smc, contract.smccc_filter,
     )  # fmt: skip

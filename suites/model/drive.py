@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes a sequence of the model's calls on a kernel, all in one round trip, and returns what it answered."""
+"""Makes a sequence of the model's calls on a kernel in one round trip, and returns the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = Callable[[executor.Answer], int | None]
 _LIST_ROOM = 1024
 """Ids; kernels list less than 400."""
 _X0 = MAILBOX + MAILBOX_HEAD + CALL_RESULT
-"""Where in the guest's memory the first call's x0 is put."""
+"""Offset of the first call's x0 in the guest's memory."""
 
 
 @dataclass
@@ -46,12 +46,12 @@ def drive(
     kvm: Kvm, dialect: Dialect, registers: tuple[Register, ...], steps: tuple[op.Step, ...]
 ) -> list[op.StepAnswer]:
     """Each step's answer. Raises KernelDied, HarnessError."""
-    made = _Sequence(kvm, dialect, registers)
-    reads = [made.reads(step) for step in steps]
-    made.close_all()
-    answer = kvm.subject.run(made.program)
+    sequence = _Sequence(kvm, dialect, registers)
+    reads = [sequence.reads(step) for step in steps]
+    sequence.close_all()
+    answer = kvm.subject.run(sequence.program)
     if answer.expired:
-        made.close_opened(answer)
+        sequence.close_opened(answer)
     return [tuple(read(answer) for read in each) for each in reads]
 
 
@@ -81,7 +81,7 @@ class _Sequence:
         self._opened: list[Arg] = []
 
     def reads(self, step: op.Step) -> list[Read]:
-        """Adds the calls of one step; what reads the numbers that it wants."""
+        """Adds the calls of one step. Returns a reader for each number of its answer."""
         match step.operation:
             case op.CreateVm(vm=number):
                 return [_number(self._create_vm(number))]
@@ -95,10 +95,10 @@ class _Sequence:
     # --- VMs ----------------------------------------------------------------
 
     def _create_vm(self, number: int) -> Arg:
-        made = self.program.create_guest_vm(self._kvm.fd, self._kvm.image)
-        self._vms[number] = _Vm(made.fd, made.memory)
-        self._opened.append(made.fd)
-        return made.fd
+        vm = self.program.create_guest_vm(self._kvm.fd, self._kvm.image)
+        self._vms[number] = _Vm(vm.fd, vm.memory)
+        self._opened.append(vm.fd)
+        return vm.fd
 
     def _on_vm(self, vm: _Vm, step: op.Step) -> list[Read]:
         program, capability = self.program, uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP
@@ -115,23 +115,23 @@ class _Sequence:
         return [_number(program.call(vm.fd, uapi.KVM_ENABLE_CAP, program.capability_request(capability)))]
 
     def _create_vcpu(self, vm: _Vm, number: int) -> Arg:
-        made = self.program.create_vcpu(vm.fd, number)
-        self._opened.append(made)
+        fd = self.program.create_vcpu(vm.fd, number)
+        self._opened.append(fd)
         if number not in vm.vcpus:
-            vm.vcpus[number] = _Vcpu(made, self.program.map_run(made, self._kvm.run_size))
-        return made
+            vm.vcpus[number] = _Vcpu(fd, self.program.map_run(fd, self._kvm.run_size))
+        return fd
 
     def _close(self, vm: _Vm) -> None:
         vcpus = [(vcpu.fd, vcpu.run_address) for vcpu in vm.vcpus.values()]
         self.program.close_vm(vm.fd, vm.memory, vcpus, self._kvm.run_size)
 
     def close_all(self) -> None:
-        """Closes what the sequence left open."""
+        """Closes the VMs that the sequence left open."""
         for vm in self._vms.values():
             self._close(vm)
 
     def close_opened(self, answer: executor.Answer) -> None:
-        """After a call that never came back, what follows it was not run: closes all that was opened."""
+        """Closes every fd, after an expired deadline has cut off the calls that close them."""
         program = Program()
         for each in self._opened:
             if answer[each].ran and not answer[each].errno:
@@ -146,8 +146,8 @@ class _Sequence:
             case op.Init(features=features):
                 return [_number(self._init(vm, vcpu, features, succeeds=not step.wants[0].value))]
             case op.GetReg(register=register):
-                got = program.get_reg(vcpu.fd, program.one_reg(register, STALE))
-                return [_number(got.done), _bytes(got.memory, "<Q")]
+                read = program.get_reg(vcpu.fd, program.one_reg(register, STALE))
+                return [_number(read.done), _bytes(read.memory, "<Q")]
             case op.SetReg(register=register, value=value):
                 return [_number(program.set_reg(vcpu.fd, program.one_reg(register, value)))]
             case op.ListRegs():
@@ -161,7 +161,7 @@ class _Sequence:
 
     def _init(self, vm: _Vm, vcpu: _Vcpu, features: tuple[int, ...], *, succeeds: bool) -> Arg:
         if vcpu.left:
-            # The guest's last store would be completed in its new life (api.rst 5: re-enter with immediate_exit).
+            # KVM_RUN would complete the guest's last store after INIT (api.rst 5: re-enter with immediate_exit).
             self._run_with_immediate_exit(vcpu)
         _, init = self.program.prepare_init(vm.fd, features)
         done = self.program.init_vcpu(vcpu.fd, init)
@@ -219,7 +219,7 @@ class _Sequence:
         if len(step.wants) == 1:
             vcpu.left = False
             return reads[:1]
-        # A call that is forwarded leaves once more: on its way, and at the guest's end.
+        # A forwarded call has an exit of its own, before the one at the guest's end.
         forwarded = any(want.name == "hypercall.nr" for want in step.wants)
         reads = [*reads, *self._enter(vcpu)[:2]] if forwarded else reads[:2]
         memory = self.program.peek(vm.memory + _X0, 32)

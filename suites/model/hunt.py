@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Looks for the shortest sequence to which a kernel answers otherwise than the model, or of which it dies."""
+"""Searches the shortest sequence whose answers differ from the model's, or that ends the kernel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from helpers.subjects.base import KernelDied
 from suites.model.sequences import Sequences
 
 MOST_ATTEMPTS = 300
-"""Sequences that are tried once one was found, to make it shorter: seconds, where Hypothesis would take minutes."""
-
+"""Sequences for shrinking a finding: seconds, where Hypothesis would take minutes."""
 AT_ONCE = 200
-"""Sequences of one search: Hypothesis and we keep them all, and a long run may make a million."""
+"""Sequences of one search, which are all kept in memory."""
 
 Steps = tuple[op.Step, ...]
 Drive = Callable[[Steps], Sequence[op.StepAnswer]]
@@ -27,7 +26,7 @@ Drive = Callable[[Steps], Sequence[op.StepAnswer]]
 
 @dataclass(frozen=True)
 class Finding:
-    """The steps up to the wrong answer, and the answers; or up to the one that ended the kernel."""
+    """The steps up to the wrong answer with the answers, or up to the step that ended the kernel."""
 
     steps: Steps
     answers: tuple[op.StepAnswer, ...]
@@ -39,52 +38,45 @@ class _Stop(BaseException):
 
 
 class _Enough(_Stop):
-    """What was found is short."""
+    """MOST_ATTEMPTS are used up."""
 
 
-class _Died(_Stop):
-    """The kernel died of a sequence: a boot for each of Hypothesis's attempts would take too long."""
+class _Failed(_Stop):
+    """A sequence ended the kernel, for which a boot in each of Hypothesis's attempts takes too long, or the harness."""
 
-    def __init__(self, steps: Steps, died: KernelDied) -> None:
-        self.steps, self.died = steps, died
-
-
-class _Broke(_Stop):
-    """We could not find out."""
-
-    def __init__(self, error: HarnessError) -> None:
-        self.error = error
+    def __init__(self, steps: Steps, error: KernelDied | HarnessError) -> None:
+        self.steps, self.error = steps, error
 
 
 class _Differs(Exception):
-    """One sequence, for Hypothesis, which wants the same exception of each that shows the same."""
+    """Marks a finding for Hypothesis, which compares the type of the exception."""
 
 
 def hunt(host: Host, drive: Drive, sequences: Sequences, examples: int, number: int) -> Finding | None:
-    """The first search that finds something, of as many as ``examples`` sequences take. Raises HarnessError."""
+    """The finding of the first successful search among ``examples`` sequences. Raises HarnessError."""
     for turn, begin in enumerate(range(0, examples, AT_ONCE)):
-        found = Hunt(host, drive).run(sequences, min(AT_ONCE, examples - begin), f"{number}, {turn}")
-        if found:
-            return found
+        finding = Hunt(host, drive).run(sequences, min(AT_ONCE, examples - begin), f"{number}, {turn}")
+        if finding:
+            return finding
     return None
 
 
 def differing(steps: Steps, answers: Sequence[op.StepAnswer]) -> Finding | None:
-    """What is wrong with the answers."""
+    """The first wrong answer."""
     at = op.first_difference(steps, tuple(answers))
     return None if at is None else Finding(steps[: at + 1], tuple(answers[: at + 1]))
 
 
 class Hunt:
-    """One search. It remembers what each sequence did: Hypothesis tries it again, and a kernel may change its mind."""
+    """One search. It caches each sequence's result, because Hypothesis repeats sequences and answers may vary."""
 
     def __init__(self, host: Host, drive: Drive) -> None:
         self._host, self._drive = host, drive
-        self._known: dict[Steps, Finding | None] = {}
+        self._results: dict[Steps, Finding | None] = {}
         self._attempts = 0
 
     def run(self, sequences: Sequences, examples: int, number: str) -> Finding | None:
-        """The shortest finding in ``examples`` sequences, those of the seed ``number``. Raises HarnessError."""
+        """The shortest finding in ``examples`` sequences of the seed ``number``. Raises HarnessError."""
         quiet = settings(
             max_examples=examples, database=None, deadline=None, phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet, print_blob=False,
@@ -92,45 +84,43 @@ class Hunt:
         try:
             with suppress(_Differs, _Enough):
                 seed(number)(quiet(given(sequences)(self._check)))()
-            found = [each for each in self._known.values() if each]
-            shortest = min(reversed(found), key=lambda each: len(each.steps), default=None)
+            findings = [each for each in self._results.values() if each]
+            shortest = min(reversed(findings), key=lambda each: len(each.steps), default=None)
             return shortest and self._shorter(shortest)
-        except _Died as died:
-            return self._of_death(died.steps, died.died)
-        except _Broke as broke:
-            raise broke.error from None
+        except _Failed as failed:
+            if isinstance(failed.error, KernelDied):
+                return self._of_death(failed.steps, failed.error)
+            raise failed.error from None
 
     def _check(self, operations: list[op.OnVm]) -> None:
         if self._attempts > MOST_ATTEMPTS:
             raise _Enough
-        finding = self._answered(predict(self._host, operations))
+        finding = self._result(predict(self._host, operations))
         self._attempts += bool(finding or self._attempts)
         if finding:
             raise _Differs
 
-    def _answered(self, steps: Steps) -> Finding | None:
-        if steps not in self._known:
+    def _result(self, steps: Steps) -> Finding | None:
+        if steps not in self._results:
             try:
-                self._known[steps] = differing(steps, self._drive(steps))
-            except KernelDied as died:
-                raise _Died(steps, died) from None
-            except HarnessError as error:
-                raise _Broke(error) from None
-        return self._known[steps]
+                self._results[steps] = differing(steps, self._drive(steps))
+            except (KernelDied, HarnessError) as error:
+                raise _Failed(steps, error) from None
+        return self._results[steps]
 
     def _shorter(self, finding: Finding) -> Finding:
-        """Without each call that it does without: Hypothesis may have been stopped early."""
+        """Removes every call that the finding does not need: Hypothesis may have been stopped early."""
         operations = [step.operation for step in finding.steps]
         for at in reversed(range(len(operations))):
-            left = self._answered(predict(self._host, operations[:at] + operations[at + 1 :]))
-            if left and len(left.steps) < len(finding.steps):
-                return self._shorter(left)
+            shorter = self._result(predict(self._host, operations[:at] + operations[at + 1 :]))
+            if shorter and len(shorter.steps) < len(finding.steps):
+                return self._shorter(shorter)
         return finding
 
     # --- a kernel that dies ---------------------------------------------------
 
     def _of_death(self, steps: Steps, died: KernelDied) -> Finding:
-        """What it died of. A death costs a boot, and a sequence that it survives nothing: the shortest come first."""
+        """The shortest fatal sequence. A death costs a boot, so the shortest attempts come first."""
         fatal = self._first_fatal([steps[: n + 1] for n in range(len(steps))])
         if fatal is None:
             return Finding(steps, (), died)
@@ -138,7 +128,7 @@ class Hunt:
         basis = [at for at, step in enumerate(before) if _makes(step.operation, last.operation)]
         rest = [at for at in range(len(before)) if at not in basis]
         kept = [sorted([*basis, *rest[len(rest) - n :]]) for n in range(len(rest))]
-        # The contract's answers are others without the calls that are left out.
+        # Without some calls the expected answers differ.
         fewer = [predict(self._host, [*(before[at].operation for at in each), last.operation]) for each in kept]
         return self._first_fatal(fewer) or fatal
 
@@ -152,6 +142,5 @@ class Hunt:
 
 
 def _makes(operation: op.OnVm, last: op.OnVm) -> bool:
-    """Whether a call made the VM or the vCPU of the last one what it is."""
-    made = isinstance(operation, (op.CreateVm, op.CreateVcpu, op.Init))
-    return made and operation.vm == last.vm
+    """Whether a call creates or initialises the VM or vCPUs of the last one."""
+    return isinstance(operation, (op.CreateVm, op.CreateVcpu, op.Init)) and operation.vm == last.vm

@@ -25,7 +25,7 @@ from helpers.uapi.notation import RegisterId
 Sequences = SearchStrategy[list[op.OnVm]]
 
 _WHERE = st.sampled_from([(vm, vcpu) for vcpu in range(MOST_VCPUS - 1) for vm in range(MOST_VMS)])
-"""The model counts them among those that there are (Model.applied)."""
+"""Model.applied maps them to existing VMs and vCPUs."""
 _WITH: tuple[int, ...] = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
 _WITHOUT: tuple[int, ...] = ()
 _FORMS = st.sampled_from([
@@ -44,7 +44,7 @@ def _somewhere(rows: Sequence[op.OnVm]) -> SearchStrategy[op.OnVm]:
 
 
 def _turns(strategy: SearchStrategy[op.OnVm], number: int) -> list[SearchStrategy[op.OnVm]]:
-    """So many turns in one_of, which takes the same strategy but once, and one_of's within it apart."""
+    """``number`` weights in one_of, which drops duplicates of a strategy and flattens a nested one_of."""
     return [strategy.map(lambda operation: operation) for _ in range(number)]
 
 
@@ -55,14 +55,14 @@ def _placed(where: tuple[int, int], operation: op.OnVm) -> op.OnVm:
 
 
 def _bitmaps(host: Host) -> SearchStrategy[op.OnVm]:
-    """Reads and writes of the registers: every subset, one bit too many, all bits; now and then an id that is wrong."""
+    """Reads and writes of the registers: every subset, unsupported bits, and sometimes a wrong id."""
     right: list[op.OnVm] = []
     wrong: list[op.OnVm] = []
     for register in host.registers:
-        known, above = RegisterId(register.name, register.id), register.mask + 1
-        right += [op.GetReg(0, 0, known)] * 4
-        right += [op.SetReg(0, 0, known, value) for value in register.subsets()] * 3
-        wrong += [op.SetReg(0, 0, known, v) for v in (above, above | 1, 1 << 32, 1 << 63, U64)]
+        exact, above = RegisterId(register.name, register.id), register.mask + 1
+        right += [op.GetReg(0, 0, exact)] * 4
+        right += [op.SetReg(0, 0, exact, value) for value in register.subsets()] * 3
+        wrong += [op.SetReg(0, 0, exact, v) for v in (above, above | 1, 1 << 32, 1 << 63, U64)]
         wrong += [op.GetReg(0, 0, each) for each in _almost(register, Direction.GET, host.dialect)]
         wrong += [op.SetReg(0, 0, each, 0) for each in _almost(register, Direction.SET, host.dialect)]
     return st.one_of(*_turns(_somewhere(right), 4), _somewhere(wrong))
@@ -74,7 +74,7 @@ def _writes(host: Host) -> SearchStrategy[op.OnVm]:
 
 
 def _almost(register: Register, direction: Direction, dialect: Dialect) -> list[RegisterId]:
-    """The register's id with one thing wrong."""
+    """The register's id with one fault."""
     wrong = [
         f for f in faults(direction, dialect) if f.kind in (FaultKind.ID_HIGH, FaultKind.ID_SIZE, FaultKind.ID_LOW)
     ]
@@ -82,9 +82,8 @@ def _almost(register: Register, direction: Direction, dialect: Dialect) -> list[
 
 
 def _neighbours(host: Host) -> SearchStrategy[op.OnVm]:
-    """PSCI_VERSION and the workarounds' registers, more than half of the turns for the first."""
-    there = dict(host.levels)
-    others = [w.register for w in WORKAROUND_REGISTERS if w.register.name in there]
+    """PSCI_VERSION, with more than half of the weight, and the workarounds' registers."""
+    others = [w.register for w in WORKAROUND_REGISTERS if w.register.name in dict(host.levels)]
     rows: list[op.OnVm] = [op.GetReg(0, 0, PSCI_VERSION)] * 8
     rows += [op.SetReg(0, 0, PSCI_VERSION, version) for version in (*_VERSIONS, PSCI_0_2, PSCI_0_2, PSCI_1_0)]
     for register in others:
@@ -93,7 +92,7 @@ def _neighbours(host: Host) -> SearchStrategy[op.OnVm]:
 
 
 def _calls() -> SearchStrategy[op.OnVm]:
-    """Each family of functions as often as another, though one has many arguments."""
+    """Each family of functions has the same weight, whatever its number of arguments."""
     by_family = families()
     most = max(map(len, by_family.values()))
     names = [names[n % len(names)] for names in by_family.values() for n in range(most)]
@@ -109,12 +108,12 @@ _LIVES = _somewhere([
     *(op.CreateVcpu(0, vcpu) for vcpu in range(MOST_VCPUS)), *[op.Init(0, 0, _WITH)] * 4, op.Init(0, 0, _WITHOUT),
     op.CreateVm(0), op.CloseVm(0),
 ])  # fmt: skip
-_ASKED = _somewhere([op.ListRegs(0, 0), op.CheckExtension(0), op.EnableCap(0)])
+_QUERIES = _somewhere([op.ListRegs(0, 0), op.CheckExtension(0), op.EnableCap(0)])
 _PV_TIME = _somewhere([op.PvTime(0, 0, r, ipa) for r in op.Request for ipa in (_IPAS if r is op.Request.SET else (0,))])
 
 
 def _filters() -> SearchStrategy[op.OnVm]:
-    """Ranges from any function on, and at the edges of what is reserved; on a few of them most of the turns."""
+    """Ranges from any function on, and at the edges of the reserved ranges; most of the weight is on a few."""
     ids = sorted({callee.id for callee in CALLEES.values()})
     often = [0x84000000, 0x84000050, 0x84000050, 0xC4000000, 0xC5000020, 0x86000000, 0x86000000]
     bases = [*ids, *often * (len(ids) // len(often)), 0, 0x7FFFFFFF, 0x80000000, 0xC000FFFF, 0xFFFFFFFF]
@@ -127,32 +126,31 @@ _BEGINNINGS = st.tuples(st.integers(1, 2), st.integers(1, 2), st.sampled_from([_
 
 
 def _begun(vms: int, vcpus: int, features: tuple[int, ...]) -> list[op.OnVm]:
-    """VMs with vCPUs: of what happens without, little is worth a look."""
-    made: list[op.OnVm] = []
+    """VMs with initialised vCPUs: without them most calls fail."""
+    operations: list[op.OnVm] = []
     for vm in range(vms):
-        made.append(op.CreateVm(vm))
+        operations.append(op.CreateVm(vm))
         for vcpu in range(vcpus):
-            made += [op.CreateVcpu(vm, vcpu), op.Init(vm, vcpu, features)]
-    return made
+            operations += [op.CreateVcpu(vm, vcpu), op.Init(vm, vcpu, features)]
+    return operations
 
 
 MIXES = ("registers", "guest", "filter", "everything")
-"""What a sequence is mostly made of."""
+"""The calls that most of a sequence consists of."""
 
 
 def sequences(host: Host, mix: str, length: int) -> Sequences:
-    """Sequences of up to ``length`` calls, and those before them that make VMs and vCPUs."""
-    bitmaps, calls, filters = _bitmaps(host), _calls(), _filters()
-    neighbours = _neighbours(host)
+    """Sequences of calls that create VMs and vCPUs, and up to ``length`` others."""
+    bitmaps, calls, filters, neighbours = _bitmaps(host), _calls(), _filters(), _neighbours(host)
     turns = {
-        "registers": ((bitmaps, 6), (neighbours, 2), (_RUNS, 1), (_LIVES, 2), (_ASKED, 1)),
+        "registers": ((bitmaps, 6), (neighbours, 2), (_RUNS, 1), (_LIVES, 2), (_QUERIES, 1)),
         "guest": ((bitmaps, 2), (calls, 8), (_PV_TIME, 1), (neighbours, 1), (_LIVES, 1)),
         "filter": ((filters, 2), (calls, 6), (bitmaps, 2), (_RUNS, 1), (_LIVES, 1)),
         "everything": ((bitmaps, 3), (calls, 4), (filters, 1), (neighbours, 1), (_PV_TIME, 1), (_RUNS, 1), (_LIVES, 2),
-                       (_ASKED, 1)),
+                       (_QUERIES, 1)),
     }  # fmt: skip
     chosen = [each for strategy, number in turns[mix] for each in _turns(strategy, number)]
-    # A VM that runs is fixed as it is then: without a few calls before, that is almost always a fresh one.
+    # A run locks the VM. Without calls before it, most VMs would be locked in their initial state.
     before = [*_turns(_writes(host), 3), *_turns(_PV_TIME, 1)]
     before += _turns(filters, 4) if mix in ("filter", "everything") else []
     return st.builds(
@@ -162,5 +160,5 @@ def sequences(host: Host, mix: str, length: int) -> Sequences:
 
 
 def _places(chosen: Sequence[SearchStrategy[op.OnVm]], length: int) -> SearchStrategy[list[op.OnVm | None]]:
-    """A call is replaced by none more easily than taken out of a list: that is how the shortest sequence is found."""
+    """Lists of a fixed length with gaps: Hypothesis shrinks a call to None more easily than it drops it."""
     return st.lists(st.one_of(st.none(), *chosen), min_size=length, max_size=length)

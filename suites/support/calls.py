@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contract's functions as calls in a given form, and VMs put into a given situation."""
+"""The contract's functions as calls in a given form, and VMs in a given situation."""
 
 from __future__ import annotations
 
@@ -12,23 +12,11 @@ from helpers.guests import set_pv_time
 from helpers.kvm import Vm
 from helpers.smccc import Call
 
-__all__ = [
-    "CONDUITS",
-    "GARBAGE",
-    "HVC",
-    "REGISTER_LEVELS",
-    "SMC",
-    "At",
-    "Form",
-    "VmAt",
-    "call_of",
-    "hold",
-    "set_pv_time",
-]
+__all__ = ["CONDUITS", "GARBAGE", "HVC", "REGISTER_LEVELS", "SMC", "At", "Form", "VmAt", "call_of", "hold"]
 
 
 def call_of(function: Function, form: Form = HVC) -> Call:
-    """The call, with garbage where it takes no argument."""
+    """The call, with garbage in the unused argument registers."""
     return Call(form.upper | function.id, (*function.args, *GARBAGE[len(function.args) :]), form.conduit)
 
 
@@ -42,4 +30,4 @@ def hold(vm: Vm, registers: tuple[Register, ...], situation: Situation) -> None:
 REGISTER_LEVELS = ("full", "empty")
 At = Callable[[str, bool], Situation]
 VmAt = Callable[[Situation], Vm]
-"""What suites/conftest.py's fixtures of these names give."""
+"""The types of suites/conftest.py's fixtures of these names."""

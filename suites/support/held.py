@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether a VM's registers hold given values, and are fixed to them or writable, through each of its vCPUs."""
+"""Compares a VM's registers with given values, locked or writable, through each of its vCPUs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def fill(vm: Vm, registers: Iterable[Register], held: str) -> dict[str, int]:
 def compare_fixed(
     comparison: Comparison, vcpus: Iterable[Vcpu], registers: Iterable[Register], values: dict[str, int], when: str
 ) -> None:
-    """Through every vCPU the registers read ``values``, take those, and refuse whatever else."""
+    """Through every vCPU the registers read ``values``, accept those, and refuse every other value."""
     for vcpu in vcpus:
-        batch, made = vcpu.vm.batch(), []
+        batch, accesses = vcpu.vm.batch(), []
         for register in registers:
             held = values[register.name]
             writes = [(v, 0 if v == held else EBUSY) for v in register.subsets()] + [(held | 1 << 63, EINVAL)]
-            made += [
+            accesses += [
                 (register, v, error, batch.set(vcpu, register, v), batch.get(vcpu, register)) for v, error in writes
             ]
         batch.run()
-        for register, value, error, done, after in made:
+        for register, value, error, done, after in accesses:
             what = f"{register.name} = {value:#x} from {values[register.name]:#x} through vCPU {vcpu.index} {when}"
             comparison.error(what, error, done.errno)
             comparison.value(f"what reads back after {what}", values[register.name], after.value)
@@ -39,19 +39,18 @@ def compare_fixed(
 def compare_open(
     comparison: Comparison, vcpus: list[Vcpu], registers: Iterable[Register], values: dict[str, int], when: str
 ) -> None:
-    """Through every vCPU the registers read ``values``, take every subset, and are left as they were found."""
-    batch, made = vcpus[0].vm.batch(), []
-    found = [(vcpu, register, batch.get(vcpu, register)) for vcpu in vcpus for register in registers]
+    """Through every vCPU the registers read ``values`` and accept every subset. Restores the values."""
+    batch, accesses = vcpus[0].vm.batch(), []
+    reads = [(vcpu, register, batch.get(vcpu, register)) for vcpu in vcpus for register in registers]
     for vcpu in vcpus:
         for register in registers:
             held, subsets = values[register.name], register.subsets()
-            made.append((vcpu, register, held, batch.set(vcpu, register, held), batch.get(vcpu, register)))
-            made += [(vcpu, register, v, batch.set(vcpu, register, v), batch.get(vcpus[-1], register)) for v in subsets]
-            made.append((vcpu, register, held, batch.set(vcpu, register, held), batch.get(vcpus[0], register)))
+            writes = [(held, vcpu), *((value, vcpus[-1]) for value in subsets), (held, vcpus[0])]
+            accesses += [(vcpu, register, v, batch.set(vcpu, register, v), batch.get(by, register)) for v, by in writes]
     batch.run()
-    for vcpu, register, read in found:
+    for vcpu, register, read in reads:
         comparison.value(f"{register.name} through vCPU {vcpu.index} {when}", values[register.name], read.value)
-    for vcpu, register, value, done, after in made:
+    for vcpu, register, value, done, after in accesses:
         what = f"{register.name} = {value:#x} through vCPU {vcpu.index} {when}"
         comparison.error(what, 0, done.errno)
         comparison.value(f"what reads back after {what}", value, after.value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest sees of the registers: the calls whose answers follow from their values alone."""
+"""Compares a guest's view of the registers: the calls whose answers depend on their values alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from suites.support.calls import call_of
 
 
 def compare_view(comparison: Comparison, vcpu: Vcpu, contract: Probe, values: Mapping[str, int], when: str) -> None:
-    """Runs a guest on ``vcpu`` that makes the calls, and compares with what the registers' ``values`` promise."""
+    """Makes the calls in a guest on ``vcpu``, and compares with the answers for the registers' ``values``."""
     situation = Situation(contract.dialect, dict(values), contract.arch_counter, None)
-    known = [(f, x) for f in GATED if isinstance(x := f.expected(situation), tuple)]
-    results = guests.calls(vcpu, [call_of(f) for f, _ in known])
-    for (function, expected), result in zip(known, results, strict=True):
+    fixed = [(f, x) for f in GATED if isinstance(x := f.expected(situation), tuple)]
+    results = guests.calls(vcpu, [call_of(f) for f, _ in fixed])
+    for (function, expected), result in zip(fixed, results, strict=True):
         comparison.x(f"HVC {function.name} ({function.id:#x}) {when}", expected, result.x0_3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the log says of kernel and suite, from files of a kernel that may hold anything."""
+"""The log's facts about kernel and suite, from arbitrary contents of the kernel's files."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_the_hash_is_that_of_the_file() -> None:
 def test_processors_of_two_kinds_are_both_told() -> None:
     line = "processor\t: {}\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\n"
     line += "CPU part\t: {}\nCPU revision\t: 0\n\n"
-    found = processors("".join(line.format(n, part) for n, part in enumerate(("0xd05", "0xd0b", "0xd05"))).encode())
-    assert found == (
+    text = processors("".join(line.format(n, part) for n, part in enumerate(("0xd05", "0xd0b", "0xd05"))).encode())
+    assert text == (
         "3: implementer 0x41, part 0xd05, variant 0x1, revision 0; "
         "implementer 0x41, part 0xd0b, variant 0x1, revision 0"
     )

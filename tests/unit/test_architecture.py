@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/architecture.md against the imports: what it draws is what there is."""
+"""Compares docs/architecture.md with the imports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOPS = ("helpers", "suites", "faults", "tests", "tools")
 
 @cache
 def drawn() -> dict[str, set[str]]:
-    """What each place may import, in the order of the page."""
+    """The imports that the page allows for each place, in its order."""
     places: dict[str, set[str]] = {}
     for line in PAGE.read_text("utf-8").splitlines():
         if line.startswith("| `"):
@@ -29,14 +29,14 @@ def drawn() -> dict[str, set[str]]:
 
 
 def place_of(module: str) -> str:
-    """The longest place of the page that holds a module, given as a path without its ending."""
+    """The page's most specific place of a module, a path without suffix."""
     parts = module.split("/")
     names = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
     return next((name for name in names if name in drawn()), module)
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The project's modules that a file imports, as paths without ending."""
+    """The project's modules that a file imports, as paths without suffix."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             modules = [each.name for each in node.names]

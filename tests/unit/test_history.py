@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The checker of histories, with histories whose verdict a person can see."""
+"""The linearizability checker on histories with an obvious verdict."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is said of migration between two kernels, and between which."""
+"""The expected errors, values and descriptions of migrations, and the pairs of kernels."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def test_changed_names_the_gate() -> None:
 
 def test_told() -> None:
     assert str(Told((), (), ())) == "restores every firmware register; the guest sees the same"
-    told = str(Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
+    text = str(Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
     for part in ("refuses PSCI_VERSION = 0x10003: EINVAL", "another answer of STD.TRNG_V1_0", "lacks VENDOR_HYP.PTP"):
-        assert part in told
+        assert part in text
     pair = MigrationId(SubjectId("a"), SubjectId("b"))
-    assert told in description(SubjectInfo(pair, environment={"migration": told}))
+    assert text in description(SubjectInfo(pair, environment={"migration": text}))
 
 
 def test_pairs() -> None:

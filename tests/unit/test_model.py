@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contract's state machine on traces that a person can follow, the search, and the C programs that it leaves."""
+"""The contract's state machine on short sequences, the search and the C reproducers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ from tests.support.model import (
 )
 
 RFC = replace(HOST, dialect=RFC_V3, registers=RFC_V3.registers)
-
-
 Trace = Sequence[tuple[op.OnVm, tuple[int, ...]]]
 OPEN, CLOSED_X = (0, MMIO, 0x10000, 0, 0, 0), (0, MMIO, *CLOSED)
 BEGUN: Trace = [(VM, (0,)), (VCPU, (0,)), (INIT, (0,))]
@@ -106,7 +104,7 @@ def test_the_rfc() -> None:
     std = RegisterId("STD", RFC_V3.registers[0].id)
     operations = [VM, VCPU, RUN, INIT, op.CheckExtension(0), got(STD), put(std, 0), calls("KVM_FEATURES"), put(std, 1)]
     steps = predict(RFC, operations)
-    # Whether the refused KVM_RUN is a run, the RFC leaves open: it is not made.
+    # The RFC does not define whether a refused KVM_RUN is a run, so the model does not make it.
     assert RUN not in [s.operation for s in steps]
     assert [s.wants[0].value for s in steps] == [0, 0, 0, 3, ENOENT, 0, 0, EBUSY]
     assert steps[-2].wants[2].value == 1 | 1 << 1
@@ -151,7 +149,7 @@ def honest(steps: Steps) -> list[op.StepAnswer]:
 
 
 def unlocked_by_init(steps: Steps) -> list[op.StepAnswer]:
-    """A kernel that forgets the run when a vCPU is initialised again."""
+    """A kernel that unlocks the registers at a second KVM_ARM_VCPU_INIT."""
     answers, again = honest(steps), set()
     for at, step in enumerate(steps):
         again |= {step.operation.vm} if isinstance(step.operation, op.Init) and at else set()

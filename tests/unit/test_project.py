@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rules that the project keeps about itself."""
+"""Rules for the project's own sources."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_these_know_nothing_of_pytest(room: str) -> None:
 
 
 def _named_clauses() -> set[str]:
-    found = set()
+    clauses = set()
     for path in (ROOT / "suites").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.clause":
-                found |= {ast.literal_eval(arg) for arg in node.args}
-    return found
+                clauses |= {ast.literal_eval(arg) for arg in node.args}
+    return clauses
 
 
 def test_every_clause_has_a_test_and_every_test_a_clause() -> None:
@@ -92,7 +92,7 @@ def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
     packages = packages_distributions()
     for path in [ROOT / "conftest.py", *(ROOT / "helpers").rglob("*.py"), *(ROOT / "suites").rglob("*.py")]:
         tops = {name.partition(".")[0] for name in _all_imports(path)} - {"helpers", "suites", *sys.stdlib_module_names}
-        # Those are there where labgrid's own plugin is loaded.
+        # labgrid installs these two.
         for top in tops - {"labgrid", "pexpect"}:
             assert set(map(str.lower, packages[top])) & asked, f"{path} imports {top}"
 
@@ -128,7 +128,7 @@ def test_each_kind_of_test_has_a_folder_with_its_conftest() -> None:
 
 @pytest.mark.parametrize("program", ["qemu-system-aarch64", "ssh"])
 def test_a_unit_test_that_starts_a_subject_fails(program: str, traps: Path) -> None:
-    """The fixture of tests/unit/conftest.py sees the start."""
+    """The fixture of tests/unit/conftest.py detects the start."""
     assert subprocess.run([program, "-version"], check=False).returncode == 1
     called = traps / "called"
     assert called.read_text() == f"{program}\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The proof does not hold when a fault is not seen, a test sees nothing, or a check fails without a fault."""
+"""The proof does not hold if a fault is not detected, a test never fails, or a test fails without a fault."""
 
 from __future__ import annotations
 

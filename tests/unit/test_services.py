@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The classes of answers that guests get from the services, for the reports."""
+"""The classes of the services' answers in the reports."""
 
 from __future__ import annotations
 

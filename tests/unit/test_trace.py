@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The calls that led to a failure: kept cheaply, written out in the field's own terms, whatever came back."""
+"""The trace of a failed test: its size, and its text for every kind of answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STD, VENDOR = MAINLINE.registers[0], MAINLINE.registers[2]
 
 
 class Scripted:
-    """A subject that answers each operation by a function: the words of the listing are under test, not a kernel."""
+    """A subject that answers each operation by a function, to test the text of the listing."""
 
     id, generation, alive = SubjectId("scripted"), 1, True
 
@@ -40,14 +40,14 @@ class Scripted:
         self.answering = answering
 
     def run(self, program: Program) -> Answer:
-        found: list[tuple[OpResult, ...]] = [()] * program.op_count
+        results: list[tuple[OpResult, ...]] = [()] * program.op_count
         for thread in (thread for stage in program.stages for thread in stage):
             for index, op in thread.ops:
-                found[index] = (self.answering(op),) * thread.repeat
-        return Answer(tuple(found), False)
+                results[index] = (self.answering(op),) * thread.repeat
+        return Answer(tuple(results), False)
 
     def start(self) -> None:
-        """It is."""
+        """Already started."""
 
 
 def scripted(answering: Answering) -> Any:
@@ -148,7 +148,7 @@ def test_what_was_never_answered_and_never_reached(trace: Trace) -> None:
     vcpu.vm.kvm.subject = Traced(scripted(dies), trace)
     with pytest.raises(RuntimeError):
         vcpu.try_run()
-    assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... to which nothing was answered"]
+    assert listing(trace).splitlines()[-2:] == ["vm2.vcpu0: KVM_RUN()", "... no answer"]
     Traced(scripted(lambda op: OpResult(0, 0, False, b"")), trace).run(_races())
     assert listing(trace).splitlines()[-1] == "vm2.vcpu0: KVM_RUN() = not reached (800 times)"
 

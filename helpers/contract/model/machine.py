@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contract as a state machine: what each call answers, and what it changes. It knows the tables and no kernel."""
+"""The contract as a state machine: each call's answer and effect, from the contract's tables alone."""
 
 from __future__ import annotations
 
@@ -9,29 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from helpers.contract.access import ORDER, Direction, FaultKind
 from helpers.contract.functions import CLOSED, U32, Situation
+from helpers.contract.model import operations as op
 from helpers.contract.model.guest_calls import CALLEES, FAST_PATH, GuestView, exact
-from helpers.contract.model.operations import (
-    CheckExtension,
-    CloseVm,
-    CreateVcpu,
-    CreateVm,
-    EnableCap,
-    GetReg,
-    GuestCall,
-    How,
-    Init,
-    ListRegs,
-    OnVcpu,
-    OnVm,
-    PvTime,
-    Request,
-    Run,
-    SetFilter,
-    SetReg,
-    Show,
-    Step,
-    Want,
-)
 from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUND_REGISTERS, accepts_version
 from helpers.contract.registers import RFC_V3, Dialect, Register
 from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
@@ -41,18 +20,18 @@ from helpers.uapi import kvm as uapi
 MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
 """The guest's memory (IPA)."""
 STALE = 0xA5A5_A5A5_A5A5_A5A5
-"""What a read finds in the caller's memory when the kernel writes nothing to it."""
+"""The caller's memory before a read."""
 MOST_VMS, MOST_VCPUS = 3, 4
 _NO_AREA = U64
 _RESERVED = ((0x8000_0000, 0x8000_FFFF), (0xC000_0000, 0xC000_FFFF))
-"""Arm's architecture calls, which no filter may name (vm.rst 6.1)."""
+"""Arm's architecture calls, which a filter must not contain (vm.rst 6.1)."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the answers depend on beside the calls. ``psci_version`` is a new VM's, with PSCI_0_2.
+    """The kernel's part in the answers. ``psci_version`` is that of a new VM with PSCI_0_2.
 
-    ``levels`` are the workaround registers that there are, by name, with what they read.
+    ``levels`` are the names of the existing workaround registers, with their values.
     """
 
     dialect: Dialect
@@ -82,18 +61,18 @@ class _Vm:
     """(first function, last function, action)"""
 
 
-def predict(host: Host, operations: Iterable[OnVm]) -> tuple[Step, ...]:
-    """The calls that can be made, each with its answer; ``Model.applied`` says what becomes of the others."""
+def predict(host: Host, operations: Iterable[op.OnVm]) -> tuple[op.Step, ...]:
+    """The calls that can be made (see ``Model.applied``), each with its answer."""
     model, steps = Model(host), []
     for operation in operations:
         applied = model.applied(operation)
         if applied is not None:
-            steps.append(Step(applied, model.step(applied)))
+            steps.append(op.Step(applied, model.step(applied)))
     return tuple(steps)
 
 
 class Model:
-    """The state of every VM, as the contract has it."""
+    """The state of every VM, as the contract defines it."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -105,98 +84,99 @@ class Model:
 
     # --- which calls --------------------------------------------------------
 
-    def applied(self, operation: OnVm) -> OnVm | None:
-        """The call with its VM and vCPU counted among those there are; None where it cannot be made.
+    def applied(self, operation: op.OnVm) -> op.OnVm | None:
+        """The call with its VM and vCPU mapped to existing ones; None if it cannot be made.
 
-        It cannot where there is none, where there are enough, where the kernel lacks what is called, and where the
-        contract leaves the answer open.
+        It cannot be made without a VM or vCPU, above the limits of their number, if the kernel lacks the interface, and
+        if the contract does not define the answer.
         """
-        if isinstance(operation, CreateVm):
-            return CreateVm(self._created) if len(self._vms) < MOST_VMS else None
+        if isinstance(operation, op.CreateVm):
+            return op.CreateVm(self._created) if len(self._vms) < MOST_VMS else None
         if not self._vms:
             return None
         number = list(self._vms)[operation.vm % len(self._vms)]
         operation = replace(operation, vm=number)
-        if isinstance(operation, OnVcpu):
+        if isinstance(operation, op.OnVcpu):
             ids = sorted(self._vms[number].vcpus)
             if not ids:
                 return None
             operation = replace(operation, vcpu=ids[operation.vcpu % len(ids)])
-        return operation if self._is_told(operation) else None
+        return operation if self._is_defined(operation) else None
 
-    def _is_told(self, operation: OnVm) -> bool:
+    def _is_defined(self, operation: op.OnVm) -> bool:
         match operation:
-            case SetFilter(base=base, count=count):
+            case op.SetFilter(base=base, count=count):
                 # A known deviation: helpers/contract/deviations.py.
                 return self._host.smccc_filter and (base, count) != (0, 0)
-            case PvTime():
+            case op.PvTime():
                 return self._host.pv_time
-            case CreateVcpu(id=number):
+            case op.CreateVcpu(id=number):
                 return number < MOST_VCPUS
-            case GuestCall(name=name) if CALLEES[name].level and CALLEES[name].level not in self._levels:
+            case op.GuestCall(name=name) if CALLEES[name].level and CALLEES[name].level not in self._levels:
                 return False
-            case Run() | GuestCall():
-                # The RFC leaves to the kernel that it is applied to whether a run counts that is refused later.
-                refused = not self._vcpu(operation).initialised and getattr(operation, "how", None) is not How.ARGUMENT
-                return not (refused and self._host.dialect is RFC_V3)
-            case Init(features=features):
-                # Whether vCPUs of one VM may differ is another contract's, and kernels disagree.
-                held = self._vms[operation.vm].features
-                return held in (None, features) or self._vcpu(operation).initialised
+            case op.Run(how=op.How.ARGUMENT):
+                return True
+            case op.Run() | op.GuestCall():
+                # In the RFC the base kernel decides whether a refused run counts.
+                return self._vcpu(operation).initialised or self._host.dialect is not RFC_V3
+            case op.Init(features=features):
+                # Kernels disagree whether vCPUs of one VM may differ; this contract does not define it.
+                current = self._vms[operation.vm].features
+                return current in (None, features) or self._vcpu(operation).initialised
         return True
 
-    def _vcpu(self, operation: OnVcpu) -> _Vcpu:
+    def _vcpu(self, operation: op.OnVcpu) -> _Vcpu:
         return self._vms[operation.vm].vcpus[operation.vcpu]
 
     # --- what they answer ---------------------------------------------------
 
-    def step(self, operation: OnVm) -> tuple[Want, ...]:
+    def step(self, operation: op.OnVm) -> tuple[op.Want, ...]:
         """Makes the call. ``applied`` must have let it through."""
-        if isinstance(operation, CreateVm):
+        if isinstance(operation, op.CreateVm):
             values = {r.name: r.reset for r in self._host.registers}
             self._vms[operation.vm] = _Vm(values, self._host.psci_version)
             self._created += 1
             return (_errno("KVM_CREATE_VM", 0),)
         vm = self._vms[operation.vm]
-        return self._on_vcpu(vm, operation) if isinstance(operation, OnVcpu) else self._on_vm(vm, operation)
+        return self._on_vcpu(vm, operation) if isinstance(operation, op.OnVcpu) else self._on_vm(vm, operation)
 
-    def _on_vm(self, vm: _Vm, operation: OnVm) -> tuple[Want, ...]:
+    def _on_vm(self, vm: _Vm, operation: op.OnVm) -> tuple[op.Want, ...]:
         match operation:
-            case CreateVcpu(id=number):
+            case op.CreateVcpu(id=number):
                 error = errno.EEXIST if number in vm.vcpus else 0
                 vm.vcpus.setdefault(number, _Vcpu())
                 return (_errno("KVM_CREATE_VCPU", error),)
-            case SetFilter():
+            case op.SetFilter():
                 return (_errno("KVM_SET_DEVICE_ATTR", _set_filter(vm, operation)),)
-            case CheckExtension():
+            case op.CheckExtension():
                 count = len(self._host.registers) if self._host.dialect.capability else 0
-                return (Want("KVM_CHECK_EXTENSION", count, Show.DECIMAL),)
-            case EnableCap():
+                return (op.Want("KVM_CHECK_EXTENSION", count, op.Show.DECIMAL),)
+            case op.EnableCap():
                 return (_errno("KVM_ENABLE_CAP", errno.EINVAL),)
-        assert isinstance(operation, CloseVm)
+        assert isinstance(operation, op.CloseVm)
         del self._vms[operation.vm]
         return ()
 
-    def _on_vcpu(self, vm: _Vm, operation: OnVcpu) -> tuple[Want, ...]:
+    def _on_vcpu(self, vm: _Vm, operation: op.OnVcpu) -> tuple[op.Want, ...]:
         vcpu = vm.vcpus[operation.vcpu]
         match operation:
-            case Init():
+            case op.Init():
                 return (_errno("KVM_ARM_VCPU_INIT", self._init(vm, vcpu, operation.features)),)
-            case GetReg():
+            case op.GetReg():
                 error = self._error(vm, vcpu, operation)
-                return _errno("KVM_GET_ONE_REG", error), Want("value", STALE if error else self._held(vm, operation))
-            case SetReg():
+                return _errno("KVM_GET_ONE_REG", error), op.Want("value", STALE if error else self._held(vm, operation))
+            case op.SetReg():
                 error = self._error(vm, vcpu, operation)
                 if not error:
                     self._store(vm, operation)
                 return (_errno("KVM_SET_ONE_REG", error),)
-            case ListRegs():
+            case op.ListRegs():
                 return self._list(vcpu)
-            case Run():
+            case op.Run():
                 return _run(vm, vcpu, operation.how)
-            case GuestCall():
+            case op.GuestCall():
                 return self._guest_call(vm, vcpu, operation)
-        assert isinstance(operation, PvTime)
+        assert isinstance(operation, op.PvTime)
         return _pv_time(vcpu, operation)
 
     def _init(self, vm: _Vm, vcpu: _Vcpu, features: tuple[int, ...]) -> int:
@@ -209,14 +189,14 @@ class Model:
 
     # --- ONE_REG ------------------------------------------------------------
 
-    def _error(self, vm: _Vm, vcpu: _Vcpu, operation: GetReg | SetReg) -> int:
+    def _error(self, vm: _Vm, vcpu: _Vcpu, operation: op.GetReg | op.SetReg) -> int:
         """The errno of an access: the first kind of fault that applies, in the order of access.py."""
         wrong = {_fault_of_id(operation.register.id)} if not self._is_there(operation.register.id) else set()
         if not vcpu.initialised:
             wrong.add(FaultKind.VCPU)
-        if isinstance(operation, SetReg) and not wrong:
+        if isinstance(operation, op.SetReg) and not wrong:
             wrong |= self._faults_of_value(vm, operation.register.id, operation.value)
-        direction = Direction.SET if isinstance(operation, SetReg) else Direction.GET
+        direction = Direction.SET if isinstance(operation, op.SetReg) else Direction.GET
         return next((error for kind, error in ORDER[direction].items() if kind in wrong), 0)
 
     def _is_there(self, number: int) -> bool:
@@ -228,7 +208,7 @@ class Model:
             changes = vm.ran and value != vm.values[register.name]
             return {kind for kind, on in ((FaultKind.VALUE, value & ~register.mask), (FaultKind.LOCK, changes)) if on}
         if number == PSCI_VERSION.id:
-            # Of the feature the VM's version tells: without it there is nothing but 0.1.
+            # Without the feature the only version is 0.1.
             without = uapi.KVM_ARM_VCPU_PSCI_0_2 not in (vm.features or ())
             taken = value == PSCI_0_1 if without else accepts_version(value, self._host.psci_version)
         else:
@@ -236,7 +216,7 @@ class Model:
             taken = workaround.accepts(value, self._levels[workaround.register.name])
         return set() if taken else {FaultKind.VALUE}
 
-    def _held(self, vm: _Vm, operation: GetReg) -> int:
+    def _held(self, vm: _Vm, operation: op.GetReg) -> int:
         number = operation.register.id
         if number == PSCI_VERSION.id:
             return vm.psci
@@ -244,23 +224,23 @@ class Model:
             return self._levels[self._workarounds[number].register.name]
         return vm.values[self._by_id[number].name]
 
-    def _store(self, vm: _Vm, operation: SetReg) -> None:
+    def _store(self, vm: _Vm, operation: op.SetReg) -> None:
         number = operation.register.id
         if number == PSCI_VERSION.id:
             vm.psci = operation.value
         elif number in self._by_id:
             vm.values[self._by_id[number].name] = operation.value
 
-    def _list(self, vcpu: _Vcpu) -> tuple[Want, ...]:
+    def _list(self, vcpu: _Vcpu) -> tuple[op.Want, ...]:
         if not vcpu.initialised:
             return (_errno("KVM_GET_REG_LIST", errno.ENOEXEC),)
-        listed = [Want(f"times that {r.name} is listed", 1, Show.DECIMAL) for r in self._host.registers]
-        every = Want("bitmap registers listed", len(self._host.registers), Show.DECIMAL)
+        listed = [op.Want(f"times that {r.name} is listed", 1, op.Show.DECIMAL) for r in self._host.registers]
+        every = op.Want("bitmap registers listed", len(self._host.registers), op.Show.DECIMAL)
         return (_errno("KVM_GET_REG_LIST", 0), every, *listed)
 
     # --- the guest ----------------------------------------------------------
 
-    def _guest_call(self, vm: _Vm, vcpu: _Vcpu, operation: GuestCall) -> tuple[Want, ...]:
+    def _guest_call(self, vm: _Vm, vcpu: _Vcpu, operation: op.GuestCall) -> tuple[op.Want, ...]:
         if not vcpu.initialised:
             return (_errno("KVM_RUN", errno.ENOEXEC),)
         vm.ran = True
@@ -268,20 +248,20 @@ class Model:
         action = self._action(vm, operation)
         if action == uapi.KVM_SMCCC_FILTER_FWD_TO_USER:
             flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
-            left = Want("hypercall.nr", call.function & U32), Want("hypercall.flags", flags)
+            left = op.Want("hypercall.nr", call.function & U32), op.Want("hypercall.flags", flags)
             return (*_left(uapi.KVM_EXIT_HYPERCALL), *left, *_left(uapi.KVM_EXIT_MMIO), *_x(exact(call.registers)))
         x = exact(CLOSED) if action == uapi.KVM_SMCCC_FILTER_DENY else self._answer(vm, vcpu, operation)
         return (*_left(uapi.KVM_EXIT_MMIO), *_x(x))
 
-    def _action(self, vm: _Vm, operation: GuestCall) -> int:
-        """What the filter says to a call that reaches it."""
+    def _action(self, vm: _Vm, operation: op.GuestCall) -> int:
+        """The filter's action."""
         number = CALLEES[operation.name].id
         if not operation.form.served(self._host.smc):
             return uapi.KVM_SMCCC_FILTER_HANDLE
-        found = (action for first, last, action in vm.filters if first <= number <= last)
-        return next(found, uapi.KVM_SMCCC_FILTER_HANDLE)
+        actions = (action for first, last, action in vm.filters if first <= number <= last)
+        return next(actions, uapi.KVM_SMCCC_FILTER_HANDLE)
 
-    def _answer(self, vm: _Vm, vcpu: _Vcpu, operation: GuestCall) -> tuple[tuple[int, int], ...]:
+    def _answer(self, vm: _Vm, vcpu: _Vcpu, operation: op.GuestCall) -> tuple[tuple[int, int], ...]:
         callee, form = CALLEES[operation.name], operation.form
         entered = callee.call(form).registers
         if not form.conduit.name.startswith("SMC") and callee.id in FAST_PATH:
@@ -292,25 +272,25 @@ class Model:
         return callee.answer(GuestView(situation, vm.psci, self._levels))
 
 
-def _errno(name: str, value: int) -> Want:
-    return Want(name, value, Show.ERRNO)
+def _errno(name: str, value: int) -> op.Want:
+    return op.Want(name, value, op.Show.ERRNO)
 
 
-def _left(reason: int) -> tuple[Want, ...]:
-    return _errno("KVM_RUN", 0), Want("exit_reason", reason, Show.EXIT)
+def _left(reason: int) -> tuple[op.Want, ...]:
+    return _errno("KVM_RUN", 0), op.Want("exit_reason", reason, op.Show.EXIT)
 
 
-def _x(registers: tuple[tuple[int, int], ...]) -> tuple[Want, ...]:
-    return tuple(Want(f"x{n}", value & mask, Show.HEX, mask) for n, (value, mask) in enumerate(registers[:4]))
+def _x(registers: tuple[tuple[int, int], ...]) -> tuple[op.Want, ...]:
+    return tuple(op.Want(f"x{n}", value & mask, op.Show.HEX, mask) for n, (value, mask) in enumerate(registers[:4]))
 
 
-def _run(vm: _Vm, vcpu: _Vcpu, how: How) -> tuple[Want, ...]:
-    if how is How.ARGUMENT:
+def _run(vm: _Vm, vcpu: _Vcpu, how: op.How) -> tuple[op.Want, ...]:
+    if how is op.How.ARGUMENT:
         return (_errno("KVM_RUN", errno.EINVAL),)
     if not vcpu.initialised:
         return (_errno("KVM_RUN", errno.ENOEXEC),)
     vm.ran = True
-    return (_errno("KVM_RUN", errno.EINTR),) if how is How.IMMEDIATE_EXIT else _left(uapi.KVM_EXIT_MMIO)
+    return (_errno("KVM_RUN", errno.EINTR),) if how is op.How.IMMEDIATE_EXIT else _left(uapi.KVM_EXIT_MMIO)
 
 
 def _fault_of_id(number: int) -> FaultKind:
@@ -319,7 +299,7 @@ def _fault_of_id(number: int) -> FaultKind:
     return FaultKind.ID_LOW if number & uapi.KVM_REG_SIZE_MASK == uapi.KVM_REG_SIZE_U64 else FaultKind.ID_SIZE
 
 
-def _set_filter(vm: _Vm, operation: SetFilter) -> int:
+def _set_filter(vm: _Vm, operation: op.SetFilter) -> int:
     """EINVAL, EBUSY and EEXIST win in this order (FILTER-5)."""
     first, last = operation.base, operation.base + operation.count - 1
     if not operation.count or last > U32 or operation.action > uapi.KVM_SMCCC_FILTER_FWD_TO_USER:
@@ -333,12 +313,12 @@ def _set_filter(vm: _Vm, operation: SetFilter) -> int:
     return 0
 
 
-def _pv_time(vcpu: _Vcpu, operation: PvTime) -> tuple[Want, ...]:
+def _pv_time(vcpu: _Vcpu, operation: op.PvTime) -> tuple[op.Want, ...]:
     done = _errno(operation.request.value, 0)
-    if operation.request is Request.HAS:
+    if operation.request is op.Request.HAS:
         return (done,)
-    if operation.request is Request.GET:
-        return done, Want("address", _NO_AREA if vcpu.ipa is None else vcpu.ipa)
+    if operation.request is op.Request.GET:
+        return done, op.Want("address", _NO_AREA if vcpu.ipa is None else vcpu.ipa)
     error = errno.EINVAL if operation.ipa % 64 or operation.ipa not in MEMORY else 0
     if vcpu.ipa is not None and not operation.ipa % 64:
         error = errno.EEXIST

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What user space and guests may do, one frozen value for each call, and what is compared of its answer.
+"""The calls of user space and guests, and the compared numbers of their answers.
 
-VMs are numbered in the order in which they are created; a vCPU by the id that KVM_CREATE_VCPU was given.
+VMs are numbered in the order of their creation, vCPUs by KVM_CREATE_VCPU's argument.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Show(Enum):
 
 @dataclass(frozen=True)
 class Want:
-    """One number of an answer; the bits in ``mask`` must be those of ``value``."""
+    """One number of an answer, compared in the bits of ``mask``."""
 
     name: str
     value: int
@@ -33,20 +33,18 @@ class Want:
     mask: int = U64
 
     def holds(self, actual: int | None) -> bool:
-        """Whether the number that came (None: none did) is the expected one."""
+        """Whether ``actual`` (None: no answer) is the expected number."""
         return actual is not None and not (actual ^ self.value) & self.mask
 
 
 class How(Enum):
-    """How KVM_RUN is called."""
-
     PLAIN = "a guest with no call to make"
     IMMEDIATE_EXIT = "immediate_exit = 1"
     ARGUMENT = "argument 1"
 
 
 class Request(Enum):
-    """What is done with a device attribute."""
+    """An ioctl on a device attribute."""
 
     SET = "KVM_SET_DEVICE_ATTR"
     GET = "KVM_GET_DEVICE_ATTR"
@@ -67,7 +65,7 @@ class CreateVm(OnVm):
 
 @dataclass(frozen=True)
 class CreateVcpu(OnVm):
-    """KVM_CREATE_VCPU, perhaps with an id that there is."""
+    """KVM_CREATE_VCPU, also with an existing id."""
 
     id: int
 
@@ -105,22 +103,18 @@ class OnVcpu(OnVm):
 
 @dataclass(frozen=True)
 class Init(OnVcpu):
-    """KVM_ARM_VCPU_INIT with these features (their bit numbers); the guest begins at its entry."""
+    """KVM_ARM_VCPU_INIT with these features (bit numbers); the PC is set to the guest's entry."""
 
     features: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class GetReg(OnVcpu):
-    """KVM_GET_ONE_REG."""
-
     register: RegisterId
 
 
 @dataclass(frozen=True)
 class SetReg(OnVcpu):
-    """KVM_SET_ONE_REG."""
-
     register: RegisterId
     value: int
 
@@ -132,14 +126,12 @@ class ListRegs(OnVcpu):
 
 @dataclass(frozen=True)
 class Run(OnVcpu):
-    """KVM_RUN."""
-
     how: How
 
 
 @dataclass(frozen=True)
 class GuestCall(OnVcpu):
-    """KVM_RUN of a guest that makes one SMCCC call, by its name in helpers/contract/model/guest_calls.py."""
+    """KVM_RUN of a guest that makes one SMCCC call; ``name`` is a key of guest_calls.CALLEES."""
 
     name: str
     form: Form
@@ -147,7 +139,7 @@ class GuestCall(OnVcpu):
 
 @dataclass(frozen=True)
 class PvTime(OnVcpu):
-    """A vCPU's KVM_ARM_VCPU_PVTIME_IPA; ``ipa`` is what is set."""
+    """A vCPU's KVM_ARM_VCPU_PVTIME_IPA; SET writes ``ipa``."""
 
     request: Request
     ipa: int = 0
@@ -155,18 +147,18 @@ class PvTime(OnVcpu):
 
 @dataclass(frozen=True)
 class Step:
-    """A call, and what the contract says to it then; nothing where only what follows tells."""
+    """A call and its expected answer; no ``wants`` if only later calls show the effect."""
 
     operation: OnVm
     wants: tuple[Want, ...]
 
 
 StepAnswer = tuple[int | None, ...]
-"""The numbers of one answer, in the order of its wants; None where the kernel gave none."""
+"""The numbers of one answer, in the order of its wants; None without an answer."""
 
 
 def first_difference(steps: tuple[Step, ...], answers: tuple[StepAnswer, ...]) -> int | None:
-    """The place of the first call whose answer is not the expected one."""
+    """The index of the first call with an unexpected answer."""
     for at, (step, answer) in enumerate(zip(steps, answers, strict=True)):
         if not all(want.holds(got) for want, got in zip(step.wants, answer, strict=True)):
             return at

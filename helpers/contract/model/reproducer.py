@@ -23,7 +23,7 @@ _RUNS = {op.How.IMMEDIATE_EXIT: "kvm_run_immediate_exit", op.How.PLAIN: "kvm_run
 
 
 def reproducer(host: Host, steps: Sequence[op.Step], image: bytes, title: str) -> str:
-    """The C file. ``image`` is the assembled guest, ``title`` says what is wrong, for the comment at its head."""
+    """The C file. ``image`` is the assembled guest, ``title`` the text of the comment at the top."""
     body = "\n\n".join(f"\tstep({json.dumps(text.call_text(s.operation))});\n\t{_statement(host, s)};" for s in steps)
     holes = {
         "TITLE": "\n".join(f" * {line}".rstrip() for line in title.replace("*/", "* /").splitlines()),
@@ -32,21 +32,21 @@ def reproducer(host: Host, steps: Sequence[op.Step], image: bytes, title: str) -
         "GUEST": _words(image), "VCPUS": str(MOST_VCPUS), "VMS": str(1 + max(s.operation.vm for s in steps)),
         "STALE": f"{STALE:#x}", "SEQUENCE": body,
     }  # fmt: skip
-    made = TEMPLATE.read_text("utf-8")
-    for name, given in holes.items():
-        made = made.replace(f"@{name}@", given)
-    return made.replace("@CONSTANTS@", _constants(made))
+    source = TEMPLATE.read_text("utf-8")
+    for name, value in holes.items():
+        source = source.replace(f"@{name}@", value)
+    return source.replace("@CONSTANTS@", _constants(source))
 
 
 def _constants(source: str) -> str:
     """A #define for each name of the kernel's headers in ``source``."""
     names = sorted({name for name in re.findall(r"\bKVM_\w+", source) if isinstance(getattr(uapi, name, None), int)})
-    # An ioctl's number has 32 bits, which a plain constant would carry into a signed 64-bit one.
+    # An ioctl's number has 32 bits; a plain constant would be sign-extended to 64.
     return "\n".join(f"#define {name} {getattr(uapi, name):#x}ull" for name in names)
 
 
 def _words(image: bytes) -> str:
-    """The guest's words that are not zero, by their place."""
+    """The guest's nonzero words as designated initialisers."""
     padded = image + bytes(-len(image) % 4)
     words = [(at, word) for at, (word,) in enumerate(struct.iter_unpack("<I", padded)) if word]
     rows = [words[at : at + 4] for at in range(0, len(words), 4)]
@@ -62,7 +62,6 @@ def _array(values: Iterable[int]) -> str:
 
 
 def _statement(host: Host, step: op.Step) -> str:
-    """The call of the template's function."""
     operation, wants = step.operation, step.wants
     if isinstance(operation, op.OnVcpu):
         return _on_vcpu(host, operation, wants)

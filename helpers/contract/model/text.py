@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A sequence as KVM calls that a person can read, with what was expected and what came."""
+"""Formats a sequence as KVM calls, with expected and actual answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ _ACTIONS = {
 
 
 def call_text(operation: op.OnVm) -> str:
-    """One call."""
     if isinstance(operation, op.OnVcpu):
         return f"VM {operation.vm}, vCPU {operation.vcpu}: {_on_vcpu(operation)}"
     return f"VM {operation.vm}: {_on_vm(operation)}"
@@ -55,12 +54,12 @@ def _on_vcpu(operation: op.OnVcpu) -> str:
         case op.Run(how=how):
             return f"KVM_RUN, {how.value}"
         case op.GuestCall(name=name, form=form):
-            made = CALLEES[name].call(form)
-            x = ", ".join(f"x{n} = {value:#x}" for n, value in enumerate(made.registers[:4]))
+            registers = CALLEES[name].call(form).registers[:4]
+            x = ", ".join(f"x{n} = {value:#x}" for n, value in enumerate(registers))
             return f"KVM_RUN, the guest makes {form.name} {name} ({x})"
     assert isinstance(operation, op.PvTime)
-    given = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
-    return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{given}"
+    address = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
+    return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{address}"
 
 
 def number(want: op.Want, value: int | None) -> str:
@@ -75,23 +74,23 @@ def number(want: op.Want, value: int | None) -> str:
 
 
 def wanted(want: op.Want) -> str:
-    """The expected number; of some only a few bits are known."""
+    """The expected number, with its mask if not every bit is compared."""
     shown = number(want, want.value)
     return shown if want.mask == U64 else f"{shown} in the bits {want.mask:#x}"
 
 
 def sequence(steps: Sequence[op.Step], answers: Sequence[op.StepAnswer]) -> str:
-    """Every call with its answer, one in each line; below the last what is wrong with it."""
+    """Every call with its answer, one per line; below the last one its wrong numbers."""
     lines = [_line(at, step, answer) for at, (step, answer) in enumerate(zip(steps, answers, strict=False), 1)]
     return "\n".join([*lines, *_wrong(steps[len(answers) - 1], answers[-1])])
 
 
 def _line(at: int, step: op.Step, answer: op.StepAnswer) -> str:
-    told = ", ".join(_told(want, got) for want, got in zip(step.wants, answer, strict=True))
-    return f"{at:4}. {call_text(step.operation)}" + (f" -> {told}" if told else "")
+    numbers = ", ".join(_named(want, got) for want, got in zip(step.wants, answer, strict=True))
+    return f"{at:4}. {call_text(step.operation)}" + (f" -> {numbers}" if numbers else "")
 
 
-def _told(want: op.Want, got: int | None) -> str:
+def _named(want: op.Want, got: int | None) -> str:
     bare = want.show in (op.Show.ERRNO, op.Show.EXIT)
     return number(want, got) if bare else f"{want.name} = {number(want, got)}"
 
@@ -105,5 +104,5 @@ def _wrong(step: op.Step, answer: op.StepAnswer) -> list[str]:
 
 
 def expected_text(steps: Sequence[op.Step]) -> str:
-    """Every call with what it must answer."""
+    """Every call with its expected answer."""
     return sequence(steps, [tuple(want.value for want in step.wants) for step in steps])
