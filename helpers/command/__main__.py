@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program kvm-hvc-conformance; in a checkout also ``python -m helpers.command``."""
+"""The program kvm-hvc-conformance, which is also ``python -m helpers.command`` in a checkout."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def program() -> int:
-    """Run the subcommand that the command line names. Returns the exit status."""
-    # The wheel installs the tree as one package, whose modules import each other by their names in a checkout.
+    """Run the command line's subcommand. Returns the exit status."""
+    # The wheel installs the tree as one package, whose modules import each other as in a checkout.
     sys.path.insert(0, str(ROOT))
     from helpers.command.main import main
 

@@ -11,24 +11,24 @@ from helpers.command.files import save_report
 from helpers.command.parser import CommandParser
 from helpers.errors import HarnessError
 from helpers.formats.diff_text import page, text
-from helpers.formats.output import encodable_text
+from helpers.formats.output import STANDARD_OUTPUT, encodable_text
 from helpers.results.columns import Column, columns
 from helpers.results.diff import CANNOT_TELL, compare_logs, paired, worst_status
 from helpers.results.log import read_log
 
 STOPS_BISECT = 129
-"""As git's own; git bisect run would take every smaller number for a bad commit, and ends at this one."""
+"""git's own status for wrong usage. git bisect run stops at it; a smaller number would mark the commit as bad."""
 
-_STATUSES = """exit status, as git bisect run takes it:
-  0    nothing changed that guests or VMMs see, and nothing got worse
-  1    something did
-  125  it cannot be told: a log is missing, breaks off or is inconclusive (git bisect skips the commit)
-  129  wrong usage, or BEFORE cannot be read: no commit's fault (git bisect stops)
+_STATUSES = """exit status, for git bisect run:
+  0    good: nothing changed that guests or VMMs see, and nothing got worse
+  1    bad: something changed that guests or VMMs see, or something got worse
+  125  skip: the comparison is incomplete, because a log is missing, truncated or inconclusive
+  129  stop: wrong usage, or BEFORE cannot be read
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Say what changed; the status is one of those above."""
+    """Print the changes. Returns one of the statuses above."""
     options = _parser().parse_args(arguments)
     try:
         before = columns([read_log(Path(options.before))])
@@ -39,32 +39,27 @@ def main(arguments: Sequence[str]) -> int:
         if options.html:
             save_report(options.html, page(comparisons).encode())
     except HarnessError as error:
-        # None of this is about the commit, and the next one would fare no better.
-        print(encodable_text(str(error)), file=sys.stderr)
+        # The commit did not cause the error, and another commit would get the same.
+        print(encodable_text(str(error), sys.stderr), file=sys.stderr)
         return STOPS_BISECT
-    told = _printable("\n".join(map(text, comparisons)))
-    print(told, end="", file=sys.stderr if options.html == "-" else sys.stdout)
+    stream = sys.stderr if options.html == STANDARD_OUTPUT else sys.stdout
+    print(encodable_text("\n".join(map(text, comparisons)), sys.stdout, "replace"), end="", file=stream)
     return worst_status(comparisons)
 
 
 def _after(path: Path) -> tuple[Column, ...] | None:
-    """The subjects of the log in question; None, and why on standard error, where the run left none to read."""
+    """The subjects of the log AFTER; None if it cannot be read, which is printed on standard error."""
     try:
         return columns([read_log(path)])
     except HarnessError as error:
-        print(encodable_text(f"CANNOT TELL: {error}"), file=sys.stderr)
+        print(encodable_text(f"CANNOT TELL: {error}", sys.stderr), file=sys.stderr)
         return None
 
 
 def _parser() -> CommandParser:
-    description = "What changed between two kernels, by their results logs."
+    description = "Compare two kernels by their results logs."
     parser = CommandParser("diff", description, _STATUSES, wrong_usage=STOPS_BISECT)
-    parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the kernel that is the reference")
+    parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the reference kernel")
     parser.add_argument("after", metavar="AFTER", help="results.jsonl of the kernel to compare with it")
     parser.add_argument("--html", metavar="FILE", help="write every change to an HTML page; - is standard output")
     return parser
-
-
-def _printable(shown: str) -> str:
-    encoding = sys.stdout.encoding or "ascii"
-    return shown.encode(encoding, "replace").decode(encoding)

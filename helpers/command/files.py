@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes what the subcommands make, never into the folder of a session that runs."""
+"""Writes the subcommands' reports, but not into the folder of a running session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from helpers.recording.folder import without_session
 
 
 def save_report(name: str, data: bytes) -> None:
-    """Write a report; ``-`` is standard output. Raises UsageError, and HarnessError if the file cannot be written."""
+    """Write a report; ``-`` is standard output.
+
+    Raises UsageError if a session writes to its folder or the file is a log, HarnessError if writing fails.
+    """
     if name == STANDARD_OUTPUT:
         write(name, data)
     else:

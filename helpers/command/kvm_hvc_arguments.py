@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lets pytest take ``--kernel PATH`` for ``--kernel=PATH`` in a checkout of the suite.
+"""Makes pytest accept ``--kernel PATH`` for ``--kernel=PATH`` in a checkout of the suite.
 
-pytest looks for its configuration before it reads the conftest.py that defines a project's options, and takes the word
-after an unknown option for a test path: ``pytest --kernel /elsewhere/Image`` would look for pytest.ini and conftest.py
-in /elsewhere.
+pytest searches its configuration before it reads the conftest.py that defines a project's options, and treats the word
+after an unknown option as a test path: ``pytest --kernel /elsewhere/Image`` would search pytest.ini and conftest.py in
+/elsewhere.
 
-The installed distribution registers this file as the pytest plugin ``kvm-hvc-arguments``, as a module of its own,
-without the rest of the suite. In every other project it does nothing.
+The installed distribution registers this file as the pytest plugin ``kvm-hvc-arguments``, a module without the rest of
+the suite. In every other project it does nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def joined(arguments: Sequence[str]) -> list[str]:
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Start pytest again with ``--kernel=PATH``. Raises pytest.UsageError where that cannot be done.
+    """Start pytest again with ``--kernel=PATH``. Raises pytest.UsageError if that is impossible.
 
     pytest calls this while it registers the plugin: before it reads any conftest.py, and before it captures output.
     """
@@ -57,7 +57,7 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def _mistaken(arguments: Sequence[str], folder: Path, checkout: Path) -> list[tuple[str, str]]:
-    """The options, each with its value, that lead pytest out of the checkout. It ignores what does not exist."""
+    """The options with values that lead pytest out of the checkout. pytest ignores paths that do not exist."""
 
     def leads_out(value: str) -> bool:
         path = Path(os.path.normpath(folder / value))

@@ -13,7 +13,7 @@ from helpers.version import suite_version
 
 @dataclass(frozen=True)
 class Subcommand:
-    """A module with ``main(arguments) -> status``, imported when it is called, and what ``--help`` prints of it."""
+    """A module with ``main(arguments) -> status``, which is imported when it is called, and its line in ``--help``."""
 
     module: str
     summary: str
@@ -29,20 +29,14 @@ _LIST = "".join(f"  {name:8}{subcommand.summary}\n" for name, subcommand in SUBC
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Call the subcommand that the first argument names. Returns its exit status; raises SystemExit(4)."""
-    parser = _parser()
-    name = parser.parse_args(arguments[:1]).subcommand
-    if name is None:
-        parser.error("name a subcommand")
-    subcommand = importlib.import_module(SUBCOMMANDS[name].module)
-    return int(subcommand.main(list(arguments[1:])))
-
-
-def _parser() -> CommandParser:
+    """Call the subcommand in the first argument. Returns its exit status. Raises SystemExit(4) for wrong usage."""
     description = "Conformance suite for KVM's hypercall bitmap registers on arm64."
     epilog = f"subcommands:\n{_LIST}\n{PROGRAM} SUBCOMMAND --help lists the options of a subcommand."
     parser = CommandParser("", description, epilog)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {suite_version()}")
     parser.usage = f"{PROGRAM} [-h] [--version] {{{'|'.join(SUBCOMMANDS)}}} ..."
     parser.add_argument("subcommand", choices=SUBCOMMANDS, nargs="?", metavar="SUBCOMMAND", help="see below")
-    return parser
+    name = parser.parse_args(arguments[:1]).subcommand
+    if name is None:
+        parser.error("a subcommand is missing")
+    return int(importlib.import_module(SUBCOMMANDS[name].module).main(list(arguments[1:])))

@@ -11,7 +11,7 @@ WRONG_USAGE = 4
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse with another status for wrong usage: its own, 2, is pytest's status for an interrupted run."""
+    """argparse with another status for wrong usage, because its own, 2, means an interrupted run in pytest."""
 
     def __init__(self, name: str, description: str, epilog: str = "", *, wrong_usage: int = WRONG_USAGE) -> None:
         super().__init__(
@@ -24,5 +24,5 @@ class CommandParser(argparse.ArgumentParser):
         self._wrong_usage = wrong_usage
 
     def exit(self, status: int = 0, message: str | None = None) -> None:  # type: ignore[override]
-        """End the program; every status other than 0 becomes the one for wrong usage."""
+        """End the program. Every status other than 0 becomes the status for wrong usage."""
         super().exit(self._wrong_usage if status else 0, message)

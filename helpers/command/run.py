@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``kvm-hvc-conformance run``: pytest on this suite, called from any folder."""
+"""``kvm-hvc-conformance run``: runs pytest on this suite from any folder."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SUITES = ROOT / "suites"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns pytest's exit status, which is the verdict's."""
+    """Run pytest. Returns its exit status, which is the verdict's."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{PROGRAM} run: every argument goes to pytest, whose help follows.\n", flush=True)
+        print(f"{PROGRAM} run: every argument is passed to pytest. pytest's help:\n", flush=True)
     return int(pytest.main(pytest_arguments(arguments, Path.cwd())))
 
 
 def pytest_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
-    """The command line for pytest when it is called in ``folder``.
+    """pytest's command line for the working directory ``folder``.
 
-    Outside of the suite's own folder, reports and pytest's cache go to ``folder``, and the whole suite is run unless
-    an argument is a path in ``suites``.
+    Outside of the suite's own folder, reports and pytest's cache are written to ``folder``, and the complete suite runs
+    unless an argument is a path in ``suites``.
     """
-    out = [f"--rootdir={ROOT}", "-c", str(ROOT / "pytest.ini")]
+    words = [f"--rootdir={ROOT}", "-c", str(ROOT / "pytest.ini")]
     if not folder.is_relative_to(ROOT):
-        out += ["--reports=reports", "-o", f"cache_dir={folder / '.pytest_cache'}"]
-    out += joined(arguments)
+        words += ["--reports=reports", "-o", f"cache_dir={folder / '.pytest_cache'}"]
+    words += joined(arguments)
     if folder != ROOT and not any((folder / word).resolve().is_relative_to(SUITES) for word in (".", *arguments)):
-        out.append(str(SUITES))
-    return out
+        words.append(str(SUITES))
+    return words

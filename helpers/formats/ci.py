@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the usual CI systems say of themselves in the environment: GitLab, GitHub actions, Jenkins."""
+"""The environment variables of CI systems: GitLab, GitHub actions, Jenkins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from helpers.errors import UsageError
 
 
 def log_url(environment: Mapping[str, str]) -> str:
-    """Where a person finds the job that runs now, or nothing."""
+    """The web page of the running job; empty outside of these systems."""
     get = environment.get
     if get("GITHUB_RUN_ID"):
         server, repository = get("GITHUB_SERVER_URL", ""), get("GITHUB_REPOSITORY", "")
@@ -18,16 +18,16 @@ def log_url(environment: Mapping[str, str]) -> str:
 
 
 def revision(environment: Mapping[str, str]) -> dict[str, str]:
-    """``git_url``, ``git_commit`` and ``git_branch`` of what the job checked out. Raises UsageError."""
+    """``git_url``, ``git_commit`` and ``git_branch`` of the job's checkout. Raises UsageError without a commit."""
     get = environment.get
     github = f"{get('GITHUB_SERVER_URL', '')}/{get('GITHUB_REPOSITORY', '')}" if get("GITHUB_SHA") else ""
-    found = {
+    values = {
         "git_url": github or get("CI_PROJECT_URL") or get("GIT_URL") or "",
         "git_commit": get("GITHUB_SHA") or get("CI_COMMIT_SHA") or get("GIT_COMMIT") or "",
         "git_branch": get("GITHUB_REF_NAME") or get("CI_COMMIT_REF_NAME") or get("GIT_BRANCH") or "",
     }
-    if not found["git_commit"]:
-        what = "There is no CI here that would tell the kernel's revision"
+    if not values["git_commit"]:
+        what = "--git-from-ci needs a commit in the environment"
         why = "GITHUB_SHA, CI_COMMIT_SHA and GIT_COMMIT are not set"
         raise UsageError(what, why=why, cure="Give --git-url, --git-commit and --git-branch instead of --git-from-ci")
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}

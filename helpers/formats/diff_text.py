@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A comparison for a terminal and as an HTML page: the same changes in the same order."""
+"""A comparison as text for a terminal and as an HTML page: the same changes in the same order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from helpers.formats.html.render import render
-from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, Change, LogComparison, Weight
+from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight
 from helpers.results.verdict import one_line
 
 _MOST = 20
-"""Changes of a kind on a terminal. The page has all of them."""
+"""Changes of one kind on a terminal. The page has all of them."""
 _TITLE = "KVM/arm64 hypercall bitmap registers: what changed"
 _MARKS = {Weight.VISIBLE: "≠", Weight.WORSE: "✗", Weight.OTHER: " "}
 _KINDS = {SAME: "conformant", CHANGED: "non_conformant", CANNOT_TELL: "inconclusive"}
@@ -27,20 +27,17 @@ def page(comparisons: Iterable[LogComparison]) -> str:
 
 
 def _lines(comparison: LogComparison) -> Iterator[tuple[str, str]]:
-    """Indents and lines, which may hold any character."""
+    """Indents and lines. A line may contain any character."""
     yield "", f"before: {comparison.before.verdict.line}"
     yield "", f"after:  {comparison.after.verdict.line}"
     for name, changes in comparison.parts.items():
         yield "", ""
         yield "", name
-        yield from ((f"  {_MARKS[change.weight]} ", _told(change)) for change in changes[:_MOST])
+        for change in changes[:_MOST]:
+            weight = f" ({change.weight.value})" if change.weight.value else ""
+            yield f"  {_MARKS[change.weight]} ", f"{change.what}: {change.before} -> {change.after}{weight}"
         if len(changes) > _MOST:
-            yield "    ", f"and {len(changes) - _MOST} more, which --html shows"
+            yield "    ", f"and {len(changes) - _MOST} more; --html writes all of them"
     yield "", ""
-    yield from (("", f"not known: {doubt}") for doubt in comparison.doubts)
+    yield from (("", f"unknown: {doubt}") for doubt in comparison.doubts)
     yield "", comparison.summary
-
-
-def _told(change: Change) -> str:
-    told = f"{change.what}: {change.before} -> {change.after}"
-    return f"{told} ({change.weight.value})" if change.weight.value else told

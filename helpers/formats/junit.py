@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results log as JUnit XML, by the schema of Jenkins' xUnit plugin (junit-10.xsd), which others follow.
+"""The results log as JUnit XML, by the schema of Jenkins' xUnit plugin (junit-10.xsd).
 
-A suite for each subject, whose properties are the verdict, the environment and what came out for each clause. A case
-has no properties in that schema: its clauses are its group, and what they say stands in its output.
+Each subject is a suite. A suite's properties are the verdict, the environment and the outcomes of each clause. A case
+has no properties in this schema: its group names its clauses, and its output has their requirement and source.
 """
 
 from __future__ import annotations
@@ -10,24 +10,14 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
-from pathlib import Path
 
-from helpers.errors import HarnessError
 from helpers.results.columns import summary
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Log, Result
-from helpers.results.rows import Section, sections
-from helpers.results.verdict import COUNT_NAMES
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Result
+from helpers.results.rows import Section
+from helpers.results.verdict import counted
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"}
-
-
-def write_junit(log: Log, path: Path) -> None:
-    """Write the log as JUnit XML to the path."""
-    try:
-        path.write_bytes(junit(sections(log)))
-    except OSError as error:
-        raise HarnessError(f"{path} cannot be written", why=error.strerror or str(error)) from error
 
 
 def junit(subjects: Iterable[Section]) -> bytes:
@@ -35,12 +25,11 @@ def junit(subjects: Iterable[Section]) -> bytes:
     root = ET.Element("testsuites", name="hypercall bitmap registers")
     root.extend(_suite(section) for section in subjects)
     ET.indent(root)
-    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def legal(text: str) -> str:
-    """Text with the characters that XML cannot hold spelled out, such as \\x1b."""
+    """Text with escapes, such as \\x1b, for the characters that XML does not allow."""
     return _ILLEGAL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
@@ -55,19 +44,17 @@ def _suite(section: Section) -> ET.Element:
         skipped=_count(rows, NOT_APPLICABLE, KNOWN),
         time=f"{sum(row.duration for row in rows):.3f}",
     )
-    clauses = dict.fromkeys(clause for row in rows for clause in row.clauses)
-    told = {f"clause {clause}": _told([row for row in rows if clause in row.clauses]) for clause in clauses}
-    values = {"verdict": verdict.line, "dialect": verdict.info.dialect, **verdict.info.environment, **told}
-    _properties(suite, values)
+    values = {"verdict": verdict.line, "dialect": verdict.info.dialect, **verdict.info.environment}
+    for clause in dict.fromkeys(clause for row in rows for clause in row.clauses):
+        outcome, counts = summary(row for row in rows if clause in row.clauses)
+        values[f"clause {clause}"] = f"{outcome}: {counted(counts)}"
+    # The verdict is never empty, so the element has a property.
+    properties = ET.SubElement(suite, "properties")
+    for name, value in values.items():
+        if value:
+            ET.SubElement(properties, "property", name=legal(name), value=legal(value))
     suite.extend(_case(row) for row in rows)
     return suite
-
-
-def _told(rows: Iterable[Result]) -> str:
-    """What a clause's tests say together, and how many each."""
-    state, counts = summary(rows)
-    each = ", ".join(f"{counts[outcome]} {COUNT_NAMES[outcome]}" for outcome in COUNT_NAMES if counts[outcome])
-    return f"{state}: {each}"
 
 
 def _count(rows: Iterable[Result], *outcomes: str) -> str:
@@ -75,7 +62,7 @@ def _count(rows: Iterable[Result], *outcomes: str) -> str:
 
 
 def _case(result: Result) -> ET.Element:
-    """A known deviation is skipped, with a message that says so: JUnit has no word for it."""
+    """A known deviation is skipped with a message, because JUnit has no expected failure."""
     folder, _, name = result.nodeid.partition("::")
     case = ET.Element(
         "testcase",
@@ -91,16 +78,7 @@ def _case(result: Result) -> ET.Element:
         finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=legal(prefix + first))
         finding.text = legal(result.message)
     values = {"clauses": ", ".join(result.clauses), "requirement": result.requirement, "source": result.source}
-    told = "\n".join(f"{name}: {value}" for name, value in values.items() if value)
-    if told:
-        ET.SubElement(case, "system-out").text = legal(told)
+    output = "\n".join(f"{name}: {value}" for name, value in values.items() if value)
+    if output:
+        ET.SubElement(case, "system-out").text = legal(output)
     return case
-
-
-def _properties(parent: ET.Element, values: dict[str, str]) -> None:
-    known = {name: value for name, value in values.items() if value}
-    if not known:
-        return
-    properties = ET.SubElement(parent, "properties")
-    for name, value in known.items():
-        ET.SubElement(properties, "property", name=legal(name), value=legal(value))

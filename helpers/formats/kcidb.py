@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Results as a submission to KCIDB (kcidb-io's schema, version 5.3): pure, so that the same log has the same ids.
+"""Results as a submission to KCIDB (kcidb-io's schema, version 5.3). The same log always gives the same ids.
 
-A known deviation is a FAIL with an incident of an issue: KCIDB's status knows no expected failure.
+A known deviation is a FAIL with an incident of an issue, because KCIDB has no status for an expected failure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from helpers.results.verdict import description
 
 _VERSION = {"major": 5, "minor": 3}
 _STATUS = {PASSED: "PASS", FAILED: "FAIL", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "FAIL"}
-_NOT_RUN = "MISS"
 _PATH = "kvm_hvc"
 _LONGEST_EXCERPT = 16384
 _ORIGIN = re.compile("[a-z0-9_]+")
@@ -35,7 +34,7 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Origin:
-    """Who submits, and of which kernel; ``checkout`` and ``build`` are ids of what others have submitted."""
+    """The submitter and the kernel; ``checkout`` and ``build`` are ids of others' submissions."""
 
     name: str
     build: str = ""
@@ -46,7 +45,7 @@ class Origin:
     log_url: str = ""
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what KCIDB would not take."""
+        """Raises UsageError for a value that KCIDB would reject."""
         for what, value, form, example in (
             ("origin", self.name, _ORIGIN, "my_ci: small letters, digits, underscores"),
             ("build", self.build or "a:", _ID, "kernelci:1234"),
@@ -54,15 +53,15 @@ class Origin:
             ("git commit", self.git_commit or "0" * 40, _COMMIT, "all 40 digits"),
         ):
             if not form.fullmatch(value):
-                raise UsageError(f"{value!r} is not what KCIDB takes as a {what}", cure=f"Give one such as {example}")
+                raise UsageError(f"{value!r} is not a {what} that KCIDB accepts", cure=f"Give one such as {example}")
 
 
 def kcidb(sections: Sequence[Section], origin: Origin) -> str:
-    """The submission as JSON. Raises UsageError where several kernels would share one build."""
-    kernels = dict.fromkeys(_kernel(section.subject) for section in sections)
+    """The submission as JSON. Raises UsageError if several kernels would share one build."""
+    kernels = {_kernel(section.subject) for section in sections}
     if origin.build and len(kernels) > 1:
-        what = f"The results are of {len(kernels)} kernels, and the build {origin.build} is one"
-        raise UsageError(what, cure="Convert a log of one kernel, or let the builds be made up")
+        what = f"The logs have results of {len(kernels)} kernels, but {origin.build} is the build of one"
+        raise UsageError(what, cure="Convert a log of one kernel, or omit --build, which generates the builds")
     parts: dict[str, dict[str, Any]] = {name: {} for name in ("checkouts", "builds", "tests", "issues", "incidents")}
     for section in sections:
         build = _add_build(parts, section, origin)
@@ -71,14 +70,14 @@ def kcidb(sections: Sequence[Section], origin: Origin) -> str:
             parts["tests"][test["id"]] = test
             if row.outcome == KNOWN:
                 _add_incident(parts, section, row, test["id"], origin)
-    found = {name: list(each.values()) for name, each in parts.items() if each}
-    return json.dumps({"version": _VERSION, **found}, indent=2) + "\n"
+    objects = {name: list(each.values()) for name, each in parts.items() if each}
+    return json.dumps({"version": _VERSION, **objects}, indent=2) + "\n"
 
 
 def path_of(nodeid: str, subject: Identity | None) -> str:
     """A test's place in KCIDB's tree, such as kvm_hvc.lock.test_after_run.test_change.STD.
 
-    It is the same on every kernel, so the kernel's name is left out, which a run of several has in its node ids.
+    It is the same on every kernel: the label that node ids have in a run of several kernels is removed.
     """
     place, _, test = without_subject(nodeid, subject).partition("::")
     name, _, parameters = test.removesuffix("]").partition("[")
@@ -88,7 +87,7 @@ def path_of(nodeid: str, subject: Identity | None) -> str:
 
 
 def _kernel(subject: Identity) -> str:
-    """The label of the kernel that a subject's results are of: for a migration the one that the VM arrived on."""
+    """The label of the kernel that a subject's results are about: for a migration, the destination."""
     return subject.target.label if isinstance(subject, MigrationId) else subject.label
 
 
@@ -97,7 +96,7 @@ def _id(origin: Origin, *parts: object) -> str:
 
 
 def _add_build(parts: dict[str, dict[str, Any]], section: Section, origin: Origin) -> str:
-    """The build's id; the build itself, and its checkout, unless somebody else has submitted them."""
+    """The build's id. Adds the build and its checkout unless the origin names existing ones."""
     if origin.build:
         return origin.build
     kernel = _kernel(section.subject)
@@ -105,10 +104,15 @@ def _add_build(parts: dict[str, dict[str, Any]], section: Section, origin: Origi
     checkout = origin.checkout or _id(origin, "checkout", section.time, kernel)
     if not origin.checkout:
         parts["checkouts"].setdefault(checkout, _checkout(checkout, section, origin))
-    told = {"id": build, "origin": origin.name, "checkout_id": checkout, "architecture": "arm64"}
-    # The kernel's own section knows most of it, and may come after that of a migration to it.
+    # The kernel's own section has the best description, and may follow the section of a migration to it.
     if section.subject.label == kernel or build not in parts["builds"]:
-        parts["builds"][build] = {**told, "comment": legal(f"{kernel}{description(section.verdict.info)}")}
+        parts["builds"][build] = {
+            "id": build,
+            "origin": origin.name,
+            "checkout_id": checkout,
+            "architecture": "arm64",
+            "comment": legal(f"{kernel}{description(section.verdict.info)}"),
+        }
     return build
 
 
@@ -122,25 +126,23 @@ def _checkout(checkout: str, section: Section, origin: Origin) -> dict[str, Any]
 
 
 def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str, Any]:
-    lost = row.nodeid in section.not_run and row.outcome == ERROR
-    misc = {
-        "test": row.nodeid,
-        "subject": section.subject.label,
-        "outcome": "not-run" if lost else row.outcome,
-        "clauses": list(row.clauses),
-        "requirement": row.requirement,
-        "source": row.source,
-    }
-    environment = {"comment": legal(section.verdict.title), "misc": dict(section.verdict.info.environment)}
+    not_run = row.nodeid in section.not_run and row.outcome == ERROR
     test: dict[str, Any] = {
         "id": _id(origin, "test", section.time, section.subject.label, row.nodeid),
         "origin": origin.name,
         "build_id": build,
         "path": path_of(row.nodeid, section.subject),
-        "status": _NOT_RUN if lost else _STATUS[row.outcome],
+        "status": "MISS" if not_run else _STATUS[row.outcome],
         "comment": legal(row.requirement or row.nodeid),
-        "environment": environment,
-        "misc": misc,
+        "environment": {"comment": legal(section.verdict.title), "misc": dict(section.verdict.info.environment)},
+        "misc": {
+            "test": row.nodeid,
+            "subject": section.subject.label,
+            "outcome": "not-run" if not_run else row.outcome,
+            "clauses": list(row.clauses),
+            "requirement": row.requirement,
+            "source": row.source,
+        },
         **_start(section),
     }
     if math.isfinite(row.duration) and row.duration >= 0:
@@ -153,16 +155,16 @@ def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str
 
 
 def _add_incident(parts: dict[str, dict[str, Any]], section: Section, row: Result, test: str, origin: Origin) -> None:
-    known = next(each for each in section.verdict.info.known if each.excuses(row.clauses))
-    issue = f"{origin.name}:{legal(known.name)}"
+    deviation = next(each for each in section.verdict.info.known if each.excuses(row.clauses))
+    issue = f"{origin.name}:{legal(deviation.name)}"
     parts["issues"][issue] = {
         "id": issue,
         "version": 1,
         "origin": origin.name,
-        "report_url": known.link,
-        "report_subject": legal(known.name),
+        "report_url": deviation.link,
+        "report_subject": legal(deviation.name),
         "culprit": {"code": True},
-        "comment": legal(known.reason),
+        "comment": legal(deviation.reason),
     }
     incident = _id(origin, "incident", test, issue)
     parts["incidents"][incident] = {
@@ -176,7 +178,7 @@ def _add_incident(parts: dict[str, dict[str, Any]], section: Section, row: Resul
 
 
 def _start(section: Section) -> dict[str, str]:
-    """When the run began; nothing where the log holds no date that there is."""
+    """The start of the run; empty if the log's number of seconds is no valid date."""
     try:
         return {"start_time": datetime.fromtimestamp(section.time, UTC).isoformat()}
     except (ValueError, OverflowError, OSError):

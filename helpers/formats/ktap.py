@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Results as KTAP, version 1 (Documentation/dev-tools/ktap.rst): nested by subject, or flat.
 
-What a kernel or a test says may look like KTAP itself: a reason that holds "# SKIP" would turn a failure into a skip,
-a console line "reboot: System halted" ends what kunit_parser reads. So no text of a log gets into a line as it is.
+A message may contain KTAP syntax: "# SKIP" would turn a failure into a skip, and kunit_parser stops at the console line
+"reboot: System halted". All text from a log is therefore escaped.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from helpers.results.verdict import VerdictKind
 _DIRECTIVES = {ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"}
 _SUBJECT_DIRECTIVES = {VerdictKind.INCONCLUSIVE: "ERROR", VerdictKind.NOT_IMPLEMENTED: "SKIP"}
 _MOST_LINES = 200
-"""Of one test's message: the rest is in the log."""
-# Where kunit_parser.py (KTAP_END) stops to read, in whatever line.
+"""Lines of one test's message in the report. The log has all of them."""
+# kunit_parser.py stops reading at any line that contains one of these (KTAP_END).
 _ENDS = re.compile("(List of all partitions|Kernel panic - not syncing|reboot): ?(?=$|VFS:|System halted)")
 
 
@@ -29,22 +29,17 @@ def ktap(sections: Sequence[Section], *, flat: bool = False) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that can stand anywhere in a KTAP line; two texts stay two.
+    """Text for any place in a KTAP line. Different texts stay different.
 
-    Backslash, hash, whatever is not printable and a space at either end are spelled out, in Python's way.
+    Python's escapes replace backslashes, hashes, characters that are not printable, and spaces at either end.
     """
-    spelled = "".join(_spelled(each) for each in text)
-    spelled = _ENDS.sub(lambda match: match.group().replace(":", "\\x3a"), spelled)
-    spelled = re.sub("^[- ]| $", lambda match: f"\\x{ord(match.group()):02x}", spelled)
-    return spelled or "\\"
-
-
-def _spelled(character: str) -> str:
-    if character == "#":
-        return "\\x23"
-    if character == "\\":
-        return "\\\\"
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    escapes = {"#": "\\x23", "\\": "\\\\"}
+    escaped = "".join(
+        escapes.get(each) or (each if each.isprintable() else each.encode("unicode_escape").decode()) for each in text
+    )
+    escaped = _ENDS.sub(lambda match: match.group().replace(":", "\\x3a"), escaped)
+    escaped = re.sub("^[- ]| $", lambda match: f"\\x{ord(match.group()):02x}", escaped)
+    return escaped or "\\"
 
 
 def _nested(sections: Sequence[Section]) -> Iterator[str]:
@@ -70,13 +65,14 @@ def _head(count: int) -> tuple[str, str]:
 
 
 def _row(number: int, name: str, row: Result) -> Iterator[str]:
-    if row.outcome in (FAILED, ERROR):
+    good = row.outcome not in (FAILED, ERROR)
+    if not good:
         yield from _explained(row)
-    yield _line(number, name, row.outcome not in (FAILED, ERROR), _DIRECTIVES.get(row.outcome, ""), row.message)
+    yield _line(number, name, good, _DIRECTIVES.get(row.outcome, ""), row.message)
 
 
 def _explained(row: Result) -> Iterator[str]:
-    """What a person wants to know of a red row, above it."""
+    """The diagnostic lines above a failure or an error."""
     if row.clauses:
         yield _diagnostic(f"{', '.join(row.clauses)}: {row.requirement}")
     if row.source:
@@ -99,7 +95,7 @@ def _line(number: int, name: str, good: bool, directive: str, reason: str) -> st
     first = reason.strip().partition("\n")[0].strip()
     if not directive:
         return line
-    return f"{line} # {directive} {plain(first)}" if first else f"{line} # {directive}"
+    return f"{line} # {directive}{f' {plain(first)}' if first else ''}"
 
 
 def _diagnostic(text: str) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Results as the signals that LAVA reads from a job's console: what lava-test-set and lava-test-case print.
+"""Results as the signals that lava-test-set and lava-test-case print on a job's console.
 
-A test set for each subject; in it a case "verdict", one for each clause and one for each test. LAVA knows pass, fail,
-skip and unknown, and takes letters, digits, hyphen, underscore and dot in names.
+Each subject is a test set with a case "verdict", a case for each clause and a case for each test. LAVA's results are
+pass, fail, skip and unknown. Its names consist of letters, digits, hyphens, underscores and dots.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _VERDICTS = {
     VerdictKind.NOT_IMPLEMENTED: "skip",
 }
 CLAUSE = "clause."
-"""Before the name of a clause's case."""
+"""The prefix of a clause's case."""
 
 
 def lava(sections: Sequence[Section]) -> str:
@@ -35,19 +35,19 @@ def lava(sections: Sequence[Section]) -> str:
 
 
 def unique(names: Iterable[str]) -> Iterator[str]:
-    """Names that LAVA takes, in order; where two would become one, the later ones are numbered."""
-    seen: Counter[str] = Counter()
+    """Names that LAVA accepts, in order. Later ones get a number if they would be the same."""
+    uses: Counter[str] = Counter()
     for name in names:
-        found = re.sub("[^A-Za-z0-9_.-]", "_", name) or "_"
-        seen[found] += 1
-        while seen[found] > 1:
-            found = f"{found}-{seen[found]}"
-            seen[found] += 1
-        yield found
+        valid = re.sub("[^A-Za-z0-9_.-]", "_", name) or "_"
+        uses[valid] += 1
+        while uses[valid] > 1:
+            valid = f"{valid}-{uses[valid]}"
+            uses[valid] += 1
+        yield valid
 
 
 def case_names(section: Section) -> tuple[str, ...]:
-    """The name of each row's case, in the rows' order, but for the row that stands for the verdict."""
+    """The name of each row's case, in the rows' order, without the row of the verdict."""
     ids = (row.nodeid for row in section.rows if row.nodeid != VERDICT_ROW)
     return tuple(unique(path_of(nodeid, section.subject).partition(".")[2] for nodeid in ids))
 

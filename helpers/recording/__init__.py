@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results log written from pytest, and pytest-html's page."""
+"""Records the results log from pytest, and writes pytest-html's page."""

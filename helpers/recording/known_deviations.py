@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Failures that are known: pytest's own "xfailed", so that its summary and -x agree with the verdict."""
+"""Known deviations as pytest's "xfailed", so that its summary and -x agree with the verdict."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from helpers.recording.phases import properties, subject_info
 
 
 def excuse_known(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-    """Turns the failed assertion of a test into a known deviation, if its subject is recognised to have it.
+    """Turn a failed assertion into a known deviation if the subject is recognised to have it.
 
-    The report's user properties hold both: "clauses", those that the test checks, and "known", those of the subject.
-    Anything but an assertion (a kernel that died, say) stays what it is.
+    The report's user properties are "clauses", which the test checks, and "known", the deviations of the subject. A
+    failure without an assertion (for example, the kernel died) is unchanged.
     """
-    if not report.failed or report.when != "call" or not _is_assertion(call):
+    assertion = call.excinfo is not None and call.excinfo.errisinstance(AssertionError)
+    if not report.failed or report.when != "call" or not assertion:
         return
     clauses = tuple(properties(report).get("clauses") or ())
     info = subject_info(report)
@@ -24,7 +25,3 @@ def excuse_known(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None
     report.outcome = "skipped"
     report.wasxfail = f"known deviation {match.name}: {match.reason} {match.link}"
     report.user_properties = [*report.user_properties, ("known_deviation", match.name)]
-
-
-def _is_assertion(call: pytest.CallInfo[None]) -> bool:
-    return call.excinfo is not None and call.excinfo.errisinstance(AssertionError)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The HTML report: pytest-html's page with our chapters above its table, through its documented hooks and options.
 
-pytest-html counts outcomes as pytest does, has one row for each node id, and none for a test whose process died.
-Counts and complete lists are therefore in our chapters, which are made from the results log; our style sheet hides
+pytest-html counts outcomes as pytest does. It has one row for each node id, and none for a test whose process died.
+Counts and complete lists are therefore in our chapters, which come from the results log; our style sheet hides
 pytest-html's filters. A row's result is in pytest-html's words, because its script drops rows with any other word.
 """
 
@@ -15,16 +15,14 @@ from typing import Any
 
 import pytest
 
-from helpers.formats.html import page
 from helpers.formats.html.render import TEMPLATES, render
 from helpers.recording.phases import message_of, outcome_of, properties
 from helpers.recording.selection import only_shows, touches_suites
-from helpers.results.columns import Column
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
 
 _REPORT = pytest.StashKey[Path]()
 MOST_ROWS = 500
-"""Of more tests than this the table has no passing ones: its script takes long to build thousands of rows."""
+"""With more tests, the table has no rows of good results: its script is slow with thousands of rows."""
 _WORDS = {FAILED: "Failed", ERROR: "Error", KNOWN: "XFailed", NOT_APPLICABLE: "Skipped", PASSED: "Passed"}
 _GOOD = ("Passed", "Skipped")
 
@@ -43,13 +41,13 @@ def prepare_html(config: pytest.Config, reports_dir: Path) -> None:
 
 
 def is_on(config: pytest.Config) -> bool:
-    """Whether pytest-html writes a report because of ``prepare_html``."""
+    """Whether ``prepare_html`` makes pytest-html write a report."""
     return _REPORT in config.stash
 
 
 @contextmanager
 def without_report(config: pytest.Config) -> Iterator[None]:
-    """Leave report.html as it is. pytest-html writes one at the end of every session."""
+    """Keep the existing report.html. pytest-html writes one at the end of every session."""
     if not is_on(config):
         yield
         return
@@ -65,14 +63,9 @@ def without_report(config: pytest.Config) -> Iterator[None]:
             earlier.replace(path)
 
 
-def table_header(cells: list[str]) -> None:
-    """Result, requirement, finding, test, duration. No test has links."""
-    cells[:] = render("pytest_html_head.html.jinja2").splitlines()
-
-
 def table_row(report: Any, cells: list[str], *, shortened: bool) -> None:
     """A row's cells; none for a good result in a ``shortened`` table."""
-    word = row_word(report)
+    word = _row_word(report)
     if shortened and word in _GOOD:
         cells.clear()
         return
@@ -85,24 +78,18 @@ def table_row(report: Any, cells: list[str], *, shortened: bool) -> None:
 
 
 def row_details(report: Any, log: list[str]) -> None:
-    """The log below a row: none where the finding has the same text."""
-    if row_word(report) in (*_GOOD, "XFailed") and not report.sections:
+    """Remove the log below a row if the finding has the same text."""
+    if _row_word(report) in (*_GOOD, "XFailed") and not report.sections:
         log.clear()
 
 
-def row_word(report: Any) -> str:
+def _row_word(report: Any) -> str:
     """The result of a test's phase in pytest-html's words."""
     return "Error" if isinstance(report, pytest.CollectReport) else _WORDS[outcome_of(report)]
 
 
-def summary_part(config: pytest.Config, columns: tuple[Column, ...], *, shortened: bool) -> str:
-    """Verdicts and chapters."""
-    proof = (Path(config.option.htmlpath).parent / page.PROOF).is_file()
-    return page.pytest_html_part(columns, proof, shortened)
-
-
 def _writable(folder: Path) -> bool:
-    """False where pytest-html would end the run with a traceback; the recorder reports it in words."""
+    """Whether the folder accepts files. If not, pytest-html would end with a traceback; the recorder reports it."""
     probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)

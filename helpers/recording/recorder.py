@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pytest plugin that writes the results log as the run goes, and ends the run with its verdict.
+"""The pytest plugin that writes the results log during the run, and sets the exit status to the verdict's.
 
-It lives in the process where the person called pytest: with xdist that is the controller, never a worker.
+It runs in the process that the user started: with xdist that is the controller, never a worker.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import pytest
 from _pytest.outcomes import Exit
 
 from helpers.errors import HarnessError
-from helpers.formats.html.page import TITLE
-from helpers.formats.junit import write_junit
+from helpers.formats import output
+from helpers.formats.html import page
+from helpers.formats.html.render import render
+from helpers.formats.junit import junit
 from helpers.identity import Identity, SubjectId
 from helpers.recording import pytest_html as html
 from helpers.recording.phases import message_of, outcome_of, result_of, subject_info
@@ -29,7 +31,8 @@ from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
 from helpers.results.log import LogWriter, read_log
 from helpers.results.nodeids import NodeIds
-from helpers.results.records import ERROR, VERSION, Case, Contract, Log, Result, Session, SubjectInfo
+from helpers.results.records import ERROR, FAILED, VERSION, Case, Contract, Log, Result, Session, SubjectInfo
+from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
 
 _COLOURS = {
@@ -41,16 +44,16 @@ _COLOURS = {
 
 
 class Inconclusive(Exit):
-    """Ends the session of a single subject, which cannot be tested; exit status 3."""
+    """Ends a session whose only subject cannot be tested; exit status 3."""
 
     def __init__(self, subject: SubjectId, error: HarnessError) -> None:
         super().__init__(f"INCONCLUSIVE {subject.label}: {error}", returncode=VerdictKind.INCONCLUSIVE.status)
         self.reason = str(error)
-        """Without the subject, with which the verdict's line begins."""
+        """Without the subject, because the verdict's line begins with it."""
 
 
 class Recorder:
-    """Records a run of the suites in ``reports_dir``; silent when none of them is collected."""
+    """Records a run of the suites in ``reports_dir``; does nothing in a session without them."""
 
     def __init__(
         self,
@@ -77,29 +80,29 @@ class Recorder:
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
         self._infos: dict[tuple[Identity, str], SubjectInfo] = {}
         self._no_run = False
-        self._ended = False
+        self._concluded = False
         self._log: Log | None = None
         self._verdicts: tuple[Verdict, ...] = ()
-        self._trouble: HarnessError | None = None
+        self._error: HarnessError | None = None
         self._reason = ""
         self._session: pytest.Session | None = None
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Whom to stop when nothing can be recorded any more."""
+        """Keep the session, which ends when the log cannot be written."""
         self._session = session
 
     # Collection
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Without xdist: the tests that are to be run."""
-        # In xdist's controller this list is always empty and says nothing.
+        """Without xdist: the tests that are to run."""
+        # In xdist's controller the list of items is always empty.
         if not self._config.pluginmanager.has_plugin("dsession"):
             self._collect([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
-        """With xdist: the same from each worker, also from one that replaces a dead one."""
+        """With xdist: the same from each worker, also from the replacement of a dead worker."""
         del node
         self._collect(ids)
 
@@ -108,24 +111,25 @@ class Recorder:
         self._deselected += sum(is_suite(item.nodeid) for item in items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be imported is an error of its own: its tests are missing."""
+        """A file that cannot be imported is an error, because its tests are missing."""
         if not report.failed:
             return
         if is_suite(report.nodeid):
-            self._write(lambda log: log.result(_collection_error(report)))
+            error = Result(report.nodeid, None, ERROR, message=message_of(report))
+            self._write(lambda log: log.result(error))
         else:
             self._foreign = self._foreign_failed = True
 
     # Tests
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """A test is in flight; if this is the last that is heard of it, it did not end well."""
+        """Write the start. A test without a later result was in flight when the run ended."""
         if is_suite(nodeid):
             case = Case(nodeid, self._node_ids.subject_of(nodeid))
             self._write(lambda log: log.start(case))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep a phase; after the last one write the result."""
+        """Keep a phase; after the last phase, write the result."""
         if not is_suite(report.nodeid):
             self._foreign_failed |= report.failed
             return
@@ -135,97 +139,89 @@ class Recorder:
         phases.append(report)
         if report.when in ("setup", "call"):
             return
-        result = result_of(phases, self._node_ids)
+        self._write_result(phases)
         phases.clear()
-        if result is not None:
-            self._write(lambda log: log.result(result))
 
     # The end
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """pytest.exit says why; its status alone would read as pytest's own."""
+        """Keep the reason of pytest.exit: its status alone has another meaning in pytest."""
         if isinstance(excinfo.value, pytest.exit.Exception):
             text = getattr(excinfo.value, "reason", str(excinfo.value.msg))
             self._reason = (text.splitlines() or [""])[0]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """The verdict becomes the exit status. Innermost wrapper: nothing but the terminal comes after."""
+        """The verdict becomes the exit status. Innermost wrapper: only the terminal's hook runs later."""
         pytest_status = session.exitstatus
         self._no_run = self._is_no_run(pytest_status)
         try:
             with html.without_report(self._config) if self._no_run else nullcontext():
                 yield
         except OSError as error:
-            # pytest-html on a full disk must not cost the person the verdict.
+            # If pytest-html fails on a full disk, the verdict is still printed.
             why = error.strerror or str(error)
-            self._blame(HarnessError(f"The reports in {self._folder} cannot be written", why=why))
+            self._fail(HarnessError(f"The reports in {self._folder} cannot be written", why=why))
         self._conclude(pytest_status)
-        if self._trouble is not None:
+        gated = self._gate()
+        if self._error is not None:
             session.exitstatus = VerdictKind.INCONCLUSIVE.status
         elif self._verdicts:
-            gated = self._gate()
             status = gated.status if gated else exit_status(self._verdicts)
             session.exitstatus = status or int(self._foreign_failed)
-        elif self._ungated and pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            session.exitstatus = self._ungated.status
+        elif gated and pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = gated.status
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """The verdicts are the last lines on the terminal, one for each subject, also with -q and -n."""
+        """Print the verdicts as the last lines on the terminal, one for each subject, also with -q and -n."""
         terminal = config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:
             return
-        if self._trouble is not None:
+        if self._error is not None:
             terminal.ensure_newline()
-            terminal.write_line(_printable(f"INCONCLUSIVE: {self._trouble}"), yellow=True, bold=True)
+            terminal.write_line(_printable(f"INCONCLUSIVE: {self._error}"), yellow=True, bold=True)
             return
         if self._no_run and html.is_on(self._config):
-            terminal.write_line("No test of suites/ was run: the reports are left as they were.")
+            terminal.write_line("No test of suites/ was run: the reports are unchanged.")
         for verdict in self._verdicts:
             terminal.ensure_newline()
             terminal.write_line(_printable(verdict.line), bold=True, **{_COLOURS[verdict.kind]: True})
-
-        gated = self._gate() if self._verdicts else self._ungated
+        gated = self._gate()
         for line in gated.lines if gated else ():
             terminal.write_line(_printable(line), bold=True)
 
     def _gate(self) -> Gate | None:
-        return self._gate_of(self._log) if self._gate_of and self._log else None
-
-    @property
-    def _ungated(self) -> Gate | None:
-        """A gate that was asked for and had nothing to judge, which must not pass for one that passed."""
-        return gate((), (), None, date.min) if self._gate_of and not self._dormant else None
+        """The gate if one is required. It is closed for a run without tests of the suites."""
+        if self._gate_of is None or self._dormant or self._error is not None:
+            return None
+        return self._gate_of(self._log) if self._log else gate((), (), None, date.min)
 
     # The HTML report
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """The same title as the other pages have."""
-        report.title = TITLE
+        report.title = page.TITLE
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        """Result, requirement, finding, test, duration."""
-        html.table_header(cells)
+        # pytest-html's column of links is removed.
+        cells[:] = render("pytest_html_head.html.jinja2").splitlines()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
-        """The cells of one test's phase."""
         html.table_row(report, cells, shortened=self._shortened)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
-        """The log below a row, where there is one."""
         html.row_details(report, data)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_html_results_summary(self, prefix: list[str], session: pytest.Session) -> None:
-        """Verdicts and chapters."""
         self._conclude(session.exitstatus)
         of_log = columns([self._log]) if self._log else ()
-        prefix.append(html.summary_part(self._config, of_log, shortened=self._shortened))
+        proof = (Path(self._config.option.htmlpath).parent / page.PROOF).is_file()
+        prefix.append(page.pytest_html_part(of_log, proof, self._shortened))
 
     @property
     def _shortened(self) -> bool:
@@ -247,22 +243,22 @@ class Recorder:
         info = subject_info(report)
         if info is None:
             return
-        # Each worker's kernel took its own time to boot, and would be told of again after each turn of another.
-        told = info.subject, _worker(report)
-        if self._infos.get(told) != info:
-            self._infos[told] = info
+        # By worker: the boot time of each worker's kernel differs, which must not repeat the record for every test.
+        source = info.subject, _worker(report)
+        if self._infos.get(source) != info:
+            self._infos[source] = info
             self._write(lambda log: log.subject(info))
 
     def _write(self, write: Callable[[LogWriter], None]) -> None:
-        """Write to the log, which begins with the first thing worth writing."""
-        if self._dormant or self._trouble is not None:
+        """Write to the log, which the first record creates."""
+        if self._dormant or self._error is not None:
             return
         try:
             if self._writer is None:
                 self._writer = self._begin()
             write(self._writer)
         except HarnessError as error:
-            self._blame(error)
+            self._fail(error)
 
     def _begin(self) -> LogWriter:
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
@@ -272,20 +268,19 @@ class Recorder:
         writer.selection(selection(self._config, self._deselected))
         return writer
 
-    def _blame(self, error: HarnessError) -> None:
-        self._trouble = self._trouble or error
-        # Tests whose results are lost need not be made.
-        dsession = self._config.pluginmanager.get_plugin("dsession")
-        loops: tuple[Any, ...] = (self._session, dsession)
+    def _fail(self, error: HarnessError) -> None:
+        self._error = self._error or error
+        # Stop the run: the results of further tests would be lost.
+        loops: tuple[Any, ...] = (self._session, self._config.pluginmanager.get_plugin("dsession"))
         for loop in loops:
             if loop is not None:
                 loop.shouldstop = error.what
 
     def _conclude(self, pytest_status: int) -> None:
-        """End the log and read it back: the verdict follows from what is on the disk, not from memory."""
-        if self._ended or self._dormant:
+        """End the log and read it back: the verdict is computed from the file."""
+        if self._concluded or self._dormant:
             return
-        self._ended = True
+        self._concluded = True
         if self._is_no_run(pytest_status):
             return
         self._write_rest()
@@ -293,42 +288,39 @@ class Recorder:
         self._write(lambda log: log.end(int(pytest_status), self._reason))
         if self._writer is not None:
             self._writer.close()
-        if self._trouble is None:
+        if self._error is None:
             self._judge(self._folder / "results.jsonl")
 
     def _is_no_run(self, pytest_status: int) -> bool:
-        """Whether the session was no run of the suites. A run that should have had tests and has none is one."""
+        """Whether the session was not a run of the suites. A run that selects none of their tests is a run."""
         other = self._foreign or pytest_status == pytest.ExitCode.USAGE_ERROR or not touches_suites(self._config)
         return self._writer is None and other
 
     def _write_rest(self) -> None:
-        """Phases of tests that were interrupted: a failure is known even if the teardown never came."""
+        """Write the results of interrupted tests that failed before their teardown."""
         for phases in self._phases.values():
-            if any(outcome_of(report) in (ERROR, "failed") for report in phases):
-                result = result_of(phases, self._node_ids)
-                if result is not None:
-                    self._write(lambda log, result=result: log.result(result))  # type: ignore[misc]
+            if any(outcome_of(report) in (ERROR, FAILED) for report in phases):
+                self._write_result(phases)
+
+    def _write_result(self, phases: list[pytest.TestReport]) -> None:
+        result = result_of(phases, self._node_ids)
+        if result is not None:
+            self._write(lambda log: log.result(result))
 
     def _judge(self, path: Path) -> None:
         try:
             self._log = read_log(path)
             self._verdicts = verdicts(self._log)
-            write_junit(self._log, self._folder / "junit.xml")
+            output.write(str(self._folder / "junit.xml"), junit(sections(self._log)))
         except HarnessError as error:
-            self._blame(error)
+            self._fail(error)
 
 
 def _worker(report: pytest.TestReport) -> str:
-    # The report of the test that killed a worker has no worker_id, but the node.
+    # The report of the test that killed a worker has the node, but no worker_id.
     gateway = getattr(getattr(report, "node", None), "gateway", None)
     return str(getattr(gateway, "id", ""))
 
 
-def _collection_error(report: pytest.CollectReport) -> Result:
-    return Result(report.nodeid, None, ERROR, message=message_of(report))
-
-
 def _printable(text: str) -> str:
-    """A line for a terminal whose encoding may be poorer than the text."""
-    encoding = sys.stdout.encoding or "ascii"
-    return one_line(text).encode(encoding, "backslashreplace").decode(encoding)
+    return output.encodable_text(one_line(text), sys.stdout)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs a failed test once more, to mark flaky failures. The outcome stays a failure."""
+"""Repeats a failed test once, to mark flaky failures. The outcome is still a failure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from helpers.recording.phases import properties
 from helpers.recording.selection import is_suite
 
 LONGEST = 5.0
-"""Seconds; a test that hung has had its share of time."""
+"""Seconds; a longer failed test, such as a hang, is not repeated."""
 FLAKY = "flaky: it failed, then passed when it was repeated"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
-    """Unless a debugger is entered at each failure."""
+    """Not if --pdb enters a debugger at each failure."""
     return not item.config.getoption("usepdb", False)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """As pytest does it, with a second run between a failure and its reports."""
+    """pytest's own protocol, with a second run between a failure and its reports."""
     if not is_suite(item.nodeid) or not item.ihook.pytest_hvc_repeats_failure(item=item):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -40,7 +40,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _worth_repeating(reports: Sequence[pytest.TestReport]) -> bool:
-    """A quick failure of the test itself, with the kernel still there."""
+    """Whether only the call failed, quickly, on a kernel that is still running."""
     failed = [report for report in reports if report.failed]
     return [report.when for report in failed] == ["call"] and all(
         report.duration < LONGEST and not {"harness_error", "kernel_died"} & properties(report).keys()

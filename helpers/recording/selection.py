@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Was all of the suites asked for, or a part? Told from pytest's options: xdist's controller has them."""
+"""Whether a session runs the complete suites or a part, from pytest's options, which xdist's controller also has."""
 
 from __future__ import annotations
 
@@ -10,46 +10,35 @@ import pytest
 
 SUITES = "suites"
 
-# Options that leave tests out, as (attribute of config.option, spelling). --ff and --nf only reorder.
+# Options that exclude tests, as (attribute of config.option, spelling). --ff and --nf only reorder.
 _LISTS = (("deselect", "--deselect"), ("ignore", "--ignore"), ("ignore_glob", "--ignore-glob"))
 _TEXTS = (("keyword", "-k"), ("markexpr", "-m"))
-_FLAGS = (
-    ("lf", "--lf"),
-    ("stepwise", "--stepwise"),
-    ("stepwise_skip", "--stepwise-skip"),
-)
+_FLAGS = (("lf", "--lf"), ("stepwise", "--stepwise"), ("stepwise_skip", "--stepwise-skip"))
 
-# Options with which pytest shows something and runs no test, or only parts of one.
-_SHOWS = (
-    "collectonly",
-    "showfixtures",
-    "show_fixtures_per_test",
-    "cacheshow",
-    "setupplan",
-    "setuponly",
-    "markers",
-    "help",
-)
+# Options with which pytest shows something and runs no test, and those with which it runs only their setup.
+_SHOWS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow", "markers", "help")
+_SETUP = ("setupplan", "setuponly")
 
 
 def only_shows(config: pytest.Config) -> bool:
-    """True if no test is to be run at all (--collect-only, --fixtures, --setup-plan)."""
-    return any(getattr(config.option, name, False) for name in _SHOWS)
+    """Whether the session runs no test (--collect-only, --fixtures, --setup-plan)."""
+    return any(getattr(config.option, name, False) for name in (*_SHOWS, *_SETUP))
 
 
 def touches_suites(config: pytest.Config) -> bool:
-    """True if the paths on the command line (or testpaths) can lead to a test under suites/."""
+    """Whether the paths on the command line (or testpaths) can lead to a test under suites/."""
     suites = (config.rootpath / SUITES).resolve()
-    return any(suites in (path, *path.parents) or path in suites.parents for path in _paths(config))
+    paths = [_resolved(config, arg) for arg in config.args]
+    return any(suites in (path, *path.parents) or path in suites.parents for path in paths)
 
 
 def is_suite(nodeid: str) -> bool:
-    """True for a node id of the suites; false for one of the harness's own tests."""
+    """Whether a node id is of the suites, not of the project's own tests."""
     return nodeid.startswith(f"{SUITES}/")
 
 
 def selection(config: pytest.Config, deselected: int = 0) -> str | None:
-    """What narrows this run, as the person wrote it; None if all of the suites is to be run."""
+    """The arguments that narrow this run, as given; None if the complete suites run."""
     parts = [*_narrower_paths(config), *_options(config)]
     if not parts and deselected:
         parts = [f"{deselected} deselected"]
@@ -57,13 +46,10 @@ def selection(config: pytest.Config, deselected: int = 0) -> str | None:
 
 
 def _options(config: pytest.Config) -> Iterator[str]:
-    for name, spelling in _TEXTS:
-        text = getattr(config.option, name, "")
-        if text:
-            yield f"{spelling} {_quoted(text)}"
-    for name, spelling in _LISTS:
-        for value in getattr(config.option, name, None) or ():
-            yield f"{spelling} {_quoted(str(value))}"
+    for name, spelling in (*_TEXTS, *_LISTS):
+        value = getattr(config.option, name, None) or ()
+        for each in (value,) if isinstance(value, str) else value:
+            yield f"{spelling} {_quoted(str(each))}"
     for name, spelling in _FLAGS:
         if getattr(config.option, name, False):
             yield spelling
@@ -78,21 +64,14 @@ def _narrower_paths(config: pytest.Config) -> list[str]:
     if any(path == suites or path in suites.parents for path in whole):
         return []
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
-        return [_relative(Path(arg), config.rootpath) for arg in config.args]
+        root = config.rootpath
+        return [str(Path(arg).relative_to(root)) if Path(arg).is_relative_to(root) else arg for arg in config.args]
     return list(config.args)
 
 
 def _resolved(config: pytest.Config, arg: str) -> Path:
-    """Arguments are relative to the folder where pytest was called."""
+    """The path of an argument, which is relative to the folder where pytest was started."""
     return (config.invocation_params.dir / arg.split("::")[0]).resolve()
-
-
-def _paths(config: pytest.Config) -> list[Path]:
-    return [_resolved(config, arg) for arg in config.args]
-
-
-def _relative(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def _quoted(text: str) -> str:

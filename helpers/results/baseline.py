@@ -9,7 +9,7 @@
     until = 2027-01-31              # the last day on which it is valid
 
 An entry with a clause waives a result only if the baseline has an entry for every clause that the result's test checks.
-docs/schema/baseline.schema.json describes the file.
+The schema is docs/schema/baseline.schema.json.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CURE = (
 
 @dataclass(frozen=True)
 class Waiver:
-    """An entry: a clause or a pattern of node ids, for the subjects that match a pattern; until is the last day."""
+    """One entry: a clause or a pattern of node ids, on the subjects that match a pattern; until is the last day."""
 
     clause: str
     test: str
@@ -45,7 +45,7 @@ class Waiver:
     until: date
 
     def __post_init__(self) -> None:
-        """Raises ValueError unless it has exactly one of clause and test, and a subject, a reason and a url."""
+        """Raises ValueError without exactly one of clause and test, or without a subject, a reason or a url."""
         if bool(self.clause) == bool(self.test):
             raise ValueError("it must name either a clause or a test")
         blank = [name for name in ("subject", "reason", "url") if not getattr(self, name).strip()]
@@ -54,18 +54,18 @@ class Waiver:
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """The entry in messages, such as "LOCK-2 on debian:*"."""
         return f"{self.clause or self.test} on {self.subject}"
 
     def concerns(self, column: Column, result: Result) -> bool:
-        """Whether it names the result, or one of the result's clauses."""
+        """Whether the entry names the result, or one of the result's clauses."""
         if not fnmatchcase(column.name, self.subject):
             return False
         return fnmatchcase(result.nodeid, self.test) if self.test else self.clause in result.clauses
 
 
 def read_baseline(path: Path) -> tuple[Waiver, ...]:
-    """The entries. Raises UsageError if the file cannot be read, or with the number of the entry that is wrong."""
+    """The entries. Raises UsageError if the file cannot be read or an entry, given by its number, is wrong."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -87,7 +87,7 @@ def _waiver(values: object, where: str) -> Waiver:
             raise ValueError(f"it has unknown keys: {', '.join(unknown)}")
         if "until" not in entry:
             raise ValueError("it has no until")
-        # What is missing is rejected like an empty text, so that one message names all of it.
+        # Missing keys become empty texts, so that Waiver rejects all of them in one message.
         return msgspec.convert(dict.fromkeys(names, "") | entry, Waiver)
     except ValueError as error:
-        raise UsageError(f"{where} is no entry of a baseline", why=str(error), cure=_CURE) from None
+        raise UsageError(f"{where} is not a valid entry", why=str(error), cure=_CURE) from None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What changed from one kernel to another, by their results logs: did an update change what guests see?"""
+"""Compares two kernels by their results logs: does an update change what guests see?"""
 
 from __future__ import annotations
 
@@ -7,29 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 from helpers.errors import UsageError
 from helpers.results.columns import Column
 from helpers.results.nodeids import without_subject
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    KNOWN,
-    NOT_APPLICABLE,
-    PASSED,
-    RegisterInfo,
-    Result,
-    ServiceInfo,
-)
-from helpers.results.verdict import COUNT_NAMES, VerdictKind, many
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, RegisterInfo, Result, ServiceInfo
+from helpers.results.verdict import COUNT_NAMES, VerdictKind, counted, many
 
 SAME, CHANGED, CANNOT_TELL = 0, 1, 125
-"""The exit statuses, as git bisect run takes them: good, bad, skip."""
+"""The exit statuses. git bisect run takes them as good, bad and skip."""
 ABSENT = "-"
+
+T = TypeVar("T")
 
 
 class Weight(Enum):
-    """What a change means; only the first two are what the exit status tells of."""
+    """What a change means. Only the first two decide the exit status."""
 
     VISIBLE = "guests see it"
     WORSE = "worse"
@@ -38,7 +32,7 @@ class Weight(Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not on both sides as it is on the other."""
+    """One difference between the two sides."""
 
     what: str
     before: str
@@ -48,7 +42,7 @@ class Change:
 
 @dataclass(frozen=True)
 class LogComparison:
-    """Two subjects, what changed by kinds, and why not everything could be compared."""
+    """Two subjects, the changes by kind, and what could not be compared."""
 
     before: Column
     after: Column
@@ -57,54 +51,52 @@ class LogComparison:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """All of them."""
         return tuple(change for part in self.parts.values() for change in part)
 
     @property
     def status(self) -> int:
-        """A change that was seen is a fact, whatever else could not be found out."""
+        """CHANGED despite doubts: a change is a fact."""
         if any(change.weight is not Weight.OTHER for change in self.changes):
             return CHANGED
         return CANNOT_TELL if self.doubts else SAME
 
     @property
     def summary(self) -> str:
-        """The end of it, in one line."""
-        counts = Counter(change.weight for change in self.changes)
-        visible = many(counts[Weight.VISIBLE], "change")
-        seen = f"{visible} for guests or VMMs to see, {counts[Weight.WORSE]} for the worse"
+        """The conclusion in one line."""
         if self.status == CHANGED:
-            return f"CHANGED: {seen}"
+            counts = Counter(change.weight for change in self.changes)
+            visible = many(counts[Weight.VISIBLE], "change")
+            return f"CHANGED: {visible} for guests or VMMs to see, {counts[Weight.WORSE]} for the worse"
         if self.status == CANNOT_TELL:
             return f"CANNOT TELL: {'; '.join(self.doubts)}"
         return "SAME: nothing changed that guests or VMMs see, and nothing got worse"
 
 
 def worst_status(comparisons: Iterable[LogComparison]) -> int:
-    """Changed before cannot tell before the same."""
-    found = {comparison.status for comparison in comparisons}
-    return next((status for status in (CHANGED, CANNOT_TELL) if status in found), SAME)
+    """The worst status wins, in the order CHANGED, CANNOT_TELL, SAME."""
+    statuses = {comparison.status for comparison in comparisons}
+    return next((status for status in (CHANGED, CANNOT_TELL) if status in statuses), SAME)
 
 
 def paired(before: Sequence[Column], after: Sequence[Column]) -> tuple[tuple[Column, Column], ...]:
-    """Subjects of the same label, or the only ones there are. Raises UsageError where nothing tells them apart."""
+    """Pairs of subjects: the same labels, or one subject on each side. Raises UsageError for any other sets."""
     if len(before) == len(after) == 1:
         return ((before[0], after[0]),)
     # Labels, because a log of version 1 or 2 has nothing else.
-    there = {column.name: column for column in after}
-    pairs = tuple((column, there[column.name]) for column in before if column.name in there)
-    if len(pairs) == len(before) == len(after) == len(there):
+    by_label = {column.name: column for column in after}
+    pairs = tuple((column, by_label[column.name]) for column in before if column.name in by_label)
+    if len(pairs) == len(before) == len(after) == len(by_label):
         return pairs
     names = [", ".join(column.name for column in side) for side in (before, after)]
     raise UsageError(
-        f"Which subjects to compare cannot be told: the first log has {names[0]}; the second {names[1]}",
-        why="each must be in both logs by the same name, or each log must have one alone",
-        cure="Run both with the same kernels, or one kernel each",
+        f"The subjects of the two logs cannot be paired: the first log has {names[0]}; the second log has {names[1]}",
+        why="the logs must have the same subjects, or one subject each",
+        cure="Run the suite on the same kernels twice, or on one kernel each",
     )
 
 
 def compare_logs(before: Column, after: Column) -> LogComparison:
-    """Everything that changed between two subjects."""
+    """The changes between two subjects."""
     tests, unsure = _tests(before, after)
     parts = {
         "Verdict": tuple(_verdict(before, after)),
@@ -120,9 +112,9 @@ def compare_logs(before: Column, after: Column) -> LogComparison:
 
 # --- what guests see -----------------------------------------------------------------
 
-# Of the environment: what a VMM is told, and what is another on every kernel or boot, or told of elsewhere.
+# Facts of the environment that a VMM sees, and those that differ between any two boots or have a part of their own.
 _VMM_SEES = ("capability 207", "stolen time")
-_NO_NEWS = ("kernel", "kernel image", "boot", "registers", *_VMM_SEES)
+_NOT_COMPARED = ("kernel", "kernel image", "boot", "registers", *_VMM_SEES)
 
 
 def _dialect(before: Column, after: Column) -> Iterator[Change]:
@@ -136,13 +128,18 @@ def _dialect(before: Column, after: Column) -> Iterator[Change]:
 
 
 def _registers(before: Column, after: Column) -> Iterator[Change]:
-    """Nothing where a side's registers are not known, which is a doubt."""
+    """No change if the registers of a side are unknown: that is a doubt."""
     if not (_surveyed(before) and _surveyed(after)):
         return
     old, new = ({each.name: each for each in side.verdict.info.registers} for side in (before, after))
-    for name in dict.fromkeys([*old, *new]):
-        if old.get(name) != new.get(name):
-            yield Change(f"register {name}", _register(old.get(name)), _register(new.get(name)), Weight.VISIBLE)
+    for name, was, now in _joined(old, new):
+        if was != now:
+            yield Change(f"register {name}", _register(was), _register(now), Weight.VISIBLE)
+
+
+def _joined(old: Mapping[str, T], new: Mapping[str, T]) -> Iterator[tuple[str, T | None, T | None]]:
+    """Every name of either side, with its two values."""
+    return ((name, old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new]))
 
 
 def _register(register: RegisterInfo | None) -> str:
@@ -154,31 +151,27 @@ def _register(register: RegisterInfo | None) -> str:
 
 def _services(before: Column, after: Column) -> Iterator[Change]:
     old, new = ({each.function: each for each in side.verdict.info.services} for side in (before, after))
-    if not old or not new:
-        return
-    for name in dict.fromkeys([*old, *new]):
-        yield from _service(name, old.get(name), new.get(name))
+    if old and new:
+        for name, was, now in _joined(old, new):
+            yield from _service(name, was, now)
 
 
 def _service(name: str, old: ServiceInfo | None, new: ServiceInfo | None) -> Iterator[Change]:
     if old is None or new is None:
-        # Another version of the suite asks something else.
+        # Another version of the suite calls other functions.
         yield Change(name, old.default if old else ABSENT, new.default if new else ABSENT)
         return
     if old.default != new.default:
         yield Change(f"{name} in a new VM", old.default, new.default, Weight.VISIBLE)
-    # A register or bitmap that one side alone has is told of with the registers.
-    if old.register and new.register and (old.register, old.bit) != (new.register, new.bit):
-        yield Change(f"{name} is opened by", _gate(old), _gate(new), Weight.VISIBLE)
+    # A register or bitmap that only one side has is a change of the registers.
+    was, now = (f"{each.register}.{each.bit}" for each in (old, new))
+    if old.register and new.register and was != now:
+        yield Change(f"{name} is opened by", was, now, Weight.VISIBLE)
         return
-    now = dict(new.answers)
+    answers = dict(new.answers)
     for bitmap, was in old.answers:
-        if was != now.get(bitmap, was):
-            yield Change(f"{name} with {old.register}={bitmap:#x}", was, now[bitmap], Weight.VISIBLE)
-
-
-def _gate(service: ServiceInfo) -> str:
-    return f"{service.register}.{service.bit}"
+        if was != answers.get(bitmap, was):
+            yield Change(f"{name} with {old.register}={bitmap:#x}", was, answers[bitmap], Weight.VISIBLE)
 
 
 def _surveyed(column: Column) -> bool:
@@ -189,18 +182,18 @@ def _surveyed(column: Column) -> bool:
 
 
 def _verdict(before: Column, after: Column) -> Iterator[Change]:
-    """The facts below count, not the word that follows from them."""
+    """Of no weight: the facts that the verdict follows from have their own changes."""
     if before.verdict.word != after.verdict.word:
         yield Change("verdict", before.verdict.word, after.verdict.word)
 
 
 def _known(before: Column, after: Column) -> Iterator[Change]:
     old, new = ({each.name: each for each in side.verdict.info.known} for side in (before, after))
-    for name in dict.fromkeys([*old, *new]):
-        if name not in old:
-            yield Change(f"{name} ({new[name].clause})", ABSENT, "recognised", Weight.WORSE)
-        elif name not in new:
-            yield Change(f"{name} ({old[name].clause})", "recognised", ABSENT)
+    for name, was, now in _joined(old, new):
+        if now and not was:
+            yield Change(f"{name} ({now.clause})", ABSENT, "recognised", Weight.WORSE)
+        elif was and not now:
+            yield Change(f"{name} ({was.clause})", "recognised", ABSENT)
 
 
 def _by_test(column: Column) -> dict[str, Result]:
@@ -208,12 +201,11 @@ def _by_test(column: Column) -> dict[str, Result]:
 
 
 def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """What came out otherwise, and what cannot be compared. Results that one side alone has count if they failed."""
-    old, new = _by_test(before), _by_test(after)
+    """Other outcomes, and what cannot be compared. A result that only the second side has counts if it failed."""
+    old, new = ({name: each.outcome for name, each in _by_test(side).items()} for side in (before, after))
     incomplete = before.verdict.selection is not None or bool(before.verdict.reasons)
     changes, unsure = [], []
-    for name in dict.fromkeys([*old, *new]):
-        was, now = (side[name].outcome if name in side else None for side in (old, new))
+    for name, was, now in _joined(old, new):
         if was == now or now is None or (was is None and now not in (FAILED, KNOWN)):
             continue
         if now in (FAILED, KNOWN) and (was == ERROR or (was is None and incomplete)):
@@ -227,7 +219,7 @@ def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str
 
 
 def _worse(was: str | None, now: str) -> bool:
-    """An error is no finding about the kernel; what passed and does not apply any more is gone."""
+    """Not for an error, which is no fact about the kernel. A test that passed and no longer applies is lost."""
     if now == FAILED:
         return True
     if now == KNOWN:
@@ -240,7 +232,7 @@ def _word(outcome: str | None) -> str:
 
 
 def _clauses(before: Column, after: Column) -> Iterator[Change]:
-    """The clauses of tests that both have, by how many of their tests came out how."""
+    """The clauses of the tests that both sides have, by the number of tests of each outcome."""
     old, new = _by_test(before), _by_test(after)
     counts: dict[str, tuple[Counter[str], Counter[str]]] = {}
     for name in old.keys() & new.keys():
@@ -249,19 +241,14 @@ def _clauses(before: Column, after: Column) -> Iterator[Change]:
                 counts.setdefault(clause, (Counter(), Counter()))[side][result.outcome] += 1
     for clause, (was, now) in sorted(counts.items()):
         if was != now:
-            yield Change(clause, _counted(was), _counted(now))
-
-
-def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{counts[each]} {name}" for each, name in COUNT_NAMES.items() if counts[each]) or ABSENT
+            yield Change(clause, counted(was) or ABSENT, counted(now) or ABSENT)
 
 
 def _environment(before: Column, after: Column) -> Iterator[Change]:
-    """What else is not the same, and may be the cause."""
-    old, new = before.verdict.info.environment, after.verdict.info.environment
-    for name in dict.fromkeys([*old, *new]):
-        if name not in _NO_NEWS and old.get(name) != new.get(name):
-            yield Change(name, old.get(name, ABSENT), new.get(name, ABSENT))
+    """Other facts that differ, and may be the cause."""
+    for name, was, now in _joined(before.verdict.info.environment, after.verdict.info.environment):
+        if name not in _NOT_COMPARED and was != now:
+            yield Change(name, ABSENT if was is None else was, ABSENT if now is None else now)
 
 
 # --- doubts ------------------------------------------------------------------------------
@@ -275,8 +262,8 @@ def _doubts(before: Column, after: Column) -> Iterator[str]:
         if column.way is not None:
             continue
         if not _surveyed(column):
-            yield f"{side}, {column.name}: its log does not tell what the registers hold"
+            yield f"{side}, {column.name}: its log does not have the register values"
         if not column.verdict.info.services:
-            yield f"{side}, {column.name}: its log does not tell what guests see"
+            yield f"{side}, {column.name}: its log does not have the hypercall results"
     if not _by_test(before).keys() & _by_test(after).keys():
         yield "no test was run on both"

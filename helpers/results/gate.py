@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The gate: may this run pass in CI, given a baseline of waived failures (helpers/results/baseline.py)?"""
+"""The gate: the exit status of a run in CI, given a baseline of waived failures (helpers/results/baseline.py)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,18 @@ class Gate:
 
 
 def gate(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], require: str | None, today: date) -> Gate:
-    """What gates. The verdicts stay what they are; a kernel that lacks what is required has failed."""
-    stale, wanting = tuple(_stale(columns, baseline, today)), tuple(_wanting(columns, require))
-    statuses = [*(3 for _ in stale), *(status for status, _ in wanting)]
-    lines = [f"GATE: {text}" for text in (*stale, *(text for _, text in wanting))]
+    """The gate on these results. It leaves the verdicts unchanged; a subject without what is required has failed."""
+    checks = [*_stale(columns, baseline, today), *_wanting(columns, require)]
     if not columns:
-        lines.append("GATE: no test of the suites was run")
+        checks.append((3, "no test of the suites was run"))
     valid = tuple(each for each in baseline if each.until >= today)
     for column in columns:
         status, text = _judged(column, valid)
-        statuses.append(status)
-        lines.append(f"GATE: {column.name}: {text}")
-    status = next((each for each in (1, 3, 5) if each in statuses), 0 if columns else 3)
+        checks.append((status, f"{column.name}: {text}"))
+    statuses = {status for status, _ in checks}
+    status = next((each for each in (1, 3, 5) if each in statuses), 0)
     word = "passed" if status == 0 else f"closed with status {status}"
-    return Gate(status, (*map(one_line, lines), f"GATE {word}"))
+    return Gate(status, (*(one_line(f"GATE: {text}") for _, text in checks), f"GATE {word}"))
 
 
 def _judged(column: Column, baseline: tuple[Waiver, ...]) -> tuple[int, str]:
@@ -53,7 +51,7 @@ def _judged(column: Column, baseline: tuple[Waiver, ...]) -> tuple[int, str]:
     if verdict.reasons:
         return 3, f"every failure is in the baseline, but {'; '.join(verdict.reasons)}"
     if all(_excused(column, result, baseline) for result in column.results):
-        return 3, "the baseline covers everything, so nothing that could fail would gate"
+        return 3, "the baseline covers everything: it waives every test, so no failure could close the gate"
     return 0, f"{many(len(failed), 'failure')}, each in the baseline"
 
 
@@ -63,31 +61,28 @@ def _excused(column: Column, result: Result, baseline: tuple[Waiver, ...]) -> bo
     return any(each.test for each in concerned) or bool(result.clauses and set(result.clauses) <= named)
 
 
-def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: date) -> Iterator[str]:
-    """Entries that have expired or that nothing needs: a baseline must shrink."""
+def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: date) -> Iterator[tuple[int, str]]:
+    """Entries that have expired or that no failure needs: a baseline must shrink."""
     for entry in baseline:
         if entry.until < today:
-            yield f"the baseline's entry for {entry.name} expired on {entry.until}: {entry.reason} {entry.url}"
+            yield 3, f"the baseline's entry for {entry.name} expired on {entry.until}: {entry.reason} {entry.url}"
             continue
         if any(column.verdict.reasons for column in columns if fnmatchcase(column.name, entry.subject)):
-            # What was not found out is needed or not; the gate is closed for that already.
+            # The results are incomplete, so the entry may be needed. The verdict's reasons close the gate.
             continue
-        met = [r for column in columns for r in column.results if entry.concerns(column, r)]
-        if any(result.outcome == FAILED for result in met):
+        results = [each for column in columns for each in column.results if entry.concerns(column, each)]
+        if any(result.outcome == FAILED for result in results):
             continue
-        if met or all(column.verdict.selection is None for column in columns):
-            yield f"the baseline's entry for {entry.name} is not needed: nothing that it names fails; take it out"
+        if results or all(column.verdict.selection is None for column in columns):
+            yield 3, f"the baseline's entry for {entry.name} is not needed: no test that it names fails; remove it"
 
 
 def _wanting(columns: Iterable[Column], require: str | None) -> Iterator[tuple[int, str]]:
-    """The status and why, for each subject that does not speak what it must, or of which that is not known."""
+    """The status and why, for each subject whose dialect is unknown or not the required one."""
+    accepted = REQUIREMENTS if require == "any" else (require,)
     for column in columns:
         dialect = column.verdict.info.dialect
-        # The way between two kernels speaks nothing; each of them is a subject of its own.
-        if require and column.way is None and not _speaks(dialect, require):
-            known = f"speaks {dialect}" if dialect else "could not be asked what it speaks"
-            yield (1 if dialect else 3), f"{column.name} {known}, and {require} is required"
-
-
-def _speaks(dialect: str, require: str) -> bool:
-    return dialect == require if require != "any" else dialect in REQUIREMENTS
+        # A migration has no dialect; each of its kernels is a subject of its own.
+        if require and column.way is None and dialect not in accepted:
+            dialect_text = f"has the dialect {dialect}" if dialect else "has an unknown dialect"
+            yield (1 if dialect else 3), f"{column.name} {dialect_text}, and {require} is required"

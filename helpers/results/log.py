@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results log: JSON lines, each flushed, so that a run that is killed loses no result.
+"""The results log: JSON lines, each flushed, so that a killed run loses no result.
 
 Each line is an object; its key "record" is a name in RECORDS, and its other keys are the fields of that type. The
 first record is always the session. A log without an end record comes from a run that was killed.
@@ -61,7 +61,7 @@ class LogWriter:
         self._write(session)
 
     def contract(self, contract: Contract) -> None:
-        """What the subjects are held to."""
+        """The clauses that the run checks."""
         self._write(contract)
 
     def collected(self, tests: Iterable[Case]) -> None:
@@ -69,15 +69,15 @@ class LogWriter:
         self._write(Collected(tuple((test.nodeid, test.subject) for test in tests)))
 
     def subject(self, info: SubjectInfo) -> None:
-        """What is known of a subject; a later record replaces an earlier one."""
+        """The facts about a subject; a later record replaces an earlier one."""
         self._write(info)
 
     def start(self, test: Case) -> None:
-        """A test is in flight from now on."""
+        """A test begins."""
         self._write(test)
 
     def result(self, result: Result) -> None:
-        """A test has come to its end."""
+        """A test has ended."""
         self._write(result)
 
     def selection(self, text: str | None) -> None:
@@ -85,16 +85,16 @@ class LogWriter:
         self._write(Selection(text))
 
     def end(self, status: int, reason: str = "") -> None:
-        """The last record: pytest's own exit status, and why it stopped where it was told to."""
+        """The last record: pytest's own exit status, and why pytest.exit stopped it if it did."""
         self._write(End(status, reason))
 
     def close(self) -> None:
-        """Close the file; what could not be written is reported by the write, not here."""
+        """Close the file. Errors are ignored: the write has raised them."""
         with contextlib.suppress(OSError):
             self._file.close()
 
     def _write(self, record: object) -> None:
-        # An argument that is not UTF-8 holds half of a surrogate pair, which json escapes and msgspec.json refuses.
+        # An argument that is not UTF-8 holds a lone surrogate, which json escapes and msgspec.json rejects.
         line = json.dumps({"record": _NAMES[type(record)], **msgspec.to_builtins(record)})
         try:
             self._file.write(line + "\n")
@@ -105,27 +105,24 @@ class LogWriter:
 
 def _unwritable(path: Path, error: Exception) -> HarnessError:
     why = getattr(error, "strerror", None) or str(error)
-    return HarnessError(
-        f"The results log {path} cannot be written",
-        why=why,
-        cure="Make room or choose another folder for the reports, and run again",
-    )
+    cure = "Free disk space or name another folder with --reports, and run again"
+    return HarnessError(f"The results log {path} cannot be written", why=why, cure=cure)
 
 
 def read_log(path: Path) -> Log:
-    """Read a results log. An unfinished last line is dropped and noted; other damage is a HarnessError."""
+    """Read a results log. An unfinished last line sets ``truncated``. Raises HarnessError for any other damage."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         why = error.strerror or str(error)
         raise HarnessError(f"The results log {path} cannot be read", why=why) from error
-    rest = lines.pop()
+    unfinished_line = lines.pop()
     reader = _Reader()
     records = [reader.record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     truncated = False
-    if rest:
+    if unfinished_line:
         try:
-            records.append(reader.record(rest, str(path)))
+            records.append(reader.record(unfinished_line, str(path)))
         except HarnessError:
             truncated = True
     if not records:
@@ -134,13 +131,13 @@ def read_log(path: Path) -> Log:
 
 
 class _Reader:
-    """Reads the lines of one log in order; the session, which is the first record, has the version of the others."""
+    """Reads the lines of one log in order. The first record, the session, has the version of all records."""
 
     def __init__(self) -> None:
         self._convert: Conversion | None = None
 
     def record(self, line: bytes, where: str) -> Any:
-        """The record of a line. Raises HarnessError if the line is none."""
+        """The record of a line. Raises HarnessError for any other line."""
         try:
             return self._record(line)
         except (ValueError, RecursionError) as error:
@@ -162,7 +159,7 @@ class _Reader:
 
 
 def _log(records: list[Any], truncated: bool) -> Log:
-    """The log of some records, the first of which is the session."""
+    """The log of the records; the first one is the session."""
     collected = (Case(*pair) for record in _all(records, Collected) for pair in record.tests)
     end = next(reversed(_all(records, End)), None)
     return Log(
@@ -171,7 +168,7 @@ def _log(records: list[Any], truncated: bool) -> Log:
         started=tuple(dict.fromkeys(_all(records, Case))),
         results=merge_results(_all(records, Result)),
         subjects=tuple({info.subject: info for info in _all(records, SubjectInfo)}.values()),
-        # Once a run is known to be a selection, nothing makes it whole again.
+        # One record of a selection is enough: a later one cannot make the run complete.
         selection=next((each.text for each in reversed(_all(records, Selection)) if each.text), None),
         status=end.status if end else None,
         reason=end.reason if end else "",

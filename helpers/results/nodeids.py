@@ -9,14 +9,14 @@ from helpers.identity import Identity, MigrationId, SubjectId, pairs
 
 
 def parameter_word(subject: Identity) -> str:
-    """The test id of a parametrization over subjects, before pytest escapes it."""
+    """The parameter id of a subject, before pytest escapes it."""
     if isinstance(subject, MigrationId):
         return f"{subject.source.label}->{subject.target.label}"
     return subject.label
 
 
 def without_subject(nodeid: str, subject: Identity | None) -> str:
-    """A node id as it is in a session of one subject. A migration's keeps its pair."""
+    """The node id of the same test in a session of one subject. A migration keeps its pair."""
     place, bracket, parameters = nodeid.partition("[")
     if not bracket or subject is None or isinstance(subject, MigrationId):
         return nodeid
@@ -25,21 +25,21 @@ def without_subject(nodeid: str, subject: Identity | None) -> str:
 
 
 class NodeIds:
-    """The subjects of a session, for node ids that come without their test's parameters.
+    """Finds the subject of a node id when nothing else of the test is available.
 
-    xdist's controller has nothing else after collection, or for a test whose worker died.
+    xdist's controller has only node ids after collection, and for a test whose worker died.
     """
 
     def __init__(self, subjects: Sequence[SubjectId]) -> None:
         self._only = subjects[0] if len(subjects) == 1 else None
-        known: list[SubjectId | MigrationId] = [*subjects]
-        known += [MigrationId(a, b) for a, b in pairs(subjects) if a != b]
+        identities: list[SubjectId | MigrationId] = [*subjects]
+        identities += [MigrationId(a, b) for a, b in pairs(subjects) if a != b]
         words: dict[str, SubjectId | MigrationId | None] = {}
-        for each in known:
+        for each in identities:
             word = _enclosed(each)
-            # Nothing distinguishes two subjects of the same label here.
+            # A node id cannot distinguish two subjects with the same label.
             words[word] = None if word in words else each
-        # A label may be part of a longer one (debian, debian-sid): the longest counts.
+        # A label may be part of a longer one (debian, debian-sid): the longest one wins.
         self._words = sorted(words.items(), key=lambda pair: len(pair[0]), reverse=True)
 
     def subject_of(self, nodeid: str) -> SubjectId | MigrationId | None:
@@ -52,5 +52,5 @@ class NodeIds:
 
 
 def _enclosed(subject: Identity) -> str:
-    """How a subject looks between other parameters; pytest escapes what is not printable ASCII."""
+    """The subject between other parameters, escaped as pytest escapes it."""
     return f"-{parameter_word(subject).encode('unicode_escape').decode('ascii')}-"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The values that a results log holds, as frozen tables; no input and output here."""
+"""The types of a results log's records. This module does no input or output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Meta
 from helpers.identity import Identity
 
 VERSION = 3
-"""The version of the log that is written; helpers/results/versions.py reads the older ones."""
+"""The version of the logs that this program writes; helpers/results/versions.py converts older ones."""
 
 PASSED = "passed"
 FAILED = "failed"
@@ -21,14 +21,14 @@ ERROR = "error"
 NOT_APPLICABLE = "not-applicable"
 KNOWN = "known-deviation"
 
-# From best to worst. A failure is a fact about the kernel and outranks an error, which is none.
+# From best to worst. A failure outranks an error, because only the failure is a fact about the kernel.
 OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
 Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 
 
 @dataclass(frozen=True)
 class Session:
-    """What was started: with which arguments, for which subjects, when (seconds since 1970), with which programs."""
+    """A run: log version, pytest's arguments, subjects, start in seconds since 1970, host and program versions."""
 
     version: int
     argv: tuple[str, ...]
@@ -39,7 +39,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Case:
-    """A test as it was collected or started; subject is None where the node id does not tell."""
+    """A test as it was collected or started; subject is None if the node id does not determine it."""
 
     nodeid: str
     subject: Identity | None = None
@@ -58,7 +58,7 @@ class Result:
     message: str = ""
     duration: float = 0.0
     calls: str = ""
-    """The last system calls before it ended badly, one a line."""
+    """The last system calls before a failure or an error, one a line."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown outcome."""
@@ -68,7 +68,7 @@ class Result:
 
 @dataclass(frozen=True)
 class KnownDeviation:
-    """A clause that this subject was recognised to break in a known way; the link leads to the fix or its report."""
+    """A clause that this subject is known to break; the link leads to the fix or the bug report."""
 
     name: str
     clause: str
@@ -76,13 +76,13 @@ class KnownDeviation:
     link: str
 
     def excuses(self, clauses: tuple[str, ...]) -> bool:
-        """Whether a test of these clauses may fail: only one that checks nothing else."""
+        """Whether a test of these clauses may fail. A test that checks another clause too may not."""
         return clauses == (self.clause,)
 
 
 @dataclass(frozen=True)
 class RegisterInfo:
-    """A bitmap register as a fresh VM of the subject has it.
+    """A bitmap register in a new VM of the subject.
 
     ``bits`` are the numbers and names of the known bits; ``default`` is None if the register cannot be read.
     """
@@ -96,11 +96,10 @@ class RegisterInfo:
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """A hypercall as a guest of a fresh VM sees it, its answers (x0..x3) as words or numbers.
+    """What a hypercall returns to the guest in x0 to x3, as words or numbers.
 
-    ``register`` and ``bit`` enable it; both are empty if nothing does. ``default`` is its answer with the registers
-    as in a new VM. ``answers`` are its (bitmap, answer) for each bitmap of the register, ascending, with the other
-    registers as in a new VM.
+    ``register`` and ``bit`` enable it; both are empty if no bit does. ``default`` is the answer in a new VM.
+    ``answers`` are (bitmap, answer) for each bitmap of the register, ascending; all other registers are at reset.
     """
 
     function: str
@@ -111,7 +110,7 @@ class ServiceInfo:
 
 
 class Standing(StrEnum):
-    """Whether the documents require it, or only the code that user space relies on."""
+    """The source of a clause: the documents, or only the code that user space relies on."""
 
     DOCUMENTED = "documented"
     OBSERVED = "observed ABI"
@@ -131,9 +130,9 @@ class Clause:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two readings of the contract, the documents' and the code's, and which one the checks follow.
+    """A disagreement of documents and code, and which of them the tests follow.
 
-    ``clauses`` are those whose checks had to choose; empty if nothing can be checked.
+    ``clauses`` are the clauses that it concerns; empty if no test can check it.
     """
 
     id: str
@@ -145,7 +144,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Contract:
-    """What the run held its subjects to; empty in logs of version 1."""
+    """The clauses that the run checks, and the differences; empty in logs of version 1."""
 
     sentences: tuple[Clause, ...] = ()
     differences: tuple[Difference, ...] = ()
@@ -153,7 +152,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class SubjectInfo:
-    """What the harness found out about a subject."""
+    """The facts about a subject, measured before its tests."""
 
     subject: Identity
     dialect: str = ""
@@ -201,20 +200,14 @@ class Log:
     contract: Contract = Contract()
 
 
-def worst(outcomes: Iterable[str]) -> str:
-    """The worst of some outcomes (at least one)."""
-    return max(outcomes, key=OUTCOMES.index)
-
-
 def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:
-    """One result for each (node id, subject): the worst, the first of equals; durations add up."""
-    best: dict[tuple[str, Identity | None], Result] = {}
+    """One result for each (node id, subject): the first of the worst ones, with the sum of the durations."""
+    groups: dict[tuple[str, Identity | None], list[Result]] = {}
     for result in results:
-        key = (result.nodeid, result.subject)
-        old = best.get(key)
-        if old is None:
-            best[key] = result
-            continue
-        chosen = max((old, result), key=lambda each: OUTCOMES.index(each.outcome))
-        best[key] = replace(chosen, duration=old.duration + result.duration)
-    return tuple(best.values())
+        groups.setdefault((result.nodeid, result.subject), []).append(result)
+    return tuple(
+        replace(
+            max(group, key=lambda each: OUTCOMES.index(each.outcome)), duration=sum(each.duration for each in group)
+        )
+        for group in groups.values()
+    )

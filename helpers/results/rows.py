@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The rows that every machine report has, whatever its format: so that none counts or judges otherwise than another."""
+"""The rows of every machine-readable report. All formats use them, so that their counts and verdicts agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helpers.errors import UsageError
@@ -12,7 +12,7 @@ from helpers.results.records import ERROR, FAILED, Log, Result
 from helpers.results.verdict import Verdict, VerdictKind, results_for, verdicts
 
 VERDICT_ROW = "verdict"
-"""The node id of the row that stands for a doubt which no test's row shows."""
+"""The node id of the row for an inconclusive verdict that no test's row shows."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Section:
     verdict: Verdict
     rows: tuple[Result, ...]
     not_run: frozenset[str]
-    """The node ids of the rows that no log has a result for; as rows they are errors."""
+    """The node ids of the tests without a result; their rows are errors."""
     time: float
 
     @property
     def subject(self) -> Identity:
-        """What the rows are results about."""
+        """The subject of the rows."""
         return self.verdict.subject
 
 
@@ -37,32 +37,23 @@ def sections(log: Log) -> tuple[Section, ...]:
 
 
 def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
-    """The subjects of several logs (name and log). Raises UsageError for a subject that two of them judge.
-
-    Nothing says which of the two would count, and the better one must not.
-    """
+    """The subjects of several logs (name and log). Raises UsageError if two logs have the same subject."""
+    named = [(name, section) for name, log in logs for section in sections(log)]
     # By label, because a log of version 1 or 2 has nothing else.
-    home: dict[str, str] = {}
-    found: list[Section] = []
-    for name, log in logs:
-        for section in sections(log):
-            label = section.subject.label
-            if label in home:
-                what = f"{label} has results in both {home[label]} and {name}"
-                raise UsageError(what, why="a report has one verdict for each subject", cure="Convert them one by one")
-            home[label] = name
-            found.append(section)
-    return tuple(found)
+    owners: dict[str, str] = {}
+    for name, section in named:
+        label = section.subject.label
+        if label in owners:
+            what = f"{label} has results in both {owners[label]} and {name}"
+            raise UsageError(what, why="a report has one verdict for each subject", cure="Convert them one by one")
+        owners[label] = name
+    return tuple(section for _, section in named)
 
 
 def _section(log: Log, verdict: Verdict) -> Section:
-    lost = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
-    rows = [*results_for(log, verdict.subject), *lost]
-    if verdict.kind is VerdictKind.INCONCLUSIVE and not _show_red(rows):
-        # A log that breaks off after its last good result, say: a reader of rows alone must not take it for green.
+    not_run = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
+    rows = [*results_for(log, verdict.subject), *not_run]
+    if verdict.kind is VerdictKind.INCONCLUSIVE and not any(row.outcome in (ERROR, FAILED) for row in rows):
+        # For example, the log breaks off after a passed test. A reader that has only the rows must not see a pass.
         rows.append(Result(VERDICT_ROW, verdict.subject, ERROR, message="; ".join(verdict.reasons)))
     return Section(verdict, tuple(rows), frozenset(verdict.not_run), log.session.time)
-
-
-def _show_red(rows: Iterable[Result]) -> bool:
-    return any(row.outcome in (ERROR, FAILED) for row in rows)

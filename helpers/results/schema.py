@@ -14,7 +14,7 @@ from helpers.results.baseline import Waiver
 from helpers.results.log import RECORDS
 from helpers.results.records import VERSION
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "schema"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schema"
 _HEAD = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$comment": "SPDX-License-Identifier: GPL-2.0-only. Written by python -m helpers.results.schema; do not edit.",
@@ -22,7 +22,7 @@ _HEAD = {
 
 
 def log_schema() -> dict[str, Any]:
-    """The schema of one line of a results log, of the version that is written."""
+    """The schema of one line of a results log of the current version."""
     references, definitions = _components(*RECORDS.values())
     records = [
         {"properties": {"record": {"const": name}}, "required": ["record"], **reference}
@@ -53,8 +53,8 @@ def baseline_schema() -> dict[str, Any]:
 
 def schemas() -> dict[Path, str]:
     """The files and their texts."""
-    found = {"results-log.schema.json": log_schema(), "baseline.schema.json": baseline_schema()}
-    return {FOLDER / name: json.dumps(schema, indent=2) + "\n" for name, schema in found.items()}
+    files = {"results-log.schema.json": log_schema(), "baseline.schema.json": baseline_schema()}
+    return {FOLDER / name: json.dumps(schema, indent=2) + "\n" for name, schema in files.items()}
 
 
 def _components(*kinds: type) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
@@ -65,7 +65,7 @@ def _components(*kinds: type) -> tuple[tuple[dict[str, Any], ...], dict[str, Any
 
 
 def main() -> None:
-    """Writes the files."""
+    """Write the files."""
     FOLDER.mkdir(exist_ok=True)
     for path, text in schemas().items():
         path.write_text(text, "utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The verdict on each subject: a pure function of the results log, so that no two reports can disagree."""
+"""The verdict on each subject: a pure function of the results log, so that all reports agree."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from helpers.results.records import (
     KNOWN,
     NOT_APPLICABLE,
     PASSED,
+    Case,
     KnownDeviation,
     Log,
     Result,
@@ -24,7 +25,7 @@ UNKNOWN_SUBJECT = OldLabel("unknown subject")
 
 
 class VerdictKind(Enum):
-    """What can be said of a subject; the value is the word for it."""
+    """The kinds of verdict; the value is the word in the verdict's line."""
 
     CONFORMANT = "CONFORMANT"
     NON_CONFORMANT = "NON-CONFORMANT"
@@ -34,15 +35,9 @@ class VerdictKind(Enum):
     @property
     def status(self) -> int:
         """The exit status of a run with this verdict."""
-        return _STATUS[self]
+        return {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5}[self.value]
 
 
-_STATUS = {
-    VerdictKind.CONFORMANT: 0,
-    VerdictKind.NON_CONFORMANT: 1,
-    VerdictKind.INCONCLUSIVE: 3,
-    VerdictKind.NOT_IMPLEMENTED: 5,
-}
 _WORST_FIRST = (1, 3, 5, 0)
 _SELECTION_WORDS = {VerdictKind.CONFORMANT: "PASSED", VerdictKind.NON_CONFORMANT: "FAILED"}
 _STATUS_REASONS = {
@@ -54,7 +49,7 @@ _STATUS_REASONS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a log says of one subject, with everything that a report shows above its rows."""
+    """The verdict on one subject of a log, with all that a report shows above the rows."""
 
     subject: Identity
     kind: VerdictKind
@@ -66,16 +61,16 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     selection: str | None = None
     known: tuple[KnownDeviation, ...] = ()
-    """The known deviations that the tests found again."""
+    """The known deviations that the tests reproduced."""
 
     @property
     def status(self) -> int:
-        """The exit status that this verdict alone would give."""
+        """The exit status of a run with this verdict."""
         return self.kind.status
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two, and what it overlooks. Only a complete run may speak of conformance."""
+        """The verdict in a word or two, and its known deviations. Only a complete run is called conformant."""
         word = self.kind.value
         if self.selection is not None:
             word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
@@ -85,26 +80,26 @@ class Verdict:
 
     @property
     def title(self) -> str:
-        """The word, what was selected if not everything, and the subject with what is known of it."""
+        """The word, the selection if there is one, and the subject with its description."""
         subject = f"{self.subject.label}{description(self.info)}"
         if self.selection is None:
             return one_line(f"{self.word}{' on' if self.known else ''} {subject}")
-        return _modest(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
+        return _without_verdict(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
 
     @property
     def summary(self) -> str:
-        """The counts, the broken clauses, and why nothing can be concluded."""
+        """The counts, the broken clauses, and why the verdict is inconclusive."""
         text = self.counted
         if self.broken:
             text += f"; broken clauses: {', '.join(self.broken)}"
         if self.kind is VerdictKind.INCONCLUSIVE:
             text += f"; because {'; '.join(self.reasons)}"
         text = one_line(text)
-        return text if self.selection is None else _modest(text)
+        return text if self.selection is None else _without_verdict(text)
 
     @property
     def counted(self) -> str:
-        """How many results of each kind; known deviations only where there are some."""
+        """The number of results of each kind; known deviations only if there are any."""
         shown = (each for each in COUNT_NAMES if each != KNOWN or self.counts[KNOWN])
         return ", ".join(f"{self.counts[each]} {COUNT_NAMES[each]}" for each in shown)
 
@@ -125,7 +120,7 @@ COUNT_NAMES = {
 
 
 def verdicts(log: Log) -> tuple[Verdict, ...]:
-    """One verdict for each subject that was asked for, has a result or has a test, in that order."""
+    """One verdict for each subject of the session, then for each other one with a result, then with a test."""
     results = (result.subject for result in log.results)
     tests = (test.subject for test in (*log.collected, *log.started))
     named = (*log.session.subjects, *(info.subject for info in log.subjects), *results, *tests)
@@ -134,47 +129,41 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
 
 
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
-    """The worst verdict's status; no verdict at all is inconclusive."""
-    found = {verdict.status for verdict in all_verdicts}
-    return next((status for status in _WORST_FIRST if status in found), VerdictKind.INCONCLUSIVE.status)
+    """The worst verdict's status. No verdict is inconclusive."""
+    statuses = {verdict.status for verdict in all_verdicts}
+    return next((status for status in _WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
 
 
 def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
     """Tests of this subject that were collected or started and have no outcome.
 
-    One whose subject cannot be told is missing from every subject: none of them may go green over it.
+    A test whose subject cannot be determined is missing from every subject, so that none of them is conformant.
     """
     done: dict[str, set[Identity | None]] = {}
     for result in log.results:
         done.setdefault(result.nodeid, set()).add(result.subject)
-    missing: dict[str, None] = {}
-    for test in (*log.collected, *log.started):
-        if test.subject not in (None, subject):
-            continue
-        if not _finished(test.subject, done.get(test.nodeid, set()), log.session.subjects):
-            missing[test.nodeid] = None
-    return tuple(missing)
 
+    def finished(test: Case) -> bool:
+        # Another kernel's result does not count. A migration's does: logs of version 1 and 2 name its source instead.
+        subjects = done.get(test.nodeid, set())
+        return bool(subjects) and (test.subject is None or test.subject in subjects or not subjects <= kernels)
 
-def _finished(owner: Identity | None, found: set[Identity | None], asked: tuple[Identity, ...]) -> bool:
-    """Whether a test of ``owner`` has its result among ``found``, the subjects of the results with its id.
-
-    Another kernel's result is none of it. A migration's is: logs of version 1 and 2 name its source as the owner.
-    """
-    return bool(found) and (owner is None or owner in found or not found <= set(asked))
+    kernels = set(log.session.subjects)
+    tests = (test for test in (*log.collected, *log.started) if test.subject in (None, subject))
+    return tuple(dict.fromkeys(test.nodeid for test in tests if not finished(test)))
 
 
 def results_for(log: Log, subject: Identity) -> tuple[Result, ...]:
-    """The results of a subject, with those that belong to no subject (a file that cannot be imported).
+    """The results of a subject, and those without a subject (a file that cannot be imported).
 
-    A result that claims a known deviation which this subject was not recognised to have is a failure.
+    A known deviation that is not among those of the subject is a failure.
     """
-    known = _info(log, subject).known
-    return tuple(_settled(result, known) for result in log.results if result.subject in (None, subject))
+    deviations = _info(log, subject).known
+    return tuple(_checked(result, deviations) for result in log.results if result.subject in (None, subject))
 
 
-def _settled(result: Result, known: tuple[KnownDeviation, ...]) -> Result:
-    if result.outcome != KNOWN or any(each.excuses(result.clauses) for each in known):
+def _checked(result: Result, deviations: tuple[KnownDeviation, ...]) -> Result:
+    if result.outcome != KNOWN or any(each.excuses(result.clauses) for each in deviations):
         return result
     return replace(result, outcome=FAILED)
 
@@ -184,7 +173,7 @@ def _info(log: Log, subject: Identity) -> SubjectInfo:
 
 
 def description(info: SubjectInfo) -> str:
-    """What is known of a subject, in brackets, such as " (Linux 6.12.107, mainline, 3 registers)"."""
+    """The facts about a subject in parentheses, such as " (Linux 6.12.107, mainline, 3 registers)"."""
     kernel = info.environment.get("kernel", "")
     registers = info.environment.get("registers", "")
     parts = [
@@ -193,18 +182,18 @@ def description(info: SubjectInfo) -> str:
         f"{registers} register{'' if registers == '1' else 's'}" if registers.isdecimal() else registers,
         info.environment.get("migration", ""),
     ]
-    known = [part for part in parts if part]
-    return f" ({', '.join(known)})" if known else ""
+    text = ", ".join(filter(None, parts))
+    return f" ({text})" if text else ""
 
 
 def one_line(text: str) -> str:
-    """Text made harmless for a terminal: one line, control characters and half characters spelled out."""
+    """Text for a terminal: one line, with control characters and lone surrogates escaped."""
     joined = " ".join(text.split())
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in joined)
 
 
-def _modest(text: str) -> str:
-    """A selection's line never holds the word for a whole run's verdict, not even in a quoted argument."""
+def _without_verdict(text: str) -> str:
+    """A selection's line must not contain a complete run's verdict, not even in a quoted argument."""
     return text.replace("CONFORMANT", "conformant")
 
 
@@ -239,16 +228,18 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
 
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:
-    """Everything that keeps this log from saying anything good."""
+    """Why the log proves nothing good about the subject."""
     reasons = [log.reason] if log.reason else []
     errors = [result for result in results if result.outcome == ERROR]
     if errors:
-        message = _shortened(errors[0].message)
+        line = errors[0].message.strip().partition("\n")[0]
+        message = line if len(line) <= 200 else f"{line[:200]}..."
         reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {message}")
     started = {test.nodeid for test in log.started}
     in_flight = [nodeid for nodeid in not_run if nodeid in started]
     if in_flight:
-        reasons.append(f"in flight when the run ended: {_some(in_flight)}")
+        rest = f" and {len(in_flight) - 3} more" if len(in_flight) > 3 else ""
+        reasons.append(f"in flight when the run ended: {', '.join(in_flight[:3])}{rest}")
     waiting = [nodeid for nodeid in not_run if nodeid not in started]
     if waiting:
         reasons.append(f"{many(len(waiting), 'collected test')} not run, first {waiting[0]}")
@@ -264,29 +255,24 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
 
 
 def _outdated(log: Log, info: SubjectInfo, results: tuple[Result, ...]) -> Iterator[str]:
-    """Recognised deviations that no test found again: the list, or the way of recognising, is wrong."""
+    """Known deviations that no test reproduced: the list, or how a subject is recognised, is wrong."""
     for each in info.known:
-        found = _outcomes(each, results)
-        if PASSED in found:
+        outcomes = _outcomes(each, results)
+        if PASSED in outcomes:
             yield f"{each.name} is listed as a known deviation, but {each.clause} holds: take it off the list"
-        elif log.selection is None and not found & {KNOWN, FAILED, ERROR}:
+        elif log.selection is None and not outcomes & {KNOWN, FAILED, ERROR}:
             yield f"{each.name} was recognised as a known deviation, but no test of {each.clause} found it"
 
 
-def _outcomes(known: KnownDeviation, results: tuple[Result, ...]) -> set[str]:
-    return {result.outcome for result in results if known.excuses(result.clauses)}
+def _outcomes(deviation: KnownDeviation, results: tuple[Result, ...]) -> set[str]:
+    return {result.outcome for result in results if deviation.excuses(result.clauses)}
 
 
 def many(count: int, noun: str) -> str:
-    """A count and its noun."""
+    """A count and its noun, such as "2 errors"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + rest
-
-
-def _shortened(message: str, limit: int = 200) -> str:
-    first = message.strip().partition("\n")[0]
-    return first if len(first) <= limit else first[:limit] + "..."
+def counted(counts: Mapping[str, int]) -> str:
+    """The number of results of each outcome, such as "1 failed, 2 passed", without zeros."""
+    return ", ".join(f"{counts[each]} {name}" for each, name in COUNT_NAMES.items() if counts[each])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The versions of the results log, and how the fields of a record in a log become the fields of the record's type.
+"""Converts the records of older versions of the results log.
 
 Version 1 has no known deviations. Versions 1 and 2 have labels instead of identities, and one text for the clauses of a
-difference. The default of a field fills in what a version lacks.
+difference. A field that a version does not have gets its default.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from helpers.identity import Identity, MigrationId, OldLabel
 
 Conversion = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""From the name of a record and its fields in the log to the fields of the record's type."""
+"""Converts the fields of a record in a log, given its name, to the fields of the record's type."""
 
 
 class _Labels:
@@ -27,11 +27,11 @@ class _Labels:
 
     def __init__(self, session: dict[str, Any]) -> None:
         subjects = [OldLabel(label) for label in msgspec.convert(session.get("subjects"), tuple[str, ...])]
-        known: list[Identity] = [MigrationId(a, b) for a in subjects for b in subjects if a != b]
-        self._identities = {each.label: each for each in (*known, *subjects)}
+        identities: list[Identity] = [MigrationId(a, b) for a in subjects for b in subjects if a != b]
+        self._identities = {each.label: each for each in (*identities, *subjects)}
 
     def convert(self, record: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields as the current version has them."""
+        """The fields of the current version."""
         if record == "session":
             return {**fields, "subjects": [self._identity(label) for label in fields["subjects"]]}
         if record == "collected":
@@ -47,31 +47,27 @@ class _Labels:
 
 
 def _with_lists(values: object) -> list[dict[str, Any]]:
-    """Differences whose clauses were one text: "LOCK-2, LOCK-3"."""
+    """Differences whose clauses are one text: "LOCK-2, LOCK-3"."""
     differences = msgspec.convert(values, list[dict[str, Any]])
     texts = [msgspec.convert(each.get("clauses"), str) for each in differences]
-    lists = [{"clauses": text.split(", ") if text else []} for text in texts]
-    return [each | clauses for each, clauses in zip(differences, lists, strict=True)]
+    return [
+        {**each, "clauses": text.split(", ") if text else []} for each, text in zip(differences, texts, strict=True)
+    ]
 
 
-def _from_labels(session: dict[str, Any]) -> Conversion:
-    return _Labels(session).convert
-
-
-def _unchanged(session: dict[str, Any]) -> Conversion:
-    del session
-    return lambda record, fields: fields
-
-
-CONVERSIONS: Mapping[int, Callable[[dict[str, Any]], Conversion]] = {1: _from_labels, 2: _from_labels, 3: _unchanged}
-"""By the version of the log: the conversion, made from the fields of the session record.
+CONVERSIONS: Mapping[int, Callable[[dict[str, Any]], Conversion]] = {
+    1: lambda session: _Labels(session).convert,
+    2: lambda session: _Labels(session).convert,
+    3: lambda session: lambda record, fields: fields,
+}
+"""For each version of the log, a function from the fields of its session record to the conversion.
 
 A new version adds its own entry, and the older ones convert to it.
 """
 
 
 def conversion(session: dict[str, Any]) -> Conversion:
-    """The conversion for a log with this session record. Raises ValueError if this program cannot read its version."""
+    """The conversion for a log with this session record. Raises ValueError if its version is unknown."""
     version = session.get("version")
     if not isinstance(version, int) or version not in CONVERSIONS:
         versions = ", ".join(map(str, CONVERSIONS))

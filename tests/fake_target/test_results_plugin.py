@@ -316,7 +316,7 @@ def test_what_is_no_run_of_the_suites_keeps_an_earlier_report(project: Project, 
     project.file("tests/test_own.py", "def test_own(): pass\n")
     project.run()
     files = {path.name: path.read_bytes() for path in project.reports.iterdir()}
-    assert project.run(*args)[1] == "No test of suites/ was run: the reports are left as they were."
+    assert project.run(*args)[1] == "No test of suites/ was run: the reports are unchanged."
     assert files == {path.name: path.read_bytes() for path in project.reports.iterdir()}
 
 

@@ -130,7 +130,7 @@ def test_of_an_id_twice_the_worse_counts() -> None:
 
 def test_an_entry_is_not_called_needless_where_nothing_was_found_out() -> None:
     found = judged(a_log(FINE, truncated=True), LOCK)
-    assert found.status == 3 and not any("take it out" in line for line in found.lines)
+    assert found.status == 3 and not any("is not needed" in line for line in found.lines)
 
 
 def test_no_subject_at_all_is_inconclusive() -> None:
@@ -209,7 +209,7 @@ def test_a_file_without_entries_is_wrong_usage(text: str, tmp_path: Path) -> Non
 def test_a_wrong_entry_is_named_with_its_number(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "baseline.toml"
     path.write_text(ENTRY + text)
-    with pytest.raises(UsageError, match=r"baseline\.toml, deviation 2 is no entry of a baseline") as caught:
+    with pytest.raises(UsageError, match=r"baseline\.toml, deviation 2 is not a valid entry") as caught:
         read_baseline(path)
     assert reason in caught.value.why and "2027-01-31" in caught.value.cure
     path.write_text("deviation = [1]")

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import HarnessError
-from helpers.formats.junit import legal, write_junit
+from helpers.formats import output
+from helpers.formats.junit import junit, legal
 from helpers.identity import Identity, MigrationId, OldLabel, Reach, SubjectId
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import (
@@ -33,6 +34,7 @@ from helpers.results.records import (
     SubjectInfo,
     merge_results,
 )
+from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
 from tests.support.reports import OLD_LOGS
 
@@ -304,7 +306,8 @@ def test_junit_is_always_xml(text: str) -> None:
 def test_junit(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     bad = Result(ONE, SUBJECT, FAILED, ("LOCK-1",), "<b>", "src", "x0 = \x1b[1m\x00 & more", 1.0)
-    write_junit(log(bad, result(NOT_APPLICABLE, TWO), collected=(Case(ONE), Case("suites/c.py::d"))), path)
+    of_log = sections(log(bad, result(NOT_APPLICABLE, TWO), collected=(Case(ONE), Case("suites/c.py::d"))))
+    output.write(str(path), junit(of_log))
     suite = ET.parse(path).getroot()[0]
     counts = {name: suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")}
     assert counts == {"name": SUBJECT.label, "tests": "3", "failures": "1", "errors": "1", "skipped": "1"}
@@ -316,4 +319,4 @@ def test_junit(tmp_path: Path) -> None:
     values = {each.get("name"): each.get("value") for each in suite.findall("properties/property")}
     assert values["clause LOCK-1"] == "failed: 1 failed, 1 not applicable"
     with pytest.raises(HarnessError):
-        write_junit(log(bad), tmp_path / "missing" / "junit.xml")
+        output.write(str(tmp_path / "missing" / "junit.xml"), junit(of_log))

@@ -13,7 +13,7 @@ from helpers.results.columns import Column
 from helpers.results.records import ERROR, FAILED, KNOWN, Result
 
 MOST_IN_FULL = 100
-"""More findings than this get one line each: a broken kernel fails thousands of tests for one reason."""
+"""Later findings get one line each: a broken kernel fails thousands of tests for one reason."""
 
 
 @dataclass(frozen=True)
@@ -26,34 +26,29 @@ class FindingView:
     @property
     def place(self) -> str:
         """The id of its element."""
-        return finding_place(self.result, self.column)
+        return f"finding-{self.column.place}-{self.column.number(self.result)}"
 
     @property
     def name(self) -> str:
-        """Its clauses and its test."""
+        """The clauses and the test."""
         place, bracket, parameters = self.result.nodeid.partition("[")
         return ", ".join([*self.result.clauses, f"{place.rpartition('/')[2]}{bracket}{parameters}"])
 
     @property
     def command(self) -> str:
-        """The command that repeats the test, with the options of the run: they decide what test ids exist."""
+        """The command that repeats the test, with the options of the run, because test ids depend on them."""
         options = [shlex.quote(each) for each in _options(self.column.log.session.argv)]
         return " ".join(["pytest", *options, shlex.quote(self.result.nodeid)])
 
 
 @dataclass(frozen=True)
 class FindingsView:
-    """All findings: how many of each clause, those in full, and those in one line."""
+    """All findings: the number of each clause, those with details, and those with one line."""
 
     count: int
     clauses: tuple[tuple[str, int], ...]
     full: tuple[FindingView, ...]
     brief: tuple[FindingView, ...]
-
-
-def finding_place(result: Result, column: Column) -> str:
-    """The id of a finding."""
-    return f"finding-{column.place}-{column.number(result)}"
 
 
 def findings(columns: tuple[Column, ...]) -> FindingsView | None:

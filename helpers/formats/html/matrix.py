@@ -27,14 +27,14 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class MatrixView:
-    """Column headings, and groups of rows: their name, and each row's id, text and cells."""
+    """Column headings, and groups of rows: the group's name, and each row's id, text and cells."""
 
     heads: tuple[str, ...]
     groups: tuple[tuple[str, tuple[tuple[str, str, tuple[MatrixCell, ...]], ...]], ...]
 
 
 def place(clause: str, column: Column) -> str:
-    """The id of the list of a clause's tests on a subject."""
+    """The id of the element that lists a clause's tests on a subject."""
     return anchor(f"tests {clause} {column.place}")
 
 

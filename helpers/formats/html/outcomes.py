@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every test of the log: by clause, and by outcome."""
+"""All tests of the logs, by clause and by outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-from helpers.formats.html.findings import finding_place
+from helpers.formats.html.findings import FindingView
 from helpers.formats.html.matrix import place
 from helpers.formats.html.signs import WORST_FIRST
 from helpers.results.columns import Column, sentences
 from helpers.results.nodeids import without_subject
 from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Clause, Result
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class ResultGroup:
-    """A finding, or all parameter sets of a test function with the same outcome; ``seconds`` is their sum."""
+    """A finding, or all parameter sets of a test function with the same outcome; ``seconds`` is their total."""
 
     outcome: str
     name: str
@@ -37,14 +40,18 @@ class ResultList:
     count: int
     groups: tuple[ResultGroup, ...]
     place: str = ""
-    """The id of its element, if others link to it."""
+    """The id of its element if a link leads to it."""
 
 
 def tests_by_clause(columns: tuple[Column, ...]) -> tuple[tuple[Clause, tuple[ResultList, ...]], ...]:
-    """The clauses that have tests; for each of them its tests on each subject."""
-    lists = ((each, tuple(_of_clause(each.id, column) for column in columns)) for each in sentences(columns))
-    filled = ((sentence, tuple(each for each in members if each.count)) for sentence, members in lists)
-    return tuple((sentence, members) for sentence, members in filled if members)
+    """The clauses that have tests, each with its tests on each subject."""
+    return _filled((each, [_of_clause(each.id, column) for column in columns]) for each in sentences(columns))
+
+
+def _filled(lists: Iterable[tuple[T, Iterable[ResultList]]]) -> tuple[tuple[T, tuple[ResultList, ...]], ...]:
+    """The headings and their lists, without the empty ones."""
+    filled = ((heading, tuple(each for each in members if each.count)) for heading, members in lists)
+    return tuple((heading, members) for heading, members in filled if members)
 
 
 def _of_clause(clause: str, column: Column) -> ResultList:
@@ -54,20 +61,15 @@ def _of_clause(clause: str, column: Column) -> ResultList:
 
 def tests_by_outcome(columns: tuple[Column, ...]) -> tuple[tuple[str, tuple[ResultList, ...]], ...]:
     """The lists of each subject: worst outcome first, tests that were not run last."""
-    lists = ((column.name, (*_of_outcomes(column), _not_run(column))) for column in columns)
-    filled = ((subject, tuple(each for each in members if each.count)) for subject, members in lists)
-    return tuple((subject, members) for subject, members in filled if members)
+    return _filled((column.name, _of_outcomes(column)) for column in columns)
 
 
-def _of_outcomes(column: Column) -> Iterable[ResultList]:
+def _of_outcomes(column: Column) -> Iterator[ResultList]:
     for outcome in WORST_FIRST:
         results = [result for result in column.results if result.outcome == outcome]
         yield ResultList(column.name, outcome, len(results), _groups(results, column))
-
-
-def _not_run(column: Column) -> ResultList:
     names = column.verdict.not_run
-    return ResultList(column.name, "", len(names), tuple(ResultGroup("", name, 1, "", (), 0, "") for name in names))
+    yield ResultList(column.name, "", len(names), tuple(ResultGroup("", name, 1, "", (), 0, "") for name in names))
 
 
 def _groups(results: Iterable[Result], column: Column) -> tuple[ResultGroup, ...]:
@@ -86,7 +88,7 @@ def _is_finding(result: Result) -> bool:
 def _group(outcome: str, name: str, reason: str, same: list[Result], column: Column) -> ResultGroup:
     finding = _is_finding(same[0])
     parameters = () if finding else tuple(filter(None, (_parameters(each, column) for each in same)))
-    target = finding_place(same[0], column) if finding else ""
+    target = FindingView(column, same[0]).place if finding else ""
     return ResultGroup(outcome, name, len(same), reason, parameters, sum(each.duration for each in same), target)
 
 

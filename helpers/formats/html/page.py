@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report's chapters. They need neither scripts nor style sheets, which Jenkins' content policy forbids.
+"""The report's chapters. They need no scripts and no style sheets, which Jenkins' content policy forbids.
 
-``document`` makes a page of its own of them; pytest-html's page holds the same chapters.
+``document`` is a complete page; pytest-html's page has the same chapters.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from helpers.results.verdict import Verdict, VerdictKind
 
 TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 PROOF = "proof.html"
-"""The page of faults.prove, if it is in the report's folder."""
+"""The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
 _TABLE = ("#results-by-pytest-html", "Table by pytest-html")
 
 
 @dataclass(frozen=True)
 class VerdictBox:
-    """A verdict as the top of the page shows it: title, paragraphs, named lists of lines."""
+    """A verdict at the top of the page: title, paragraphs, named lists of lines."""
 
     kind: VerdictKind
     title: str
@@ -39,7 +39,7 @@ class VerdictBox:
 
 @dataclass(frozen=True)
 class FactTable:
-    """Named facts of one or several subjects, side by side."""
+    """Named facts about one or several subjects, side by side."""
 
     caption: str
     subjects: tuple[str, ...]
@@ -48,7 +48,7 @@ class FactTable:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter: its name, its template, and what the template shows."""
+    """A chapter: its name, its template, and the template's data."""
 
     name: str
     template: str
@@ -61,19 +61,20 @@ class Chapter:
 
 
 def document(columns: tuple[Column, ...], proof: bool = False) -> str:
-    """A whole page; ``proof`` adds a link to PROOF in the same folder."""
+    """A complete page; ``proof`` adds a link to PROOF in the same folder."""
     return render("report.html.jinja2", **_data(columns, proof))
 
 
 def pytest_html_part(columns: tuple[Column, ...], proof: bool, shortened: bool) -> str:
-    """What pytest-html's page shows above its table; ``shortened``: the table has no row for a passing result."""
+    """The part of pytest-html's page above its table; ``shortened``: the table has no rows of good results."""
     return render("pytest_html.html.jinja2", shortened=shortened, **_data(columns, proof, _TABLE))
 
 
 def _data(columns: tuple[Column, ...], proof: bool, *more: tuple[str, str]) -> Mapping[str, object]:
-    kernels = [column.verdict for column in columns if column.way is None]
-    ways = [column.verdict for column in columns if column.way is not None]
-    boxes = (*map(_box, kernels), *([_migration_box(ways)] if ways else []))
+    boxes = [_box(column.verdict) for column in columns if column.way is None]
+    moved = [column.verdict for column in columns if column.way is not None]
+    if moved:
+        boxes.append(_migration_box(moved))
     chapters = tuple(Chapter(name, template, view(columns)) for name, (template, view) in _CHAPTERS.items())
     links = (*more, *([_PROOF_LINK] if proof else []))
     return {"title": TITLE, "boxes": boxes, "chapters": chapters, "links": links}
@@ -82,20 +83,19 @@ def _data(columns: tuple[Column, ...], proof: bool, *more: tuple[str, str]) -> M
 def _box(verdict: Verdict) -> VerdictBox:
     broken = (f"Broken clauses: {', '.join(verdict.broken)}",) if verdict.broken else ()
     inconclusive = verdict.kind is VerdictKind.INCONCLUSIVE
-    lists = (
-        (
-            "Known deviations",
-            tuple(f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known),
-        ),
-        ("Why the verdict is inconclusive", verdict.reasons if inconclusive else ()),
-        ("Errors", tuple(f"{each.nodeid}: {each.message.strip().partition(chr(10))[0]}" for each in verdict.errors)),
-        ("Not run", verdict.not_run),
-    )
-    return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken), lists)
+    deviations = tuple(f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known)
+    errors = tuple(f"{each.nodeid}: {each.message.strip().partition(chr(10))[0]}" for each in verdict.errors)
+    lists = {
+        "Known deviations": deviations,
+        "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
+        "Errors": errors,
+        "Not run": verdict.not_run,
+    }
+    return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken), tuple(lists.items()))
 
 
 def _migration_box(verdicts: list[Verdict]) -> VerdictBox:
-    """All migrations in one box of the worst kind; those that are not conformant by name."""
+    """All migrations in one box of the worst kind, with the lines of the verdicts that are not conformant."""
     others = tuple(each.line for each in verdicts if each.kind is not VerdictKind.CONFORMANT)
     worst = min((each.kind for each in verdicts), key=list(VERDICT_SIGNS).index)
     title = f"Migration: {len(verdicts) - len(others)} of {len(verdicts)} kernel pairs are conformant"

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The 64 bits of each register on each subject: supported, set at reset, reserved; differences are marked."""
+"""The 64 bits of each register on each subject (supported, set at reset, reserved), with differences marked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from helpers.results.columns import Column
@@ -12,7 +11,7 @@ from helpers.results.records import RegisterInfo
 
 @dataclass(frozen=True)
 class RegisterRow:
-    """A register on one subject, None if it has no such register; ``differs`` from that of the first subject."""
+    """A register on one subject, None if the subject lacks it; ``differs`` compares it with the first subject."""
 
     subject: str
     register: RegisterInfo | None
@@ -21,7 +20,7 @@ class RegisterRow:
 
 @dataclass(frozen=True)
 class RegisterTable:
-    """A register on all subjects. ``register`` is that of the first subject that has it."""
+    """A register on all subjects. ``register`` is the register of the first subject that has it."""
 
     register: RegisterInfo
     rows: tuple[RegisterRow, ...]
@@ -29,13 +28,10 @@ class RegisterTable:
 
 def register_tables(columns: tuple[Column, ...]) -> tuple[RegisterTable, ...]:
     """One table for each register, a row for each subject."""
-    measured = [(column.name, column.verdict.info.registers) for column in columns if column.verdict.info.registers]
-    names = dict.fromkeys(each.name for _, values in measured for each in values)
-    return tuple(_table([(subject, _named(values, name)) for subject, values in measured]) for name in names)
-
-
-def _named(values: Iterable[RegisterInfo], name: str) -> RegisterInfo | None:
-    return next((each for each in values if each.name == name), None)
+    infos = [(column.name, column.verdict.info.registers) for column in columns]
+    measured = [(subject, {each.name: each for each in registers}) for subject, registers in infos if registers]
+    names = dict.fromkeys(name for _, registers in measured for name in registers)
+    return tuple(_table([(subject, registers.get(name)) for subject, registers in measured]) for name in names)
 
 
 def _table(entries: list[tuple[str, RegisterInfo | None]]) -> RegisterTable:

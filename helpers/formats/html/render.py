@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Jinja environment of all HTML pages. Templates hold the markup, Python modules give them frozen views."""
+"""The Jinja environment of all HTML pages. The markup is in the templates; Python modules pass frozen data to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(template: str, **data: object) -> str:
-    """Render a file of ``templates``. All strings in ``data`` are text and are escaped."""
+    """Render a file of ``templates``. All strings in ``data`` are escaped."""
     return _ENVIRONMENT.get_template(template).render(data)
 
 
@@ -25,7 +25,7 @@ def anchor(text: str) -> str:
 
 
 def _printable(value: object) -> object:
-    """Spell out control and half characters. Markup comes from a template, which has done this already."""
+    """Escape control characters and lone surrogates. Markup is the output of a template, which has escaped them."""
     if not isinstance(value, str) or value.isprintable() or hasattr(value, "__html__"):
         return value
     lines = value.replace("\r\n", "\n")

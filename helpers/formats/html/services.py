@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The services' truth table: what each hypercall returns to a guest under each bitmap of its register."""
+"""The services' truth table: the answer of each hypercall to a guest, for each bitmap of its register."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.results.records import ServiceInfo
 
 @dataclass(frozen=True)
 class ServiceTable:
-    """The functions of one register (empty: of none), and the subjects that give the same answers."""
+    """The functions of one register (empty: not gated), and the subjects with the same answers."""
 
     register: str
     functions: tuple[ServiceInfo, ...]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How the pages show a state: a sign and a word, never colour alone. None is a test that was not run."""
+"""The sign and the word for each state in the pages, so that none depends on colour. None: the test was not run."""
 
 from __future__ import annotations
 
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, OUTCOMES, PASSED
 from helpers.results.verdict import VerdictKind
 
 SIGNS = {PASSED: "✓", FAILED: "✗", ERROR: "!", KNOWN: "≈", NOT_APPLICABLE: "-", None: "·"}
@@ -15,7 +15,7 @@ WORDS = {
     NOT_APPLICABLE: "not applicable",
     None: "not run",
 }
-WORST_FIRST = (FAILED, ERROR, KNOWN, NOT_APPLICABLE, PASSED)
+WORST_FIRST = OUTCOMES[::-1]
 VERDICT_SIGNS = {
     VerdictKind.NON_CONFORMANT: "✗",
     VerdictKind.INCONCLUSIVE: "?",
