@@ -4,15 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.board_vm import BoardVm, stable
 from tools.browser import browser
 
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[Any]:
-    """Chromium."""
-    with browser() as found:
-        yield found
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BoardVm]:
+    """A running board. The ssh that reaches it is in ``tmp_path / "path"``."""
+    vm = BoardVm(*stable(), tmp_path)
+    try:
+        vm.ssh(tmp_path / "path")
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", str(tmp_path / "path"), prepend=":")
+            vm.wait()
+        yield vm
+    finally:
+        vm.close()

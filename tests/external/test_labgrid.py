@@ -10,8 +10,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +20,7 @@ from helpers.results.log import read_log
 from helpers.results.records import NOT_APPLICABLE, PASSED
 from tests.support import ROOT
 from tests.support.board_vm import BoardVm, files, free_port, stable
-from tests.support.sessions import GOOD, Project
+from tests.support.sessions import GOOD, Project, run_pytest
 
 ENVIRONMENTS = ROOT / "docs/labgrid"
 REQUIREMENTS = ROOT / "requirements/labgrid.txt"
@@ -44,13 +44,8 @@ def labgrid() -> Path:
 
 def _session(labgrid: Path, environment: Path, reports: Path, *arguments: str, **variables: str) -> tuple[int, str]:
     """A session on what ENVIRONMENT names: its exit status, and all that it printed."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--lg-env={environment}"]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "LG_"))}
-    done = subprocess.run(
-        [*command, f"--reports={reports}", *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**clean, "PYTHONPATH": str(labgrid), **variables}, timeout=600,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
+    words = (f"--lg-env={environment}", f"--reports={reports}", *arguments)
+    return run_pytest(*words, PYTHONPATH=str(labgrid), **variables)
 
 
 def test_a_kernel_that_labgrid_boots(labgrid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,29 +60,13 @@ def test_a_kernel_that_labgrid_boots(labgrid: Path, tmp_path: Path, monkeypatch:
     project = Project(tmp_path)
     project.path.append(labgrid)
     project.suite("def test_death(subject, kvm):\n    sysrq(subject, b'c')\n")
-    status, said = project.run(f"--lg-env={tmp_path / 'qemu.yaml'}", "--test-deadline=15")
-    assert project.outcomes() == {**GOOD, "test_death": "failed"}, said
+    status, text = project.run(f"--lg-env={tmp_path / 'qemu.yaml'}", "--test-deadline=15")
+    assert project.outcomes() == {**GOOD, "test_death": "failed"}, text
     assert status == 1
     assert "Kernel panic - not syncing: sysrq triggered crash" in project.results()["test_death"].message
     (subject,) = project.log.subjects
     assert subject.subject == SubjectId("qemu", Reach.LABGRID)
     assert subject.environment["home"] == "qemu of qemu.yaml, by labgrid"
-
-
-# --- a coordinator ------------------------------------------------------------
-
-
-@pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BoardVm]:
-    made = BoardVm(*stable(), tmp_path)
-    try:
-        made.ssh(tmp_path / "path")
-        with monkeypatch.context() as only_here:
-            only_here.setenv("PATH", str(tmp_path / "path"), prepend=":")
-            made.wait()
-        yield made
-    finally:
-        made.close()
 
 
 class Lab:
@@ -103,22 +82,20 @@ class Lab:
         self._until("who")
         self._processes.append(self._start("exporter", "-c", self.address, "--name", "here", "exporter.yaml"))
 
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen[Any]:
         output = (self._folder / program).open("wb")
         with output:
-            return subprocess.Popen(
-                [self._labgrid / "bin" / f"labgrid-{program}", *arguments], cwd=self._folder,
-                env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
+            options: dict[str, Any] = {"cwd": self._folder, "env": self._environment()}
+            words = [str(self._labgrid / "bin" / f"labgrid-{program}"), *arguments]
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self._labgrid), "LG_COORDINATOR": self.address}
 
     def client(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self._labgrid / "bin/labgrid-client", *arguments], cwd=self._folder, check=False,
-            env={**self._environment(), **variables}, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        words = [str(self._labgrid / "bin/labgrid-client"), *arguments]
+        options: dict[str, Any] = {"cwd": self._folder, "env": {**self._environment(), **variables}, "timeout": 120}
+        return subprocess.run(words, capture_output=True, text=True, check=False, **options)
 
     def done(self, *arguments: str, **variables: str) -> str:
         done = self.client(*arguments, **variables)
@@ -140,8 +117,8 @@ class Lab:
         self.done("-p", "rock5", "create")
         self.done("-p", "rock5", "add-match", "here/rack/NetworkService")
         self.done("-p", "rock5", "set-tags", "kvm=arm64")
-        said = self.done("reserve", "--wait", "--shell", "kvm=arm64")
-        return said.partition("LG_TOKEN=")[2].split()[0]
+        text = self.done("reserve", "--wait", "--shell", "kvm=arm64")
+        return text.partition("LG_TOKEN=")[2].split()[0]
 
     def close(self) -> None:
         for process in reversed(self._processes):
@@ -157,22 +134,18 @@ def test_a_place_that_a_coordinator_gives(labgrid: Path, board: BoardVm, tmp_pat
     place = ENVIRONMENTS / "place.yaml"
     with contextlib.closing(Lab(labgrid, tmp_path / "lab", board.port)) as lab:
         token = lab.reserve()
-        variables = {
-            "LG_PLACE": "+", "LG_TOKEN": token, "LG_COORDINATOR": lab.address, "LG_KEY": str(tmp_path / "key"),
-        }  # fmt: skip
-        status, said = _session(labgrid, place, tmp_path / "early", *CHOSEN, **variables)
-        assert status == 3 and "Acquire its place" in said and "Traceback" not in said, said
+        variables = {"LG_PLACE": "+", "LG_TOKEN": token, "LG_COORDINATOR": lab.address}
+        variables["LG_KEY"] = str(tmp_path / "key")
+        status, text = _session(labgrid, place, tmp_path / "early", *CHOSEN, **variables)
+        assert status == 3 and "Acquire its place" in text and "Traceback" not in text, text
         lab.done("-p", "+", "acquire", LG_TOKEN=token)
-        status, said = _session(labgrid, place, tmp_path / "reports", *CHOSEN, **variables)
+        status, text = _session(labgrid, place, tmp_path / "reports", *CHOSEN, **variables)
         lab.done("-p", "+", "release", LG_TOKEN=token)
-    assert status == 0, said
+    assert status == 0, text
     log = read_log(tmp_path / "reports/results.jsonl")
     assert {result.subject for result in log.results} == {SubjectId("board", Reach.LABGRID)}
     outcomes = {result.outcome for result in log.results}
     assert PASSED in outcomes and outcomes <= {PASSED, NOT_APPLICABLE}
-
-
-# --- what is wrong --------------------------------------------------------------
 
 
 WRONG = {
@@ -187,6 +160,6 @@ def test_wrong_usage(how: str, labgrid: Path, tmp_path: Path) -> None:
     text, arguments, message = WRONG[how]
     if text:
         (tmp_path / "environment.yaml").write_text(text)
-    status, said = _session(labgrid, tmp_path / "environment.yaml", tmp_path / "reports", *arguments)
-    assert status == 4 and "Traceback" not in said, said
-    assert re.search(message, said), said
+    status, text = _session(labgrid, tmp_path / "environment.yaml", tmp_path / "reports", *arguments)
+    assert status == 4 and "Traceback" not in text, text
+    assert re.search(message, text), text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""pip install and pytest on an arm64 machine, for real: the suite says there what it says of the same kernel in QEMU.
+"""pip install and pytest on an arm64 machine, with the same results as on the same kernel in QEMU.
 
 The machine has no compiler, no network and no privileges for the user. It is emulated, and takes minutes for that.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from helpers.identity import LOCAL
@@ -18,7 +16,8 @@ from helpers.results.records import Log
 from helpers.results.verdict import verdicts
 from helpers.subjects import choose
 from helpers.subjects.kernels import resolve_kernel
-from tests.support import ROOT, native_vm
+from tests.support import native_vm
+from tests.support.sessions import run_pytest
 
 KERNEL = "debian:stable"
 QEMU_LOG = "KVM_HVC_QEMU_LOG"
@@ -35,10 +34,8 @@ def _qemu_log(folder: Path) -> Log:
     given = os.environ.get(QEMU_LOG)
     if given:
         return read_log(Path(given))
-    command = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--kernel={KERNEL}", f"--reports={folder}"]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, text = run_pytest("-q", "-n", "2", f"--kernel={KERNEL}", f"--reports={folder}")
+    assert status == 0, text
     return read_log(folder / "results.jsonl")
 
 
@@ -69,7 +66,7 @@ def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
     assert len(_outcomes(native)) > 1000
     assert _outcomes(native) == _outcomes(qemu)
     assert _line(native) == _line(qemu)
-    # Who is not in group kvm is told so, in one sentence; the program that the wheel installs says it anywhere.
+    # A user outside of group kvm gets one sentence, in any folder, from the program that the wheel installs.
     said = (tmp_path / "stranger/said").read_text()
     assert (tmp_path / "stranger/status").read_text() == "3\n", said
     assert "/dev/kvm may not be opened by this user: permission denied. Add the user to the group kvm" in said

@@ -12,22 +12,13 @@ import pytest
 
 from helpers.command.report import main
 from helpers.results.log import read_log
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    KNOWN,
-    NOT_APPLICABLE,
-    PASSED,
-)
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
 from helpers.results.rows import sections
 from tests.support import junitxsd, kunit
-from tests.support.reports import (
-    everything,
-    good,
-)
+from tests.support.reports import LOGS
 
 
-@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+@LOGS
 def test_junit_is_valid_by_the_schema_that_jenkins_has(log: Callable[[Path], Path], tmp_path: Path) -> None:
     main([f"--junit={tmp_path / 'junit.xml'}", str(log(tmp_path / "results.jsonl"))])
     schema = junitxsd.schema()
@@ -38,7 +29,7 @@ def test_junit_is_valid_by_the_schema_that_jenkins_has(log: Callable[[Path], Pat
 
 
 @pytest.mark.parametrize("form", ["ktap", "ktap-flat"])
-@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+@LOGS
 def test_the_kernels_own_parser_reads_ktap(log: Callable[[Path], Path], form: str, tmp_path: Path) -> None:
     path = log(tmp_path / "results.jsonl")
     main([f"--{form}={tmp_path / form}", str(path)])

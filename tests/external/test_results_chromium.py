@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The reports as a person has them: in a browser, on a phone, printed, with a keyboard, under Jenkins' policy."""
+"""The reports in a browser: on a phone, printed, with a keyboard, under Jenkins' policy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAMED = {"link", "button", "checkbox", "table", "image", "navigation", "region"
 
 @dataclass
 class Seen:
-    """A page, and whatever it did that it should not."""
+    """A page, and the console messages, errors, dialogs and requests that it must not make."""
 
     page: Any
     wrong: list[str] = field(default_factory=list)
@@ -44,8 +44,6 @@ class Seen:
 
 
 class Viewer:
-    """Opens files as a person would."""
-
     def __init__(self, started: Any) -> None:
         self._browser = started
         self._contexts: list[Any] = []
@@ -78,9 +76,9 @@ class Viewer:
 
 @pytest.fixture
 def viewer(started: Any) -> Iterator[Viewer]:
-    made = Viewer(started)
-    yield made
-    made.close()
+    viewer = Viewer(started)
+    yield viewer
+    viewer.close()
 
 
 def hostile(log: Log) -> Log:
@@ -102,7 +100,7 @@ def static(folder: Path, log: Log) -> Path:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of pytest-html's, with what a kernel may say in failures and skips."""
+    """pytest-html's report, with hostile texts in failures and skips."""
     folder = tmp_path_factory.mktemp("project")
     texts = "".join(f"def test_hostile_{n}(): assert 0, {text!r}\n" for n, text in enumerate(HOSTILE))
     skips = "".join(f"def test_skip_{n}(): pytest.skip({text!r})\n" for n, text in enumerate(HOSTILE))
@@ -116,10 +114,10 @@ def test_the_matrix_says_what_the_log_says(viewer: Viewer, tmp_path: Path) -> No
         for sentence in log.contract.sentences:
             label = f"{sentence.id} on {column.name}: "
             link = seen.page.locator(f'.matrix a[aria-label^="{label}"]')
-            told = re.findall(r"(\d+) ([a-z ]+)", link.get_attribute("aria-label").removeprefix(label))
+            counts = re.findall(r"(\d+) ([a-z ]+)", link.get_attribute("aria-label").removeprefix(label))
             results = column.of_clause(sentence.id)
             counted = {word: sum(r.outcome == state for r in results) for state, word in WORDS.items()}
-            assert {word: int(count) for count, word in told} == {w: n for w, n in counted.items() if n}
+            assert {word: int(count) for count, word in counts} == {w: n for w, n in counted.items() if n}
             passed = sum(result.outcome == PASSED for result in results)
             assert f" {passed}/" in link.inner_text()
             link.click()
@@ -241,7 +239,7 @@ def test_printed(viewer: Viewer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["static", "pytest-html"])
 def test_under_jenkins_content_policy(kind: str, started: Any, report: Path, tmp_path: Path) -> None:
-    """Neither a script nor a style sheet: what was found can be read all the same."""
+    """Without scripts and style sheets the results are readable."""
     path = static(tmp_path, a_log()) if kind == "static" else report
     context = started.new_context()
     page = context.new_page()

@@ -8,18 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from helpers.command.report import main
-from tests.support import ROOT, lavacheck
-from tests.support.reports import everything, good
+from tests.support.lavacheck import definition, matched, validated
+from tests.support.reports import LOGS
 
 SIGNAL = re.compile("<LAVA_SIGNAL_TESTCASE (.*)>")
-
-
-def definition() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "lava/kvm-hvc.yaml").read_text())
-    return found
 
 
 def job(test: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +35,7 @@ def job(test: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_lava_takes_the_definition() -> None:
-    assert lavacheck.validated(definition(), job(definition())) == ""
+    assert validated(definition(), job(definition())) == ""
 
 
 @pytest.mark.parametrize(
@@ -55,14 +49,14 @@ def test_lava_takes_the_definition() -> None:
 def test_lava_would_refuse_another(change: Any) -> None:
     wrong = definition()
     change(wrong)
-    assert "Invalid" in lavacheck.validated(wrong, job(wrong))
+    assert "Invalid" in validated(wrong, job(wrong))
 
 
-@pytest.mark.parametrize("log", [everything, good])
+@LOGS
 def test_the_dispatcher_reads_the_signals(log: Any, tmp_path: Path) -> None:
     main([f"--lava={tmp_path / 'lava'}", str(log(tmp_path / "log"))])
     lines = (tmp_path / "lava").read_text().splitlines()
-    found = lavacheck.matched([m.group(1) for m in map(SIGNAL.fullmatch, lines) if m])
+    found = matched([m.group(1) for m in map(SIGNAL.fullmatch, lines) if m])
     others = [line for line in lines if not SIGNAL.fullmatch(line)]
     assert found and all(re.fullmatch(r"[\w.-]+", each["test_case_id"], re.ASCII) for each in found)
     assert all(re.fullmatch(r"<LAVA_SIGNAL_TESTSET (START [\w.-]+|STOP)>", line, re.ASCII) for line in others)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every constant and structure of helpers/uapi is what the headers of the newest kernel say."""
+"""Every constant and structure of helpers/uapi has the value of the newest kernel's headers."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,14 +35,13 @@ class Installed:
 
     @property
     def package(self) -> Path:
-        (found,) = self.environment.glob(f"lib/python3*/site-packages/{PACKAGE}")
-        return found
+        (package,) = self.environment.glob(f"lib/python3*/site-packages/{PACKAGE}")
+        return package
 
     def run(self, folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.environment / "bin" / program, *arguments], cwd=folder, env=_environment(), capture_output=True,
-            text=True, check=False, timeout=600,
-        )  # fmt: skip
+        words = [str(self.environment / "bin" / program), *arguments]
+        options: dict[str, Any] = {"cwd": folder, "env": _environment(), "timeout": 600}
+        return subprocess.run(words, capture_output=True, text=True, check=False, **options)
 
     def command(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run(folder, "kvm-hvc-conformance", *arguments)

@@ -10,24 +10,21 @@ import pytest
 
 from tests.support.fake_qemu import FakeQemu
 from tests.support.forks import ForkServer
-from tests.support.throwaway import Project
+from tests.support.throwaway import RecorderProject
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[ForkServer]:
-    """What starts the sessions of ``project``."""
-    made = ForkServer()
-    yield made
-    made.close()
+    forks = ForkServer()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
-def project(tmp_path: Path, server: ForkServer) -> Project:
-    """A project of the test's own."""
-    return Project(tmp_path, server)
+def project(tmp_path: Path, server: ForkServer) -> RecorderProject:
+    return RecorderProject(tmp_path, server)
 
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
-    """A program in the place of QEMU."""
     return FakeQemu(tmp_path, monkeypatch)

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 from tests.support import ROOT
 from tests.support.reports import good
+from tests.support.sessions import clean_environment
 
 
 def test_bisect_stops_at_wrong_usage(tmp_path: Path) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = {**kept, "BUILD": "true", "KERNEL": "debian:stable"}
+    environment = {**clean_environment(), "BUILD": "true", "KERNEL": "debian:stable"}
     step = ROOT / "tools/bisect-step.sh"
     log = str(good(tmp_path / "good.jsonl"))
     for arguments in ([], [str(tmp_path / "none")], [log, "--no-such-option"]):

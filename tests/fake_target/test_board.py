@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boards: a stand-in for ssh that provokes every failure, and one real board with a real sshd."""
+"""Boards, through a stand-in for ssh that provokes every failure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from helpers.subjects.remote import Remote
 GETPID = {"x86_64": 39, "aarch64": 172}[os.uname().machine]
 
 FAKE = """#!/bin/sh
-# In the place of ssh: its "board" is a folder of this machine.
+# Instead of ssh: its "board" is a folder of this machine.
 cd {folder}
 for command; do :; done
 . ./behaviour
@@ -37,6 +37,7 @@ status=$?
 [ ! -e dropped ] || {{ echo Connection to board closed by remote host. >&2; exit 255; }}
 exit $status
 """
+DIED = {"reboot": ("boot_id", "two\n", "the board rebooted"), "oops": ("tainted", "4224\n", "its kernel oopsed")}
 
 
 class FakeBoard:
@@ -70,7 +71,6 @@ class FakeBoard:
 
 @pytest.fixture(scope="session")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The executor that goes to a board, for this machine."""
     path = tmp_path_factory.mktemp("executor") / "khx"
     sources = [*map(str, SOURCES), str(build.EXECUTOR / "init.c")]
     subprocess.run(["gcc", "-O1", "-pthread", "-o", str(path), *sources], check=True)
@@ -84,9 +84,9 @@ def board(tmp_path: Path, executor: Path, monkeypatch: pytest.MonkeyPatch) -> Fa
 
 @pytest.fixture
 def subject(board: FakeBoard) -> Iterator[Remote]:
-    made = board.subject()
-    yield made
-    made.close()
+    remote = board.subject()
+    yield remote
+    remote.close()
 
 
 def executor_pid(subject: Remote) -> int:
@@ -127,10 +127,12 @@ UNUSABLE = {
     "unknown name": ("echo ssh: Could not resolve hostname board: >&2; exit 255", "name is not known.*Check the name"),
     "off": (f"echo '{REFUSED}' >&2; exit 255", "Connection refused. See that the board is on"),
     "dropped before the executor ran": (
-        f"case $command in *ready*|*HOME*) ;; *) echo '{REFUSED}' >&2; exit 255;; esac", "Connection refused",
+        f"case $command in *ready*|*HOME*) ;; *) echo '{REFUSED}' >&2; exit 255;; esac",
+        "Connection refused",
     ),
     "no login": (
-        "echo This account is not available.; exit 1", "This account is not available.*Try ssh root@board true",
+        "echo This account is not available.; exit 1",
+        "This account is not available.*Try ssh root@board true",
     ),
     "talkative shell": ("echo Welcome!", "prints before it runs a command: 'Welcome!.*bashrc"),
     "other machine": ("printf '#!/bin/sh\\necho riscv64' >bin/uname", "is no arm64 machine: uname -m prints riscv64"),
@@ -140,16 +142,15 @@ UNUSABLE = {
         "printf '#!/bin/sh\\necho cat: No space left on device >&2\\nexit 1' >bin/cat; chmod 755 bin/cat",
         "no room for the executor: cat: No space left on device. Free 1 MB in .*/home there",
     ),
-    "noexec": (
-        "printf '#!/bin/sh\\n/usr/bin/chmod 600 $2' >bin/chmod; /usr/bin/chmod 755 bin/chmod", "noexec",
-    ),
+    "noexec": ("printf '#!/bin/sh\\n/usr/bin/chmod 600 $2' >bin/chmod; /usr/bin/chmod 755 bin/chmod", "noexec"),
     "dropped while copying": ("touch dropped", "dropped: Connection to board closed by remote host. Check"),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("how", UNUSABLE)
-def test_a_board_that_cannot_be_used_says_why_and_what_to_do(how: str, board: FakeBoard, subject: Remote) -> None:
-    does, message = UNUSABLE[how]
+@pytest.mark.parametrize(("does", "message"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_board_that_cannot_be_used_says_why_and_what_to_do(
+    does: str, message: str, board: FakeBoard, subject: Remote
+) -> None:
     board.does(does)
     with pytest.raises(HarnessError, match=message) as caught:
         subject.start()
@@ -163,34 +164,23 @@ def test_without_ssh(subject: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
         subject.start()
 
 
-LOST = {
-    "connection dropped": "the connection dropped: Connection to board closed",
-    "executor killed": "the executor was killed by signal 9",
-}
-
-
-@pytest.mark.parametrize("how", LOST)
-def test_what_is_not_the_kernels_doing_is_no_finding(how: str, board: FakeBoard, subject: Remote) -> None:
+@pytest.mark.parametrize(
+    "message", ["connection dropped: Connection to board closed", "executor was killed by signal 9"]
+)
+def test_what_is_not_the_kernels_doing_is_no_finding(message: str, board: FakeBoard, subject: Remote) -> None:
     pid = executor_pid(subject)
-    if how == "connection dropped":
+    if message.startswith("connection"):
         # The next command gets through again.
         board.does("rm -f dropped")
         (board.folder / "dropped").touch()
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(HarnessError, match=LOST[how]):
+    with pytest.raises(HarnessError, match=f"the {message}"):
         executor_pid(subject)
     assert executor_pid(subject) != pid and subject.generation == 2
 
 
-DIED = {
-    "reboot": ("boot_id", "two\n", "the board rebooted"),
-    "oops": ("tainted", "4224\n", "its kernel oopsed"),
-}
-
-
-@pytest.mark.parametrize("how", DIED)
-def test_a_kernel_that_died_is_a_finding(how: str, board: FakeBoard, subject: Remote) -> None:
-    file, text, message = DIED[how]
+@pytest.mark.parametrize(("file", "text", "message"), DIED.values(), ids=DIED)
+def test_a_kernel_that_died_is_a_finding(file: str, text: str, message: str, board: FakeBoard, subject: Remote) -> None:
     pid = executor_pid(subject)
     (board.folder / file).write_text(text)
     os.kill(pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,9 @@ from tests.support.throwaway import environment
 
 def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
     plugins = ("-p", "metadata", "-p", "html", "-p", "xdist", "-p", "no:cacheprovider")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *plugins, *arguments],
-        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pytest", *plugins, *arguments]
+    options: dict[str, Any] = {"cwd": ROOT, "env": environment(), "timeout": 120}
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.throwaway import GOOD, Project
+from tests.support.throwaway import GOOD, RecorderProject
 
 COMPLAINT = (
     "import pytest\nclass KernelComplained(Exception): pass\n"
@@ -19,10 +19,9 @@ COMPLAINT = (
     [("pass", "QUIET-1"), ("assert False", "LOCK-1, QUIET-1"), ("pytest.skip('not applicable')", "QUIET-1")],
     ids=["passed", "failed", "skipped"],
 )
-def test_a_complaint_is_non_conformant(project: Project, body: str, broken: str, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_a_complaint_is_non_conformant(project: RecorderProject, body: str, broken: str, mode: tuple[str, ...]) -> None:
     project.file("suites/test_b.py", COMPLAINT + f"def test_w(warns): {body}\n")
-    status, line = project.run(*mode)
+    status, line = project.run(*mode, suite=GOOD)
     assert status == 1
     assert line.startswith("NON-CONFORMANT") and line.endswith(f"broken clauses: {broken}")
     assert "WARNING: at arm.c" in (project.reports / "report.html").read_text()

@@ -6,13 +6,15 @@ from __future__ import annotations
 import pytest
 
 from helpers.identity import Reach, SubjectId
-from tests.support.throwaway import BAD, GOOD, Project
+from tests.support.throwaway import BAD, GOOD, RecorderProject
 
 SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 
 
-def gated(project: Project, *arguments: str, subjects: tuple[SubjectId, ...] = (SUBJECT,)) -> tuple[int, list[str]]:
-    """The exit status and what the terminal says, of a session with a baseline for the clause of BAD."""
+def gated(
+    project: RecorderProject, *arguments: str, subjects: tuple[SubjectId, ...] = (SUBJECT,)
+) -> tuple[int, list[str]]:
+    """The exit status and the lines of a session with a baseline for the clause of BAD."""
     project.conftest(fine="CAP-1", subjects=subjects)
     text = (project.folder / "conftest.py").read_text()
     text = text.replace('SUBJECTS), "recorder"', 'SUBJECTS, judge=JUDGE), "recorder"')
@@ -32,36 +34,34 @@ LIES = "\nfrom helpers.errors import HarnessError\ndef test_bad_harness():\n    
 SKIPS = "\nimport pytest\npytestmark = pytest.mark.skip(reason='not applicable, because so')\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "subjects", "says"),
-    [
-        (GOOD + BAD + DIES, ("-n", "2"), (SUBJECT,), "crashed while running"),
-        (GOOD + BAD + LIES, (), (SUBJECT,), "no network"),
-        (GOOD + BAD + SKIPS, (), (SUBJECT,), "no test passed"),
-        (GOOD + BAD, ("-k", "nothing"), (SUBJECT,), "no test was run"),
-        (GOOD + BAD, ("-k", "bad"), (SUBJECT,), "no test passed"),
-        (BAD + GOOD, ("-x",), (SUBJECT,), "collected tests not run"),
-        (BAD + GOOD, ("--maxfail=1", "-n", "2"), (SUBJECT,), "GATE"),
-        (GOOD + BAD, (), (SUBJECT, BOARD), "board:a: INCONCLUSIVE"),
-        ("import nowhere\n" + GOOD + BAD, (), (SUBJECT,), "ImportError"),
-    ],
-    ids=["a worker died", "harness error", "all skipped", "empty selection", "only what is in the baseline",
-         "stopped early", "stopped early by workers", "a subject never started", "a file that cannot be imported"],
-)  # fmt: skip
+NOT_GREEN: dict[str, tuple[str, tuple[str, ...], tuple[SubjectId, ...], str]] = {
+    "a worker died": (GOOD + BAD + DIES, ("-n", "2"), (SUBJECT,), "crashed while running"),
+    "harness error": (GOOD + BAD + LIES, (), (SUBJECT,), "no network"),
+    "all skipped": (GOOD + BAD + SKIPS, (), (SUBJECT,), "no test passed"),
+    "empty selection": (GOOD + BAD, ("-k", "nothing"), (SUBJECT,), "no test was run"),
+    "only what is in the baseline": (GOOD + BAD, ("-k", "bad"), (SUBJECT,), "no test passed"),
+    "stopped early": (BAD + GOOD, ("-x",), (SUBJECT,), "collected tests not run"),
+    "stopped early by workers": (BAD + GOOD, ("--maxfail=1", "-n", "2"), (SUBJECT,), "GATE"),
+    "a subject never started": (GOOD + BAD, (), (SUBJECT, BOARD), "board:a: INCONCLUSIVE"),
+    "a file that cannot be imported": ("import nowhere\n" + GOOD + BAD, (), (SUBJECT,), "ImportError"),
+}
+
+
+@pytest.mark.parametrize(("text", "arguments", "subjects", "part"), NOT_GREEN.values(), ids=NOT_GREEN)
 def test_no_session_is_falsely_green(
-    text: str, arguments: tuple[str, ...], subjects: tuple[SubjectId, ...], says: str, project: Project
+    text: str, arguments: tuple[str, ...], subjects: tuple[SubjectId, ...], part: str, project: RecorderProject
 ) -> None:
-    """Whatever the baseline excuses: the harness, and what is missing, it does not."""
+    """The baseline excuses neither the harness nor missing results."""
     project.file("suites/test_a.py", text)
     status, lines = gated(project, *arguments, subjects=subjects)
     last = [line for line in lines if line.startswith("GATE")]
     assert status == 3, lines
     assert last[-1] == lines[-1] == "GATE closed with status 3"
-    assert any(says in line for line in lines[-5:]), lines
+    assert any(part in line for line in lines[-5:]), lines
 
 
-def test_a_gate_without_a_test_of_the_suites_is_closed(project: Project) -> None:
-    """The path was mistyped, say: nothing failed, for nothing was asked."""
+def test_a_gate_without_a_test_of_the_suites_is_closed(project: RecorderProject) -> None:
+    """As with a mistyped path: no test failed, because none was run."""
     project.file("suites/test_a.py", GOOD)
     project.file("tests/test_b.py", "def test_harness(): pass\n")
     status, lines = gated(project, "tests")
@@ -71,7 +71,7 @@ def test_a_gate_without_a_test_of_the_suites_is_closed(project: Project) -> None
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_the_last_lines_say_what_gated(project: Project, mode: tuple[str, ...]) -> None:
+def test_the_last_lines_say_what_gated(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.file("suites/test_a.py", GOOD + BAD)
     status, lines = gated(project, *mode)
     assert status == 0

@@ -10,17 +10,16 @@ import pytest
 
 from helpers.results.log import read_log
 from helpers.results.records import KnownDeviation
-from tests.support.throwaway import BAD, GOOD, MODES, Project
+from tests.support.throwaway import BAD, GOOD, MODES, RecorderProject
 
 ENTRY = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
 AS_DICT = asdict(ENTRY)
 
 
 @MODES
-def test_a_known_deviation_is_named_and_conformant(project: Project, mode: tuple[str, ...]) -> None:
+def test_a_known_deviation_is_named_and_conformant(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.conftest(known=(AS_DICT,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + BAD)
-    status, line = project.run(*mode)
+    status, line = project.run(*mode, suite=GOOD + BAD)
     assert (status, line) == (
         0,
         "CONFORMANT, 1 known deviation: early-lock on debian:stable (Linux 6.12.107, mainline, 3 registers): "
@@ -28,10 +27,9 @@ def test_a_known_deviation_is_named_and_conformant(project: Project, mode: tuple
     )
 
 
-def test_the_reports_show_it(project: Project) -> None:
+def test_the_reports_show_it(project: RecorderProject) -> None:
     project.conftest(known=(AS_DICT,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + BAD)
-    project.run()
+    project.run(suite=GOOD + BAD)
     text = (project.reports / "report.html").read_text()
     assert "It locks early. https://example.org/1" in text and "</span> 1 known deviation</summary>" in text
     suite = ElementTree.parse(project.reports / "junit.xml").getroot()[0]
@@ -49,8 +47,7 @@ def test_the_reports_show_it(project: Project) -> None:
     ],
     ids=["no assertion", "another clause too", "in the setup"],
 )
-def test_only_its_own_failed_assertion_is_excused(project: Project, body: str) -> None:
+def test_only_its_own_failed_assertion_is_excused(project: RecorderProject, body: str) -> None:
     project.conftest(known=(AS_DICT,), fine="CAP-1")
-    project.file("suites/test_a.py", GOOD + body)
-    status, line = project.run()
+    status, line = project.run(suite=GOOD + body)
     assert status in (1, 3) and "known deviation:" not in line

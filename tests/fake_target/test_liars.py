@@ -24,6 +24,8 @@ from tests.support.fake_qemu import SILENCE, FakeQemu
 FOREVER = "honest(1 << 30)\n"
 # Python ignores the signal, QEMU does not.
 FLOOD = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nprint('x' * (70 << 20), file=console)\n"
+KHX = "print('khx: {}', file=console)\n"
+PANIC = "print('Kernel panic - not syncing: {}', file=console)\n"
 
 
 class Under:
@@ -36,8 +38,10 @@ class Under:
         self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), init, start_seconds=3)
         self.subject = Remote(self.machine, lambda _: contextlib.nullcontext())
 
-    def number(self, flags: int = os.O_RDONLY) -> int:
-        """The file descriptor of opening /dev/null there."""
+    def number(self, flags: int = os.O_RDONLY, *, test: float = 0) -> int:
+        """The file descriptor of /dev/null there. TEST begins a test of so many seconds first."""
+        if test:
+            self.subject.begin_test(test)
         program = Program()
         opened = program.open("/dev/null", flags)
         program.close(opened)
@@ -79,35 +83,30 @@ AT_START = {
     "answers half": ("wire.sendall(frame(executor.run(ask()))[:9])\ntime.sleep(600)\n", "no answer"),
     "answers half and dies": ("wire.sendall(frame(executor.run(ask()))[:9])\n", "powered off"),
     "answers what was not asked": ("wire.sendall(frame(executor.run(b'')))\n" + FOREVER, "answers request 0"),
-    "panics": ("print('Kernel panic - not syncing: VFS: none', file=console)\n", "panicked: .*VFS: none"),
+    "panics": (PANIC.format("VFS: none"), "panicked: .*VFS: none"),
     "has no virtio": ("print('khx: no virtio-serial port', file=console)\n", "CONFIG_VIRTIO_CONSOLE"),
     "has no file systems": (
-        "print('khx: cannot mount devtmpfs on /dev: No such device (CONFIG_DEVTMPFS is not set)', file=console)\n"
-        "print('khx: cannot mount sysfs on /sys: No such device (CONFIG_SYSFS is not set)', file=console)\n"
-        "print('khx: no virtio-serial port: No such device', file=console)\n",
+        KHX.format("cannot mount devtmpfs on /dev: No such device (CONFIG_DEVTMPFS is not set)")
+        + KHX.format("cannot mount sysfs on /sys: No such device (CONFIG_SYSFS is not set)")
+        + KHX.format("no virtio-serial port: No such device"),
         "cannot mount sysfs on /sys: No such device. Build it with CONFIG_DEVTMPFS=y and CONFIG_SYSFS=y",
     ),
     "cannot load a module": (
-        "print('khx: cannot load /modules/00-virtio.ko: Exec format error', file=console)\n"
-        "print('khx: no virtio-serial port: No such device', file=console)\n",
+        KHX.format("cannot load /modules/00-virtio.ko: Exec format error") + KHX.format("no virtio-serial port"),
         "start under QEMU: cannot load /modules/00-virtio.ko: Exec format error",
     ),
     "cannot load a module that it does not need": (
-        "print('khx: cannot load /modules/00-x.ko: No such device', file=console)\n"
-        "print('Kernel panic - not syncing: boo', file=console)\n",
+        KHX.format("cannot load /modules/00-x.ko: No such device") + PANIC.format("boo"),
         "it panicked: .*boo",
     ),
     "has no initramfs": ("print('VFS: Unable to mount root fs on', file=console)\n", "CONFIG_BLK_DEV_INITRD"),
-    "runs out of memory": (
-        "print('Kernel panic - not syncing: System is deadlocked on memory', file=console)\n", "deadlocked on memory"
-    ),
+    "runs out of memory": (PANIC.format("System is deadlocked on memory"), "deadlocked on memory"),
     "prints control characters": ("print('\\x1b[2Jboo\\x07', file=console)\n", r"\.\[2Jboo\."),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("how", AT_START)
-def test_at_the_start(how: str, fake: FakeQemu, under: Under) -> None:
-    does, message = AT_START[how]
+@pytest.mark.parametrize(("does", "message"), AT_START.values(), ids=AT_START)
+def test_at_the_start(does: str, message: str, fake: FakeQemu, under: Under) -> None:
     fake.does(does)
     began = time.monotonic()
     with pytest.raises(HarnessError, match=message) as caught:
@@ -118,40 +117,33 @@ def test_at_the_start(how: str, fake: FakeQemu, under: Under) -> None:
     assert not under.subject.alive and under.machine.pid is None
 
 
-@pytest.mark.parametrize(
-    ("does", "error", "message"),
-    [
-        ("ask()\n" + SILENCE, KernelDied, "did not answer for 1 s"),
-        ("ask(); print('Kernel panic - not syncing: boo', file=console)\n", KernelDied, "not syncing: boo"),
-        ("ask(); sys.exit(0)\n", KernelDied, "powered off or rebooted"),
-        ("ask(); print('khx: cannot serve: Cannot allocate memory', file=console)\n", HarnessError,
-         "the executor stopped: Cannot allocate memory"),
-        ("ask(); os.kill(os.getpid(), 9)\n", HarnessError, r"QEMU was killed \(SIGKILL\)"),
-        ("ask(); os.kill(os.getpid(), 19)\n", HarnessError, "QEMU was stopped by a signal"),
-        ("ask(); sys.exit('qemu: fatal')\n", HarnessError, "qemu: fatal"),
-        ("ask(); wire.sendall(os.urandom(64))\n" + SILENCE, HarnessError, "cannot be read"),
-        ("wire.sendall(frame(executor.run(ask())[:-3]))\n" + SILENCE, HarnessError, "cannot be read"),
-        ("wire.sendall(frame(executor.run(ask()))[:-3])\n" + SILENCE, KernelDied, "did not answer"),
-        ("wire.sendall(frame(executor.run(ask()) + b'more'))\n" + SILENCE, HarnessError, "after its end"),
-        (FLOOD, KernelDied, "printed without end"),
-    ],
-    ids=[
-        "never answers", "panics", "powers off", "executor stops", "killed", "stopped", "QEMU fails", "garbage",
-        "short body", "half a frame", "too long", "floods the console",
-    ],
-)  # fmt: skip
+IN_A_TEST: dict[str, tuple[str, type[Exception], str]] = {
+    "never answers": ("ask()\n" + SILENCE, KernelDied, "did not answer for 1 s"),
+    "panics": ("ask(); " + PANIC.format("boo"), KernelDied, "not syncing: boo"),
+    "powers off": ("ask(); sys.exit(0)\n", KernelDied, "powered off or rebooted"),
+    "executor stops": ("ask(); " + KHX.format("cannot serve: Boo"), HarnessError, "the executor stopped: Boo"),
+    "killed": ("ask(); os.kill(os.getpid(), 9)\n", HarnessError, r"QEMU was killed \(SIGKILL\)"),
+    "stopped": ("ask(); os.kill(os.getpid(), 19)\n", HarnessError, "QEMU was stopped by a signal"),
+    "QEMU fails": ("ask(); sys.exit('qemu: fatal')\n", HarnessError, "qemu: fatal"),
+    "garbage": ("ask(); wire.sendall(os.urandom(64))\n" + SILENCE, HarnessError, "cannot be read"),
+    "short body": ("wire.sendall(frame(executor.run(ask())[:-3]))\n" + SILENCE, HarnessError, "cannot be read"),
+    "half a frame": ("wire.sendall(frame(executor.run(ask()))[:-3])\n" + SILENCE, KernelDied, "did not answer"),
+    "too long": ("wire.sendall(frame(executor.run(ask()) + b'more'))\n" + SILENCE, HarnessError, "after its end"),
+    "floods the console": (FLOOD, KernelDied, "printed without end"),
+}
+
+
+@pytest.mark.parametrize(("does", "error", "message"), IN_A_TEST.values(), ids=IN_A_TEST)
 def test_in_a_test(does: str, error: type[Exception], message: str, fake: FakeQemu, under: Under) -> None:
     fake.does("honest(2); print('said earlier', file=console)\n" + does)
     under.number()
     time.sleep(0.2)
-    under.subject.begin_test(1)
     with pytest.raises(error, match=message) as caught:
-        under.number()
+        under.number(test=1)
     assert "said earlier" not in str(caught.value)
     assert isinstance(caught.value, KernelDied) or error is HarnessError
     fake.does(FOREVER)
-    under.subject.begin_test(5)
-    assert under.number() > 2
+    assert under.number(test=5) > 2
     assert under.subject.generation == 2
 
 
@@ -166,9 +158,8 @@ def test_two_answers_to_one_request(fake: FakeQemu, under: Under) -> None:
 def test_a_late_answer_is_nobodys(fake: FakeQemu, under: Under) -> None:
     fake.does("honest(1)\nlate = executor.run(ask())\ntime.sleep(2)\nwire.sendall(frame(late))\n" + FOREVER)
     under.subject.start()
-    under.subject.begin_test(1)
     with pytest.raises(KernelDied):
-        under.number()
+        under.number(test=1)
     under.subject.begin_test(5)
     fake.does(FOREVER)
     assert under.number() > 2
@@ -181,8 +172,7 @@ def test_last_words_begin_with_the_test(fake: FakeQemu, under: Under) -> None:
         "print('Kernel panic - not syncing: Fatal', file=console)\n"
     )
     under.subject.start()
-    under.subject.begin_test(5)
-    under.number()
+    under.number(test=5)
     with pytest.raises(KernelDied) as caught:
         under.number()
     assert caught.value.last_words == "Internal error: Oops.[31m\nKernel panic - not syncing: Fatal"
@@ -195,9 +185,8 @@ def test_last_words_before_the_test(fake: FakeQemu, under: Under) -> None:
     under.number()
     while under.machine.end(None).how != "Kernel panic - not syncing: late":
         pass
-    under.subject.begin_test(5)
     with pytest.raises(KernelDied) as caught:
-        under.number()
+        under.number(test=5)
     assert caught.value.last_words == "Kernel panic - not syncing: late"
     assert under.subject.untold() is caught.value and under.subject.untold() is None
 
@@ -206,14 +195,11 @@ def test_what_costs_too_much_is_given_up(fake: FakeQemu, under: Under, monkeypat
     monkeypatch.setattr(remote, "MOST_LOST_SECONDS", 1.5)
     fake.does("honest(2); ask()\n" + SILENCE)
     for _ in range(2):
-        under.subject.begin_test(30)
-        under.number()
-        under.subject.begin_test(1)
+        under.number(test=30)
         with pytest.raises(KernelDied):
-            under.number()
-    under.subject.begin_test(5)
+            under.number(test=1)
     with pytest.raises(GivenUp, match=r"its deaths have cost [0-9]+ s"):
-        under.number()
+        under.number(test=5)
 
 
 def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> None:
@@ -231,22 +217,18 @@ def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> N
 def test_what_ends_in_every_test_is_given_up(fake: FakeQemu, under: Under) -> None:
     fake.does("honest(1); ask()\n")
     for _ in range(MOST_DEATHS):
-        under.subject.begin_test(5)
         with pytest.raises(KernelDied):
-            under.number()
-    under.subject.begin_test(5)
+            under.number(test=5)
     with pytest.raises(GivenUp, match="ended in 5 tests in a row"):
-        under.number()
+        under.number(test=5)
 
 
 def test_what_ends_now_and_then_is_not_given_up(fake: FakeQemu, under: Under) -> None:
     fake.does("honest(2); ask()\n")
     for _ in range(MOST_DEATHS + 2):
-        under.subject.begin_test(5)
-        under.number()
-        under.subject.begin_test(5)
+        under.number(test=5)
         with pytest.raises(KernelDied):
-            under.number()
+            under.number(test=5)
 
 
 def test_what_does_not_start_is_given_up(fake: FakeQemu, under: Under) -> None:

@@ -6,18 +6,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.errors import UsageError
-from helpers.identity import SubjectId
 from helpers.recording.folder import claim, without_session
-from helpers.results.log import LogWriter
-from helpers.results.records import PASSED, VERSION, Case, Result, Session, SubjectInfo
+from helpers.results.records import PASSED
 from tests.support import ROOT
+from tests.support.reports import result, write
+from tests.support.sessions import wait_for
 
 HOLD = f"""
 import sys
@@ -27,21 +26,19 @@ from helpers.recording.folder import claim
 print(claim(Path(sys.argv[1]), asked=False), flush=True)
 sys.stdin.read()
 """
+LOG = '{"record": "session"} of the session that runs'
 
 
 def holder(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_folder_belongs_to_one_session_while_that_lives(tmp_path: Path) -> None:
     folder = tmp_path / "reports"
     with holder(folder) as first, holder(folder) as second:
-        assert first.stdout and second.stdout
-        assert {first.stdout.readline().strip(), second.stdout.readline().strip()} == {
-            str(folder), str(folder / "session-2"),
-        }  # fmt: skip
+        claims = {session.stdout.readline().strip() for session in (first, second) if session.stdout}
+        assert claims == {str(folder), str(folder / "session-2")}
         assert claim(folder, asked=False) == folder / "session-3"
         with pytest.raises(UsageError, match=r"Another session writes its reports to .*reports\. Give .*--reports"):
             claim(folder, asked=True)
@@ -55,12 +52,8 @@ def test_what_cannot_be_made_is_left_to_those_who_write_there(tmp_path: Path) ->
     assert claim(tmp_path / "file", asked=True) == tmp_path / "file"
 
 
-LOG = '{"record": "session"} of the session that runs'
-
-
 @pytest.fixture
 def reports(tmp_path: Path) -> Iterator[Path]:
-    """A folder that a session writes to."""
     folder = tmp_path / "reports"
     with holder(folder) as session:
         assert session.stdout and session.stdout.readline()
@@ -72,7 +65,7 @@ def reports(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["report.html", "results.jsonl", "new"])
 def test_no_report_is_written_where_a_session_runs(name: str, reports: Path, tmp_path: Path) -> None:
-    log = write_log(tmp_path / "log")
+    log = write(tmp_path / "log", result(PASSED, "test_a"))
     before = sorted(reports.iterdir())
     done = command("report", f"--html={reports / name}", str(log))
     assert done.returncode == 4 and f"A session writes its reports to {reports}. Wait" in done.stderr
@@ -88,28 +81,12 @@ def test_two_commands_may_write_at_once(tmp_path: Path) -> None:
     assert claim(tmp_path, asked=True) == tmp_path
 
 
-SUBJECT = SubjectId("debian:stable")
-
-
-def write_log(path: Path) -> Path:
-    writer = LogWriter(path)
-    writer.session(Session(VERSION, (), (SUBJECT,), 0.0))
-    writer.collected([Case("suites/a.py::test_a", SUBJECT)])
-    writer.subject(SubjectInfo(SUBJECT, "mainline"))
-    writer.result(Result("suites/a.py::test_a", SUBJECT, PASSED, ("CAP-1",)))
-    writer.end(0)
-    writer.close()
-    return path
-
-
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "helpers.command", *words]
     return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
-# --- two proofs at once -------------------------------------------------------
-
-# In the place of pytest: a session that lasts until it is told to end.
+# Instead of pytest: a session that lasts until the file ``end`` exists.
 PYTEST = f"""
 import sys, time
 from pathlib import Path
@@ -137,12 +114,9 @@ def test_a_second_proof_leaves_the_first_alone(tmp_path: Path) -> None:
     (tmp_path / "pytest.py").write_text(PYTEST)
     words = [sys.executable, "-m", "helpers.command", "prove", "--fault=cap-answered", f"--reports={tmp_path / 'r'}"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    first = subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("r/**/results.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    pipe = subprocess.PIPE
+    first = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    wait_for(lambda: bool(list(tmp_path.glob("r/**/results.jsonl"))), 30)
     second = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     (tmp_path / "end").touch()
     out, errors = first.communicate(timeout=60)

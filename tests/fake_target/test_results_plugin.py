@@ -13,38 +13,34 @@ import pytest
 from helpers.identity import Reach, SubjectId
 from helpers.results.log import read_log
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.support.throwaway import BAD, GOOD, MODES, SUBJECTS, Project
+from tests.support.throwaway import BAD, GOOD, MODES, SUBJECTS, RecorderProject
+
+HARNESS_ERROR = "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n"
+DROPS = "def pytest_collection_modifyitems(config, items):\n    config.hook.pytest_deselected(items=[items.pop()])\n"
 
 
 @MODES
-def test_conformant(project: Project, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
-    assert project.run(*mode) == (
+def test_conformant(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    assert project.run(*mode, suite=GOOD) == (
         0,
         "CONFORMANT debian:stable (Linux 6.12.107, mainline, 3 registers): "
         "0 failed, 2 passed, 1 not applicable, 0 errors, 0 not run",
     )
-    assert sorted(path.name for path in project.reports.iterdir()) == [
-        "junit.xml",
-        "report.html",
-        "results.jsonl",
-    ]
+    assert sorted(path.name for path in project.reports.iterdir()) == ["junit.xml", "report.html", "results.jsonl"]
 
 
 @MODES
-def test_non_conformant(project: Project, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD + BAD)
-    status, line = project.run(*mode)
+def test_non_conformant(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    status, line = project.run(*mode, suite=GOOD + BAD)
     assert status == 1
     assert line.startswith("NON-CONFORMANT debian:stable")
     assert line.endswith("1 failed, 2 passed, 1 not applicable, 0 errors, 0 not run; broken clauses: LOCK-1")
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_not_implemented(project: Project, mode: tuple[str, ...]) -> None:
+def test_not_implemented(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.conftest(dialect="none")
-    project.file("suites/test_a.py", GOOD)
-    status, line = project.run(*mode)
+    status, line = project.run(*mode, suite=GOOD)
     assert (status, line.split()[0]) == (5, "NOT-IMPLEMENTED")
 
 
@@ -52,7 +48,7 @@ def test_not_implemented(project: Project, mode: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n",
+        HARNESS_ERROR,
         "import pytest\n@pytest.fixture\ndef broken(): raise OSError\ndef test_s(broken): pass\n",
         "import pytest\n@pytest.fixture\ndef late():\n    yield\n    raise OSError\ndef test_t(late): pass\n",
         "import nothing_of_that_name\n",
@@ -60,14 +56,13 @@ def test_not_implemented(project: Project, mode: tuple[str, ...]) -> None:
     ],
     ids=["harness error", "setup", "teardown", "import", "exit"],
 )
-def test_inconclusive(project: Project, text: str, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_inconclusive(project: RecorderProject, text: str, mode: tuple[str, ...]) -> None:
     project.file("suites/test_b.py", text)
-    status, line = project.run(*mode)
+    status, line = project.run(*mode, suite=GOOD)
     assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
 
 
-def test_why_the_session_was_ended_is_in_the_verdict(project: Project) -> None:
+def test_why_the_session_was_ended_is_in_the_verdict(project: RecorderProject) -> None:
     project.file("suites/test_a.py", GOOD)
     text = (
         "from helpers.errors import HarnessError\nfrom helpers.identity import SubjectId\n"
@@ -81,55 +76,43 @@ def test_why_the_session_was_ended_is_in_the_verdict(project: Project) -> None:
     assert "because It has no KVM. Build it in.;" in line and "internal error" not in line
 
 
-def test_a_harness_error_is_no_failure_in_the_html(project: Project) -> None:
-    project.file(
-        "suites/test_a.py",
-        GOOD + "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n",
-    )
-    assert project.run()[0] == 3
+def test_a_harness_error_is_no_failure_in_the_html(project: RecorderProject) -> None:
+    assert project.run(suite=GOOD + HARNESS_ERROR)[0] == 3
     text = (project.reports / "report.html").read_text()
     assert outcomes_shown(text) == ["1 error", "1 not applicable", "2 passed"]
     assert "Failed" not in [row["result"] for row in rows_of(text)]
 
 
-def test_a_dead_worker(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + "import os\ndef test_dies(): os._exit(1)\n")
-    status, line = project.run("-n", "2")
+def test_a_dead_worker(project: RecorderProject) -> None:
+    status, line = project.run("-n", "2", suite=GOOD + "import os\ndef test_dies(): os._exit(1)\n")
     assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
     assert "crashed while running" in line
-    text = (project.reports / "report.html").read_text()
-    assert "crashed while running" in text
+    assert "crashed while running" in (project.reports / "report.html").read_text()
 
 
-def test_a_dead_run_leaves_a_log_that_is_not_green(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + "import os\ndef test_dies(): os._exit(0)\n")
-    project.run()
+def test_a_dead_run_leaves_a_log_that_is_not_green(project: RecorderProject) -> None:
+    project.run(suite=GOOD + "import os\ndef test_dies(): os._exit(0)\n")
     (verdict,) = verdicts(read_log(project.reports / "results.jsonl"))
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert "in flight when the run ended: suites/test_a.py::test_dies" in verdict.line
 
 
 @pytest.mark.parametrize("mode", [("-x",), ("-x", "-n", "2")], ids=" ".join)
-def test_stopping_early(project: Project, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", BAD + GOOD * 1)
-    status, line = project.run(*mode)
+def test_stopping_early(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    status, line = project.run(*mode, suite=BAD + GOOD)
     assert (status, line.split()[0]) == (1, "NON-CONFORMANT")
 
 
-def test_stopping_early_at_an_error(project: Project) -> None:
-    project.file("suites/test_a.py", "def test_e(missing_fixture): pass\n" + GOOD)
-    status, line = project.run("-x")
+def test_stopping_early_at_an_error(project: RecorderProject) -> None:
+    status, line = project.run("-x", suite="def test_e(missing_fixture): pass\n" + GOOD)
     assert (status, line.split()[0]) == (3, "INCONCLUSIVE")
     assert "3 not run" in line
 
 
-@pytest.mark.parametrize("outcome", ["passed", "failed"])
-def test_interrupted(project: Project, outcome: str) -> None:
-    before = BAD if outcome == "failed" else ""
-    project.file("suites/test_a.py", before + "def test_i(): raise KeyboardInterrupt\n" + GOOD)
-    status, line = project.run()
-    assert status == (1 if before else 3)
-    assert line.split()[0] == ("NON-CONFORMANT" if before else "INCONCLUSIVE")
+@pytest.mark.parametrize("before", ["", BAD], ids=["passed", "failed"])
+def test_interrupted(project: RecorderProject, before: str) -> None:
+    status, line = project.run(suite=before + "def test_i(): raise KeyboardInterrupt\n" + GOOD)
+    assert (status, line.split()[0]) == ((1, "NON-CONFORMANT") if before else (3, "INCONCLUSIVE"))
     assert read_log(project.reports / "results.jsonl").status == 2
 
 
@@ -147,10 +130,9 @@ def test_interrupted(project: Project, outcome: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_selection(project: Project, args: tuple[str, ...], text: str) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_a_selection(project: RecorderProject, args: tuple[str, ...], text: str) -> None:
     project.file("suites/test_b.py", GOOD)
-    status, line = project.run(*args)
+    status, line = project.run(*args, suite=GOOD)
     assert status == 0
     assert line.startswith(f"SELECTION PASSED: {text} on debian:stable")
     assert "CONFORMANT" not in line
@@ -158,46 +140,36 @@ def test_a_selection(project: Project, args: tuple[str, ...], text: str) -> None
 
 
 @pytest.mark.parametrize("args", [("suites",), (".",), ("suites", "tests"), ("--ff",), ("suites/",)], ids=" ".join)
-def test_all_of_it_is_no_selection(project: Project, args: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_all_of_it_is_no_selection(project: RecorderProject, args: tuple[str, ...]) -> None:
     project.file("tests/test_own.py", GOOD)
     # --ff is the cache plugin's.
-    status, line = project.run("-p", "cacheprovider", *args)
+    status, line = project.run("-p", "cacheprovider", *args, suite=GOOD)
     assert (status, line.split()[0]) == (0, "CONFORMANT")
 
 
-def test_a_failing_test_of_the_harness_is_not_green(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_a_failing_test_of_the_harness_is_not_green(project: RecorderProject) -> None:
     project.file("tests/test_own.py", BAD)
-    status, line = project.run("suites", "tests")
+    status, line = project.run("suites", "tests", suite=GOOD)
     assert (status, line.split()[0]) == (1, "CONFORMANT")
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_last_failed_is_a_selection(project: Project, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD + BAD)
-    assert project.run("-p", "cacheprovider")[0] == 1
+def test_last_failed_is_a_selection(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    assert project.run("-p", "cacheprovider", suite=GOOD + BAD)[0] == 1
     status, line = project.run("-p", "cacheprovider", "--lf", *mode)
-    assert status == 1
-    assert line.startswith("SELECTION FAILED: --lf on debian:stable")
+    assert status == 1 and line.startswith("SELECTION FAILED: --lf on debian:stable")
 
 
-def test_deselected_by_a_plugin_is_a_selection(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD)
-    project.file(
-        "suites/conftest.py",
-        "def pytest_collection_modifyitems(config, items):\n    config.hook.pytest_deselected(items=[items.pop()])\n",
-    )
-    assert project.run()[1].startswith("SELECTION PASSED: 1 deselected on")
+def test_deselected_by_a_plugin_is_a_selection(project: RecorderProject) -> None:
+    project.file("suites/conftest.py", DROPS)
+    assert project.run(suite=GOOD)[1].startswith("SELECTION PASSED: 1 deselected on")
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_an_empty_selection_is_inconclusive(project: Project, mode: tuple[str, ...]) -> None:
+def test_an_empty_selection_is_inconclusive(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.conftest(dialect="none")
-    project.file("suites/test_a.py", GOOD)
-    status, line = project.run("-k", "nothing", *mode)
-    assert status == 3
-    assert line.startswith("SELECTION INCONCLUSIVE: -k nothing on debian:stable")
+    status, line = project.run("-k", "nothing", *mode, suite=GOOD)
+    assert status == 3 and line.startswith("SELECTION INCONCLUSIVE: -k nothing on debian:stable")
 
 
 @pytest.mark.parametrize(
@@ -216,16 +188,17 @@ def test_an_empty_selection_is_inconclusive(project: Project, mode: tuple[str, .
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_is_no_run_of_the_suites_leaves_nothing(project: Project, args: tuple[str, ...], status: int) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_what_is_no_run_of_the_suites_leaves_nothing(
+    project: RecorderProject, args: tuple[str, ...], status: int
+) -> None:
     project.file("tests/test_own.py", "def test_own(): pass\n")
-    got, line = project.run(*args)
+    got, line = project.run(*args, suite=GOOD)
     assert got == status
     assert "CONFORMANT" not in line and "INCONCLUSIVE" not in line
     assert not list(project.reports.glob("*.*")) if project.reports.exists() else True
 
 
-def test_several_subjects(project: Project) -> None:
+def test_several_subjects(project: RecorderProject) -> None:
     project.conftest(subjects=(*SUBJECTS, SubjectId("a", Reach.BOARD), SubjectId("silent", Reach.BOARD)))
     head = "import pytest\n@pytest.mark.parametrize('subject', ['debian:stable', 'board:a'])\n"
     project.file("suites/test_a.py", head + "def test_p(subject): assert subject != 'board:a'\n")
@@ -238,30 +211,27 @@ def test_several_subjects(project: Project) -> None:
     ]
 
 
-def test_expected_failures_are_failures(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + "@pytest.mark.xfail\n" + BAD)
-    assert project.run()[0] == 1
+def test_expected_failures_are_failures(project: RecorderProject) -> None:
+    assert project.run(suite=GOOD + "@pytest.mark.xfail\n" + BAD)[0] == 1
 
 
-def test_each_test_has_one_result(project: Project) -> None:
+def test_each_test_has_one_result(project: RecorderProject) -> None:
     text = "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    raise OSError\n"
-    project.file("suites/test_a.py", text + "def test_both(bad): assert False\n")
-    project.run("--dist", "each", "--tx", "2*popen")
+    project.run("--dist", "each", "--tx", "2*popen", suite=text + "def test_both(bad): assert False\n")
     log = read_log(project.reports / "results.jsonl")
     assert [result.outcome for result in log.results] == ["failed"]
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
-def test_reports_that_cannot_be_written(project: Project, mode: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_reports_that_cannot_be_written(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.reports.write_text("a file in the way")
-    status, line = project.run(*mode)
+    status, line = project.run(*mode, suite=GOOD)
     assert status == 3
     assert line.startswith("INCONCLUSIVE: The results log") and "cannot be written" in line
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "report.html", "junit.xml"])
-def test_a_full_disk(project: Project, name: str) -> None:
+def test_a_full_disk(project: RecorderProject, name: str) -> None:
     project.file("suites/test_a.py", GOOD)
     project.reports.mkdir()
     (project.reports / name).symlink_to("/dev/full")
@@ -271,27 +241,19 @@ def test_a_full_disk(project: Project, name: str) -> None:
     assert "Traceback" not in result.err + result.out
 
 
-def test_html(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + BAD.replace("<0>", "<script>alert(1)</script>"))
-    project.run()
+def test_html(project: RecorderProject) -> None:
+    project.run(suite=GOOD + BAD.replace("<0>", "<script>alert(1)</script>"))
     text = (project.reports / "report.html").read_text()
-    for part in (
-        "NON-CONFORMANT debian:stable (Linux 6.12.107, mainline, 3 registers)",
-        "1 failed, 2 passed, 1 not applicable, 0 errors, 0 not run",
-        "Broken clauses: LOCK-1",
-        "Not applicable",
-        "PTP is missing",
-        "hypercalls.rst",
-        "Requirement",
-    ):
+    assert "NON-CONFORMANT debian:stable (Linux 6.12.107, mainline, 3 registers)" in text
+    assert "1 failed, 2 passed, 1 not applicable, 0 errors, 0 not run" in text
+    for part in ("Broken clauses: LOCK-1", "Not applicable", "PTP is missing", "hypercalls.rst", "Requirement"):
         assert part in text
     assert "<script>alert" not in text
     assert "Links</th>" not in text
 
 
-def test_html_shows_failures_first(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD + "def test_error(missing_fixture): pass\n" + BAD)
-    project.run()
+def test_html_shows_failures_first(project: RecorderProject) -> None:
+    project.run(suite=GOOD + "def test_error(missing_fixture): pass\n" + BAD)
     text = (project.reports / "report.html").read_text()
     assert re.findall(r'<article class="finding (\w+)"', text) == ["failed", "error"]
     assert outcomes_shown(text) == ["1 failed", "1 error", "1 not applicable", "2 passed"]
@@ -311,34 +273,30 @@ def rows_of(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("args", [(".", "-k", "own"), ("suites/missing.py",)], ids=" ".join)
-def test_what_is_no_run_of_the_suites_keeps_an_earlier_report(project: Project, args: tuple[str, ...]) -> None:
-    project.file("suites/test_a.py", GOOD)
+def test_what_is_no_run_of_the_suites_keeps_an_earlier_report(project: RecorderProject, args: tuple[str, ...]) -> None:
     project.file("tests/test_own.py", "def test_own(): pass\n")
-    project.run()
+    project.run(suite=GOOD)
     files = {path.name: path.read_bytes() for path in project.reports.iterdir()}
     assert project.run(*args)[1] == "No test of suites/ was run: the reports are unchanged."
     assert files == {path.name: path.read_bytes() for path in project.reports.iterdir()}
 
 
-def test_html_of_ones_own_wins(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD)
-    assert project.run("--html=mine.html")[0] == 0
+def test_html_of_ones_own_wins(project: RecorderProject) -> None:
+    assert project.run("--html=mine.html", suite=GOOD)[0] == 0
     assert (project.folder / "mine.html").exists()
     assert not (project.reports / "report.html").exists()
 
 
-def test_without_pytest_html(project: Project) -> None:
-    project.file("suites/test_a.py", GOOD)
-    assert project.run("-p", "no:html")[0] == 0
+def test_without_pytest_html(project: RecorderProject) -> None:
+    assert project.run("-p", "no:html", suite=GOOD)[0] == 0
 
 
-def test_each_workers_boot_is_told_of_once(project: Project) -> None:
+def test_each_workers_boot_is_told_of_once(project: RecorderProject) -> None:
     conftest = project.folder / "conftest.py"
     text = conftest.read_text()
     assert text.count('"registers": "3"') == 1
     conftest.write_text("import os\n" + text.replace('"registers": "3"', '"registers": "3", "boot": str(os.getpid())'))
     many = "import pytest\n@pytest.mark.parametrize('n', range(40))\ndef test_good(n): pass\n"
-    project.file("suites/test_a.py", many)
-    assert project.run("-n", "2", "--dist=each")[0] == 0
+    assert project.run("-n", "2", "--dist=each", suite=many)[0] == 0
     records = [json.loads(line) for line in (project.reports / "results.jsonl").read_text().splitlines()]
     assert len([each for each in records if each["record"] == "subject"]) == 2

@@ -9,30 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from helpers.identity import SubjectId
-from helpers.results.log import LogWriter
-from helpers.results.records import FAILED, PASSED, VERSION, Case, Result, Session, SubjectInfo
+from helpers.results.records import FAILED, PASSED
 from tests.support import ROOT
+from tests.support.reports import log_of, result, write_log
+from tests.support.sessions import wait_for
 
-SUBJECT = SubjectId("debian:stable")
-
-
-def write(path: Path, outcome: str, *, dialect: str = "mainline", end: bool = True) -> None:
-    case = Case("suites/a/test_b.py::test_c", SUBJECT)
-    writer = LogWriter(path)
-    writer.session(Session(VERSION, (), (SUBJECT,), 0.0))
-    writer.collected([case])
-    writer.subject(SubjectInfo(SUBJECT, dialect))
-    writer.result(Result(case.nodeid, SUBJECT, outcome, ("A",)))
-    if end:
-        writer.end(0)
-    writer.close()
+GOOD, BAD = log_of(result(PASSED, "test_c")), log_of(result(FAILED, "test_c"))
 
 
 @dataclass(frozen=True)
@@ -66,39 +53,33 @@ def folder(tmp_path: Path) -> Folder:
 
 
 LOGS = {
-    "conformant": {"outcome": PASSED},
-    "failed": {"outcome": FAILED},
-    "broken off": {"outcome": PASSED, "end": False},
-    "no registers": {"outcome": PASSED, "dialect": "none"},
+    "conformant": GOOD,
+    "failed": BAD,
+    "broken off": replace(GOOD, status=None),
+    "no registers": log_of(result(PASSED, "test_c"), dialect="none"),
 }
 
 
-@pytest.mark.parametrize(
-    ("log", "run", "status"),
-    [
-        ("conformant", 0, 0),
-        ("conformant", 1, 1),
-        ("conformant", 3, 1),
-        ("conformant", 5, 1),
-        ("conformant", 137, 1),
-        ("failed", 1, 1),
-        ("failed", 0, 1),
-        ("broken off", 3, 1),
-        ("broken off", 0, 1),
-        ("no registers", 5, 4),
-        ("no registers", 0, 1),
-    ],
-)
-def test_statuses(log: str, run: int, status: int, folder: Folder) -> None:
-    write(folder.root / "given", **LOGS[log])  # type: ignore[arg-type]
+STATUSES = {
+    "conformant": {0: 0, 1: 1, 3: 1, 5: 1, 137: 1},
+    "failed": {1: 1, 0: 1},
+    "broken off": {3: 1, 0: 1},
+    "no registers": {5: 4, 0: 1},
+}
+"""For each log: pytest's status to that of run.sh."""
+
+
+@pytest.mark.parametrize(("log", "run"), [(log, run) for log, statuses in STATUSES.items() for run in statuses])
+def test_statuses(log: str, run: int, folder: Folder) -> None:
+    write_log(folder.root / "given", LOGS[log])
     folder.pytest(f"echo CONFORMANT; cp given reports/results.jsonl; exit {run}")
-    found, text = folder.run()
-    assert found == status
+    status, text = folder.run()
+    assert status == STATUSES[log][run]
     assert text.startswith("KTAP version 1\n1..1\n  KTAP version 1\n") and "CONFORMANT\n" not in text
 
 
 def test_the_log_of_an_earlier_run_does_not_count(folder: Folder) -> None:
-    write(folder.root / "reports/results.jsonl", PASSED)
+    write_log(folder.root / "reports/results.jsonl", GOOD)
     folder.pytest("exit 0")
     status, text = folder.run()
     assert (status, text) == (1, "KTAP version 1\nBail out! pytest ended with status 0 and wrote no results log\n")
@@ -106,21 +87,21 @@ def test_the_log_of_an_earlier_run_does_not_count(folder: Folder) -> None:
 
 @pytest.mark.parametrize("arguments", [("--reports=deep/er",), ("--reports", "deep/er")], ids=str)
 def test_another_folder_for_the_reports(arguments: tuple[str, ...], folder: Folder) -> None:
-    write(folder.root / "deep/er/results.jsonl", FAILED)
-    write(folder.root / "given", PASSED)
+    write_log(folder.root / "deep/er/results.jsonl", BAD)
+    write_log(folder.root / "given", GOOD)
     folder.pytest(f'[ "$*" = "{" ".join(arguments)}" ] && cp given deep/er/results.jsonl')
     assert folder.run(*arguments)[0] == 0
 
 
 def test_a_folder_that_is_not_named_is_named_for_pytest(folder: Folder) -> None:
     """pytest would take another one while a session runs in it, whose log would be the one to report."""
-    write(folder.root / "given", PASSED)
+    write_log(folder.root / "given", GOOD)
     folder.pytest('[ "$*" = "-x --reports=reports" ] && cp given reports/results.jsonl')
     assert folder.run("-x")[0] == 0
 
 
 def test_a_session_that_began_meanwhile_is_not_reported(folder: Folder) -> None:
-    write(folder.root / "given", PASSED)
+    write_log(folder.root / "given", GOOD)
     folder.pytest("cp given reports/results.jsonl; exit 4")
     status, text = folder.run()
     assert status == 1 and text.startswith("KTAP version 1\nBail out! pytest refused its command line")
@@ -128,7 +109,7 @@ def test_a_session_that_began_meanwhile_is_not_reported(folder: Folder) -> None:
 
 def test_the_log_of_a_session_that_runs_stays(folder: Folder) -> None:
     log = folder.root / "reports/results.jsonl"
-    write(log, PASSED)
+    write_log(log, GOOD)
     folder.pytest("exit 0")
     descriptor = os.open(log.parent, os.O_RDONLY)
     try:
@@ -146,12 +127,10 @@ def test_without_setup(folder: Folder) -> None:
 
 def test_a_signal_reaches_pytest(folder: Folder) -> None:
     """And what it still writes is reported, as kselftest's runner signals run.sh alone."""
-    write(folder.root / "given", PASSED, end=False)
+    write_log(folder.root / "given", replace(GOOD, status=None))
     folder.pytest("trap 'cp given reports/results.jsonl; exit 3' TERM\ntouch begun\nwhile :; do sleep 0.1; done")
     process = subprocess.Popen([folder.root / "run.sh"], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not (folder.root / "begun").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for((folder.root / "begun").exists, 30)
     os.kill(process.pid, signal.SIGTERM)
     text, _ = process.communicate(timeout=30)
     assert process.returncode == 1 and "the results log breaks off" in text

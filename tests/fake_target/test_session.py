@@ -19,9 +19,8 @@ def test_a_boot_that_stops_half_way(mode: tuple[str, ...], tmp_path: Path, monke
     FakeQemu(tmp_path / "bin", monkeypatch).does("print('Booting Linux', file=console)\n" + SILENCE)
     (tmp_path / "Image").write_bytes(arm64_image())
     project = Project(tmp_path)
-    project.suite("")
     began = time.monotonic()
-    status, text = project.run("--kernel=Image", "--boot-deadline=3", *mode)
+    status, text = project.run("--kernel=Image", "--boot-deadline=3", *mode, suite="")
     assert status == 3, text
     assert "did not start under QEMU: nothing was printed for" in text
     assert "Booting Linux" in text

@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support import ROOT
+from tests.support.sessions import run_pytest
 
 KERNEL, SELECTION = "debian:stable", "test_change and STD and not STD_HYP"
 COMMITS, FIRST_BAD = 5, 3
@@ -50,12 +50,12 @@ def test_bisect_finds_a_planted_regression(
         git("add", ".")
         git("commit", "-q", "-m", f"commit {number}")
         commits.append(git("rev-parse", "HEAD").strip())
-    pytest_run = [sys.executable, "-m", "pytest", f"--kernel={KERNEL}", f"--reports={tmp_path / 'good'}", "-q", "-k"]
-    subprocess.run([*pytest_run, SELECTION], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    status, text = run_pytest(f"--kernel={KERNEL}", f"--reports={tmp_path / 'good'}", "-q", "-k", SELECTION)
+    assert status == 0, text
     monkeypatch.setenv("KERNEL", KERNEL)
     monkeypatch.setenv("BUILD", "bash ./build")
     git("bisect", "start", commits[-1], commits[0])
     step = [str(ROOT / "tools/bisect-step.sh"), str(tmp_path / "good/results.jsonl")]
-    told = git("bisect", "run", *step, f"@{tree}/arguments", "-q", "-k", SELECTION)
-    assert re.search(f"^{commits[FIRST_BAD]} is the first bad commit", told, re.MULTILINE), told
-    assert "LOCK-1" in told and "-> " in told
+    shown = git("bisect", "run", *step, f"@{tree}/arguments", "-q", "-k", SELECTION)
+    assert re.search(f"^{commits[FIRST_BAD]} is the first bad commit", shown, re.MULTILINE), shown
+    assert "LOCK-1" in shown and "-> " in shown

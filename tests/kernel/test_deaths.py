@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every planted death in one session of the real suite: its own test fails, with its last words, and no other does."""
+"""Every planted death in one session of the suite: only its own test fails, with the last lines of the console."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from faults.deaths import DEATHS, Death
-from helpers import build
 from helpers.identity import SubjectId
 from helpers.results.log import read_log
 from helpers.results.nodeids import without_subject
 from helpers.results.records import FAILED, PASSED, Log, Result
-from tests.support.sessions import strays
+from tests.support.sessions import run_pytest, strays
 
 KERNEL = "debian:stable"
 DEADLINE = 8
@@ -30,41 +26,28 @@ OTHERS = (
     f"{LOCK}::test_reads_answer[STD-vcpu0_ran]",
 )
 SELECTION = (
-    "suites/defaults", "suites/limits", LOCK, "-k",
+    *("suites/defaults", "suites/limits", LOCK, "-k"),
     "STD and not HYP and (test_changed_value and set_on_vcpu0 and vcpu1_ran or test_same_value and set_on_vcpu0 and "
     "vcpu0_ran or test_reads_answer and vcpu0_ran or test_every_subset or test_reset_value and not after_run)",
-)  # fmt: skip
+)
 """The same, whatever the subjects add to their ids."""
 
 
 def _session(folder: Path, *arguments: str) -> tuple[int, str]:
-    """The exit status and all that was printed."""
     (folder / "tmp").mkdir()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
-    # Every file of a VM is under it, so that one that stayed can be told from other sessions'.
-    environment["TMPDIR"] = str(folder / "tmp")
-    command = [
-        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--kernel={KERNEL}",
-        f"--reports={folder / 'reports'}", f"--test-deadline={DEADLINE}", *arguments,
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=build.ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
-    )
-    text = done.stdout + done.stderr
+    # Every file of a VM is in this folder, so that the test finds those of its own session.
+    options = (f"--kernel={KERNEL}", f"--reports={folder / 'reports'}", f"--test-deadline={DEADLINE}")
+    status, text = run_pytest(*options, *arguments, TMPDIR=str(folder / "tmp"))
     assert "Traceback" not in text and "INTERNALERROR" not in text, text
     assert not strays(folder), "QEMU stayed"
     assert not list((folder / "tmp").glob("kvm-hvc-*"))
-    return done.returncode, text
-
-
-def _base(result: Result) -> str:
-    """The node id as it is with one subject."""
-    return without_subject(result.nodeid, result.subject)
+    return status, text
 
 
 def _of(log: Log, death: Death) -> dict[str, Result]:
-    found = [r for r in log.results if isinstance(r.subject, SubjectId) and r.subject.fault == death.id]
-    return {_base(result): result for result in found}
+    """The death's results by the node id of a session with one subject."""
+    results = [r for r in log.results if isinstance(r.subject, SubjectId) and r.subject.fault == death.id]
+    return {without_subject(result.nodeid, result.subject): result for result in results}
 
 
 def test_a_death_costs_its_own_test_and_nothing_else(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.support import ROOT
+from tests.support.pages import Page
 from tests.support.reports import assert_harmless
 from tests.support.sessions import GOOD, KERNEL, Project
 
@@ -30,25 +30,8 @@ def test_dies(subject, kvm):
 """
 
 
-class Elements(HTMLParser):
-    """The names of a page's elements."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scripts: list[str] = []
-        self._inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._inside = tag == "script"
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self.scripts.append(data)
-
-
 def test_what_a_console_holds_is_text_everywhere(project: Project) -> None:
-    project.suite(DIES)
-    status, text = project.run(KERNEL)
+    status, text = project.run(KERNEL, suite=DIES)
     assert status == 1 and project.outcomes() == {**GOOD, "test_dies": "failed"}, text
     message = project.results()["test_dies"].message
     assert "<script>alert(1)</script> ]]> </failure> # SKIP not a failure" in message
@@ -59,9 +42,8 @@ def test_what_a_console_holds_is_text_everywhere(project: Project) -> None:
     reports = project.folder / "reports"
     _check_junit(reports / "junit.xml")
     page = (reports / "report.html").read_text("utf-8")
-    elements = Elements()
-    elements.feed(page)
-    assert elements.scripts and not any("alert(1)" in each for each in elements.scripts)
+    scripts = Page(page).scripts
+    assert scripts and not any("alert(1)" in each for each in scripts)
     assert "&lt;script&gt;alert(1)" in page
     assert_harmless(page)
     _check_ktap(reports / "results.jsonl")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several subjects in one session: how they are named, shared out, and kept from harming each other."""
+"""Several subjects in one session: their names, their workers, and their isolation from each other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from helpers.identity import SubjectId
 from tests.support.kernels import arm64_image
 from tests.support.sessions import GOOD, KERNEL, Project
 
-# A whole run would have to find what is known of a kernel.
+# In a whole run, a known deviation that no test checks is an error.
 PART = ("-k", "test_")
 
 
 def test_kvm_runs_in_the_mode_that_was_asked_for(project: Project) -> None:
-    project.suite("")
-    status, text = project.run(KERNEL, "--kvm-mode=vhe,nvhe,protected", "-n", "2", *PART)
+    status, text = project.run(KERNEL, "--kvm-mode=vhe,nvhe,protected", "-n", "2", *PART, suite="")
     assert status == 0, text
     lines = text.rstrip().splitlines()[-3:]
     assert [line.split(" (")[0] for line in lines] == [
@@ -24,23 +23,20 @@ def test_kvm_runs_in_the_mode_that_was_asked_for(project: Project) -> None:
 
 
 def test_a_mode_that_cannot_be_is_said(project: Project) -> None:
-    project.suite("")
-    status, text = project.run(KERNEL, "--kvm-mode=vhe", "--cpu=cortex-a57")
+    status, text = project.run(KERNEL, "--kvm-mode=vhe", "--cpu=cortex-a57", suite="")
     assert status == 3
     assert "runs KVM in nvhe mode, not in vhe" in text
 
 
 @pytest.mark.parametrize("arguments", [["--kvm-mode=warp"], ["--test-deadline=soon"], ["--boot-deadline=0"]])
 def test_wrong_usage(arguments: list[str], project: Project) -> None:
-    project.suite("")
-    assert project.run(KERNEL, *arguments)[0] == 4
+    assert project.run(KERNEL, *arguments, suite="")[0] == 4
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_one_that_does_not_boot_costs_the_others_nothing(mode: tuple[str, ...], project: Project) -> None:
     (project.folder / "broken Image").write_bytes(arm64_image())
-    project.suite("")
-    status, text = project.run("--kernel=broken Image", KERNEL, "--boot-deadline=60", *PART, *mode)
+    status, text = project.run("--kernel=broken Image", KERNEL, "--boot-deadline=60", *PART, *mode, suite="")
     assert status == 3
     assert "INCONCLUSIVE: -k test_ on broken Image: " in text
     assert "The kernel of broken Image did not start under QEMU" in text

@@ -20,7 +20,7 @@ EXECVE = 221
 
 
 def _ended(subject_id: SubjectId, program: Path) -> KernelDied:
-    """The program in the place of the first process: its end is the kernel's, whose last words tell its status."""
+    """Runs the program as the first process. The kernel ends with it and prints its exit status."""
     subject = choose.make_subject(subject_id, choose.Means(None, Progress()))
     try:
         put_there = Program()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What people do to a running session: Ctrl-C, once or twice, kill, a closed terminal; a disk that is full."""
+"""A running session that a person ends: Ctrl-C, once or twice, kill, a closed terminal."""
 
 from __future__ import annotations
 
@@ -14,23 +14,29 @@ from pathlib import Path
 
 import pytest
 
-from helpers.results.log import read_log
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.support.sessions import KERNEL, MANY, Project, strays, wait_for_results
+from tests.support.sessions import KERNEL, MANY, Project, strays, wait_for, wait_for_results
 
 WITHIN = 15.0
 """Seconds from the signal to the end. On an idle machine it is below 2 (``make bench``); beside other tests the
 question is whether it waits for anything: a test's deadline, a boot's and ssh's are 20 or more."""
+INTERRUPTS = {
+    "Ctrl-C": [signal.SIGINT],
+    "Ctrl-C twice": [signal.SIGINT, signal.SIGINT],
+    "Ctrl-C many times": [signal.SIGINT] * 8,
+    "kill": [signal.SIGTERM],
+    "hang-up": [signal.SIGHUP],
+}
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     (tmp_path / "tmp").mkdir()
-    # Every file of a VM is under it, so that one that stayed can be told from other sessions'.
+    # Every file of a VM is in this folder, so that the test finds those of its own session.
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    made = Project(tmp_path)
-    made.suite(MANY)
-    yield made
+    session = Project(tmp_path)
+    session.suite(MANY)
+    yield session
     assert not strays(tmp_path), "QEMU stayed"
     assert not list((tmp_path / "tmp").glob("kvm-hvc-*"))
 
@@ -46,18 +52,8 @@ def ended(process: subprocess.Popen[str], signals: Sequence[int]) -> tuple[float
     return time.monotonic() - began, err + out
 
 
-INTERRUPTS = {
-    "Ctrl-C": [signal.SIGINT],
-    "Ctrl-C twice": [signal.SIGINT, signal.SIGINT],
-    "Ctrl-C many times": [signal.SIGINT] * 8,
-    "kill": [signal.SIGTERM],
-    "hang-up": [signal.SIGHUP],
-}
-
-
 @pytest.mark.parametrize(
-    ("how", "mode"),
-    [*((how, ()) for how in INTERRUPTS), ("Ctrl-C twice", ("-n", "2")), ("kill", ("-n", "2"))],
+    ("how", "mode"), [*((how, ()) for how in INTERRUPTS), ("Ctrl-C twice", ("-n", "2")), ("kill", ("-n", "2"))]
 )
 def test_a_session_is_ended(how: str, mode: tuple[str, ...], project: Project) -> None:
     process = project.start(KERNEL, *mode)
@@ -76,10 +72,7 @@ def test_a_session_is_ended(how: str, mode: tuple[str, ...], project: Project) -
 
 def test_while_it_boots(project: Project) -> None:
     process = project.start(KERNEL)
-    for _ in range(300):
-        if strays(project.folder):
-            break
-        time.sleep(0.1)
+    wait_for(lambda: bool(strays(project.folder)), 30)
     seconds, text = ended(process, [signal.SIGINT])
     assert process.returncode == 3 and "Traceback" not in text, text
     assert seconds < WITHIN
@@ -105,11 +98,8 @@ def test_killed_outright(project: Project) -> None:
     wait_for_results(project)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    for _ in range(20):
-        if not strays(project.folder):
-            break
-        time.sleep(0.1)
-    (verdict,) = verdicts(read_log(project.folder / "reports/results.jsonl"))
+    wait_for(lambda: not strays(project.folder), 2)
+    (verdict,) = verdicts(project.log)
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     for left in (project.folder / "tmp").glob("kvm-hvc-*"):
         # Nobody was left to remove it.

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The module that plants faults and speaks the RFC's dialect, in a real kernel, and the names of such subjects."""
+"""The module that plants faults and the RFC's dialect, in a real kernel."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -21,24 +22,17 @@ from helpers.subjects.base import Subject
 from helpers.subjects.planted import MODULE
 from helpers.subjects.watch import TAINTED
 
-KERNEL = "debian:stable"
 DELETE_MODULE = 106
 """arm64's delete_module(2)."""
 FROM_BOOT = 1 << 2
 """S: the emulated processor's, before any module. Ours are O (out of tree) and E (unsigned): tainted-kernels.rst."""
 
 
-def planted(warm: dict[SubjectId, Subject], fault: str = "", dialect: str = "mainline") -> Kvm:
-    subject_id = SubjectId(KERNEL, dialect=dialect, fault=fault)
-    subject = choose.make_subject(subject_id, choose.Means(None, Progress()), warm)
-    return Kvm(subject, guests.load_image(build.GUEST))
-
-
-def test_rfc_dialect(warm: dict[SubjectId, Subject]) -> None:
-    kvm = planted(warm, dialect="rfc-v3")
-    found = probe(kvm)
-    assert found.dialect is RFC_V3 and found.capability == (3, 3)
-    assert list(found.listed) == [r.id for r in RFC_V3.registers]
+def test_rfc_dialect(plant: Callable[..., Kvm]) -> None:
+    kvm = plant(dialect="rfc-v3")
+    features = probe(kvm)
+    assert features.dialect is RFC_V3 and features.capability == (3, 3)
+    assert list(features.listed) == [r.id for r in RFC_V3.registers]
     with kvm.create_vm() as vm:
         listed = vm.vcpu.reg_list()
         for register in MAINLINE.registers:
@@ -47,11 +41,11 @@ def test_rfc_dialect(warm: dict[SubjectId, Subject]) -> None:
             assert vm.vcpu.try_set_reg(register, 0) == errno.ENOENT
 
 
-def test_the_next_fault_takes_the_same_machine(warm: dict[SubjectId, Subject]) -> None:
-    first = planted(warm, "default-empty")
+def test_the_next_fault_takes_the_same_machine(plant: Callable[..., Kvm], warm: dict[SubjectId, Subject]) -> None:
+    first = plant("default-empty")
     with first.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [0, 0, 0]
-    second = planted(warm, "none")
+    second = plant("none")
     with second.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [1, 1, 3]
     assert len(warm) == 1
@@ -59,7 +53,8 @@ def test_the_next_fault_takes_the_same_machine(warm: dict[SubjectId, Subject]) -
 
 def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
     machines: dict[SubjectId, Subject] = {}
-    kvm = planted(machines, "default-empty")
+    planted = SubjectId("debian:stable", fault="default-empty")
+    kvm = Kvm(choose.make_subject(planted, choose.Means(None, Progress()), machines), guests.load_image(build.GUEST))
     with kvm.create_vm() as vm:
         assert vm.vcpu.get_regs(MAINLINE.registers[:3]) == [0, 0, 0]
     (machine,) = machines.values()
@@ -75,6 +70,6 @@ def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
     machine.close()
 
 
-def test_unknown_fault(warm: dict[SubjectId, Subject]) -> None:
+def test_unknown_fault(plant: Callable[..., Kvm]) -> None:
     with pytest.raises(HarnessError, match="has no fault 'nonsense'"):
-        planted(warm, "nonsense")
+        plant("nonsense")

@@ -10,17 +10,15 @@ import errno
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from helpers import build, guests
+from helpers import guests
 from helpers.contract.registers import MAINLINE
 from helpers.executor.program import Arg, Program
-from helpers.identity import SubjectId
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram
-from helpers.progress import Progress
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
@@ -28,7 +26,6 @@ from helpers.subjects.planted import MODULE
 from helpers.subjects.qemu import Qemu
 from suites.concurrency.threads import sleep
 
-KERNEL = "debian:stable"
 DELETE_MODULE = 106
 """arm64's delete_module(2)."""
 TRNG_VERSION, TRNG_RND64, KVM_PTP = Call(0x84000050), Call(0xC4000053, (192,)), Call(0x86000001)
@@ -59,14 +56,9 @@ def two_processors() -> Iterator[None]:
         yield
 
 
-def planted(fault: str, warm: dict[SubjectId, Subject]) -> Kvm:
-    subject = choose.make_subject(SubjectId(KERNEL, fault=fault), choose.Means(None, Progress()), warm)
-    return Kvm(subject, guests.load_image(build.GUEST))
-
-
-def replant(vm: Vm, fault: str, warm: dict[SubjectId, Subject]) -> None:
-    """Plants another fault beside a VM that goes on."""
-    vm.kvm = planted(fault, warm)
+def replant(vm: Vm, fault: str, plant: Callable[..., Kvm]) -> None:
+    """Plants another fault; the VM stays."""
+    vm.kvm = plant(fault)
 
 
 def module_parameter(subject: Subject, name: str) -> str:
@@ -81,8 +73,8 @@ def unload(program: Program) -> Arg:
     return program.syscall(DELETE_MODULE, program.scratch_bytes(MODULE.encode() + b"\0"), os.O_NONBLOCK)
 
 
-def test_calls_of_two_vcpus_leave_the_gates_as_they_were(warm: dict[SubjectId, Subject]) -> None:
-    with planted("gate-always-default", warm).create_vm(2) as vm:
+def test_calls_of_two_vcpus_leave_the_gates_as_they_were(plant: Callable[..., Kvm]) -> None:
+    with plant("gate-always-default").create_vm(2) as vm:
         vm.vcpu.set_regs([(register, 0) for register in BITMAPS])
         program = KvmProgram()
         guests.put_calls(program, vm.memory, [TRNG_VERSION] * guests.MAX_CALLS)
@@ -93,13 +85,13 @@ def test_calls_of_two_vcpus_leave_the_gates_as_they_were(warm: dict[SubjectId, S
         assert not vm.kvm.subject.run(program).expired
         assert vm.vcpu.get_regs(BITMAPS) == [0, 0, 0]
         assert guests.call(vm.vcpu, TRNG_VERSION).x[0] == 0x10000
-        replant(vm, "none", warm)
+        replant(vm, "none", plant)
         assert vm.vcpu.get_regs(BITMAPS) == [0, 0, 0]
         assert guests.call(vm.vcpu, TRNG_VERSION).x[0] == NOT_SUPPORTED
 
 
-def test_a_write_beside_calls_stays(warm: dict[SubjectId, Subject]) -> None:
-    with planted("lock-missing", warm).create_vm(2) as vm:
+def test_a_write_beside_calls_stays(plant: Callable[..., Kvm]) -> None:
+    with plant("lock-missing").create_vm(2) as vm:
         program = KvmProgram()
         guests.put_calls(program, vm.memory, [TRNG_VERSION] * guests.MAX_CALLS)
         writes = [program.one_reg(STD, value) for value in (0, 1)]
@@ -119,9 +111,9 @@ def test_a_write_beside_calls_stays(warm: dict[SubjectId, Subject]) -> None:
             assert values.count(value) == len(values)
 
 
-def test_vcpus_in_kvm_run_are_counted(warm: dict[SubjectId, Subject]) -> None:
+def test_vcpus_in_kvm_run_are_counted(plant: Callable[..., Kvm]) -> None:
     """Another vCPU's ONE_REG waits while one is in KVM_RUN, and no longer."""
-    with planted("race-others-wait", warm).create_vm(2) as vm:
+    with plant("race-others-wait").create_vm(2) as vm:
         for _ in range(PROGRAMS):
             _run_at_once(vm)
         assert _read_beside(vm, inside=False)
@@ -157,8 +149,8 @@ def _read_beside(vm: Vm, *, inside: bool) -> bool:
     return vm.kvm.subject.run(program)[after].ran
 
 
-def test_every_one_of_many_vms_is_remembered(warm: dict[SubjectId, Subject]) -> None:
-    kvm = planted("lock-first-vcpu", warm)
+def test_every_one_of_many_vms_is_remembered(plant: Callable[..., Kvm]) -> None:
+    kvm = plant("lock-first-vcpu")
     vms = [kvm.create_vm()]
     try:
         vms[0].vcpu.immediate_exit()
@@ -171,8 +163,8 @@ def test_every_one_of_many_vms_is_remembered(warm: dict[SubjectId, Subject]) -> 
             vm.close()
 
 
-def test_a_vm_that_is_gone_is_forgotten(warm: dict[SubjectId, Subject]) -> None:
-    kvm = planted("lock-first-vcpu", warm)
+def test_a_vm_that_is_gone_is_forgotten(plant: Callable[..., Kvm]) -> None:
+    kvm = plant("lock-first-vcpu")
     before = int(module_parameter(kvm.subject, "vms"))
     vms = [kvm.create_vm() for _ in range(3)]
     assert int(module_parameter(kvm.subject, "vms")) == before + 3
@@ -182,22 +174,22 @@ def test_a_vm_that_is_gone_is_forgotten(warm: dict[SubjectId, Subject]) -> None:
 
 
 @pytest.mark.parametrize(("fault", "call"), [("trng-constant", TRNG_RND64), ("ptp-frozen", KVM_PTP)])
-def test_the_first_answer_is_forgotten(fault: str, call: Call, warm: dict[SubjectId, Subject]) -> None:
-    with planted("none", warm).create_vm() as vm:
+def test_the_first_answer_is_forgotten(fault: str, call: Call, plant: Callable[..., Kvm]) -> None:
+    with plant("none").create_vm() as vm:
         answers = []
         for name in (fault, fault, "none", fault):
-            replant(vm, name, warm)
+            replant(vm, name, plant)
             answers.append(guests.call(vm.vcpu, call).x[1])
     first, same, _, again = answers
     assert first == same != again
 
 
-def test_what_happens_once_happens_after_each_planting(warm: dict[SubjectId, Subject]) -> None:
+def test_what_happens_once_happens_after_each_planting(plant: Callable[..., Kvm]) -> None:
     warnings = []
-    with planted("none", warm).create_vm() as vm:
+    with plant("none").create_vm() as vm:
         vm.vcpu.immediate_exit()
         for name in ("warns", "none", "warns"):
-            replant(vm, name, warm)
+            replant(vm, name, plant)
             for _ in range(2):
                 assert vm.vcpu.try_set_reg(STD, 0) == errno.EBUSY
             warnings.append(_warnings(vm.kvm.subject))
@@ -213,9 +205,9 @@ def _warnings(subject: Subject) -> int:
     return sum(answer[record].data.partition(b";")[2] == b"planted\n" for record in records)
 
 
-def test_the_module_stays_while_a_vcpu_runs(warm: dict[SubjectId, Subject]) -> None:
+def test_the_module_stays_while_a_vcpu_runs(plant: Callable[..., Kvm]) -> None:
     """And is unloaded once it is back. The last test: the machine has no module afterwards."""
-    kvm = planted("none", warm)
+    kvm = plant("none")
     with kvm.create_vm() as vm:
         program = KvmProgram(deadline_ms=INSIDE_MS)
         program.poke(vm.memory, SPIN)

@@ -3,7 +3,23 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
+
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, OUTCOMES, PASSED
+
+__all__ = ["ERROR", "FAILED", "KNOWN", "NOT_APPLICABLE", "OUTCOMES", "PASSED", "ROOT", "imports_of"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout."""
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules that a file imports, and the names that it imports from them, with dots."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {f"{node.module}.{each.name}" for each in node.names}
+    return modules

@@ -6,22 +6,20 @@ Only this board has a network, QEMU's own, and only from this machine to its ssh
 
 from __future__ import annotations
 
-import contextlib
 import lzma
 import shutil
 import socket
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from helpers.subjects import choose
-from helpers.subjects.apt import Apt, choose_mirror
 from helpers.subjects.initramfs import ArchiveEntry, archive
 from helpers.subjects.kernels import Kernel, resolve_kernel
-from helpers.subjects.qemu import CPU, qemu_path
+from tests.support.debian import account_entries, entries_of, fetched_once, qemu_command, unpack, updated_apt
 
 USERS = {"root": 0, "member": 1000, "stranger": 1001, "crowded": 1002, "homeless": 1003}
 """One in group kvm, one who is not, one whose home is full, and one whose home cannot be written."""
@@ -63,58 +61,33 @@ def stable() -> tuple[Kernel, Path]:
     """Debian stable's kernel, and the folder with the board's user space for it; both are kept."""
     cache = choose.cache_directory()
     kernel = resolve_kernel("debian:stable", cache=cache, mirror=None, progress=print)
-    root = cache / f"board-{kernel.origin.replace(' ', '_')}"
-    if not root.exists():
-        _userland(kernel, root)
-    return kernel, root
+    return kernel, fetched_once(cache / f"board-{kernel.origin.replace(' ', '_')}", partial(_userland, kernel))
 
 
-def _userland(kernel: Kernel, root: Path) -> None:
-    """Fills ROOT from packages of Debian stable: busybox, dropbear with its libraries, the network's modules."""
-    with tempfile.TemporaryDirectory(dir=root.parent) as name:
-        work = Path(name)
-        apt = Apt(work / "apt", "stable", choose_mirror(None))
-        apt.prepare()
-        apt.update()
-        package, version = kernel.origin.split()
-        wanted = apt.needed(["dropbear-bin:arm64", "busybox-static:arm64"])
-        made = work / "root"
-        (work / "kernel").mkdir()
-        for file in apt.download(wanted, work):
-            subprocess.run(["dpkg-deb", "-x", file, made], check=True)
-        for file in apt.download({package: version}, work / "kernel"):
-            subprocess.run(["dpkg-deb", "-x", file, work / "kernel"], check=True)
-        (made / "modules").mkdir()
-        for module in _NETWORK:
-            (packed,) = (work / "kernel").rglob(f"{module}.ko.xz")
-            (made / "modules" / f"{module}.ko").write_bytes(lzma.decompress(packed.read_bytes()))
-        for unused in ("usr/share", "usr/lib/aarch64-linux-gnu/gconv"):
-            shutil.rmtree(made / unused, ignore_errors=True)
-        # Another session may have made it meanwhile.
-        with contextlib.suppress(OSError):
-            made.rename(root)
+def _userland(kernel: Kernel, work: Path) -> Path:
+    """Packages of Debian stable in WORK/root: busybox, dropbear with its libraries, the network's modules."""
+    apt = updated_apt(work / "apt", "stable")
+    package, version = kernel.origin.split()
+    root = unpack(apt, apt.needed(["dropbear-bin:arm64", "busybox-static:arm64"]), work / "root")
+    unpack(apt, {package: version}, work / "kernel")
+    (root / "modules").mkdir()
+    for module in _NETWORK:
+        (packed,) = (work / "kernel").rglob(f"{module}.ko.xz")
+        (root / "modules" / f"{module}.ko").write_bytes(lzma.decompress(packed.read_bytes()))
+    for unused in ("usr/share", "usr/lib/aarch64-linux-gnu/gconv"):
+        shutil.rmtree(root / unused, ignore_errors=True)
+    return root
 
 
 def _entries(root: Path, work: Path) -> Iterator[ArchiveEntry]:
-    for path in sorted(root.rglob("*")):
-        name, mode = str(path.relative_to(root)), path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            yield ArchiveEntry(name, mode, str(path.readlink()).encode())
-        else:
-            yield ArchiveEntry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
+    yield from entries_of(root)
     for link in ("lib", "lib64"):
         if not (root / link).exists():
             yield ArchiveEntry(link, stat.S_IFLNK | 0o777, b"usr/lib")
-    for folder in ("dev", "home", *(f"home/{user}" for user in USERS)):
-        yield ArchiveEntry(folder, stat.S_IFDIR | 0o755)
-    yield ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    homes = {user: "/root" if user == "root" else f"/home/{user}" for user in USERS}
-    passwd = "".join(f"{user}:x:{uid}:{uid}::{homes[user]}:/bin/sh\n" for user, uid in USERS.items())
-    group = "".join(f"{user}:x:{uid}:\n" for user, uid in USERS.items()) + "kvm:x:50:member,crowded,homeless\n"
+    yield from account_entries(USERS, "member,crowded,homeless")
     init = _INIT.format(modules=" ".join(_NETWORK), users=" ".join(USERS))
-    texts = {"etc/passwd": passwd, "etc/group": group, "init": init}
     keys = {"authorized_keys": (work / "key.pub").read_text(), "hostkey.openssh": (work / "host").read_text()}
-    for name, text in {**texts, **keys}.items():
+    for name, text in {"init": init, **keys}.items():
         yield ArchiveEntry(name, stat.S_IFREG | (0o600 if name in keys else 0o755), text.encode())
 
 
@@ -131,27 +104,18 @@ def free_port() -> int:
 
 
 class BoardVm:
-    """The board, and an ssh that knows its key and its port under the name "board"."""
+    """The board, and an ssh with its key and its port under the name "board"."""
 
     def __init__(self, kernel: Kernel, root: Path, work: Path) -> None:
         self._work = work
         self.port = free_port()
         files(root, work)
         (work / "known").write_text(f"board {(work / 'host.pub').read_text()}")
-        self._process = subprocess.Popen(
-            [
-                # A killed pytest must leave no QEMU behind.
-                *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
-                qemu_path(), "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-m", "768",
-                "-accel", "tcg,tb-size=256", "-nodefaults", "-no-user-config", "-display", "none",
-                "-serial", f"file:{work / 'console'}",
-                "-kernel", str(kernel.image), "-initrd", str(work / "initrd"),
-                "-append", "console=ttyAMA0 loglevel=4 panic=1",
-                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
-                "-device", "virtio-net-pci,netdev=net,romfile=",
-            ],
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        more = ("-m", "768", "-accel", "tcg,tb-size=256", "-append", "console=ttyAMA0 loglevel=4 panic=1")
+        network = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22"
+        device = "virtio-net-pci,netdev=net,romfile="
+        command = qemu_command(kernel, work, *more, "-netdev", network, "-device", device)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def ssh(self, folder: Path, *, known: bool = True, key: bool = True) -> None:
         """Puts a program ssh into FOLDER that reaches the board as the person's own would."""

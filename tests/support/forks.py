@@ -35,8 +35,6 @@ class Ended:
 
 
 class ForkServer:
-    """Starts each session in a fork."""
-
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.support.forks"]
         pipe = subprocess.PIPE
@@ -52,7 +50,6 @@ class ForkServer:
         return Ended(status, (folder / "out").read_text(), (folder / "err").read_text())
 
     def close(self) -> None:
-        """Ends the server."""
         self._process.communicate()
 
 

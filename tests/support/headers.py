@@ -17,21 +17,12 @@ from helpers.build import _tool
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.uapi import ioctl, kvm, syscalls
 
-NEWER = {
-    "KVM_ARM_VM_SMCCC_CTRL": "6.4",
-    "KVM_ARM_VM_SMCCC_FILTER": "6.4",
-    "KVM_SMCCC_FILTER_HANDLE": "6.4",
-    "KVM_SMCCC_FILTER_DENY": "6.4",
-    "KVM_SMCCC_FILTER_FWD_TO_USER": "6.4",
-    "KVM_HYPERCALL_EXIT_SMC": "6.4",
-    "struct kvm_smccc_filter": "6.4",
-    "KVM_CAP_COUNTER_OFFSET": "6.4",
-    "KVM_ARM_SET_COUNTER_OFFSET": "6.4",
-    "VENDOR_HYP_2": "6.15",
-    "VENDOR_HYP_2.DISCOVER_IMPL_VER": "6.15",
-    "VENDOR_HYP_2.DISCOVER_IMPL_CPUS": "6.15",
-}
-"""What the headers of Linux 6.1 lack, and the first version that has it."""
+NEWER = (
+    *("KVM_ARM_VM_SMCCC_CTRL", "KVM_ARM_VM_SMCCC_FILTER", "KVM_SMCCC_FILTER_HANDLE", "KVM_SMCCC_FILTER_DENY"),
+    *("KVM_SMCCC_FILTER_FWD_TO_USER", "KVM_HYPERCALL_EXIT_SMC", "struct kvm_smccc_filter", "KVM_CAP_COUNTER_OFFSET"),
+    *("KVM_ARM_SET_COUNTER_OFFSET", "VENDOR_HYP_2"),
+)
+"""Prefixes of the names that the headers of Linux 6.1 lack. VENDOR_HYP_2 is from 6.15, the others are from 6.4."""
 OURS = {
     "KVM_CAP_ARM_HVC_FW_REG_BMAP": "the RFC's number; mainline gave 207 to KVM_CAP_VM_GPA_BITS",
     "KVM_ARM_IRQ_VCPU0_IRQ": "KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT | KVM_ARM_IRQ_CPU_IRQ",
@@ -80,11 +71,11 @@ def ours() -> dict[str, int]:
 
 def expressions() -> dict[str, str]:
     """The same in the headers' words."""
-    found = {name: OURS.get(name, name) for name in constants(kvm)}
-    found |= {name: name if name.startswith("SIG_") else f"__NR_{name.lower()}" for name in constants(syscalls)}
-    found |= {name: text for name, _, text in (*_members(), *_registers(), *_functions())}
-    del found["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
-    return found
+    texts = {name: OURS.get(name, name) for name in constants(kvm)}
+    texts |= {name: name if name.startswith("SIG_") else f"__NR_{name.lower()}" for name in constants(syscalls)}
+    texts |= {name: text for name, _, text in (*_members(), *_registers(), *_functions())}
+    del texts["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
+    return texts
 
 
 def header_values(folder: Path, wanted: dict[str, str], *include: Path) -> dict[str, int]:
@@ -119,14 +110,9 @@ def _members() -> Iterator[tuple[str, int, str]]:
 
 
 def _registers() -> Iterator[tuple[str, int, str]]:
-    """Ids and bit numbers of mainline's bitmap registers."""
     for register in MAINLINE.registers:
-        yield (
-            register.name,
-            register.id,
-            f"KVM_REG_ARM_{register.name.replace('HYP_2', 'HYP_BMAP_2')}"
-            + ("" if register.name.endswith("_2") else "_BMAP"),
-        )
+        spelled = "VENDOR_HYP_BMAP_2" if register.name == "VENDOR_HYP_2" else f"{register.name}_BMAP"
+        yield register.name, register.id, f"KVM_REG_ARM_{spelled}"
         for number, bit in register.bits:
             yield f"{register.name}.{bit}", number, f"{_BITS[register.name]}_{bit}"
 

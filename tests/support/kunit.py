@@ -6,20 +6,17 @@ It is fetched once (150 MB, of which 100 kB are kept in the cache) and not copie
 
 from __future__ import annotations
 
-import fcntl
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from helpers.errors import HarnessError
-from helpers.subjects.apt import Apt, check_tools, choose_mirror
 from helpers.subjects.choose import cache_directory
+from tests.support.debian import fetched_once, updated_apt
 
 SUITE = "stable"
-# kunit.py wants to lie in tools/testing/kunit.
+# kunit.py works only in tools/testing/kunit.
 _PLACE = "tools/testing/kunit"
 _UNPACK = """
 set -o pipefail
@@ -28,21 +25,10 @@ dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "*.tar.xz" |
 """
 
 
-def parser_folder() -> Path:
-    """Where kunit.py and kunit_parser.py lie. Raises HarnessError where they cannot be fetched."""
-    home = cache_directory() / "kunit" / SUITE
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "lock").open("w") as lock:
-        # Workers of xdist wait for the one that fetches.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not home.exists():
-            _fetch(home)
-    return home / _PLACE
-
-
 def parsed(report: Path) -> tuple[int, dict[str, int], list[str]]:
     """What ``kunit.py parse`` makes of a report: its status, its counts, the names of what is not ok."""
-    command = [sys.executable, "-B", str(parser_folder() / "kunit.py"), "parse", str(report)]
+    folder = fetched_once(cache_directory() / "kunit" / SUITE, _fetch) / _PLACE
+    command = [sys.executable, "-B", str(folder / "kunit.py"), "parse", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     summary = re.search(r"Ran (\d+) tests:?(.*)", done.stdout)
     assert summary, done.stdout + done.stderr
@@ -51,22 +37,16 @@ def parsed(report: Path) -> tuple[int, dict[str, int], list[str]]:
     return done.returncode, counts, bad
 
 
-def _fetch(home: Path) -> None:
-    check_tools()
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix="tmp-") as name:
-        work = Path(name)
-        apt = Apt(work / "apt", SUITE, choose_mirror(None))
-        apt.prepare()
-        apt.update()
-        package = re.findall(r"linux-source-[^\s,]+", apt.show("linux-source").get("Depends", ""))
-        if not package:
-            raise HarnessError(f"Debian {SUITE} has no linux-source", cure="Try again, or name another mirror")
-        (work / "deb").mkdir()
-        (deb,) = apt.download({package[0]: apt.show(package[0])["Version"]}, work / "deb")
-        new = work / "new"
-        new.mkdir()
-        done = subprocess.run(["bash", "-c", _UNPACK, "bash", deb, new, _PLACE], capture_output=True, check=False)
-        if done.returncode or not (new / _PLACE / "kunit_parser.py").exists():
-            why = done.stderr.decode(errors="replace").strip()[-300:]
-            raise HarnessError(f"kunit_parser.py cannot be unpacked from {deb.name}", why=why, cure="Try again")
-        shutil.move(new, home)
+def _fetch(work: Path) -> Path:
+    apt = updated_apt(work / "apt", SUITE)
+    package = re.findall(r"linux-source-[^\s,]+", apt.show("linux-source").get("Depends", ""))
+    if not package:
+        raise HarnessError(f"Debian {SUITE} has no linux-source", cure="Try again, or name another mirror")
+    for folder in (work / "deb", work / "new"):
+        folder.mkdir()
+    (deb,) = apt.download({package[0]: apt.show(package[0])["Version"]}, work / "deb")
+    done = subprocess.run(["bash", "-c", _UNPACK, "bash", deb, work / "new", _PLACE], capture_output=True, check=False)
+    if done.returncode or not (work / "new" / _PLACE / "kunit_parser.py").exists():
+        why = done.stderr.decode(errors="replace").strip()[-300:]
+        raise HarnessError(f"kunit_parser.py cannot be unpacked from {deb.name}", why=why, cure="Try again")
+    return work / "new"

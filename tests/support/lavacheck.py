@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """LAVA's own schemas and its own reader of signals, out of Debian's lava-common and lava-dispatcher packages.
 
-They are fetched once (0.2 MB) and not copied here, so that they are the real ones; nothing is installed.
+They are fetched once (0.2 MB), so that they are the real ones; nothing is installed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tests.support import ROOT
 from tests.support.debian import unpacked
 
 SUITE = "sid"
@@ -28,30 +31,36 @@ validate(wanted["job"])
 _SIGNALS = """
 import json, sys
 from unittest.mock import MagicMock
-# What the dispatcher speaks to devices and servers with; nothing of it is called here.
+# The dispatcher's connections to devices and servers; none of them is called here.
 for name in ("pexpect", "pexpect.popen_spawn", "requests", "requests.exceptions", "requests.adapters"):
     sys.modules[name] = MagicMock()
 from lava_dispatcher.actions.test.shell import handle_testcase
 from lava_dispatcher.connection import SignalMatch
-found = []
+matches = []
 for parameters in json.load(sys.stdin):
-    found.append(SignalMatch().match(handle_testcase(parameters.split())))
-print(json.dumps(found))
+    matches.append(SignalMatch().match(handle_testcase(parameters.split())))
+print(json.dumps(matches))
 """
 
 
+def definition() -> dict[str, Any]:
+    """The test definition of this repository."""
+    text: dict[str, Any] = yaml.safe_load((ROOT / "lava/kvm-hvc.yaml").read_text())
+    return text
+
+
 def validated(definition: dict[str, Any], job: dict[str, Any]) -> str:
-    """What LAVA has against a test definition or a job that holds it; nothing if it takes both."""
+    """LAVA's error for a test definition or a job that holds it; empty if both are valid."""
     done = _python(_READ, {"definition": definition, "job": job})
     return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 
 
 def matched(parameters: list[str]) -> list[dict[str, str]]:
-    """What LAVA's dispatcher understands of TESTCASE signals."""
+    """The TESTCASE signals as LAVA's dispatcher parses them."""
     done = _python(_SIGNALS, parameters)
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, str]] = json.loads(done.stdout)
-    return found
+    matches: list[dict[str, str]] = json.loads(done.stdout)
+    return matches
 
 
 def _python(script: str, values: object) -> subprocess.CompletedProcess[str]:

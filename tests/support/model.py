@@ -42,8 +42,6 @@ def denied(action: int, base: int = 0x84000050, count: int = 1) -> op.SetFilter:
     return op.SetFilter(0, base, count, action)
 
 
-# --- what a maintainer reads ---------------------------------------------------
-
 EVERY = [
     VM, VCPU, VCPU, INIT, op.Init(0, 0, ()), op.CreateVcpu(0, 1), got(STD, 1), op.Init(0, 1, PSCI), got(STD),
     put(STD, 2), put(STD, 1 << 63), put(STD_HYP, 1), put(PSCI_VERSION, PSCI_0_2), got(PSCI_VERSION), op.ListRegs(0, 0),
@@ -57,9 +55,6 @@ EVERY = [
     calls("KVM_FEATURES"), got(STD), op.CloseVm(0), op.CloseVm(0),
 ]  # fmt: skip
 """Every call, in a VM that the calls change and that ends, beside another."""
-
-
-# --- C programs ----------------------------------------------------------------
 
 
 def compiled(folder: Path, steps: Steps, *flags: str) -> Path:

@@ -16,17 +16,15 @@ import stat
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from helpers.subjects.apt import Apt, choose_mirror
 from helpers.subjects.initramfs import ArchiveEntry, archive
 from helpers.subjects.kernels import Kernel
-from helpers.subjects.qemu import CPU, qemu_path
 from tests.support import ROOT
+from tests.support.debian import account_entries, entries_of, fetched_once, qemu_command, unpack, updated_apt
 
 USERS = {"member": 1000, "stranger": 1001}
 """One is in group kvm."""
@@ -55,7 +53,7 @@ for user in {users}; do
     [ -e /$user.sh ] || continue
     mkdir /tmp/$user
     chown $user /tmp/$user
-    # On the console too: a machine that is ended for taking too long has said how far it came.
+    # On the console too: it shows the progress of a machine that the timeout ends.
     {{ su $user -c "cd /tmp/$user; sh -ex /$user.sh"; echo $? >/tmp/$user/status; }} 2>&1 | tee /tmp/$user/said
 done
 tar -cf /dev/vport0p1 -C /tmp {users}
@@ -64,7 +62,7 @@ poweroff -f
 
 
 def wheel(folder: Path) -> Path:
-    """The wheel for arm64, made by pip, with the cross compiler where this machine is of another kind."""
+    """The wheel for arm64, built by pip, with the cross compiler where this machine is of another kind."""
     cross = {
         "CC": "aarch64-linux-gnu-gcc",
         "LDSHARED": "aarch64-linux-gnu-gcc -shared",
@@ -76,8 +74,8 @@ def wheel(folder: Path) -> Path:
     copy_checkout(source)
     pip = (sys.executable, "-m", "pip")
     _do(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source, environment=environment)
-    (made,) = folder.glob("*.whl")
-    return made
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 def copy_checkout(target: Path) -> None:
@@ -89,33 +87,27 @@ def copy_checkout(target: Path) -> None:
             shutil.copy(ROOT / name, target / name)
 
 
-# --- the userland -------------------------------------------------------------
-
-
 def userland(kernel: Kernel, cache: Path) -> Path:
     """An initramfs with Debian stable's busybox and Python, and what the wheel depends on.
 
     Kept in CACHE until KERNEL, what is pinned, or this file changes: then Debian's packages are asked for again.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     pins = _pins()
     key = repr((kernel.origin, pins)).encode() + Path(__file__).read_bytes() + (ROOT / "pyproject.toml").read_bytes()
-    made = cache / f"{hashlib.sha256(key).hexdigest()[:16]}.cpio"
-    if made.exists():
-        return made
-    with tempfile.TemporaryDirectory(dir=cache) as name:
-        work = Path(name)
-        apt = Apt(work / "apt", "stable", choose_mirror(None), _host())
-        apt.prepare()
-        apt.update()
-        root = _unpacked(apt, apt.needed(["python3:arm64", "busybox-static:arm64"]), work / "arm64")
+
+    def fetch(work: Path) -> Path:
+        host = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+        apt = updated_apt(work / "apt", "stable", host)
+        root = unpack(apt, apt.needed(["python3:arm64", "busybox-static:arm64"]), work / "arm64")
         python = _add_dependencies(root, pins)
-        _compile(_unpacked(apt, apt.needed(["python3"]), work / "host"), python, root)
-        (work / "cpio").write_bytes(archive(list(_entries(root))))
-        (work / "cpio").rename(made)
-    for other in set(cache.glob("*.cpio")) - {made}:
+        _compile(unpack(apt, apt.needed(["python3"]), work / "host"), python, root)
+        (work / "cpio").write_bytes(archive(list(entries_of(root))))
+        return work / "cpio"
+
+    path = fetched_once(cache / f"{hashlib.sha256(key).hexdigest()[:16]}.cpio", fetch)
+    for other in set(cache.glob("*.cpio")) - {path}:
         other.unlink(missing_ok=True)
-    return made
+    return path
 
 
 def _do(*command: str | Path, environment: Mapping[str, str] | None = None) -> None:
@@ -123,22 +115,9 @@ def _do(*command: str | Path, environment: Mapping[str, str] | None = None) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _host() -> str:
-    return subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
-
-
 def _pins() -> list[str]:
     lines = (ROOT / "requirements/run.txt").read_text().splitlines()
     return [line.split()[0] for line in lines if "==" in line]
-
-
-def _unpacked(apt: Apt, packages: Mapping[str, str], root: Path) -> Path:
-    root.mkdir()
-    folder = root.with_name(f"{root.name}.packages")
-    folder.mkdir()
-    for file in apt.download(dict(packages), folder):
-        _do("dpkg-deb", "-x", file, root)
-    return root
 
 
 def _add_dependencies(root: Path, pins: list[str]) -> str:
@@ -172,59 +151,38 @@ def _compile(host: Path, python: str, root: Path) -> None:
     _do(*command, environment={"PYTHONHOME": str(host / "usr")})
 
 
-def _entries(root: Path) -> Iterator[ArchiveEntry]:
-    for path in sorted(root.rglob("*")):
-        name, mode = str(path.relative_to(root)), path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            yield ArchiveEntry(name, mode, str(path.readlink()).encode())
-        else:
-            yield ArchiveEntry(name, mode, b"" if stat.S_ISDIR(mode) else path.read_bytes())
-
-
-# --- the machine --------------------------------------------------------------
-
-
 def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> Iterator[ArchiveEntry]:
     """What is in no package: users, /init, the kernel's modules, what is in the home of member."""
     for link in ("lib", "lib64"):
         yield ArchiveEntry(link, stat.S_IFLNK | 0o777, b"usr/lib")
-    for folder in ("dev", "etc", "home", "modules", *(f"home/{user}" for user in USERS)):
-        yield ArchiveEntry(folder, stat.S_IFDIR | 0o755)
-    yield ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    users = {"root": 0, **USERS}
-    passwd = "".join(f"{user}:x:{uid}:{uid}::/home/{user}:/bin/sh\n" for user, uid in users.items())
-    group = "".join(f"{user}:x:{uid}:\n" for user, uid in users.items()) + "kvm:x:50:member\n"
+    yield ArchiveEntry("modules", stat.S_IFDIR | 0o755)
+    yield from account_entries({"root": 0, **USERS}, "member")
     init = _INIT.format(now=int(time.time()), users=" ".join(scripts))
-    texts = {"etc/passwd": passwd, "etc/group": group, "etc/hosts": "127.0.0.1 localhost\n", "init": init}
+    texts = {"etc/hosts": "127.0.0.1 localhost\n", "init": init}
     texts |= {f"{user}.sh": script for user, script in scripts.items()}
     for name, text in texts.items():
         yield ArchiveEntry(name, stat.S_IFREG | 0o755, text.encode())
     for module in kernel.modules:
         yield ArchiveEntry(f"modules/{module.name}", stat.S_IFREG | 0o644, module.read_bytes())
-    for entry in _entries(home):
+    for entry in entries_of(home):
         yield ArchiveEntry(f"home/member/{entry.name}", entry.mode, entry.data)
 
 
 def run(kernel: Kernel, base: Path, work: Path, scripts: Mapping[str, str], *, seconds: float) -> str:
-    """Runs each user's script; what is in their /tmp/USER then comes to WORK, with status and said.
+    """Runs each user's script; their /tmp/USER then comes to WORK, with the files status and said.
 
     WORK/home is the home of member. Returns the console; raises subprocess.TimeoutExpired.
     """
     extra = archive(list(_machine_files(kernel, work / "home", scripts)))
     (work / "initrd").write_bytes(base.read_bytes() + bytes(-base.stat().st_size % 512) + extra)
-    subprocess.run(
-        [
-            *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
-            qemu_path(), "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU, "-smp", "2", "-m", "2048",
-            "-accel", "tcg,thread=multi,tb-size=512", "-nodefaults", "-no-user-config",
-            "-display", "none", "-nic", "none", "-no-reboot", "-serial", f"file:{work / 'console'}",
-            "-kernel", str(kernel.image), "-initrd", str(work / "initrd"),
-            "-append", "console=ttyAMA0 loglevel=4 panic=-1",
-            "-chardev", f"file,id=out,path={work / 'out.tar'}",
-            "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=out",
-        ],
-        stdin=subprocess.DEVNULL, timeout=seconds, check=False,
-    )  # fmt: skip
+    command = qemu_command(
+        kernel,
+        work,
+        *("-smp", "2", "-m", "2048", "-accel", "tcg,thread=multi,tb-size=512", "-nic", "none", "-no-reboot"),
+        *("-append", "console=ttyAMA0 loglevel=4 panic=-1", "-chardev", f"file,id=out,path={work / 'out.tar'}"),
+        *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=out"),
+    )
+    subprocess.run(command, stdin=subprocess.DEVNULL, timeout=seconds, check=False)
     with contextlib.suppress(tarfile.ReadError), tarfile.open(work / "out.tar") as out:
         out.extractall(work, filter="data")
     return (work / "console").read_text("utf-8", "replace")

@@ -7,24 +7,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from helpers.identity import SubjectId
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    KNOWN,
-    NOT_APPLICABLE,
-    PASSED,
-    VERSION,
-    Case,
-    Clause,
-    Contract,
-    Difference,
-    KnownDeviation,
-    Log,
-    RegisterInfo,
-    Result,
-    Session,
-    SubjectInfo,
-)
+from helpers.results.records import Clause, Contract, Difference, KnownDeviation, Log, RegisterInfo, Result, SubjectInfo
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from tests.support.reports import log_of
 
 BOTH = (SubjectId("debian:stable"), SubjectId("Image"))
 FILE = "suites/lock/test_a.py"
@@ -47,13 +32,12 @@ def a_log(count: int = 20) -> Log:
     late = (KnownDeviation("late", "LOCK-9", "r", "https://a"),)
     info = SubjectInfo(BOTH[0], "mainline", {"kernel": HOSTILE}, late, (VENDOR,))
     other = SubjectInfo(BOTH[1], "mainline", {}, (), (replace(VENDOR, default=1), replace(VENDOR, name="BMAP_2")))
-    session = Session(VERSION, (f"--kernel={BOTH[0].name}", "-k", "x"), BOTH, 0.0)
-    cases = tuple(Case(each.nodeid, each.subject) for each in (*results, known))
-    return Log(session, cases, cases, (*results, known), (info, other), None, 1, contract=CONTRACT)
+    argv = (f"--kernel={BOTH[0].name}", "-k", "x")
+    return log_of(*results, known, subjects=BOTH, infos=(info, other), argv=argv, status=1, contract=CONTRACT)
 
 
 class Page(HTMLParser):
-    """Ids, links, cells of the matrix, and every address that a browser would fetch."""
+    """Ids, links, cells of the matrix, scripts, and every address that a browser would fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -62,13 +46,17 @@ class Page(HTMLParser):
         self.labels: list[str] = []
         self.tags: list[str] = []
         self.fetched: list[str] = []
+        self.scripts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         self.tags.append(tag)
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found["href"]] if tag == "a" else []
-        self.labels += [found["aria-label"]] if tag == "a" and "aria-label" in found else []
-        self.fetched += [found[name] for name in ("src", "srcset", "data") if name in found]
-        self.fetched += [found.get("href", "")] if tag == "link" else []
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.labels += [attributes["aria-label"]] if tag == "a" and "aria-label" in attributes else []
+        self.fetched += [attributes[name] for name in ("src", "srcset", "data") if name in attributes]
+        self.fetched += [attributes.get("href", "")] if tag == "link" else []
+
+    def handle_data(self, data: str) -> None:
+        self.scripts += [data] if self.tags and self.tags[-1] == "script" else []

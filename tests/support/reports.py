@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Logs of every outcome, and readers of the machine reports that give back what a report holds."""
+"""Builders of logs, a log with every outcome, and readers of the machine reports."""
 
 from __future__ import annotations
 
@@ -7,30 +7,20 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import kcidb_io
+import pytest
 
 from helpers.formats.junit import legal
 from helpers.formats.ktap import plain
 from helpers.identity import Identity, MigrationId, SubjectId
 from helpers.results.log import LogWriter, read_log
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    KNOWN,
-    NOT_APPLICABLE,
-    PASSED,
-    VERSION,
-    Case,
-    KnownDeviation,
-    Result,
-    Session,
-    SubjectInfo,
-)
-from helpers.results.rows import Section, sections
-from tests.support import ROOT
+from helpers.results.records import VERSION, Case, KnownDeviation, Log, Result, Session, SubjectInfo
+from helpers.results.rows import sections
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, ROOT
 
 STABLE, OTHER = SubjectId("debian:stable"), SubjectId("Image # SKIP")
 WAY = MigrationId(STABLE, OTHER)
@@ -43,6 +33,8 @@ HOSTILE = (
     "reboot: System halted\nKernel panic - not syncing: VFS: no root\nList of all partitions:\n"
     "\x1b[2J\x00\u2028ok 2\ud800"
 )
+LINE = re.compile(r"( *)(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
+FLAT = re.compile(r"(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -61,26 +53,47 @@ def result(outcome: str, name: str, subject: Identity | None = STABLE, message: 
     return Result(nodeid, subject, outcome, ("LOCK-1",), "It is locked.", "hyp.rst", text, 0.5)
 
 
-def write(
-    path: Path,
+def log_of(
     *results: Result,
-    lost: tuple[Case, ...] = (),
     subjects: tuple[Identity, ...] = (STABLE,),
+    infos: tuple[SubjectInfo, ...] | None = None,
+    dialect: str = "mainline",
     known: tuple[KnownDeviation, ...] = (),
-    end: bool = True,
-) -> Path:
-    """A log as the recorder would write it."""
+    lost: tuple[Case, ...] = (),
+    argv: tuple[str, ...] = ("-q",),
+    time: float = 1.5e9,
+    **changes: object,
+) -> Log:
+    """A complete log with these results; no test in LOST has one. CHANGES are other fields of Log."""
+    cases = tuple(Case(each.nodeid, each.subject) for each in results)
+    if infos is None:
+        infos = tuple(SubjectInfo(each, dialect, INFO.environment, known) for each in subjects)
+    log = Log(Session(VERSION, argv, subjects, time), (*cases, *lost), cases, results, infos, None, 0)
+    return replace(log, **changes)  # type: ignore[arg-type]
+
+
+def write_log(path: Path, log: Log) -> Path:
+    """Writes a log as the recorder does."""
     writer = LogWriter(path)
-    writer.session(Session(VERSION, ("-q",), subjects, 1.5e9))
-    writer.collected([*(Case(each.nodeid, each.subject) for each in results), *lost])
-    for subject in subjects:
-        writer.subject(SubjectInfo(subject, INFO.dialect, INFO.environment, known))
-    for each in results:
+    writer.session(log.session)
+    writer.contract(log.contract)
+    writer.collected(log.collected)
+    for info in log.subjects:
+        writer.subject(info)
+    for case in log.started:
+        writer.start(case)
+    for each in log.results:
         writer.result(each)
-    if end:
-        writer.end(0)
+    writer.selection(log.selection)
+    if log.status is not None:
+        writer.end(log.status, log.reason)
     writer.close()
     return path
+
+
+def write(path: Path, *results: Result, **values: Any) -> Path:
+    """Writes log_of RESULTS and VALUES."""
+    return write_log(path, log_of(*results, **values))
 
 
 def everything(path: Path) -> Path:
@@ -104,31 +117,29 @@ def good(path: Path) -> Path:
     return write(path, result(PASSED, "test_good"), result(NOT_APPLICABLE, "test_absent"))
 
 
+LOGS = pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
 Outcomes = dict[tuple[str, str], str]
 """Subject and node id, as the format can hold them, to the outcome in the format's own word."""
 
 
 def junit_of(path: Path) -> Outcomes:
-    found = {}
+    outcomes = {}
     for suite in ET.parse(path).getroot():
         for case in suite.findall("testcase"):
             folder, name = case.get("classname", ""), case.get("name", "")
             # What is no test (a file, the verdict) has its whole id as its name.
             nodeid = name if "test_" not in name or "/" in name else f"{folder.replace('.', '/')}.py::{name}"
             kind = next((each.tag for each in case if each.tag != "system-out"), "passed")
-            found[suite.get("name", ""), nodeid] = kind
+            outcomes[suite.get("name", ""), nodeid] = kind
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             assert suite.get(name) == str(len(suite.findall(f"testcase/{kind}")))
         assert suite.get("tests") == str(len(suite.findall("testcase")))
-    return found
-
-
-LINE = re.compile(r"( *)(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
+    return outcomes
 
 
 def ktap_of(path: Path) -> Outcomes:
     """Nested KTAP; names without a hash, numbers without a gap, as many as planned."""
-    found: Outcomes = {}
+    outcomes: Outcomes = {}
     waiting: dict[str, str] = {}
     for line in path.read_text().splitlines():
         match = LINE.fullmatch(line)
@@ -139,13 +150,13 @@ def ktap_of(path: Path) -> Outcomes:
             waiting[match.group(4)] = match.group(5) or match.group(2)
             assert int(match.group(3)) == len(waiting)
         else:
-            found |= {(match.group(4), name): kind for name, kind in waiting.items()}
+            outcomes |= {(match.group(4), name): kind for name, kind in waiting.items()}
             waiting = {}
-    return found
+    return outcomes
 
 
 def kcidb_of(path: Path) -> Outcomes:
-    """A submission that kcidb-io takes, with every build, checkout and issue that it speaks of."""
+    """A submission that kcidb-io takes, with every build, checkout and issue that it names."""
     submission = json.loads(path.read_text())
     assert kcidb_io.schema.LATEST.is_valid_exactly(submission)
     names = ("checkouts", "builds", "tests", "issues")
@@ -153,52 +164,40 @@ def kcidb_of(path: Path) -> Outcomes:
     assert all(len(set(each)) == len(each) for each in ids.values())
     assert {each["checkout_id"] for each in submission["builds"]} == set(ids["checkouts"])
     assert {each["build_id"] for each in submission["tests"]} == set(ids["builds"])
-    known = {each["test_id"]: each["issue_id"] for each in submission.get("incidents", [])}
-    assert set(known.values()) == set(ids["issues"])
+    issues = {each["test_id"]: each["issue_id"] for each in submission.get("incidents", [])}
+    assert set(issues.values()) == set(ids["issues"])
     return {
-        (each["misc"]["subject"], each["misc"]["test"]): "known" if each["id"] in known else each["status"]
+        (each["misc"]["subject"], each["misc"]["test"]): "known" if each["id"] in issues else each["status"]
         for each in submission["tests"]
     }
-
-
-FLAT = re.compile(r"(ok|not ok) (\d+) ([^#]*?)(?: # (SKIP|XFAIL|ERROR)(?: .*)?)?")
 
 
 def flat_ktap_of(path: Path) -> dict[str, str]:
     """Flat KTAP: SUBJECT/TEST to the outcome."""
     version, plan, *rest = path.read_text().splitlines()
     matches = [FLAT.fullmatch(line) for line in rest if not line.startswith("# | ")]
-    found = [match.groups() for match in matches if match]
-    assert version == "KTAP version 1" and plan == f"1..{len(matches)}" == f"1..{len(found)}"
-    assert [int(number) for _, number, _, _ in found] == list(range(1, len(found) + 1))
-    return {name: directive or word for word, _, name, directive in found}
+    cases = [match.groups() for match in matches if match]
+    assert version == "KTAP version 1" and plan == f"1..{len(matches)}" == f"1..{len(cases)}"
+    assert [int(number) for _, number, _, _ in cases] == list(range(1, len(cases) + 1))
+    return {name: directive or word for word, _, name, directive in cases}
+
+
+def _words(*words: str) -> dict[str, str]:
+    return dict(zip((PASSED, FAILED, ERROR, NOT_APPLICABLE, KNOWN), words, strict=True))
 
 
 FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[str, str]]] = {
-    "junit": (
-        junit_of,
-        legal,
-        {PASSED: "passed", FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"},
-    ),
-    "ktap": (
-        ktap_of,
-        plain,
-        {PASSED: "ok", FAILED: "not ok", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"},
-    ),
-    "kcidb": (
-        kcidb_of,
-        str,
-        {PASSED: "PASS", FAILED: "FAIL", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "known"},
-    ),
+    "junit": (junit_of, legal, _words("passed", "failure", "error", "skipped", "skipped")),
+    "ktap": (ktap_of, plain, _words("ok", "not ok", "ERROR", "SKIP", "XFAIL")),
+    "kcidb": (kcidb_of, str, _words("PASS", "FAIL", "ERROR", "SKIP", "known")),
 }
 NOT_RUN = {"junit": "error", "ktap": "ERROR", "kcidb": "MISS"}
 
 
 def expected(log: Path, name: str) -> Outcomes:
     _, spell, words = FORMATS[name]
-    found: tuple[Section, ...] = sections(read_log(log))
     return {
         (spell(s.subject.label), spell(r.nodeid)): NOT_RUN[name] if r.nodeid in s.not_run else words[r.outcome]
-        for s in found
+        for s in sections(read_log(log))
         for r in s.rows
     }

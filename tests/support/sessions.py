@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from helpers.results.log import read_log
 from helpers.results.records import Log, Result
@@ -43,12 +45,23 @@ def sysrq(subject, key):
 def test_before(make_vm):
     assert make_vm().vcpu.reg_list()
 """
-TAIL = """
-def test_after(make_vm):
-    assert make_vm().vcpu.reg_list()
-def test_long_after(make_vm):
-    assert make_vm().vcpu.reg_list()
-"""
+TEST = "def test_{}(make_vm):\n    assert make_vm().vcpu.reg_list()\n"
+TAIL = TEST.format("after") + TEST.format("long_after")
+GOOD = {"test_before": "passed", "test_after": "passed", "test_long_after": "passed"}
+MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without the variables of a session and of coverage."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+
+
+def run_pytest(*arguments: str, **variables: str) -> tuple[int, str]:
+    """Runs pytest in the checkout, without labgrid's variables. Returns the exit status and both output streams."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    environment = {k: v for k, v in clean_environment().items() if not k.startswith("LG_")} | variables
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1800)
+    return done.returncode, done.stdout + done.stderr
 
 
 class Project:
@@ -66,19 +79,19 @@ class Project:
 
     def start(self, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
         """A session in a process group of its own, on the terminal if one is given."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
-        environment["PYTHONPATH"] = ":".join(map(str, self.path))
+        environment = {**clean_environment(), "PYTHONPATH": ":".join(map(str, self.path))}
         # setsid -c makes the terminal the session's own, so that closing it hangs up.
         command = ["setsid", "-c"] if terminal is not None else []
         command += [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
         out = subprocess.PIPE if terminal is None else terminal
-        return subprocess.Popen(
-            command, cwd=self.folder, env=environment, text=True, start_new_session=terminal is None,
-            stdin=subprocess.DEVNULL if terminal is None else terminal, stdout=out, stderr=out,
-        )  # fmt: skip
+        options: dict[str, Any] = {"cwd": self.folder, "env": environment, "start_new_session": terminal is None}
+        stdin = subprocess.DEVNULL if terminal is None else terminal
+        return subprocess.Popen(command, text=True, stdin=stdin, stdout=out, stderr=out, **options)
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """The exit status and all that was printed."""
+    def run(self, *arguments: str, suite: str | None = None) -> tuple[int, str]:
+        """Runs SUITE, if given, or what is there. Returns the exit status and the text of both output streams."""
+        if suite is not None:
+            self.suite(suite)
         process = self.start(*arguments)
         out, err = process.communicate(timeout=300)
         assert "Traceback" not in out + err and "INTERNALERROR" not in out + err, out + err
@@ -95,19 +108,19 @@ class Project:
         return {r.nodeid.rpartition("::")[2]: r for r in self.log.results}
 
 
-GOOD = {"test_before": "passed", "test_after": "passed", "test_long_after": "passed"}
-MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n    make_vm()\n"
-
-
 def strays(folder: Path) -> list[str]:
     done = subprocess.run(["pgrep", "-f", f"^qemu.*{folder}|/qemu-system.*{folder}"], capture_output=True, text=True)
     return done.stdout.split()
 
 
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition became true."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.03)
+    return condition()
+
+
 def wait_for_results(project: Project, count: int = 4) -> None:
     log = project.folder / "reports/results.jsonl"
-    for _ in range(3000):
-        if log.exists() and log.read_text().count('"record": "result"') >= count:
-            return
-        time.sleep(0.03)
-    raise AssertionError("no result after 90 s")
+    assert wait_for(lambda: log.exists() and log.read_text().count('"record": "result"') >= count, 90), "no result"

@@ -61,16 +61,20 @@ def pytest_runtest_setup(item):
 def pytest_runtest_makereport(item, call):
     if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
         item.user_properties.append(("harness_error", str(call.excinfo.value)))
-    if call.excinfo is not None and call.excinfo.typename == "KernelComplained":
-        complaint = str(call.excinfo.value)
-    else:
-        complaint = ""
     report = yield
-    if complaint:
-        report.user_properties = [*report.user_properties, ("kernel_complained", complaint)]
+    if call.excinfo is not None and call.excinfo.typename == "KernelComplained":
+        report.user_properties = [*report.user_properties, ("kernel_complained", str(call.excinfo.value))]
     excuse_known(report, call)
     return report
 """
+GOOD = """
+import pytest
+def test_good(): pass
+def test_other(): pass
+def test_na(): pytest.skip("not applicable, because PTP is missing")
+"""
+BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
+MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)
 
 
 def environment() -> dict[str, str]:
@@ -101,16 +105,7 @@ def run_suite(folder: Path, suite: str, *, more: str = "") -> Path:
     return folder / REPORTS / "report.html"
 
 
-GOOD = """
-import pytest
-def test_good(): pass
-def test_other(): pass
-def test_na(): pytest.skip("not applicable, because PTP is missing")
-"""
-BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
-
-
-class Project:
+class RecorderProject:
     """A project with suites/, tests/ and the recorder, whose subject is only a name."""
 
     def __init__(self, folder: Path, server: ForkServer) -> None:
@@ -120,7 +115,6 @@ class Project:
         self.conftest()
 
     def conftest(self, **values: Any) -> None:
-        """As conftest_text."""
         (self.folder / "conftest.py").write_text(conftest_text(**values))
 
     def file(self, path: str, text: str) -> None:
@@ -132,10 +126,9 @@ class Project:
         """A session in a process of its own, which inherits nothing of the one that runs this test."""
         return self._server.run(self.folder, environment(), arguments)
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """The exit status and the last line on the terminal."""
+    def run(self, *arguments: str, suite: str = "") -> tuple[int, str]:
+        """Runs SUITE, if given, or what is there. Returns the exit status and the last line on the terminal."""
+        if suite:
+            self.file("suites/test_a.py", suite)
         ended = self.session("-p", "no:cacheprovider", *arguments)
         return ended.status, ended.lines[-1]
-
-
-MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)

@@ -14,22 +14,6 @@ from helpers.executor.native import Native
 
 
 @pytest.fixture(scope="session")
-def native() -> Native:
-    """The executor in this process."""
-    build.build_all()
-    return Native(build.NATIVE)
-
-
-@pytest.fixture
-def silent_pipe() -> Iterator[int]:
-    """The read end of a pipe that nobody writes to."""
-    ours, theirs = os.pipe()
-    yield ours
-    os.close(ours)
-    os.close(theirs)
-
-
-@pytest.fixture(scope="session")
 def traps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Programs in the place of QEMU and ssh that fail and leave a file ``called``."""
     folder = tmp_path_factory.mktemp("traps")
@@ -49,3 +33,19 @@ def no_subject(traps: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         names = called.read_text().split()
         called.unlink()
         pytest.fail(f"A unit test started {', '.join(names)}. Move it to tests/fake_target or tests/kernel.")
+
+
+@pytest.fixture(scope="session")
+def native() -> Native:
+    """The executor in this process."""
+    build.build_all()
+    return Native(build.NATIVE)
+
+
+@pytest.fixture
+def silent_pipe() -> Iterator[int]:
+    """The read end of a pipe that nobody writes to."""
+    ours, theirs = os.pipe()
+    yield ours
+    os.close(ours)
+    os.close(theirs)

@@ -65,9 +65,12 @@ def test_processors_of_two_kinds_are_both_told() -> None:
 
 
 def test_what_the_kernel_tells_outweighs_what_its_package_says() -> None:
-    known = {"configuration": "the package's", "home": "QEMU"}
-    assert merge_facts({"configuration": "unknown", "build id": "unknown"}, known) == {**known, "build id": "unknown"}
-    assert merge_facts({"configuration": "its own"}, known)["configuration"] == "its own"
+    packaged = {"configuration": "the package's", "home": "QEMU"}
+    assert merge_facts({"configuration": "unknown", "build id": "unknown"}, packaged) == {
+        **packaged,
+        "build id": "unknown",
+    }
+    assert merge_facts({"configuration": "its own"}, packaged)["configuration"] == "its own"
 
 
 def test_the_suite_names_its_version_and_its_commit(tmp_path: Path) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT, imports_of
+
 PAGE = ROOT / "docs/architecture.md"
+PRIVATE = ("_", "test_", "pytest_", "main")
 TOPS = ("helpers", "suites", "faults", "tests", "tools")
+SOURCES = sorted(path for top in TOPS for path in (ROOT / top).rglob("*.py"))
 
 
 @cache
@@ -35,25 +37,11 @@ def place_of(module: str) -> str:
     return next((name for name in names if name in drawn()), module)
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The project's modules that a file imports, as paths without suffix."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            modules = [each.name for each in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [f"{node.module}.{each.name}" for each in node.names]
-        else:
-            continue
-        yield from (module.replace(".", "/") for module in modules if module.split(".")[0] in TOPS)
-
-
-SOURCES = sorted(path for top in TOPS for path in (ROOT / top).rglob("*.py"))
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_follow_the_page(path: Path) -> None:
     place = place_of(str(path.relative_to(ROOT).with_suffix("")))
-    beyond = {place_of(module) for module in imported(path)} - {place} - drawn().get(place, set())
+    modules = (module for module in imports_of(path) if module.split(".")[0] in TOPS)
+    beyond = {place_of(module.replace(".", "/")) for module in modules} - {place} - drawn().get(place, set())
     assert not beyond, f"{path.relative_to(ROOT)} ({place}) may not import {sorted(beyond)}: see docs/architecture.md"
 
 
@@ -71,20 +59,12 @@ def test_every_folder_has_a_line() -> None:
     assert {folder for folder in tracked - {"helpers"} if place_of(folder) == folder} <= drawn().keys()
 
 
-def definitions(path: Path) -> Iterator[str]:
-    """The public classes and functions of a module; programs may each have a main()."""
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith(
-            ("_", "test_", "pytest_", "main")
-        ):
-            yield node.name
-
-
 def test_no_two_things_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for path in SOURCES:
-        if path.relative_to(ROOT).parts[0] != "tests":
-            for name in definitions(path):
-                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+        for node in ast.parse(path.read_text("utf-8")).body if path.relative_to(ROOT).parts[0] != "tests" else []:
+            # Programs may each have a main().
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith(PRIVATE):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert len(places) > 300
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -78,9 +78,6 @@ def test_no_helper_imports_a_fault_but_by_the_table() -> None:
     assert done.returncode == 0, done
 
 
-# --- what pytest gets ---------------------------------------------------------
-
-
 def test_run_in_the_checkout() -> None:
     assert pytest_arguments(["-k", "x"], ROOT) == [*OWN, "-k", "x"]
     assert pytest_arguments(["--kernel", "/a", "suites/lock"], ROOT) == [*OWN, "--kernel=/a", "suites/lock"]
@@ -93,9 +90,6 @@ def test_run_elsewhere(tmp_path: Path) -> None:
     assert pytest_arguments(["-k", "x"], tmp_path) == [*OWN, *here, "-k", "x", SUITES]
     named = f"{SUITES}/lock/test_lock.py::test_same_value"
     assert pytest_arguments([named], tmp_path) == [*OWN, *here, named]
-
-
-# --- pytest --kernel PATH ------------------------------------------------------
 
 
 @pytest.fixture

@@ -157,9 +157,12 @@ def test_malformed_request_is_refused_in_words(native: Native) -> None:
     program.close(-1)
     good = wire.encode(program)
     for bad, word in (
-        (b"", "ends before"), (b"XXXX" + good[4:], "magic"), (good[:4] + b"\x09\0" + good[6:], "version"),
-        (good + b"\0", "after the program"), (good[:-1], "ends before"),
-    ):  # fmt: skip
+        (b"", "ends before"),
+        (b"XXXX" + good[4:], "magic"),
+        (good[:4] + b"\x09\0" + good[6:], "version"),
+        (good + b"\0", "after the program"),
+        (good[:-1], "ends before"),
+    ):
         with pytest.raises(HarnessError, match=word):
             wire.decode(program, native.run(bad))
 

@@ -158,25 +158,16 @@ def test_the_result_of_an_operation_that_never_ran_is_no_file_descriptor(native:
     assert run(native, program)[read].error == "EBADF"
 
 
-def unmapped_peek(program: Program, _: Arg) -> Arg:
-    return program.peek(0, BUDGET)
+SPEND: dict[str, Callable[[Program, Arg], object]] = {
+    "unmapped_peek": lambda program, _: program.peek(0, BUDGET),
+    "failed_read": lambda program, _: program.read(-1, BUDGET),
+    "short_read": lambda program, _: program.read(program.open("/proc/self/comm", os.O_RDONLY), BUDGET),
+    "peek_over_budget": lambda program, zeros: (program.peek(zeros, 4096), program.peek(zeros, BUDGET)),
+}
 
 
-def failed_read(program: Program, _: Arg) -> Arg:
-    return program.read(-1, BUDGET)
-
-
-def short_read(program: Program, zeros: Arg) -> Arg:
-    return program.read(program.open("/proc/self/comm", os.O_RDONLY), BUDGET)
-
-
-def peek_over_budget(program: Program, zeros: Arg) -> Arg:
-    program.peek(zeros, 4096)
-    return program.peek(zeros, BUDGET)
-
-
-@pytest.mark.parametrize("spend", [unmapped_peek, failed_read, short_read, peek_over_budget])
-def test_only_the_bytes_of_the_answer_count(spend: Callable[[Program, Arg], Arg], native: Native) -> None:
+@pytest.mark.parametrize("spend", SPEND.values(), ids=SPEND)
+def test_only_the_bytes_of_the_answer_count(spend: Callable[[Program, Arg], object], native: Native) -> None:
     program = Program()
     zeros = program.mmap(BUDGET, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     spend(program, zeros)

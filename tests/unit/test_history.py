@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory, one_order, show_history
 
 RUN = HistoryEvent(EventKind.RUN)
+History = tuple[ThreadHistory, ...]
 
 
 def put(value: int, error: int = 0) -> HistoryEvent:
@@ -49,15 +50,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_explained(name: str) -> None:
-    threads, final = GOOD[name]
+@pytest.mark.parametrize(("threads", "final"), GOOD.values(), ids=GOOD)
+def test_explained(threads: History, final: int) -> None:
     assert one_order(threads, final, reset=1, mask=1), show_history(threads, final)
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_not_explained(name: str) -> None:
-    threads, final = BAD[name]
+@pytest.mark.parametrize(("threads", "final"), BAD.values(), ids=BAD)
+def test_not_explained(threads: History, final: int) -> None:
     assert not one_order(threads, final, reset=1, mask=1), show_history(threads, final)
 
 
@@ -81,6 +80,6 @@ def test_what_one_register_would_answer_is_explained(steps: list[tuple[int, str,
             error = EINVAL if number & ~3 else EBUSY if ran and number != value else 0
             value = value if error else number
             threads[who].append(put(number, error))
-    history: tuple[ThreadHistory, ...] = tuple(map(tuple, threads))
+    history: History = tuple(map(tuple, threads))
     assert one_order(history, value, reset=3, mask=3)
     assert not one_order(history, value ^ 4, reset=3, mask=3)

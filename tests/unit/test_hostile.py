@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a hostile executor answers is bounded, and text that nothing obeys."""
+"""Answers of a hostile executor are bounded and have no control characters."""
 
 from __future__ import annotations
 

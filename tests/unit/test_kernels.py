@@ -69,9 +69,9 @@ PACKED = {
 }
 
 
-@pytest.mark.parametrize("name", PACKED)
-def test_packed_kernels_are_unpacked_once(name: str, tmp_path: Path) -> None:
-    image = given(tmp_path, PACKED[name]).image
+@pytest.mark.parametrize("data", PACKED.values(), ids=PACKED)
+def test_packed_kernels_are_unpacked_once(data: bytes, tmp_path: Path) -> None:
+    image = given(tmp_path, data).image
     assert image.read_bytes() == arm64_image()
     time_of_first = image.stat().st_mtime_ns
     assert resolve(str(tmp_path / "kernel"), tmp_path / "cache")[0].image.stat().st_mtime_ns == time_of_first
@@ -107,18 +107,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_arm64_kernel_is_refused_with_a_cure(name: str, tmp_path: Path) -> None:
-    data, message = REFUSED[name]
+@pytest.mark.parametrize(("data", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_arm64_kernel_is_refused_with_a_cure(data: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         given(tmp_path, data)
     assert caught.value.cure
     assert not list(tmp_path.glob("cache/images/*/*"))
-
-
-def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no kernel file"):
-        resolve(str(tmp_path / "none"), tmp_path)
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -151,20 +145,21 @@ def test_what_is_no_suite_name(suite: str, tmp_path: Path) -> None:
         resolve(f"debian:{suite}", tmp_path)
 
 
-def test_what_is_no_mirror(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not an address"):
-        resolve("debian:stable", tmp_path, "http://a b [trusted=yes]")
+UNUSABLE: dict[str, tuple[str, str, type[HarnessError], str]] = {
+    "a missing file": ("/nowhere/Image", NOWHERE, UsageError, "There is no kernel file"),
+    "no address": ("debian:stable", "http://a b [trusted=yes]", UsageError, "is not an address"),
+    "no such suite": ("debian:nosuch", NOWHERE, UsageError, "has no suite 'nosuch'"),
+    "no network": ("debian:stable", "http://127.0.0.1:9/debian", HarnessError, "cannot be reached"),
+}
 
 
-def test_a_suite_that_the_mirror_lacks(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no suite 'nosuch'"):
-        resolve("debian:nosuch", tmp_path, NOWHERE)
-
-
-def test_no_network(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="cannot be reached") as caught:
-        resolve("debian:stable", tmp_path, "http://127.0.0.1:9/debian")
-    assert not isinstance(caught.value, UsageError)
+@pytest.mark.parametrize(("what", "mirror", "error", "message"), UNUSABLE.values(), ids=UNUSABLE)
+def test_what_cannot_be_resolved(
+    what: str, mirror: str, error: type[HarnessError], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(HarnessError, match=message) as caught:
+        resolve(what, tmp_path, mirror)
+    assert type(caught.value) is error
 
 
 def test_an_unsigned_mirror_is_refused(tmp_path: Path) -> None:
@@ -248,9 +243,8 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_the_mirror_in_source_files(name: str, tmp_path: Path) -> None:
-    file, text = SOURCES[name]
+@pytest.mark.parametrize(("file", "text"), SOURCES.values(), ids=SOURCES)
+def test_the_mirror_in_source_files(file: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / file).write_text(text)
     assert apt.mirror_of_sources(tmp_path) == "http://m/debian"

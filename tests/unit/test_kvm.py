@@ -24,7 +24,8 @@ from helpers.uapi import kvm as uapi
 
 CREATING = (uapi.KVM_CREATE_VM, uapi.KVM_CREATE_VCPU)
 RETURNS = {uapi.KVM_GET_API_VERSION: uapi.KVM_API_VERSION, uapi.KVM_GET_VCPU_MMAP_SIZE: mmap.PAGESIZE}
-IMAGE = b"an image that no guest runs"
+VCPU_STEPS = ["KVM_CREATE_VCPU", "KVM_ARM_VCPU_INIT", "KVM_SET_ONE_REG"]
+VM_STEPS = ["KVM_CREATE_VM", "KVM_SET_USER_MEMORY_REGION", "KVM_ARM_PREFERRED_TARGET", *VCPU_STEPS]
 
 
 class NoKvm:
@@ -69,15 +70,13 @@ def subject() -> NoKvm:
     return NoKvm()
 
 
-STEPS = [
-    *("KVM_CREATE_VM", "KVM_SET_USER_MEMORY_REGION", "KVM_CREATE_VCPU"),
-    *("KVM_ARM_PREFERRED_TARGET", "KVM_ARM_VCPU_INIT", "KVM_SET_ONE_REG"),
-]
+@pytest.fixture
+def kvm(subject: NoKvm) -> Kvm:
+    return Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_a_vm_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm) -> None:
-    kvm = Kvm(subject, IMAGE)  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", VM_STEPS)
+def test_a_vm_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm, kvm: Kvm) -> None:
     before = _held()
     subject.refused = getattr(uapi, name)
     with pytest.raises(KvmError, match=f"^{name}.* failed: ENOTTY"):
@@ -85,8 +84,7 @@ def test_a_vm_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm) -> N
     assert _held() == before
 
 
-def test_a_vm_whose_vcpu_cannot_be_mapped_leaves_nothing(subject: NoKvm) -> None:
-    kvm = Kvm(subject, IMAGE)  # type: ignore[arg-type]
+def test_a_vm_whose_vcpu_cannot_be_mapped_leaves_nothing(subject: NoKvm, kvm: Kvm) -> None:
     before = _held()
     subject.unmappable = True
     with pytest.raises(KvmError, match=r"^mmap of struct kvm_run failed: ENODEV"):
@@ -94,9 +92,9 @@ def test_a_vm_whose_vcpu_cannot_be_mapped_leaves_nothing(subject: NoKvm) -> None
     assert _held() == before
 
 
-@pytest.mark.parametrize("name", ["KVM_CREATE_VCPU", "KVM_ARM_VCPU_INIT", "KVM_SET_ONE_REG"])
-def test_a_vcpu_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm) -> None:
-    vm = Kvm(subject, IMAGE).create_vm()  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", VCPU_STEPS)
+def test_a_vcpu_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm, kvm: Kvm) -> None:
+    vm = kvm.create_vm()
     before = _held()
     subject.refused = getattr(uapi, name)
     with pytest.raises(KvmError, match=f"^{name}.* failed: ENOTTY"):
@@ -104,8 +102,7 @@ def test_a_vcpu_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm) ->
     assert _held() == before and len(vm.vcpus) == 1
 
 
-def test_a_vm_that_is_closed_leaves_nothing(subject: NoKvm) -> None:
-    kvm = Kvm(subject, IMAGE)  # type: ignore[arg-type]
+def test_a_vm_that_is_closed_leaves_nothing(kvm: Kvm) -> None:
     before = _held()
     with kvm.create_vm(2):
         descriptors, mapped = _held()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several subjects in one session: each once with everything that is asked for, and where nothing can be planted."""
+"""Several subjects in one session: every combination of the options once, and subjects without planted faults."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from helpers.subjects.choose import boot_variants, subject_ids
 
 
 def test_every_combination_once() -> None:
-    found = subject_ids(["a", "b", "a"], variants=boot_variants(["vhe", "nvhe"], [], ["x", "y"]))
+    subjects = subject_ids(["a", "b", "a"], variants=boot_variants(["vhe", "nvhe"], [], ["x", "y"]))
     labels = [f"{k} kvm-mode={m} args={a}" for k in "ab" for m in ("vhe", "nvhe") for a in "xy"]
-    assert [each.label for each in found] == labels
+    assert [each.label for each in subjects] == labels
 
 
 def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:
@@ -25,11 +25,8 @@ def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:
 
 
 def test_faults_multiply_kernels() -> None:
-    found = subject_ids(["a", "b"], plants=[("x", None), ("none", 20)])
-    assert [each.label for each in found] == [
-        "a with planted fault x", "a with planted fault none,20", "b with planted fault x",
-        "b with planted fault none,20",
-    ]  # fmt: skip
+    subjects = subject_ids(["a", "b"], plants=[("x", None), ("none", 20)])
+    assert [each.label for each in subjects] == [f"{k} with planted fault {f}" for k in "ab" for f in ("x", "none,20")]
     assert subject_ids([], dialect="rfc-v3") == (SubjectId("debian:stable", dialect="rfc-v3"),)
 
 

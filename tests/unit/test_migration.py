@@ -11,16 +11,6 @@ import pytest
 
 from helpers.contract import migration
 from helpers.contract.features import Probe
-from helpers.contract.migration import (
-    GUEST_VIEW,
-    SAVED_STATES,
-    Told,
-    error_of,
-    held_after,
-    lost,
-    values_at,
-    visible_services,
-)
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
 from helpers.identity import MigrationId, SubjectId, pairs
 from helpers.results.records import SubjectInfo
@@ -38,10 +28,10 @@ IDS = {r.name: r.id for r in MAINLINE.registers}
 
 
 def test_levels_are_accepted_values() -> None:
-    for level in SAVED_STATES:
-        values = values_at(level, FOUR.registers)
+    for level in migration.SAVED_STATES:
+        values = migration.values_at(level, FOUR.registers)
         assert all(values[r.name] in r.subsets() for r in FOUR.registers)
-    mixed = list(values_at("mixed", FOUR.registers).values())
+    mixed = list(migration.values_at("mixed", FOUR.registers).values())
     assert all(a != b for a, b in pairwise(mixed))
 
 
@@ -55,41 +45,41 @@ def test_levels_are_accepted_values() -> None:
     ],
 )
 def test_error(destination: Probe, name: str, value: int, expected: int) -> None:
-    assert error_of(destination, [r.id for r in destination.registers], IDS[name], value) == expected
+    assert migration.error_of(destination, [r.id for r in destination.registers], IDS[name], value) == expected
 
 
 def test_an_id_that_means_something_else_is_left_open() -> None:
     workaround_3 = RFC_V3.registers[0].id
-    assert error_of(FOUR, [workaround_3], workaround_3, 1) is None
-    assert error_of(FOUR, [], workaround_3, 1) == errno.ENOENT
+    assert migration.error_of(FOUR, [workaround_3], workaround_3, 1) is None
+    assert migration.error_of(FOUR, [], workaround_3, 1) == errno.ENOENT
 
 
 def test_what_is_refused_is_not_held() -> None:
-    after = held_after(THREE, {IDS[STD_HYP]: 0, IDS[VENDOR_HYP]: 4, IDS[VENDOR_HYP_2]: 3})
+    after = migration.held_after(THREE, {IDS[STD_HYP]: 0, IDS[VENDOR_HYP]: 4, IDS[VENDOR_HYP_2]: 3})
     assert after == {"STD": 1, "STD_HYP": 0, "VENDOR_HYP": 3}
 
 
 def test_services_are_named() -> None:
     vendor = next(r for r in MAINLINE.registers if r.name == VENDOR_HYP)
-    assert visible_services(vendor, 0x8000000000000003) == (
+    assert migration.visible_services(vendor, 0x8000000000000003) == (
         "VENDOR_HYP.FUNC_FEAT",
         "VENDOR_HYP.PTP",
         "VENDOR_HYP bit 63",
     )
-    full = values_at("full", FOUR.registers)
-    assert lost(FOUR, THREE, full) == ("VENDOR_HYP_2.DISCOVER_IMPL_VER", "VENDOR_HYP_2.DISCOVER_IMPL_CPUS")
-    assert lost(THREE, FOUR, values_at("full", THREE.registers)) == ()
+    full = migration.values_at("full", FOUR.registers)
+    assert migration.lost(FOUR, THREE, full) == ("VENDOR_HYP_2.DISCOVER_IMPL_VER", "VENDOR_HYP_2.DISCOVER_IMPL_CPUS")
+    assert migration.lost(THREE, FOUR, migration.values_at("full", THREE.registers)) == ()
 
 
 def test_changed_names_the_gate() -> None:
-    same = {f.name: (0, 0, 0, 0) for f in GUEST_VIEW}
+    same = {f.name: (0, 0, 0, 0) for f in migration.GUEST_VIEW}
     assert migration.changed(same, same) == ()
     assert migration.changed(same, same | {"TRNG_VERSION": (1, 0, 0, 0)}) == ("STD.TRNG_V1_0",)
 
 
 def test_told() -> None:
-    assert str(Told((), (), ())) == "restores every firmware register; the guest sees the same"
-    text = str(Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
+    assert str(migration.Told((), (), ())) == "restores every firmware register; the guest sees the same"
+    text = str(migration.Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
     for part in ("refuses PSCI_VERSION = 0x10003: EINVAL", "another answer of STD.TRNG_V1_0", "lacks VENDOR_HYP.PTP"):
         assert part in text
     pair = MigrationId(SubjectId("a"), SubjectId("b"))

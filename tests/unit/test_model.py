@@ -26,28 +26,11 @@ from helpers.subjects.base import KernelDied
 from helpers.uapi.notation import RegisterId
 from suites.model.hunt import AT_ONCE, Finding, Steps, hunt
 from suites.model.sequences import MIXES, sequences
-from tests.support.model import (
-    EVERY,
-    HOST,
-    HYPERCALL,
-    INIT,
-    MMIO,
-    NOW,
-    PSCI,
-    RUN,
-    STD,
-    TRNG,
-    VCPU,
-    VENDOR,
-    VM,
-    calls,
-    compiled,
-    denied,
-    got,
-    put,
-)
+from tests.support import model
+from tests.support.model import EVERY, HOST, INIT, MMIO, NOW, RUN, STD, TRNG, VCPU, VENDOR, VM, calls, denied, got, put
 
 RFC = replace(HOST, dialect=RFC_V3, registers=RFC_V3.registers)
+PSCI, HYPERCALL = model.PSCI, model.HYPERCALL
 Trace = Sequence[tuple[op.OnVm, tuple[int, ...]]]
 OPEN, CLOSED_X = (0, MMIO, 0x10000, 0, 0, 0), (0, MMIO, *CLOSED)
 BEGUN: Trace = [(VM, (0,)), (VCPU, (0,)), (INIT, (0,))]
@@ -93,9 +76,8 @@ TRACES: dict[str, Trace] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TRACES)
-def test_traces(name: str) -> None:
-    trace = TRACES[name]
+@pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
+def test_traces(trace: Trace) -> None:
     steps = predict(HOST, [operation for operation, _ in trace])
     assert [(s.operation, tuple(w.value for w in s.wants)) for s in steps] == [tuple(each) for each in trace]
 
@@ -141,9 +123,6 @@ def test_of_some_answers_only_a_few_bits_are_known(name: str, good: tuple[int, .
     assert not wants[0].holds(None)
 
 
-# --- the search --------------------------------------------------------------
-
-
 def honest(steps: Steps) -> list[op.StepAnswer]:
     return [tuple(want.value for want in step.wants) for step in steps]
 
@@ -180,9 +159,9 @@ def test_every_kind_of_call_is_made() -> None:
     kinds: set[type[op.OnVm]] = set()
     hunted(lambda steps: kinds.update(type(s.operation) for s in steps) or honest(steps), "everything")  # type: ignore
     assert kinds == {
-        op.CreateVm, op.CreateVcpu, op.SetFilter, op.CheckExtension, op.EnableCap, op.CloseVm, op.Init, op.GetReg,
-        op.SetReg, op.ListRegs, op.Run, op.GuestCall, op.PvTime,
-    }  # fmt: skip
+        *(op.CreateVm, op.CreateVcpu, op.SetFilter, op.CheckExtension, op.EnableCap, op.CloseVm, op.Init, op.GetReg),
+        *(op.SetReg, op.ListRegs, op.Run, op.GuestCall, op.PvTime),
+    }
 
 
 def test_the_shortest_sequence() -> None:
@@ -248,15 +227,16 @@ def test_every_call_can_be_read() -> None:
         "the guest makes SMC TRNG_VERSION (x0 = 0x84000050, x1 = ",
         "hypercall.nr = 0x84000050, hypercall.flags = 0x1, success, KVM_EXIT_MMIO, x0 = 0x84000050",
         "KVM_GET_ONE_REG STD, id of size U32 (0x6020000000160000) -> ENOENT",
-        "KVM_SET_DEVICE_ATTR KVM_ARM_VCPU_PVTIME_IPA = 0x1f040 -> success", "KVM_CHECK_EXTENSION 207 -> ",
+        "KVM_SET_DEVICE_ATTR KVM_ARM_VCPU_PVTIME_IPA = 0x1f040 -> success",
+        "KVM_CHECK_EXTENSION 207 -> ",
         "VM 0: close its vCPUs and itself",
-    ):  # fmt: skip
+    ):
         assert words in shown, shown
 
 
 @pytest.mark.parametrize("steps", [predict(HOST, EVERY), predict(HOST, [VM])], ids=["every_call", "one_call"])
 def test_the_program_compiles_without_a_warning(steps: Steps, tmp_path: Path) -> None:
-    assert compiled(tmp_path, steps, "-Wall", "-Wextra", "-Werror", "-O2").stat().st_size > 0
+    assert model.compiled(tmp_path, steps, "-Wall", "-Wextra", "-Werror", "-O2").stat().st_size > 0
 
 
 def test_nothing_is_left_to_fill_in() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the person who waits gets to see."""
+"""Progress messages of long steps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> tuple[int, Progress]:
 
 
 def test_a_step_is_told_at_once_and_then_for_how_long(pipe: tuple[int, Progress]) -> None:
-    ours, told = pipe
-    with told.steps() as begin:
+    ours, messages = pipe
+    with messages.steps() as begin:
         begin("fetching the kernel")
         time.sleep(0.2)
         begin("unpacking it")
@@ -32,7 +32,7 @@ def test_a_step_is_told_at_once_and_then_for_how_long(pipe: tuple[int, Progress]
 
 
 def test_waiting_is_told_now_and_then(pipe: tuple[int, Progress]) -> None:
-    ours, told = pipe
-    with told.waiting("booting debian:stable"):
+    ours, messages = pipe
+    with messages.waiting("booting debian:stable"):
         time.sleep(0.2)
     assert os.read(ours, 4096).decode().splitlines()[0] == "booting debian:stable: 0 s"

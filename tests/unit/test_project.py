@@ -18,17 +18,9 @@ from helpers.command.kvm_hvc_arguments import joined
 from helpers.contract.clauses import CLAUSES, Standing
 from helpers.contract.differences import DIFFERENCES
 from helpers.errors import HarnessError
-from tests.support import ROOT
+from tests.support import ROOT, imports_of
 
-
-def _all_imports(path: Path) -> set[str]:
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            modules |= {each.name for each in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {f"{node.module}.{each.name}" for each in node.names}
-    return modules
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 @pytest.mark.parametrize("room", ["uapi", "executor", "kvm_program", "kvm", "smccc", "guests", "trace"])
@@ -80,21 +72,23 @@ def test_what_is_pinned_is_what_the_wheel_asks_for() -> None:
     lines = (ROOT / "requirements/run.txt").read_text().splitlines()
     pinned = dict(line.split()[0].split("==") for line in lines if "==" in line)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    asked = [Requirement(each) for each in (*project["project"]["dependencies"], *project["build-system"]["requires"])]
-    assert asked
-    for each in asked:
+    required = [
+        Requirement(each) for each in (*project["project"]["dependencies"], *project["build-system"]["requires"])
+    ]
+    assert required
+    for each in required:
         assert pinned[each.name] in each.specifier, each
 
 
 def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    asked = {Requirement(each).name for each in project["project"]["dependencies"]}
+    required = {Requirement(each).name for each in project["project"]["dependencies"]}
     packages = packages_distributions()
     for path in [ROOT / "conftest.py", *(ROOT / "helpers").rglob("*.py"), *(ROOT / "suites").rglob("*.py")]:
-        tops = {name.partition(".")[0] for name in _all_imports(path)} - {"helpers", "suites", *sys.stdlib_module_names}
+        tops = {name.partition(".")[0] for name in imports_of(path)} - {"helpers", "suites", *sys.stdlib_module_names}
         # labgrid installs these two.
         for top in tops - {"labgrid", "pexpect"}:
-            assert set(map(str.lower, packages[top])) & asked, f"{path} imports {top}"
+            assert set(map(str.lower, packages[top])) & required, f"{path} imports {top}"
 
 
 @pytest.mark.parametrize(
@@ -109,19 +103,15 @@ def test_options_with_paths_are_joined(given: list[str], expected: list[str]) ->
     assert joined(given) == expected
 
 
-def _tests() -> list[Path]:
-    return sorted((ROOT / "tests").rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", _tests(), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_test_imports_another(path: Path) -> None:
-    """What tests share is in tests/support; it and the conftests import no test either."""
-    shared = [name for name in _all_imports(path) if name.split(".")[0] == "tests"]
+    """Shared code is in tests/support. That folder and the conftests import no test either."""
+    shared = [name for name in imports_of(path) if name.split(".")[0] == "tests"]
     assert all(name.split(".")[1:2] in ([], ["support"]) for name in shared), shared
 
 
 def test_each_kind_of_test_has_a_folder_with_its_conftest() -> None:
-    folders = {path.parent.name for path in _tests() if path.name.startswith("test_")}
+    folders = {path.parent.name for path in TESTS if path.name.startswith("test_")}
     assert folders == {"unit", "fake_target", "kernel", "external"}
     assert all((ROOT / "tests" / name / "conftest.py").exists() for name in folders)
 

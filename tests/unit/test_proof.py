@@ -16,7 +16,8 @@ from faults.prove import schedule
 from helpers import build
 from helpers.contract.clauses import CLAUSES
 from helpers.identity import SubjectId
-from helpers.results.records import ERROR, FAILED, PASSED, Case, Log, Result, Session
+from helpers.results.records import ERROR, FAILED, PASSED, Case, Result
+from tests.support.reports import log_of
 
 A, B = "suites/a/test_a.py::test_a", "suites/b/test_b.py::test_b"
 FAULT = Fault("f", "everything", ("A-1",), ("kvm_f",))
@@ -36,8 +37,7 @@ SEEN = (
 
 
 def judged(*results: Result, clauses: tuple[str, ...] = ("A-1",), partial: bool = False, fault: Fault = FAULT) -> Proof:
-    log = Log(Session(1, (), (), 0.0), collected=tuple(Case(r.nodeid, r.subject) for r in results), results=results)
-    return prove([log], [fault], clauses, {"C-1": "no function decides it"}, partial=partial)
+    return prove([log_of(*results)], [fault], clauses, {"C-1": "no function decides it"}, partial=partial)
 
 
 def test_holds() -> None:
@@ -77,7 +77,7 @@ def test_a_control_that_fails() -> None:
 
 def test_errors_and_tests_that_were_not_run_are_trouble() -> None:
     assert not judged(*SEEN, result(B, "f", ERROR, "A-1")).holds
-    log = Log(Session(1, (), (), 0.0), collected=(Case(f"{A}[y]", SEEN[2].subject),), results=SEEN)
+    log = log_of(*SEEN, collected=(Case(f"{A}[y]", SEEN[2].subject),))
     proof = prove([log], [FAULT], ("A-1",), {}, partial=False)
     assert not proof.holds and "not run" in proof.rows[0].trouble[0]
 

@@ -32,7 +32,7 @@ def test_an_old_log_is_converted(version: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "error"),
     [
         (b"", "is not a results log"),
         (b"<html>\n", "Not a record of a results log"),
@@ -43,14 +43,14 @@ def test_an_old_log_is_converted(version: int, tmp_path: Path) -> None:
     ids=["empty", "foreign", "binary", "of the future", "missing"],
 )
 def test_what_is_no_log_is_named(
-    content: bytes | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: bytes | None, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "log.jsonl"
     if content is not None:
         path.write_bytes(content)
     assert main([f"--junit={tmp_path / 'x'}", str(path)]) == 3
-    said = capsys.readouterr().err
-    assert says in said and str(path) in said and not (tmp_path / "x").exists()
+    err = capsys.readouterr().err
+    assert error in err and str(path) in err and not (tmp_path / "x").exists()
 
 
 def test_no_log_is_overwritten(tmp_path: Path) -> None:

@@ -14,24 +14,10 @@ from helpers.formats.diff_text import page, text
 from helpers.identity import BootVariant, SubjectId
 from helpers.results.columns import columns
 from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare_logs, paired
-from helpers.results.log import LogWriter
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    KNOWN,
-    NOT_APPLICABLE,
-    PASSED,
-    VERSION,
-    Case,
-    KnownDeviation,
-    Log,
-    RegisterInfo,
-    Result,
-    ServiceInfo,
-    Session,
-    SubjectInfo,
-)
+from helpers.results.records import Case, KnownDeviation, Log, RegisterInfo, Result, ServiceInfo, SubjectInfo
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
 from tests.support.pages import Page
+from tests.support.reports import log_of, write_log
 
 ONE, TWO = "suites/a/test_a.py::test_one", "suites/a/test_a.py::test_two[STD]"
 STD = RegisterInfo("STD", 0x6030000000160000, ((0, "TRNG_V1_0"),), 1, 1)
@@ -40,17 +26,19 @@ TRNG = ServiceInfo("TRNG_VERSION", "STD", "TRNG_V1_0", OPEN, ((0, "NOT_SUPPORTED
 PSCI = ServiceInfo("PSCI_VERSION", "", "", "0x10001, 0, 0, 0")
 DEVIATION = KnownDeviation("early", "LOCK-1", "r", "https://e")
 INFO = SubjectInfo(SubjectId("good"), "mainline", {"kernel": "Linux 6.12", "home": "QEMU"}, (), (STD,), (TRNG, PSCI))
+OTHER_DEFAULT, MORE_BITS = replace(STD, default=0), replace(STD, supported=3)
+SHUT = replace(TRNG, answers=((0, "NOT_SUPPORTED"), (1, "NOT_SUPPORTED")))
+HOSTILE = "<script>x</script>\x1b[2J\nSAME: nothing"
 
 
 def a_log(
     name: str = "good", info: SubjectInfo = INFO, *, outcomes: dict[str, str] | None = None, **more: object
 ) -> Log:
-    found = {ONE: PASSED, TWO: PASSED} if outcomes is None else outcomes
+    outcomes = {ONE: PASSED, TWO: PASSED} if outcomes is None else outcomes
     subject = SubjectId(name)
-    results = tuple(Result(nodeid, subject, outcome, ("LOCK-1",), message="m") for nodeid, outcome in found.items())
-    cases = tuple(Case(each.nodeid, subject) for each in results)
-    log = Log(Session(VERSION, (), (subject,), 0.0), cases, cases, results, (replace(info, subject=subject),), None, 0)
-    return replace(log, **more)  # type: ignore[arg-type]
+    results = (Result(nodeid, subject, outcome, ("LOCK-1",), message="m") for nodeid, outcome in outcomes.items())
+    infos = (replace(info, subject=subject),)
+    return log_of(*results, subjects=(subject,), infos=infos, **more)  # type: ignore[arg-type]
 
 
 def compared(after: Log, before: Log | None = None) -> LogComparison:
@@ -67,12 +55,8 @@ def with_outcomes(one: str, two: str = PASSED) -> Log:
 
 
 def test_the_same() -> None:
-    found = compared(with_info(environment={"kernel": "Linux 7.2", "home": "QEMU", "boot": "3 s"}))
-    assert (found.status, found.changes) == (SAME, ()) and found.summary.startswith("SAME")
-
-
-OTHER_DEFAULT, MORE_BITS = replace(STD, default=0), replace(STD, supported=3)
-SHUT = replace(TRNG, answers=((0, "NOT_SUPPORTED"), (1, "NOT_SUPPORTED")))
+    comparison = compared(with_info(environment={"kernel": "Linux 7.2", "home": "QEMU", "boot": "3 s"}))
+    assert (comparison.status, comparison.changes) == (SAME, ()) and comparison.summary.startswith("SAME")
 
 
 @pytest.mark.parametrize(
@@ -91,63 +75,61 @@ SHUT = replace(TRNG, answers=((0, "NOT_SUPPORTED"), (1, "NOT_SUPPORTED")))
     ],
 )
 def test_what_guests_see_counts(after: Log, what: str | None) -> None:
-    for found in (compared(after), compared(a_log(), after)):
-        visible = [change.what for change in found.changes if change.weight is Weight.VISIBLE]
-        assert found.status == (CHANGED if what else CANNOT_TELL)
+    for comparison in (compared(after), compared(a_log(), after)):
+        visible = [change.what for change in comparison.changes if change.weight is Weight.VISIBLE]
+        assert comparison.status == (CHANGED if what else CANNOT_TELL)
         assert visible[:1] == ([what] if what else [])
 
 
 def test_what_a_vmm_is_told_counts() -> None:
     here, there = ({**INFO.environment, "stolen time": word} for word in ("supported", "not supported"))
-    found = compared(with_info(environment=there), a_log(info=replace(INFO, environment=here)))
-    assert found.status == CHANGED
+    comparison = compared(with_info(environment=there), a_log(info=replace(INFO, environment=here)))
+    assert comparison.status == CHANGED
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "status"),
+    ("status", "was", "now"),
     [
-        (PASSED, FAILED, CHANGED), (PASSED, NOT_APPLICABLE, CHANGED), (PASSED, KNOWN, CHANGED),
-        (NOT_APPLICABLE, FAILED, CHANGED), (KNOWN, FAILED, CHANGED), (FAILED, FAILED, SAME), (FAILED, PASSED, SAME),
-        (NOT_APPLICABLE, PASSED, SAME), (FAILED, NOT_APPLICABLE, SAME), (PASSED, ERROR, CANNOT_TELL),
-        (ERROR, FAILED, CANNOT_TELL), (ERROR, PASSED, CANNOT_TELL),
+        *((CHANGED, PASSED, FAILED), (CHANGED, PASSED, NOT_APPLICABLE), (CHANGED, PASSED, KNOWN)),
+        *((CHANGED, NOT_APPLICABLE, FAILED), (CHANGED, KNOWN, FAILED), (SAME, FAILED, FAILED), (SAME, FAILED, PASSED)),
+        *((SAME, NOT_APPLICABLE, PASSED), (SAME, FAILED, NOT_APPLICABLE), (CANNOT_TELL, PASSED, ERROR)),
+        *((CANNOT_TELL, ERROR, FAILED), (CANNOT_TELL, ERROR, PASSED)),
     ],
-)  # fmt: skip
+)
 def test_what_is_worse(was: str, now: str, status: int) -> None:
     known = replace(INFO, known=(DEVIATION,)) if KNOWN in (was, now) else INFO
     logs = [a_log(name, known, outcomes={ONE: each, TWO: PASSED}) for name, each in (("good", was), ("new", now))]
-    found = compared(logs[1], logs[0])
-    assert found.status == status
-    assert bool(found.parts.get("Tests")) is (was != now)
-    assert ("Clauses" in found.parts) is (was != now)
+    comparison = compared(logs[1], logs[0])
+    assert comparison.status == status
+    assert bool(comparison.parts.get("Tests")) is (was != now)
+    assert ("Clauses" in comparison.parts) is (was != now)
 
 
 def test_a_deviation_recognised_anew_is_worse() -> None:
     known = with_info(known=(DEVIATION,))
-    found = compared(known)
-    assert found.parts["Known deviations"][0].weight is Weight.WORSE
+    comparison = compared(known)
+    assert comparison.parts["Known deviations"][0].weight is Weight.WORSE
     assert compared(a_log(), known).parts["Known deviations"][0].weight is Weight.OTHER
 
 
-@pytest.mark.parametrize(
-    "after",
-    [
-        a_log("new", truncated=True),
-        a_log("new", status=None),
-        a_log("new", status=2),
-        a_log("new", reason="the kernel did not boot"),
-        a_log("new", collected=(Case("suites/a/test_b.py::lost", SubjectId("new")),)),
-        a_log("new", outcomes={}),
-        a_log("new", outcomes={"suites/b/test_c.py::other": PASSED}),
-        with_info(services=()),
-        with_info(registers=()),
-        with_outcomes(NOT_APPLICABLE, NOT_APPLICABLE),
-    ],
-    ids=["truncated", "no end", "interrupted", "no boot", "missing", "empty", "nothing in common", "services unknown",
-         "registers unknown", "all skipped"],
-)  # fmt: skip
+DOUBTFUL = {
+    "truncated": a_log("new", truncated=True),
+    "no end": a_log("new", status=None),
+    "interrupted": a_log("new", status=2),
+    "no boot": a_log("new", reason="the kernel did not boot"),
+    "missing": a_log("new", collected=(Case("suites/a/test_b.py::lost", SubjectId("new")),)),
+    "empty": a_log("new", outcomes={}),
+    "nothing in common": a_log("new", outcomes={"suites/b/test_c.py::other": PASSED}),
+    "services unknown": with_info(services=()),
+    "registers unknown": with_info(registers=()),
+    "all skipped": with_outcomes(NOT_APPLICABLE, NOT_APPLICABLE),
+}
+
+
+@pytest.mark.parametrize("after", DOUBTFUL.values(), ids=DOUBTFUL)
 def test_a_doubtful_log_is_never_the_same(after: Log) -> None:
-    found = compared(after)
-    assert found.status in (CANNOT_TELL, CHANGED) and found.doubts
+    comparison = compared(after)
+    assert comparison.status in (CANNOT_TELL, CHANGED) and comparison.doubts
     assert compared(a_log(), after).status == CANNOT_TELL, "nor is anything the same as a doubtful one"
 
 
@@ -164,21 +146,15 @@ def test_a_failure_that_the_first_run_left_out() -> None:
 
 
 def test_another_machine_is_shown_and_does_not_count() -> None:
-    found = compared(with_info(environment={"kernel": "x", "home": "a board"}))
-    assert found.status == SAME and found.parts["Environment"][0].before == "QEMU"
-
-
-# Which subjects
+    comparison = compared(with_info(environment={"kernel": "x", "home": "a board"}))
+    assert comparison.status == SAME and comparison.parts["Environment"][0].before == "QEMU"
 
 
 def two(*names: str) -> Log:
-    logs = [a_log(name) for name in names]
-    session = replace(logs[0].session, subjects=tuple(map(SubjectId, names)))
-    infos = tuple(info for log in logs for info in log.subjects)
-    results = tuple(
-        replace(r, nodeid=f"{ONE}[{name}-STD]") for name, log in zip(names, logs, strict=True) for r in log.results[:1]
-    )
-    return replace(logs[0], session=session, subjects=infos, results=results, collected=(), started=())
+    subjects = tuple(map(SubjectId, names))
+    results = (Result(f"{ONE}[{each.name}-STD]", each, PASSED, ("LOCK-1",), message="m") for each in subjects)
+    infos = tuple(replace(INFO, subject=each) for each in subjects)
+    return log_of(*results, subjects=subjects, infos=infos, collected=(), started=())
 
 
 def test_subjects_of_the_same_name_are_compared() -> None:
@@ -194,17 +170,9 @@ def test_what_cannot_be_paired_is_refused(one: tuple[str, ...], other: tuple[str
 
 
 def test_two_subjects_of_one_label_are_not_confused() -> None:
-    twins = two("Image cpu=max", "Image")
-    variant = SubjectId("Image", variant=BootVariant(cpu="max"))
-    again = replace(twins, session=replace(twins.session, subjects=(SubjectId("Image cpu=max"), variant)), subjects=())
-    again = replace(again, results=())
+    again = log_of(subjects=(SubjectId("Image cpu=max"), SubjectId("Image", variant=BootVariant(cpu="max"))), infos=())
     with pytest.raises(UsageError, match="cannot be paired"):
         paired(columns([again]), columns([again]))
-
-
-# What is shown
-
-HOSTILE = "<script>x</script>\x1b[2J\nSAME: nothing"
 
 
 def hostile() -> LogComparison:
@@ -221,33 +189,20 @@ def test_the_text_ends_with_the_conclusion() -> None:
 
 def test_the_page_runs_and_fetches_nothing() -> None:
     shown = page([hostile(), compared(a_log("new"))])
-    found = Page(shown)
-    assert "script" not in found.tags and not found.fetched and "\x1b" not in shown
-    assert found.tags.count("table") == 2 and "prefers-color-scheme" in shown
+    html = Page(shown)
+    assert "script" not in html.tags and not html.fetched and "\x1b" not in shown
+    assert html.tags.count("table") == 2 and "prefers-color-scheme" in shown
 
 
 def test_text_and_page_tell_the_same() -> None:
-    found = compared(a_log("new", outcomes={f"{ONE}[{n}]": FAILED for n in range(50)}))
-    shown, lines = page([found]), text(found)
-    assert all(change.what in shown for change in found.changes) and len(found.changes) > 50
-    assert "30 more; --html writes all of them" in lines and found.summary in lines and found.summary in shown
-
-
-# The command
+    comparison = compared(a_log("new", outcomes={f"{ONE}[{n}]": FAILED for n in range(50)}))
+    shown, lines = page([comparison]), text(comparison)
+    assert all(change.what in shown for change in comparison.changes) and len(comparison.changes) > 50
+    assert "30 more; --html writes all of them" in lines and comparison.summary in lines and comparison.summary in shown
 
 
 def written(path: Path, log: Log) -> str:
-    writer = LogWriter(path)
-    writer.session(log.session)
-    writer.collected(log.collected)
-    for info in log.subjects:
-        writer.subject(info)
-    for each in log.results:
-        writer.result(each)
-    if log.status is not None:
-        writer.end(log.status)
-    writer.close()
-    return str(path)
+    return str(write_log(path, log))
 
 
 def test_statuses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

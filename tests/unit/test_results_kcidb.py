@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a submission to KCIDB says of kernels and their builds, and what it refuses to say."""
+"""Submissions to KCIDB: kernels, builds, checkouts, and origins that are refused."""
 
 from __future__ import annotations
 
@@ -17,33 +17,38 @@ from helpers.errors import UsageError
 from helpers.formats import ci
 from helpers.formats.kcidb import Origin, kcidb, path_of
 from helpers.identity import Identity, MigrationId, SubjectId
-from helpers.results.records import FAILED, VERSION, Log, Result, Session, SubjectInfo
+from helpers.results.records import FAILED, VERSION, Log, Result, SubjectInfo
 from helpers.results.rows import sections
+from tests.support.reports import log_of
 
 A, STABLE, IMAGE = SubjectId("a"), SubjectId("debian:stable"), SubjectId("Image")
 WAY = MigrationId(STABLE, IMAGE)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ME = Origin("me")
+GITLAB = {"CI_JOB_URL": "https://g/1", "CI_PROJECT_URL": "https://g/p", "CI_COMMIT_SHA": "a", "CI_COMMIT_REF_NAME": "b"}
+GITHUB = {"GITHUB_RUN_ID": "5", "GITHUB_SERVER_URL": "https://h", "GITHUB_REPOSITORY": "o/r"}
+GITHUB |= {"GITHUB_SHA": "a", "GITHUB_REF_NAME": "b"}
+JENKINS = {"BUILD_URL": "https://j/9/", "GIT_URL": "https://x/y.git", "GIT_COMMIT": "a"}
 
 
 def log(*subjects: Identity, time: float = 1.5e9, message: str = "why") -> Log:
     nodeid = "suites/a/test_b.py::test_c[D-e.f]"
     rows = tuple(Result(nodeid, each, FAILED, ("A",), "r", "s", message) for each in subjects)
     infos = tuple(SubjectInfo(each, "mainline", {"kernel": f"Linux of {each.label}"}) for each in subjects)
-    return Log(Session(VERSION, (), subjects, time), results=rows, subjects=infos, status=0)
+    return log_of(*rows, subjects=subjects, infos=infos, time=time)
 
 
 def submission(a_log: Log, origin: Origin = ME) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(kcidb(sections(a_log), origin))
-    assert kcidb_io.schema.LATEST.is_valid_exactly(found)
-    return found
+    report: dict[str, Any] = json.loads(kcidb(sections(a_log), origin))
+    assert kcidb_io.schema.LATEST.is_valid_exactly(report)
+    return report
 
 
 def test_a_migration_is_a_result_of_the_kernel_that_it_arrives_on() -> None:
-    found = submission(log(WAY, STABLE, IMAGE))
-    assert [each["comment"].split(" (")[0] for each in found["builds"]] == ["Image", "debian:stable"]
-    assert found["builds"][0]["comment"] == "Image (Linux of Image, mainline)"
-    assert found["tests"][0]["build_id"] == found["tests"][2]["build_id"] == found["builds"][0]["id"]
+    report = submission(log(WAY, STABLE, IMAGE))
+    assert [each["comment"].split(" (")[0] for each in report["builds"]] == ["Image", "debian:stable"]
+    assert report["builds"][0]["comment"] == "Image (Linux of Image, mainline)"
+    assert report["tests"][0]["build_id"] == report["tests"][2]["build_id"] == report["builds"][0]["id"]
 
 
 def test_the_same_log_has_the_same_ids_and_another_run_others() -> None:
@@ -52,15 +57,15 @@ def test_the_same_log_has_the_same_ids_and_another_run_others() -> None:
 
 
 def test_a_build_of_somebody_else() -> None:
-    found = submission(log(A), Origin("me", build="maestro:7"))
-    assert set(found) == {"version", "tests"} and found["tests"][0]["build_id"] == "maestro:7"
+    report = submission(log(A), Origin("me", build="maestro:7"))
+    assert set(report) == {"version", "tests"} and report["tests"][0]["build_id"] == "maestro:7"
     with pytest.raises(UsageError, match="2 kernels"):
         submission(log(WAY, STABLE, IMAGE), Origin("me", build="maestro:7"))
 
 
 def test_a_checkout_of_somebody_else() -> None:
-    found = submission(log(STABLE, IMAGE), Origin("me", checkout="maestro:8"))
-    assert "checkouts" not in found and {each["checkout_id"] for each in found["builds"]} == {"maestro:8"}
+    report = submission(log(STABLE, IMAGE), Origin("me", checkout="maestro:8"))
+    assert "checkouts" not in report and {each["checkout_id"] for each in report["builds"]} == {"maestro:8"}
 
 
 def test_a_checkout_of_ones_own() -> None:
@@ -97,32 +102,9 @@ def test_paths_are_the_same_on_every_kernel() -> None:
 @pytest.mark.parametrize(
     ("environment", "url", "git"),
     [
-        (
-            {
-                "CI_JOB_URL": "https://g/1",
-                "CI_PROJECT_URL": "https://g/p",
-                "CI_COMMIT_SHA": "a",
-                "CI_COMMIT_REF_NAME": "b",
-            },
-            "https://g/1",
-            {"git_url": "https://g/p", "git_commit": "a", "git_branch": "b"},
-        ),
-        (
-            {
-                "GITHUB_RUN_ID": "5",
-                "GITHUB_SERVER_URL": "https://h",
-                "GITHUB_REPOSITORY": "o/r",
-                "GITHUB_SHA": "a",
-                "GITHUB_REF_NAME": "b",
-            },
-            "https://h/o/r/actions/runs/5",
-            {"git_url": "https://h/o/r", "git_commit": "a", "git_branch": "b"},
-        ),
-        (
-            {"BUILD_URL": "https://j/9/", "GIT_URL": "https://x/y.git", "GIT_COMMIT": "a"},
-            "https://j/9/",
-            {"git_url": "https://x/y.git", "git_commit": "a"},
-        ),
+        (GITLAB, "https://g/1", {"git_url": "https://g/p", "git_commit": "a", "git_branch": "b"}),
+        (GITHUB, "https://h/o/r/actions/runs/5", {"git_url": "https://h/o/r", "git_commit": "a", "git_branch": "b"}),
+        (JENKINS, "https://j/9/", {"git_url": "https://x/y.git", "git_commit": "a"}),
     ],
     ids=["GitLab", "GitHub", "Jenkins"],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Known deviations: counted by name, never an excuse for anything else, and an error once they are gone."""
+"""Known deviations: counted by name, for one clause only, and an error when the kernel no longer deviates."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import pytest
 
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.deviations import DEVIATIONS
+from helpers.errors import HarnessError
 from helpers.identity import OldLabel, SubjectId
 from helpers.results.log import read_log
-from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, Case, KnownDeviation, Log, Result, Session
-from helpers.results.records import SubjectInfo as Info
+from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, KnownDeviation, Result, SubjectInfo
 from helpers.results.verdict import Verdict, VerdictKind, verdicts
+from tests.support.reports import log_of
 
 SUBJECT = SubjectId("debian:stable")
 ENTRY = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
 
 
 def judged(*results: Result, known: tuple[KnownDeviation, ...] = (ENTRY,), selection: str | None = None) -> Verdict:
-    cases = tuple(Case(each.nodeid, SUBJECT) for each in results)
-    session = Session(VERSION, (), (SUBJECT,), 0.0)
-    log = Log(session, cases, cases, results, (Info(SUBJECT, "mainline", {}, known),), selection, 0)
-    (verdict,) = verdicts(log)
+    infos = (SubjectInfo(SUBJECT, "mainline", known=known),)
+    (verdict,) = verdicts(log_of(*results, infos=infos, selection=selection))
     return verdict
 
 
@@ -73,8 +72,6 @@ def test_a_selection_speaks_of_it_too() -> None:
 
 @pytest.mark.parametrize("known", ['[{"name": "a"}]', '[{"name": 1, "clause": "", "reason": "", "link": ""}]', "7"])
 def test_a_damaged_entry_is_refused(tmp_path: Path, known: str) -> None:
-    from helpers.errors import HarnessError
-
     path = tmp_path / "results.jsonl"
     session = f'{{"record": "session", "version": {VERSION}, "argv": [], "subjects": [], "time": 0}}\n'
     path.write_text(
@@ -90,7 +87,7 @@ def test_logs_of_version_1_are_read(tmp_path: Path) -> None:
         '{"record": "session", "version": 1, "argv": [], "subjects": [], "time": 0}\n'
         '{"record": "subject", "subject": "a", "dialect": "none", "environment": {}}\n'
     )
-    assert read_log(path).subjects == (Info(OldLabel("a"), "none"),)
+    assert read_log(path).subjects == (SubjectInfo(OldLabel("a"), "none"),)
 
 
 def test_every_entry_is_complete() -> None:

@@ -4,19 +4,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.formats.lava import unique
-from tests.support import ROOT
-
-
-def definition() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "lava/kvm-hvc.yaml").read_text())
-    return found
+from tests.support.lavacheck import definition
 
 
 def test_every_step_ends_well_or_says_otherwise() -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results log and the verdict: what was written is what is read, and nothing doubtful goes green."""
+"""The results log and the verdict: logs are read as they were written, and no doubtful log passes."""
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,28 +16,13 @@ from helpers.errors import HarnessError
 from helpers.formats import output
 from helpers.formats.junit import junit, legal
 from helpers.identity import Identity, MigrationId, OldLabel, Reach, SubjectId
+from helpers.results import records
 from helpers.results.log import LogWriter, read_log
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    NOT_APPLICABLE,
-    OUTCOMES,
-    PASSED,
-    VERSION,
-    Case,
-    Clause,
-    Contract,
-    Difference,
-    Log,
-    Result,
-    ServiceInfo,
-    Session,
-    SubjectInfo,
-    merge_results,
-)
+from helpers.results.records import Case, Clause, Contract, Difference, Log, Result, ServiceInfo, Session, SubjectInfo
 from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
-from tests.support.reports import OLD_LOGS
+from tests.support import ERROR, FAILED, NOT_APPLICABLE, OUTCOMES, PASSED
+from tests.support.reports import OLD_LOGS, log_of
 
 SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 SERVICES = (
@@ -48,16 +34,8 @@ CONTRACT = Contract(
     (Clause("LOCK-2", "It is locked.", "a.rst", "documented; documents and code differ: SAME", "lock"),),
     (Difference("SAME", ("LOCK-2", "LOCK-3"), "No.", "Yes.", "The code."), Difference("OTHER", (), "a", "b", "c")),
 )
-ONE = "suites/test_a.py::test_one"
-TWO = "suites/test_a.py::test_two"
-
-
-def log(*results: Result, subjects: tuple[Identity, ...] = (SUBJECT,), **values: object) -> Log:
-    """A complete log with these results."""
-    cases = tuple(Case(result.nodeid, result.subject) for result in results)
-    session = Session(VERSION, ("-q",), subjects, 0.0)
-    defaults = {"collected": cases, "started": cases, "subjects": (INFO,), "status": 0}
-    return Log(session, results=results, **{**defaults, **values})  # type: ignore[arg-type]
+ONE, TWO = "suites/test_a.py::test_one", "suites/test_a.py::test_two"
+log = partial(log_of, infos=(INFO,))
 
 
 def result(outcome: str, nodeid: str = ONE, subject: Identity | None = SUBJECT, clause: str = "LOCK-1") -> Result:
@@ -71,28 +49,20 @@ def only(a_log: Log) -> Verdict:
 
 def write(path: Path) -> Log:
     """Every record once; the log that must be read back."""
-    session = Session(VERSION, ("-k", "x", "--kernel=not-utf-8-\udcff"), (SUBJECT,), 1.5, {"Python": "3.11"})
+    session = Session(records.VERSION, ("-k", "x", "--kernel=not-utf-8-\udcff"), (SUBJECT,), 1.5, {"Python": "3.11"})
+    cases = (Case(ONE, SUBJECT), Case(TWO, None))
     writer = LogWriter(path)
     writer.session(session)
     writer.contract(CONTRACT)
     writer.selection(None)
-    writer.collected([Case(ONE, SUBJECT), Case(TWO, None)])
+    writer.collected(cases)
     writer.subject(INFO)
-    writer.start(Case(ONE, SUBJECT))
+    writer.start(cases[0])
     writer.result(result(FAILED))
     writer.selection("-k x")
     writer.end(1)
     writer.close()
-    return Log(
-        session,
-        (Case(ONE, SUBJECT), Case(TWO, None)),
-        (Case(ONE, SUBJECT),),
-        (result(FAILED),),
-        (INFO,),
-        "-k x",
-        1,
-        contract=CONTRACT,
-    )
+    return Log(session, cases, cases[:1], (result(FAILED),), (INFO,), "-k x", 1, contract=CONTRACT)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -175,7 +145,7 @@ def test_something_else_is_no_log(tmp_path: Path, text: str) -> None:
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    record = {"record": "session", "version": VERSION + 1, "argv": [], "subjects": [], "time": 0}
+    record = {"record": "session", "version": records.VERSION + 1, "argv": [], "subjects": [], "time": 0}
     path.write_text(json.dumps(record) + "\n")
     with pytest.raises(HarnessError, match="version"):
         read_log(path)
@@ -192,7 +162,7 @@ def test_a_full_disk_is_a_harness_error(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1))
 def test_the_worst_result_stays(outcomes: list[str]) -> None:
-    (single,) = merge_results([result(outcome) for outcome in outcomes])
+    (single,) = records.merge_results([result(outcome) for outcome in outcomes])
     assert single.outcome == max(outcomes, key=OUTCOMES.index)
     assert single.duration == pytest.approx(0.5 * len(outcomes))
 
@@ -217,14 +187,9 @@ def test_non_conformant_wins_over_everything() -> None:
 
 def test_not_implemented() -> None:
     none = SubjectInfo(SUBJECT, "none", {"kernel": "5.10"})
-    verdict = only(_with_info(none, result(PASSED)))
+    verdict = only(log_of(result(PASSED), infos=(none,)))
     assert verdict.status == 5
     assert "NOT-IMPLEMENTED debian:stable (Linux 5.10, no registers)" in verdict.line
-
-
-def _with_info(info: SubjectInfo, *results: Result) -> Log:
-    plain = log(*results)
-    return Log(plain.session, plain.collected, plain.started, results, (info,), None, 0)
 
 
 @pytest.mark.parametrize(
@@ -266,14 +231,13 @@ def test_a_lost_migration_is_inconclusive_and_its_kernels_are_not() -> None:
     both, way = (SUBJECT, BOARD), MigrationId(SUBJECT, BOARD)
     results = (result(PASSED), result(PASSED, TWO, BOARD))
     cases = (Case(ONE, SUBJECT), Case(TWO, BOARD), Case("suites/m.py::t[debian:stable->board:a]", way))
-    found = {verdict.subject: verdict for verdict in verdicts(log(*results, subjects=both, collected=cases))}
-    assert [found[each].kind for each in both] == [VerdictKind.CONFORMANT] * 2
-    assert found[way].kind is VerdictKind.INCONCLUSIVE and found[way].not_run == (cases[2].nodeid,)
+    by_subject = {verdict.subject: verdict for verdict in verdicts(log(*results, subjects=both, collected=cases))}
+    assert [by_subject[each].kind for each in both] == [VerdictKind.CONFORMANT] * 2
+    assert by_subject[way].kind is VerdictKind.INCONCLUSIVE and by_subject[way].not_run == (cases[2].nodeid,)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "word", "status"),
-    [(PASSED, "PASSED", 0), (FAILED, "FAILED", 1), (ERROR, "INCONCLUSIVE", 3)],
+    ("outcome", "word", "status"), [(PASSED, "PASSED", 0), (FAILED, "FAILED", 1), (ERROR, "INCONCLUSIVE", 3)]
 )
 def test_a_selection_never_speaks_of_conformance(outcome: str, word: str, status: int) -> None:
     verdict = only(log(result(outcome), selection="-k CONFORMANT"))
@@ -284,7 +248,7 @@ def test_a_selection_never_speaks_of_conformance(outcome: str, word: str, status
 
 def test_the_worst_status_wins() -> None:
     conformant, failed, doubtful = only(log(result(PASSED))), only(log(result(FAILED))), only(log())
-    none = only(_with_info(SubjectInfo(SUBJECT, "none"), result(PASSED)))
+    none = only(log_of(result(PASSED), dialect="none"))
     assert exit_status([conformant, none, doubtful, failed]) == 1
     assert exit_status([conformant, none, doubtful]) == 3
     assert exit_status([conformant, none]) == 5

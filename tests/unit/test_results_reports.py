@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The machine reports and their converter: read back by their own formats' readers, they say what the log says."""
+"""The machine reports, read back by readers of their formats: they agree with the log."""
 
 from __future__ import annotations
 
@@ -20,54 +20,30 @@ from helpers.formats.lava import CLAUSE, case_names
 from helpers.results.columns import columns, summary
 from helpers.results.diff import SAME, compare_logs
 from helpers.results.log import read_log
-from helpers.results.records import (
-    ERROR,
-    FAILED,
-    KNOWN,
-    NOT_APPLICABLE,
-    PASSED,
-    VERSION,
-    Case,
-    Log,
-    Result,
-    Session,
-)
+from helpers.results.records import Case
 from helpers.results.rows import Section, sections
-from tests.support import kunit
-from tests.support.reports import (
-    DEVIATION,
-    FORMATS,
-    OTHER,
-    STABLE,
-    everything,
-    expected,
-    flat_ktap_of,
-    good,
-    junit_of,
-    kcidb_of,
-    ktap_of,
-    result,
-    write,
-)
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, kunit, reports
+from tests.support.reports import LOGS, STABLE, everything, expected, good, log_of, result, write_log
+
+LAVA_WORDS = {PASSED: "pass", FAILED: "fail", ERROR: "unknown", NOT_APPLICABLE: "skip", KNOWN: "skip"}
+LAVA_VERDICTS = {"CONFORMANT": "pass", "NON-CONFORMANT": "fail", "INCONCLUSIVE": "unknown", "NOT-IMPLEMENTED": "skip"}
 
 
-@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+@LOGS
 def test_all_reports_of_one_run_agree(log: Callable[[Path], Path], tmp_path: Path) -> None:
     path = log(tmp_path / "results.jsonl")
-    status = main([*(f"--{name}={tmp_path / name}" for name in (*FORMATS, "ktap-flat")), "--origin=me", str(path)])
+    status = main(
+        [*(f"--{name}={tmp_path / name}" for name in (*reports.FORMATS, "ktap-flat")), "--origin=me", str(path)]
+    )
     assert status == (1 if log is everything else 0)
-    for name, (read, _, _) in FORMATS.items():
+    for name, (read, _, _) in reports.FORMATS.items():
         assert read(tmp_path / name) == expected(path, name), name
     nested = {f"{subject}/{nodeid}": word for (subject, nodeid), word in expected(path, "ktap").items()}
-    assert flat_ktap_of(tmp_path / "ktap-flat") == nested
+    assert reports.flat_ktap_of(tmp_path / "ktap-flat") == nested
     counted = Counter(row.outcome for section in sections(read_log(path)) for row in section.rows)
     verdicts = [section.verdict for section in sections(read_log(path))]
     assert counted[FAILED] == sum(verdict.counts[FAILED] for verdict in verdicts)
     assert counted[ERROR] == sum(verdict.counts[ERROR] + verdict.counts["not-run"] for verdict in verdicts)
-
-
-LAVA_WORDS = {PASSED: "pass", FAILED: "fail", ERROR: "unknown", NOT_APPLICABLE: "skip", KNOWN: "skip"}
-LAVA_VERDICTS = {"CONFORMANT": "pass", "NON-CONFORMANT": "fail", "INCONCLUSIVE": "unknown", "NOT-IMPLEMENTED": "skip"}
 
 
 def lava_of(path: Path) -> list[dict[str, str]]:
@@ -83,12 +59,11 @@ def lava_of(path: Path) -> list[dict[str, str]]:
     return sets
 
 
-@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+@LOGS
 def test_lava_agrees(log: Callable[[Path], Path], tmp_path: Path) -> None:
     path = log(tmp_path / "results.jsonl")
     main([f"--lava={tmp_path / 'lava'}", str(path)])
-    found = sections(read_log(path))
-    for section, cases in zip(found, lava_of(tmp_path / "lava"), strict=True):
+    for section, cases in zip(sections(read_log(path)), lava_of(tmp_path / "lava"), strict=True):
         rows = [row for row in section.rows if row.nodeid != "verdict"]
         assert cases.pop("verdict") == LAVA_VERDICTS[section.verdict.kind.value]
         clauses = {name: cases.pop(name) for name in list(cases) if name.startswith(CLAUSE)}
@@ -96,57 +71,53 @@ def test_lava_agrees(log: Callable[[Path], Path], tmp_path: Path) -> None:
         assert clauses == {f"{CLAUSE}LOCK-1": LAVA_WORDS[summary(r for r in rows if r.clauses)[0] or ""]}
 
 
-@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+@LOGS
 def test_the_diff_of_a_log_and_itself_says_its_verdicts_and_no_change(
     log: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     read = read_log(log(tmp_path / "results.jsonl"))
     for section, column in zip(sections(read), columns([read]), strict=True):
-        found = compare_logs(column, column)
-        assert found.changes == () and section.verdict.line in text(found)
-        assert all(reason in found.summary for reason in section.verdict.reasons) or found.status == SAME
-        assert page([found]).count(f"{section.verdict.counts[FAILED]} failed, ") >= 2
+        comparison = compare_logs(column, column)
+        assert comparison.changes == () and section.verdict.line in text(comparison)
+        assert all(reason in comparison.summary for reason in section.verdict.reasons) or comparison.status == SAME
+        assert page([comparison]).count(f"{section.verdict.counts[FAILED]} failed, ") >= 2
 
 
-@pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
+@LOGS
 def test_junit_names_the_clauses(log: Callable[[Path], Path], tmp_path: Path) -> None:
     path = log(tmp_path / "results.jsonl")
     main([f"--junit={tmp_path / 'junit.xml'}", str(path)])
     for section, suite in zip(sections(read_log(path)), ET.parse(tmp_path / "junit.xml").getroot(), strict=True):
-        told = {each.get("name", ""): each.get("value", "") for each in suite.findall("properties/property")}
-        assert told["verdict"] == section.verdict.line
-        assert told["clause LOCK-1"].startswith(f"{summary(r for r in section.rows if r.clauses)[0]}: ")
+        properties = {each.get("name", ""): each.get("value", "") for each in suite.findall("properties/property")}
+        assert properties["verdict"] == section.verdict.line
+        assert properties["clause LOCK-1"].startswith(f"{summary(r for r in section.rows if r.clauses)[0]}: ")
         groups = [case.get("group", "") for case in suite.findall("testcase")]
         assert groups == [", ".join(row.clauses) for row in section.rows]
 
 
-def doubtful(folder: Path) -> dict[str, Path]:
-    """Every log here has nothing but good results, and yet nothing good follows from it."""
-    cut = good(folder / "cut.jsonl")
-    cut.write_bytes(cut.read_bytes()[:-5])
-    fine = result(PASSED, "test_good")
-    return {
-        "cut": cut,
-        "no end": write(folder / "no-end.jsonl", fine, end=False),
-        "half missing": write(folder / "half.jsonl", fine, lost=(Case("suites/lock/test_a.py::test_lost", STABLE),)),
-        "all skipped": write(folder / "skipped.jsonl", result(NOT_APPLICABLE, "test_absent")),
-        "never started": write(folder / "never.jsonl", fine, subjects=(STABLE, OTHER)),
-        "nothing": write(folder / "nothing.jsonl"),
-        "deviation gone": write(folder / "gone.jsonl", fine, known=(DEVIATION,)),
-    }
+FINE = result(PASSED, "test_good")
+DOUBTFUL = {
+    "cut": log_of(FINE),
+    "no end": log_of(FINE, status=None),
+    "half missing": log_of(FINE, lost=(Case("suites/lock/test_a.py::test_lost", STABLE),)),
+    "all skipped": log_of(result(NOT_APPLICABLE, "test_absent")),
+    "never started": log_of(FINE, subjects=(STABLE, reports.OTHER)),
+    "nothing": log_of(),
+    "deviation gone": log_of(FINE, known=(reports.DEVIATION,)),
+}
+"""No test failed in these logs, and none of them may pass."""
 
 
-DOUBTS = ("cut", "no end", "half missing", "all skipped", "never started", "nothing", "deviation gone")
-
-
-@pytest.mark.parametrize("name", DOUBTS)
+@pytest.mark.parametrize("name", DOUBTFUL)
 def test_no_report_of_a_doubtful_log_is_green(name: str, tmp_path: Path) -> None:
-    path = doubtful(tmp_path)[name]
+    path = write_log(tmp_path / "results.jsonl", DOUBTFUL[name])
+    if name == "cut":
+        path.write_bytes(path.read_bytes()[:-5])
     outputs = {each: tmp_path / each for each in ("junit", "ktap", "ktap-flat", "kcidb")}
     assert main([*(f"--{each}={file}" for each, file in outputs.items()), "--origin=me", str(path)]) == 3
-    assert {"ERROR", "MISS"} & set(kcidb_of(outputs["kcidb"]).values())
-    assert "error" in junit_of(outputs["junit"]).values()
-    assert "ERROR" in ktap_of(outputs["ktap"]).values()
+    assert {"ERROR", "MISS"} & set(reports.kcidb_of(outputs["kcidb"]).values())
+    assert "error" in reports.junit_of(outputs["junit"]).values()
+    assert "ERROR" in reports.ktap_of(outputs["ktap"]).values()
     assert kunit.parsed(outputs["ktap"])[0] and kunit.parsed(outputs["ktap-flat"])[0]
 
 
@@ -172,11 +143,7 @@ def test_what_ends_the_kernels_parser_is_spelled_out(tmp_path: Path) -> None:
 @given(st.text(alphabet=st.characters()), st.sampled_from([FAILED, ERROR, NOT_APPLICABLE, KNOWN]), st.booleans())
 def test_no_message_adds_a_line_that_counts(message: str, outcome: str, flat: bool) -> None:
     row = result(outcome, "test_a", message=message)
-    verdict = sections(read_log_of(row))[0].verdict
+    verdict = sections(log_of(row))[0].verdict
     text = ktap([Section(verdict, (row,), frozenset(), 0.0)], flat=flat)
     counting = [line for line in text.splitlines() if not line.lstrip().startswith("# | ")]
     assert len(counting) == (3 if flat else 6)
-
-
-def read_log_of(row: Result) -> Log:
-    return Log(Session(VERSION, (), (STABLE,), 0.0), results=(row,), status=0)

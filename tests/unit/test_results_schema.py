@@ -15,34 +15,15 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from helpers.errors import UsageError
 from helpers.results.baseline import read_baseline
-from helpers.results.log import RECORDS, LogWriter, read_log
-from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED, VERSION, Log
+from helpers.results.log import RECORDS, read_log
+from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED, VERSION
 from helpers.results.schema import baseline_schema, log_schema, schemas
-from tests.support.reports import lines
+from tests.support.reports import OLD_LOGS, lines, write_log
 
-LOGS = Path(__file__).parent / "logs"
-"""version-1.jsonl is from the last commit that wrote version 1; version-2.jsonl is part of a run on Debian stable."""
+# version-1.jsonl is from the last commit that wrote version 1; version-2.jsonl is part of a run on Debian stable.
 LINE = Draft202012Validator(log_schema())
 BASELINE = Draft202012Validator(baseline_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 ENTRY = {"clause": "LOCK-1", "subject": "*", "reason": "r", "url": "https://example.org/1", "until": "2026-12-31"}
-
-
-def rewritten(old: Log, path: Path) -> Log:
-    """An old log, written as a current one and read again."""
-    writer = LogWriter(path)
-    writer.session(replace(old.session, version=VERSION))
-    writer.contract(old.contract)
-    writer.collected(old.collected)
-    for info in old.subjects:
-        writer.subject(info)
-    for test in old.started:
-        writer.start(test)
-    for result in old.results:
-        writer.result(result)
-    writer.selection(old.selection)
-    writer.end(old.status or 0, old.reason)
-    writer.close()
-    return read_log(path)
 
 
 def errors(written: Iterable[dict[str, Any]]) -> list[str]:
@@ -56,14 +37,14 @@ def test_the_published_schemas_are_current(path: Path, text: str) -> None:
 
 
 def test_a_log_of_version_1() -> None:
-    path = LOGS / "version-1.jsonl"
+    path = OLD_LOGS / "version-1.jsonl"
     log = read_log(path)
     assert [result.outcome for result in log.results] == [PASSED, FAILED]
     assert log.selection == "-k lock" and log.status == 1 and log.subjects[0].dialect == "mainline"
 
 
 def test_a_log_of_version_2() -> None:
-    path = LOGS / "version-2.jsonl"
+    path = OLD_LOGS / "version-2.jsonl"
     log = read_log(path)
     assert [result.outcome for result in log.results] == [PASSED, KNOWN, NOT_APPLICABLE]
     assert [each.clauses for each in log.contract.differences] == [("LOCK-2", "LOCK-3", "MIGRATE-5"), ()]
@@ -73,10 +54,11 @@ def test_a_log_of_version_2() -> None:
     assert {each["record"] for each in lines(path)} == set(RECORDS)
 
 
-@pytest.mark.parametrize("path", sorted(LOGS.glob("*.jsonl")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(OLD_LOGS.glob("*.jsonl")), ids=lambda path: path.name)
 def test_old_logs_are_valid_when_written_again(path: Path, tmp_path: Path) -> None:
     old = read_log(path)
-    assert rewritten(old, tmp_path / "new.jsonl") == replace(old, session=replace(old.session, version=VERSION))
+    new = replace(old, session=replace(old.session, version=VERSION))
+    assert read_log(write_log(tmp_path / "new.jsonl", new)) == new
     assert errors(lines(tmp_path / "new.jsonl")) == []
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tests of the suites, called with a KVM that breaks what they check: they fail. No result of a report is made so."""
+"""Tests of the suites fail on a KVM that breaks what they check. No report has a result from these KVMs."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class CountingKvm:
 
 @pytest.mark.parametrize("on", ["dev_kvm", "vm_fd"])
 def test_a_capability_that_changes_with_other_vms(on: str) -> None:
-    def asked(answer: Callable[[int], int]) -> None:
+    def check(answer: Callable[[int], int]) -> None:
         kvm: Any = CountingKvm(answer)
         check_extension(on, kvm, kvm.make_vm, PROBE)
 
-    asked(lambda vms: 0)
+    check(lambda vms: 0)
     own = 1 if on == "vm_fd" else 0
     for wrong in (lambda vms: int(vms > own), lambda vms: int(vms <= own)):
         with pytest.raises(AssertionError, match=r"actual: +0x1"):
-            asked(wrong)
+            check(wrong)
 
 
 class LenientVm:

@@ -50,8 +50,7 @@ class Scripted:
         """Already started."""
 
 
-def scripted(answering: Answering) -> Any:
-    return Scripted(answering)
+scripted: Any = Scripted
 
 
 def answering(refused: int = 0) -> Answering:

@@ -92,9 +92,11 @@ def test_taints_that_are_complaints(bit: int, word: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["WARNING: possible circular locking dependency detected", "BUG: KASAN: slab-out-of-bounds", "UBSAN: shift",
-     "rcu: INFO: rcu_preempt self-detected stall", "kernel BUG at x.c:1!", "------------[ cut here ]------------"],
-)  # fmt: skip
+    [
+        *("WARNING: possible circular locking dependency detected", "BUG: KASAN: slab-out-of-bounds", "UBSAN: shift"),
+        *("rcu: INFO: rcu_preempt self-detected stall", "kernel BUG at x.c:1!", "------------[ cut here ]------------"),
+    ],
+)
 def test_warnings_without_a_taint(line: str) -> None:
     talker, watch = watched()
     talker.log = [f"4,1,1,-;{line}"]
