@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from helpers.formats.html.findings import FindingView
@@ -12,7 +12,7 @@ from helpers.formats.html.matrix import place
 from helpers.formats.html.signs import WORST_FIRST
 from helpers.results.columns import Column, sentences
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Clause, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Clause, Result
 
 T = TypeVar("T")
 
@@ -67,7 +67,11 @@ def tests_by_outcome(columns: tuple[Column, ...]) -> tuple[tuple[str, tuple[Resu
 def _of_outcomes(column: Column) -> Iterator[ResultList]:
     for outcome in WORST_FIRST:
         results = [result for result in column.results if result.outcome == outcome]
-        yield ResultList(column.name, outcome, len(results), _groups(results, column))
+        groups = _groups(results, column)
+        if outcome == PASSED:
+            # The chapter of tests by clause has their parameters: thousands of them would be half of the page.
+            groups = tuple(replace(group, parameters=()) for group in groups)
+        yield ResultList(column.name, outcome, len(results), groups)
     names = column.verdict.not_run
     yield ResultList(column.name, "", len(names), tuple(ResultGroup("", name, 1, "", (), 0, "") for name in names))
 
