@@ -255,6 +255,12 @@ def test_under_jenkins_content_policy(kind: str, started: Any, report: Path, tmp
     assert kind == "static" or "The table needs scripts" in whole
 
 
+def words_of(seen: Seen, chapter: str, selector: str) -> list[str]:
+    """The words of elements in a chapter's lists of tests."""
+    elements = seen.page.locator(f"section[aria-labelledby=chapter-{chapter}] ul.tests").locator(selector)
+    return " ".join(elements.all_text_contents()).split()
+
+
 def test_many_rows_begin_with_those_to_look_at(viewer: Viewer, tmp_path: Path) -> None:
     count = MOST_ROWS + 10
     suite = f"import pytest\n@pytest.mark.parametrize('n', range({count}))\ndef test_it(n):\n    assert n % 100\n"
@@ -264,16 +270,20 @@ def test_many_rows_begin_with_those_to_look_at(viewer: Viewer, tmp_path: Path) -
     assert "the table lists only" in seen.text("section[aria-labelledby=results-by-pytest-html]")
     group = seen.page.locator("section[aria-labelledby=chapter-all-results] details").nth(1)
     assert group.locator("summary").inner_text() == f"✓ {count - 6} passed"
-    assert group.locator("li code").count() == count - 6 + 1 and seen.wrong == []
+    assert [text.split()[2:4] for text in group.locator("li").all_text_contents()] == [[str(count - 6), "of"]]
+    # The name of the function, and the parameters of each test.
+    assert len(words_of(seen, "tests-by-clause", "li.passed code")) == 1 + count - 6 and seen.wrong == []
 
 
 def test_5000_results_are_all_there(viewer: Viewer, tmp_path: Path) -> None:
     log = a_log(2500)
     seen = viewer.open(static(tmp_path, log))
     count = sum(result.outcome in (PASSED, FAILED) for result in log.results)
-    # Each group of passed tests has the name of their function as well.
-    for chapter, groups in (("tests-by-clause", 6), ("all-results", 2)):
-        section = seen.page.locator(f"section[aria-labelledby=chapter-{chapter}]")
-        assert section.locator("ul.tests li.passed code, ul.tests li.failed code").count() == count + groups
+    # Each of the groups of passed tests has the name of their function as well.
+    assert len(words_of(seen, "tests-by-clause", "li.passed code, li.failed code")) == count + 6
+    failed = sum(result.outcome == FAILED for result in log.results)
+    assert len(words_of(seen, "all-results", "li.failed code")) == failed
+    passed = seen.page.locator("section[aria-labelledby=chapter-all-results] li.passed").all_text_contents()
+    assert sum(int(text.split()[2]) for text in passed) == count - failed
     assert seen.page.locator("article.finding").count() == 100
     assert "more, one line each" in seen.text() and seen.wrong == []
