@@ -11,7 +11,7 @@ from typing import TextIO
 from helpers.errors import HarnessError, UsageError
 
 STANDARD_OUTPUT = "-"
-_LOG_BEGINS = re.compile(rb'\{\s*"record"\s*:\s*"session"')
+_LOG_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"record"\s*:\s*"session"')
 
 
 def write(name: str, data: bytes) -> None:
@@ -32,7 +32,7 @@ def _protect_log(path: Path) -> None:
     """Raises UsageError if the path is a log, as in ``--junit LOG`` without the report's name; OSError."""
     if path.is_file():
         with path.open("rb") as file:
-            if _LOG_BEGINS.match(file.read(64)):
+            if _LOG_BEGINS.match(file.read(4096)):
                 what = f"{path} is a results log, which a report must not replace"
                 raise UsageError(what, cure="Name another file")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -112,21 +113,30 @@ def _unwritable(path: Path, error: Exception) -> HarnessError:
 def read_log(path: Path) -> Log:
     """Read a results log. An unfinished last line sets ``truncated``. Raises HarnessError for any other damage."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        data = path.read_bytes()
     except OSError as error:
         why = error.strerror or str(error)
         raise HarnessError(f"The results log {path} cannot be read", why=why) from error
-    unfinished_line = lines.pop()
+    return parse_log(data, str(path))
+
+
+def parse_log(data: bytes, name: str) -> Log:
+    """The results log in ``data``, which messages call ``name``. Raises HarnessError as read_log does.
+
+    A UTF-8 byte-order mark, CRLF line ends and blank lines are ignored: editors and uploads add them.
+    """
+    *lines, unfinished_line = data.removeprefix(BOM_UTF8).split(b"\n")
     reader = _Reader()
-    records = [reader.record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    records = [reader.record(line, f"{name}, line {number}") for number, line in numbered]
     truncated = False
-    if unfinished_line:
+    if unfinished_line.strip():
         try:
-            records.append(reader.record(unfinished_line, str(path)))
+            records.append(reader.record(unfinished_line, name))
         except HarnessError:
             truncated = True
     if not records:
-        raise HarnessError(f"{path} is not a results log", why="it has no session record")
+        raise HarnessError(f"{name} is not a results log", why="it has no session record")
     return _log(records, truncated)
 
 

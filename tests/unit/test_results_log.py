@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, UsageError
 from helpers.formats import output
 from helpers.formats.junit import junit, legal
 from helpers.identity import Identity, MigrationId, OldLabel, Reach, SubjectId
@@ -120,7 +120,8 @@ def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
         b'{"record": "session", "version": 3, "argv": [], "subjects": [], "time": 0}',
         b'{"record": "result", "nodeid": "a", "subject": null, "outcome": "good"}',
         b"\xff\xfe",
-        b"",
+        b"\xef\xbb\xbf",
+        b"\xc2\xa0",
     ],
 )
 def test_garbage_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
@@ -133,7 +134,29 @@ def test_garbage_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
         read_log(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"record": "end", "status": 0}\n'])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b"\r\n \t\r\n", b"\r\n\r"])
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf", b"\n\r\n", b"\xef\xbb\xbf\r\n"])
+def test_logs_that_a_text_editor_or_a_web_form_changed(tmp_path: Path, begin: bytes, end: bytes) -> None:
+    path = tmp_path / "results.jsonl"
+    log = write(path)
+    lines = path.read_bytes().splitlines()
+    for data in (begin + end.join(lines), begin + end.join([*lines, b""])):
+        path.write_bytes(data)
+        assert read_log(path) == log
+        with pytest.raises(UsageError, match="is a results log, which a report must not replace"):
+            output.write(str(path), b"a report")
+    path.write_bytes(begin + end.join([*lines[:-1], lines[-1][:-1]]))
+    assert read_log(path).truncated
+
+
+def test_blank_lines_count_in_the_number_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf\r\n\r\ngarbage\r\n")
+    with pytest.raises(HarnessError, match=r"results\.jsonl, line 3"):
+        read_log(path)
+
+
+@pytest.mark.parametrize("text", ["", "\n\r\n", "{", '{"record": "end", "status": 0}\n'])
 def test_something_else_is_no_log(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text(text)
