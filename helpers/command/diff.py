@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from helpers.command.files import save_report
+from helpers.command.files import check_inputs, load_log, save_report
 from helpers.command.parser import CommandParser
 from helpers.errors import HarnessError
 from helpers.formats.diff_text import page, text
 from helpers.formats.output import STANDARD_OUTPUT, encodable_text
 from helpers.results.columns import Column, columns
 from helpers.results.diff import CANNOT_TELL, compare_logs, paired, worst_status
-from helpers.results.log import read_log
 
 STOPS_BISECT = 129
 """git's own status for wrong usage. git bisect run stops at it; a smaller number would mark the commit as bad."""
@@ -31,8 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     """Print the changes. Returns one of the statuses above."""
     options = _parser().parse_args(arguments)
     try:
-        before = columns([read_log(Path(options.before))])
-        after = _after(Path(options.after))
+        check_inputs([options.before, options.after])
+        before = columns([load_log(options.before)])
+        after = _after(options.after)
         if after is None:
             return CANNOT_TELL
         comparisons = [compare_logs(*pair) for pair in paired(before, after)]
@@ -47,10 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     return worst_status(comparisons)
 
 
-def _after(path: Path) -> tuple[Column, ...] | None:
+def _after(name: str) -> tuple[Column, ...] | None:
     """The subjects of the log AFTER; None if it cannot be read, which is printed on standard error."""
     try:
-        return columns([read_log(path)])
+        return columns([load_log(name)])
     except HarnessError as error:
         print(encodable_text(f"CANNOT TELL: {error}", sys.stderr), file=sys.stderr)
         return None
@@ -59,7 +58,7 @@ def _after(path: Path) -> tuple[Column, ...] | None:
 def _parser() -> CommandParser:
     description = "Compare two kernels by their results logs."
     parser = CommandParser("diff", description, _STATUSES, wrong_usage=STOPS_BISECT)
-    parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the reference kernel")
+    parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the reference kernel; - is standard input")
     parser.add_argument("after", metavar="AFTER", help="results.jsonl of the kernel to compare with it")
     parser.add_argument("--html", metavar="FILE", help="write every change to an HTML page; - is standard output")
     return parser

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from helpers.command.files import save_report
+from helpers.command.files import check_inputs, input_label, load_log, save_report
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.errors import HarnessError, UsageError
 from helpers.formats import ci
@@ -20,7 +20,6 @@ from helpers.formats.ktap import ktap
 from helpers.formats.lava import lava
 from helpers.formats.output import STANDARD_OUTPUT, encodable_text
 from helpers.results.columns import columns
-from helpers.results.log import read_log
 from helpers.results.records import Log
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import VerdictKind, exit_status
@@ -30,7 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     """Write the reports and print each verdict. Returns the exit status of a run with these results."""
     options = _parser().parse_args(arguments)
     try:
-        logs = [(name, read_log(Path(name))) for name in options.logs]
+        check_inputs(options.logs)
+        logs = [(input_label(name), load_log(name)) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
             save_report(name, data)
@@ -60,7 +60,7 @@ def _page(name: str, logs: Sequence[Log]) -> bytes:
 
 def _parser() -> CommandParser:
     parser = CommandParser("report", "Write reports from results logs, and print the verdicts.")
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version")
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version; - is standard input")
     parser.add_argument("--html", metavar="FILE", help="one HTML page of all logs, without scripts")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, for every format")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -70,6 +71,11 @@ def log_of(
         infos = tuple(SubjectInfo(each, dialect, INFO.environment, known) for each in subjects)
     log = Log(Session(VERSION, argv, subjects, time), (*cases, *lost), cases, results, infos, None, 0)
     return replace(log, **changes)  # type: ignore[arg-type]
+
+
+def set_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Makes standard input a stream of ``data``, until the test ends."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
 def write_log(path: Path, log: Log) -> Path:

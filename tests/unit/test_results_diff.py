@@ -17,7 +17,7 @@ from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weig
 from helpers.results.records import Case, KnownDeviation, Log, RegisterInfo, Result, ServiceInfo, SubjectInfo
 from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
 from tests.support.pages import Page
-from tests.support.reports import log_of, write_log
+from tests.support.reports import log_of, set_input, write_log
 
 ONE, TWO = "suites/a/test_a.py::test_one", "suites/a/test_a.py::test_two[STD]"
 STD = RegisterInfo("STD", 0x6030000000160000, ((0, "TRNG_V1_0"),), 1, 1)
@@ -229,3 +229,27 @@ def test_the_page_on_standard_output_stands_alone(tmp_path: Path, capfdbinary: p
     assert main(["diff", good, good, "--html=-"]) == SAME
     out, err = capfdbinary.readouterr()
     assert out.startswith(b"<!DOCTYPE html>") and out.endswith(b"</html>\n") and b"SAME: nothing" in err
+
+
+def test_a_log_on_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = written(tmp_path / "good", a_log())
+    bad = Path(written(tmp_path / "bad", with_outcomes(FAILED))).read_bytes()
+    for names, status, change in (([good, "-"], CHANGED, "passed -> failed"), (["-", good], SAME, "failed -> passed")):
+        set_input(monkeypatch, bad)
+        assert main(["diff", *names]) == status
+        assert f"{ONE}: {change}" in capsys.readouterr().out
+
+
+def test_standard_input_that_is_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = written(tmp_path / "good", a_log())
+    for names, status in (([good, "-"], CANNOT_TELL), (["-", good], 129)):
+        set_input(monkeypatch, b"")
+        assert main(["diff", *names]) == status
+        assert "standard input is not a results log" in capsys.readouterr().err
+    set_input(monkeypatch, Path(good).read_bytes())
+    assert main(["diff", "-", "-"]) == 129
+    assert "Only one log can be read from standard input" in capsys.readouterr().err

@@ -121,6 +121,30 @@ def test_no_report_of_a_doubtful_log_is_green(name: str, tmp_path: Path) -> None
     assert kunit.parsed(outputs["ktap"])[0] and kunit.parsed(outputs["ktap-flat"])[0]
 
 
+def test_a_log_on_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = good(tmp_path / "results.jsonl")
+    reports.set_input(monkeypatch, path.read_bytes())
+    assert main([f"--ktap={tmp_path / 'of-input'}", "-"]) == main([f"--ktap={tmp_path / 'of-file'}", str(path)]) == 0
+    assert (tmp_path / "of-input").read_text() == (tmp_path / "of-file").read_text()
+    reports.set_input(monkeypatch, path.read_bytes())
+    assert main(["-", str(path)]) == 4
+    assert f"has results in both standard input and {path}" in capsys.readouterr().err
+    assert main(["-", "-"]) == 4
+    assert "Only one log can be read from standard input" in capsys.readouterr().err
+
+
+def test_an_unreadable_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["-"]) == 3
+    assert "INCONCLUSIVE: Standard input cannot be read: it is closed." in capsys.readouterr().err
+    with Path("/proc/self/mem").open() as unreadable:
+        monkeypatch.setattr("sys.stdin", unreadable)
+        assert main(["-"]) == 3
+    assert "Standard input cannot be read: Input/output error." in capsys.readouterr().err
+
+
 def test_a_kernel_without_the_registers_is_a_skip(tmp_path: Path) -> None:
     path = good(tmp_path / "results.jsonl")
     path.write_text(path.read_text().replace('"mainline"', '"none"'))
