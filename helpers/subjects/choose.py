@@ -70,14 +70,19 @@ def subject_ids(
 
 
 def cache_directory() -> Path:
-    """The folder for kernels: in the XDG cache directory, or a temporary one if that cannot be written."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = base / CACHE
+    """The folder for kernels: in the XDG cache directory, or a temporary one if that cannot be written.
+
+    It is also temporary if the user has no HOME and no passwd entry, as in a container on OpenShift.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    path = Path(base or "~/.cache") / CACHE
     try:
+        path = path if base else path.expanduser()
         path.mkdir(parents=True, exist_ok=True)
         if os.access(path, os.W_OK):
             return path
-    except OSError:
+    except (OSError, RuntimeError):
+        # pathlib raises RuntimeError for an unknown home directory.
         pass
     return _own_temporary_folder(path)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers.errors import UsageError
 from helpers.subjects import debian, images
 
 DEBIAN = "debian:"
@@ -40,5 +41,9 @@ def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Call
         suite = what.removeprefix(DEBIAN)
         kernel = debian.kernel_of_suite(suite, cache=cache, mirror=mirror, progress=progress)
         return Kernel(what, kernel.image, kernel.modules, kernel.origin, kernel.config)
-    path = Path(what).expanduser().absolute()
+    try:
+        path = Path(what).expanduser().absolute()
+    except RuntimeError:
+        cure = "Give the path without ~"
+        raise UsageError(f"The home directory in --kernel={what} is unknown", cure=cure) from None
     return Kernel(what, images.bootable_image(path, cache=cache), (), str(path))

@@ -80,6 +80,36 @@ def test_an_unwritable_cache_has_a_stand_in(unwritable: Path) -> None:
     assert choose.cache_directory() == cache
 
 
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A user without HOME and passwd entry, as in a container on OpenShift or with docker -u. Returns the temporary
+    folder.
+    """
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    # pathlib and posixpath expand ~ with it, and raise RuntimeError for KeyError.
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_user_without_a_home_directory(homeless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = choose.cache_directory()
+    assert cache == homeless / f"kvm-hvc-conformance-{os.getuid()}" and cache.is_dir()
+    cache.rmdir()
+    cache.touch()
+    with pytest.raises(HarnessError, match=r"Neither ~/\.cache/kvm-hvc-conformance nor .* can be written"):
+        choose.cache_directory()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(homeless))
+    assert choose.cache_directory() == homeless / "kvm-hvc-conformance"
+
+
+def test_a_kernel_in_an_unknown_home_directory(homeless: Path) -> None:
+    for kernel in ("~/Image", "~no-such-user/Image"):
+        with pytest.raises(UsageError, match=f"The home directory in --kernel={kernel} is unknown"):
+            choose.resolve_kernel(kernel, cache=homeless, mirror=None, progress=print)
+
+
 @pytest.mark.parametrize("trap", ["open to all", "a link", "a file"])
 def test_a_stand_in_of_somebody_else_is_refused(trap: str, unwritable: Path) -> None:
     path = unwritable / f"kvm-hvc-conformance-{os.getuid()}"
