@@ -3,17 +3,40 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 from _pytest.runner import runtestprotocol
 
+from helpers.errors import UsageError
 from helpers.recording.phases import properties
-from helpers.recording.selection import is_suite
+from helpers.recording.selection import is_suite, only_shows, touches_suites
 
 LONGEST = 5.0
 """Seconds; a longer failed test, such as a hang, is not repeated."""
 FLAKY = "flaky: it failed, then passed when it was repeated"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Raises pytest.UsageError for the options of pytest-rerunfailures: with our protocol they have no effect."""
+    source = _reruns(config) if touches_suites(config) and not only_shows(config) else ""
+    if source:
+        why = "the suite repeats a failed test once, and marks it as flaky if it then passes"
+        raise pytest.UsageError(str(UsageError(f"{source} is not supported", why=why, cure="Run without it")))
+
+
+def _reruns(config: pytest.Config) -> str:
+    """What asks pytest-rerunfailures to repeat tests; "" if nothing does, or if it is not installed."""
+    for name in ("force_reruns", "reruns"):
+        number = config.getoption(name, None)
+        if number is not None:
+            return f"--{name.replace('_', '-')}" if number else ""
+    with contextlib.suppress(ValueError):
+        # ValueError: no plugin has defined it, or it is no number.
+        return "reruns in pytest's configuration" if int(config.getini("reruns") or 0) else ""
+    return ""
 
 
 @pytest.hookimpl(trylast=True)

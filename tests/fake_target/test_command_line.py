@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
+from tests.support.kernels import arm64_image
 from tests.support.throwaway import environment
 
 
@@ -41,3 +43,37 @@ def test_collecting_boots_nothing(tmp_path: Path) -> None:
 def test_the_seed_is_told(seed: list[str], line: str) -> None:
     done = _pytest("--collect-only", "suites/model", "--model-steps=5", *seed)
     assert done.returncode == 0 and re.search(line, done.stdout), done.stdout
+
+
+RERUNFAILURES = """
+def pytest_addoption(parser):
+    for name in ("--reruns", "--force-reruns"):
+        parser.addoption(name, type=int)
+    parser.addini("reruns", "of pytest-rerunfailures", default=None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source"),
+    [
+        (["--reruns=2"], "--reruns is"),
+        (["--force-reruns=2"], "--force-reruns is"),
+        (["-o", "reruns=2"], "reruns in pytest's configuration is"),
+        (["--reruns=0"], None),
+        (["-o", "reruns=2", "--reruns=0"], None),
+        (["--reruns=2", "--collect-only"], None),
+        (["--reruns=2", "tests/unit/test_about.py"], None),
+    ],
+)
+def test_pytest_rerunfailures(
+    arguments: list[str], source: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the options of that plugin, which need not be installed."""
+    (tmp_path / "reruns.py").write_text(RERUNFAILURES)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "Image").write_bytes(arm64_image())
+    kernel, reports = f"--kernel={tmp_path / 'Image'}", f"--reports={tmp_path / 'reports'}"
+    done = _pytest("-p", "reruns", kernel, reports, "-k", "no_such_test", *arguments)
+    assert (done.returncode == 4) is bool(source), done
+    assert f"{source} not supported: the suite repeats a failed test once" in done.stderr or not source
+    assert not (source and (tmp_path / "reports/results.jsonl").exists())
