@@ -31,7 +31,11 @@ def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -
 
 
 def _add_subjects(group: pytest.OptionGroup) -> None:
-    _repeatable(group, "--kernel", "WHAT", "boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE")
+    kernel = (
+        "boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE. local: test this arm64 machine's "
+        "own KVM (default: local on an arm64 machine, else debian:stable)"
+    )
+    _repeatable(group, "--kernel", "WHAT", kernel)
     _repeatable(group, "--board", "USER@HOST", "test the running kernel of an arm64 board, reached by ssh")
     group.addoption(
         MIRROR_OPTION, metavar="URL", help=f"Debian mirror (default: ${MIRROR_VARIABLE}, or this machine's)"

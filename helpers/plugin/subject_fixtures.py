@@ -12,14 +12,14 @@ import pytest
 
 from helpers.discovery.kvm_mode import require_mode
 from helpers.errors import HarnessError
-from helpers.identity import MigrationId, SubjectId, pairs
+from helpers.identity import LOCAL, MigrationId, SubjectId, pairs
 from helpers.kvm import Kvm
-from helpers.plugin.choices import LINEUP, WATCHES, case_parameters, needs_subject, subjects_of
+from helpers.plugin.choices import LINEUP, WATCHES, case_parameters, needs_subject, runs_suites, subjects_of
 from helpers.plugin.kvm_files import close_kvm, open_kvm
 from helpers.recording.recorder import Inconclusive
-from helpers.recording.selection import only_shows
 from helpers.results.nodeids import parameter_word
 from helpers.subjects.base import KernelDied, Subject
+from helpers.subjects.local import check_device
 from helpers.subjects.watch import Watch
 
 OpenKvm = Callable[[], Kvm]
@@ -87,18 +87,31 @@ def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
     return subject
 
 
+def _check_local() -> None:
+    """Raises Inconclusive: xdist's workers would report the same error for every test."""
+    try:
+        check_device()
+    except HarnessError as error:
+        raise Inconclusive(LOCAL, error) from error
+
+
 def _in_use(session: pytest.Session) -> list[SubjectId]:
     """The subjects of the collected tests, in their order."""
     parameters = map(case_parameters, session.items)
     return list(dict.fromkeys(each["subject"] for each in parameters if "subject" in each))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Boots a single subject before the first test, so that its progress is visible and an error is reported once."""
     config = session.config
-    if only_shows(config) or hasattr(config, "workerinput") or config.pluginmanager.has_plugin("dsession"):
+    if not runs_suites(config) or hasattr(config, "workerinput"):
         return
     subjects = subjects_of(config)
+    if config.pluginmanager.has_plugin("dsession"):
+        if subjects == (LOCAL,):
+            _check_local()
+        return
     if len(subjects) == 1 and any(map(needs_subject, session.items)):
         with contextlib.suppress(HarnessError):
             _started(session, subjects[0])

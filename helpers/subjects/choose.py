@@ -19,7 +19,7 @@ from helpers.subjects import lab
 from helpers.subjects.base import Subject
 from helpers.subjects.board import Board
 from helpers.subjects.kernels import resolve_kernel
-from helpers.subjects.local import Local, local_kvm_possible
+from helpers.subjects.local import Local, processor
 from helpers.subjects.planted import Planted, module_for
 from helpers.subjects.qemu import BOOT_SECONDS, Qemu, qemu_path
 from helpers.subjects.remote import Remote
@@ -27,6 +27,7 @@ from helpers.subjects.remote import Remote
 DEFAULT_KERNEL = "debian:stable"
 LOCAL_KERNEL = "local"
 """The argument of --kernel for this machine's KVM. For a file of that name, give ./local."""
+ARM64 = "aarch64"
 CACHE = "kvm-hvc-conformance"
 
 Plant = tuple[str, int | None]
@@ -49,12 +50,12 @@ def subject_ids(
     plants: Sequence[Plant] = (),
     variants: Sequence[BootVariant] = (PLAIN,),
 ) -> tuple[SubjectId, ...]:
-    """The kernels, boards and labgrid places given. The default is this machine's KVM, else Debian stable's kernel.
+    """The kernels, boards and labgrid places given. The default on arm64 is this machine's KVM, else Debian stable.
 
     Returns each with every variant and every fault to plant. With a variant, a fault or a dialect, this machine's KVM
-    is not the default.
+    is not the default. It is the default even if it cannot be used: another kernel must not be tested unasked.
     """
-    own = local_kvm_possible() and dialect == OWN_DIALECT and not plants and tuple(variants) == (PLAIN,)
+    own = processor() == ARM64 and dialect == OWN_DIALECT and not plants and tuple(variants) == (PLAIN,)
     explicit = (
         *(LOCAL if kernel == LOCAL_KERNEL else SubjectId(kernel) for kernel in kernels),
         *(SubjectId(board, Reach.BOARD) for board in boards),

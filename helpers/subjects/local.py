@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import threading
@@ -22,9 +23,32 @@ _END_SECONDS = 1.0
 """For the end of a thread. One that waits for a request ends at once."""
 
 
-def local_kvm_possible() -> bool:
-    """Whether this is an arm64 machine that has /dev/kvm. ``start`` checks whether it can be opened."""
-    return platform.machine() == "aarch64" and DEVICE.exists()
+def processor() -> str:
+    """This machine's processor as uname names it: aarch64 on arm64."""
+    return platform.machine()
+
+
+def check_device() -> None:
+    """Raises HarnessError if /dev/kvm is missing or cannot be opened."""
+    try:
+        os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: OSError) -> HarnessError:
+    if error.errno == errno.ENOENT:
+        what, why = "does not exist", "this kernel has no KVM, or was not started at EL2"
+        cure = "Use a kernel with KVM that is started at EL2 (in a container: pass the device to it)"
+    elif error.errno == errno.EACCES:
+        what, why = "may not be opened by this user", "permission denied"
+        cure = "Add the user to the group kvm (usermod -aG kvm USER) and log in again"
+    else:
+        what, why = "cannot be opened", error.strerror or str(error)
+        cure = "Make KVM usable (in a container: pass the device to it)"
+    return HarnessError(
+        f"{DEVICE} {what}", why=why, cure=f"{cure}, or test a kernel in QEMU with --kernel=debian:stable"
+    )
 
 
 class _Caller:
@@ -83,18 +107,7 @@ class Local:
         if self._lost:
             why = "a call of an earlier test is still inside this machine's kernel"
             raise GivenUp(f"{self.label} is given up", why=why, cure="See dmesg, and reboot the machine")
-        if not DEVICE.exists():
-            raise HarnessError(
-                f"{DEVICE} does not exist",
-                why="this kernel has no KVM, or was not started at EL2",
-                cure="Choose a kernel to boot in QEMU with --kernel",
-            )
-        if not os.access(DEVICE, os.R_OK | os.W_OK):
-            raise HarnessError(
-                f"{DEVICE} may not be opened by this user",
-                why="permission denied",
-                cure="Add the user to the group kvm (usermod -aG kvm USER) and log in again",
-            )
+        check_device()
         self._caller = _Caller(Native(self._shared_object))
         self.generation += 1
 

@@ -12,15 +12,37 @@ from typing import Any
 
 import pytest
 
+from helpers import build
+from helpers.results.log import read_log
+from helpers.results.verdict import verdicts
 from tests.support import ROOT
 from tests.support.kernels import arm64_image
 from tests.support.throwaway import environment
 
+NO_KVM = """
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from helpers.subjects import local
 
-def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+local.platform = SimpleNamespace(machine=lambda: {machine!r})
+local.DEVICE = Path({device!r})
+os_open = os.open
+
+def refuse(path, *arguments, **options):
+    if path == local.DEVICE and local.DEVICE.exists():
+        raise PermissionError(13, "Permission denied")
+    return os_open(path, *arguments, **options)
+
+os.open = refuse
+"""
+"""A plugin for a session on a machine whose KVM device is missing; one that exists is refused, also to root."""
+
+
+def _pytest(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
     plugins = ("-p", "metadata", "-p", "html", "-p", "xdist", "-p", "no:cacheprovider")
     command = [sys.executable, "-m", "pytest", *plugins, *arguments]
-    options: dict[str, Any] = {"cwd": ROOT, "env": environment(), "timeout": 120}
+    options: dict[str, Any] = {"cwd": ROOT, "env": environment() | {"PYTHONPATH": str(path)}, "timeout": 120}
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -28,6 +50,32 @@ def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
     done = _pytest(f"--kernel={tmp_path / 'none'}", f"--reports={tmp_path}")
     assert done.returncode == 4
     assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
+
+
+def _on(machine: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "no_kvm.py").write_text(NO_KVM.format(machine=machine, device=str(folder / "kvm")))
+    build.build_all()
+    return _pytest("-p", "no_kvm", f"--reports={folder / 'reports'}", *arguments, path=folder)
+
+
+MISSING = "kvm does not exist: this kernel has no KVM, or was not started at EL2. Use a kernel with KVM"
+FORBIDDEN = "kvm may not be opened by this user: permission denied. Add the user to the group kvm"
+
+
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("reason", [MISSING, FORBIDDEN], ids=["missing", "forbidden"])
+def test_an_arm64_machine_without_usable_kvm(reason: str, mode: tuple[str, ...], tmp_path: Path) -> None:
+    if reason == FORBIDDEN:
+        (tmp_path / "kvm").touch()
+    done = _on("aarch64", tmp_path, *mode)
+    text = done.stdout + done.stderr
+    assert done.returncode == 3, text
+    line = text.splitlines()[-1]
+    assert line.startswith("INCONCLUSIVE local: 0 failed, 0 passed, 0 not applicable, 0 errors"), line
+    assert reason in line and "or test a kernel in QEMU with --kernel=debian:stable." in line
+    assert "Traceback" not in text
+    (verdict,) = verdicts(read_log(tmp_path / "reports/results.jsonl"))
+    assert verdict.line == line
 
 
 def test_collecting_boots_nothing(tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from helpers.errors import HarnessError, UsageError
 from helpers.identity import LOCAL, BootVariant, SubjectId
 from helpers.progress import Progress
 from helpers.subjects import choose, local
 
+DEBIAN = SubjectId("debian:stable")
 MEANS = choose.Means(None, Progress())
 
 
@@ -25,38 +27,49 @@ def test_no_qemu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert not isinstance(caught.value, UsageError)
 
 
-@pytest.mark.parametrize(
-    ("machine", "device", "expected"),
-    [("aarch64", True, "local"), ("aarch64", False, "debian:stable"), ("x86_64", True, "debian:stable")],
-)
-def test_what_is_meant_when_nothing_is_said(
-    machine: str, device: bool, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("machine", "expected"), [("aarch64", LOCAL), ("x86_64", DEBIAN)])
+def test_the_default_depends_on_the_processor(
+    machine: str, expected: SubjectId, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(local, "DEVICE", tmp_path if device else tmp_path / "none")
-    assert [each.label for each in choose.subject_ids([])] == [expected]
+    # Without a device too: another kernel must not replace it unasked.
+    monkeypatch.setattr(local, "DEVICE", tmp_path / "none")
+    assert choose.subject_ids([]) == (expected,)
+    assert choose.subject_ids(["Image"]) == (SubjectId("Image"),)
+
+
+def test_what_needs_qemu_boots_debians_kernel_on_an_arm64_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     nvhe = BootVariant("nvhe")
-    assert choose.subject_ids([], variants=[nvhe]) == (SubjectId("debian:stable", variant=nvhe),)
+    assert choose.subject_ids([], variants=[nvhe]) == (replace(DEBIAN, variant=nvhe),)
+    assert choose.subject_ids([], plants=[("x", None)]) == (replace(DEBIAN, fault="x"),)
+    assert choose.subject_ids([], dialect="rfc-v3") == (replace(DEBIAN, dialect="rfc-v3"),)
 
 
 def test_this_machines_kvm_is_taken_as_it_is() -> None:
     with pytest.raises(UsageError, match="as it is"):
-        choose.make_subject(msgspec.structs.replace(LOCAL, variant=BootVariant("nvhe")), MEANS)
+        choose.make_subject(replace(LOCAL, variant=BootVariant("nvhe")), MEANS)
 
 
-def test_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(local, "DEVICE", tmp_path / "kvm")
-    with pytest.raises(HarnessError, match=r"kvm does not exist: .*EL2\. Choose a kernel to boot in QEMU"):
-        local.Local(tmp_path).start()
+CAUSES = {
+    errno.ENOENT: "does not exist: this kernel has no KVM, or was not started at EL2. Use a kernel with KVM",
+    errno.EACCES: "may not be opened by this user: permission denied. Add the user to the group kvm",
+    errno.ENODEV: "cannot be opened: No such device. Make KVM usable",
+    errno.EPERM: "cannot be opened: Operation not permitted. Make KVM usable",
+}
 
 
-def test_a_device_of_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "kvm").touch()
-    monkeypatch.setattr(local, "DEVICE", tmp_path / "kvm")
+@pytest.mark.parametrize("number", CAUSES)
+def test_a_device_that_cannot_be_opened(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
     # Not by chmod: root opens everything.
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(HarnessError, match=r"may not be opened by this user: permission denied\. Add the user to"):
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(HarnessError) as caught:
         local.Local(tmp_path).start()
+    assert f"/dev/kvm {CAUSES[number]}" in str(caught.value)
+    assert str(caught.value).endswith("or test a kernel in QEMU with --kernel=debian:stable.")
 
 
 def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
