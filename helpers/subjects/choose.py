@@ -155,6 +155,9 @@ def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
     if planted:
         raise UsageError(f"Nothing is ever planted in the kernel of {where}", cure=cure)
     if machine.reach is Reach.LOCAL:
+        if processor() != ARM64:
+            what = f"--kernel={LOCAL_KERNEL} needs an arm64 machine: this one is {processor()}"
+            raise UsageError(what, cure=f"{cure}; give a file of that name as ./{LOCAL_KERNEL}")
         return Local(build.NATIVE)
     waiting, seconds = means.progress.waiting, means.boot_seconds
     if machine.reach is Reach.LABGRID:

@@ -78,6 +78,15 @@ def test_an_arm64_machine_without_usable_kvm(reason: str, mode: tuple[str, ...],
     assert verdict.line == line
 
 
+def test_local_needs_an_arm64_machine(tmp_path: Path) -> None:
+    (tmp_path / "kvm").touch()
+    done = _on("x86_64", tmp_path, "--kernel=local")
+    text = done.stdout + done.stderr
+    assert done.returncode == 4, text
+    assert "--kernel=local needs an arm64 machine: this one is x86_64" in done.stderr
+    assert "Traceback" not in text
+
+
 def test_collecting_boots_nothing(tmp_path: Path) -> None:
     image = tmp_path / "Image"
     image.write_bytes(b"no kernel")

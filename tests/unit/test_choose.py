@@ -46,6 +46,13 @@ def test_what_needs_qemu_boots_debians_kernel_on_an_arm64_machine(monkeypatch: p
     assert choose.subject_ids([], dialect="rfc-v3") == (replace(DEBIAN, dialect="rfc-v3"),)
 
 
+def test_local_on_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    (subject_id,) = choose.subject_ids(["local"])
+    with pytest.raises(UsageError, match=r"arm64 machine: this one is x86_64\. .*--kernel=debian:stable.*\./local"):
+        choose.make_subject(subject_id, MEANS)
+
+
 def test_this_machines_kvm_is_taken_as_it_is() -> None:
     with pytest.raises(UsageError, match="as it is"):
         choose.make_subject(replace(LOCAL, variant=BootVariant("nvhe")), MEANS)
