@@ -15,6 +15,7 @@ from helpers.errors import HarnessError, UsageError
 from helpers.identity import LOCAL, BootVariant, SubjectId
 from helpers.progress import Progress
 from helpers.subjects import choose, local
+from helpers.subjects.kernels import resolve_kernel
 
 DEBIAN = SubjectId("debian:stable")
 MEANS = choose.Means(None, Progress())
@@ -127,7 +128,7 @@ def test_a_user_without_a_home_directory(homeless: Path, monkeypatch: pytest.Mon
 def test_a_kernel_in_an_unknown_home_directory(homeless: Path) -> None:
     for kernel in ("~/Image", "~no-such-user/Image"):
         with pytest.raises(UsageError, match=f"The home directory in --kernel={kernel} is unknown"):
-            choose.resolve_kernel(kernel, cache=homeless, mirror=None, progress=print)
+            resolve_kernel(kernel, cache=homeless, mirror=None, progress=print)
 
 
 @pytest.mark.parametrize("trap", ["open to all", "a link", "a file"])
