@@ -32,7 +32,7 @@ def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -
 
 def _add_subjects(group: pytest.OptionGroup) -> None:
     kernel = (
-        "boot WHAT in QEMU: an arm64 Image (raw, gzip, EFI zboot) or debian:SUITE. local: test this arm64 machine's "
+        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi or debian:SUITE. local: test this arm64 machine's "
         "own KVM (default: local on an arm64 machine, else debian:stable)"
     )
     _repeatable(group, "--kernel", "WHAT", kernel)

@@ -25,6 +25,7 @@ from pathlib import Path
 from helpers.errors import HarnessError, UsageError
 from helpers.subjects import images
 from helpers.subjects.apt import Apt, check_tools, choose_mirror
+from helpers.subjects.decompression import decompress
 
 _META = "linux-image-cloud-arm64"
 """Debian's smallest arm64 kernel for QEMU's machines. It has KVM."""
@@ -214,7 +215,7 @@ def _sort(files: Mapping[str, bytes], package: str) -> _Content:
     modules: dict[str, bytes] = {}
     for name, data in files.items():
         if match := _MODULE.search(name):
-            modules[_module_name(match[1])] = images.decompress(_METHODS[match[2]], data) if match[2] else data
+            modules[_module_name(match[1])] = decompress(_METHODS[match[2]], data) if match[2] else data
     return _Content(images.unpack_image(image, Path(package)), config, names, modules)
 
 

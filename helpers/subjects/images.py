@@ -7,18 +7,15 @@ zboot), Documentation/arch/x86/boot.rst (bzImage).
 
 from __future__ import annotations
 
-import bz2
 import hashlib
-import lzma
 import os
 import struct
 import tempfile
 import time
-import zlib
 from pathlib import Path
-from typing import Protocol
 
 from helpers.errors import HarnessError, UsageError
+from helpers.subjects.decompression import LARGEST, TooLarge, compression_of, decompress
 
 ARM64_MAGIC = b"ARM\x64"
 ARM64_MAGIC_AT = 56
@@ -26,11 +23,10 @@ _ARM64_FLAGS_AT = 24
 _BIG_ENDIAN = 1
 _PE_AT = 0x3C
 """Offset of the field in the MS-DOS header with the offset of the PE header."""
-_GZIP_MAGIC = b"\x1f\x8b"
 _HEAD = 0x240
 """Bytes that contain every magic number."""
 _DEEPEST = 3
-"""Layers: an Image in a zboot file in a gzip file."""
+"""Layers of compression. An EFI zboot file in a compressed file has two."""
 _DAY = 86400
 _OTHER_KERNELS = (
     ("an x86 kernel", 0x202, b"HdrS"),
@@ -38,16 +34,7 @@ _OTHER_KERNELS = (
     ("a RISC-V kernel", 56, b"RSC\x05"),
 )
 _GIVE_IMAGE = "Give arch/arm64/boot/Image of the kernel's build folder"
-_GIVE_KERNEL = "Give an arm64 Image, a gzip of one, an EFI zboot file (vmlinuz.efi) or debian:SUITE"
-
-
-class _Unpacker(Protocol):
-    """The common methods of the decompressors of zlib, lzma, bz2 and zstandard."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
+_GIVE_KERNEL = "Give an arm64 Image, a compressed one (Image.gz), an EFI zboot file (vmlinuz.efi) or debian:SUITE"
 
 
 def bootable_image(path: Path, *, cache: Path) -> Path:
@@ -64,24 +51,24 @@ def bootable_image(path: Path, *, cache: Path) -> Path:
         raise _not_a_kernel(head, path)
     stored = _store_name(path, cache)
     if not stored.exists():
-        _store(unpack_image(path.read_bytes(), path), stored)
+        _store(unpack_image(_read_whole(path), path), stored)
     return stored
 
 
 def unpack_image(data: bytes, path: Path) -> bytes:
     """Return the raw Image inside DATA, the content of PATH (for errors)."""
-    for _ in range(_DEEPEST):
+    for _ in range(_DEEPEST + 1):
         if is_raw_image(data):
             refuse_big_endian(data, path)
             _refuse_cut_off(data[:_HEAD], len(data), path)
             return data
-        if data.startswith(_GZIP_MAGIC):
-            data = _inflate("gzip", data, path)
+        if name := compression_of(data):
+            data = _inflate(name, data, path)
         elif _is_zboot(data):
             data = _zboot_payload(data, path)
         else:
-            break
-    raise _not_a_kernel(data, path)
+            raise _not_a_kernel(data, path)
+    raise UsageError(f"The kernel {path} is compressed more than {_DEEPEST} times", cure=_GIVE_KERNEL)
 
 
 def is_raw_image(data: bytes) -> bool:
@@ -123,37 +110,6 @@ def _size_of_sections(head: bytes) -> int:
     return int(max([*ends, first + 40 * count]))
 
 
-def decompress(name: str, data: bytes) -> bytes:
-    """Decompress DATA by the method NAME (gzip, xz, lzma, bzip2, zstd; the kernel's spellings too).
-
-    Raises KeyError for another method, ValueError if DATA is damaged or cut off. Data after the end of the stream is
-    ignored: the kernel's build appends the unpacked size.
-    """
-    unpacker = _unpacker(name)
-    try:
-        content = unpacker.decompress(data)
-    except Exception as error:  # each library has its own class; zstandard may not be imported
-        raise ValueError(str(error)) from error
-    if not unpacker.eof:
-        raise ValueError("the compressed data ends too early")
-    return content
-
-
-def _unpacker(name: str) -> _Unpacker:
-    if name == "gzip":
-        return zlib.decompressobj(wbits=31)
-    if name in ("xz", "xzkern", "lzma"):
-        return lzma.LZMADecompressor()
-    if name == "bzip2":
-        return bz2.BZ2Decompressor()
-    if name in ("zstd", "zstd22"):
-        # Imported here: only zstd files need it.
-        import zstandard
-
-        return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-    raise KeyError(name)
-
-
 def _read_head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -165,12 +121,21 @@ def _read_head(path: Path) -> bytes:
         cure = _GIVE_IMAGE if (path / "Kconfig").exists() or (path / ".config").exists() else _GIVE_KERNEL
         raise UsageError(f"The kernel {path} is a directory, not a file", cure=cure) from None
     except OSError as error:
-        why = error.strerror or str(error)
-        cure = "Make the file readable for this user, or copy it"
-        raise UsageError(f"The kernel {path} cannot be read", why=why, cure=cure) from None
+        raise _unreadable(path, error) from None
     if not head:
         raise UsageError(f"The kernel file {path} is empty", cure=f"Build or copy the kernel again. {_GIVE_KERNEL}")
     return head
+
+
+def _read_whole(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > LARGEST:
+        why = f"it has {size >> 20} MiB; the largest compressed kernel that the suite unpacks has {LARGEST >> 20} MiB"
+        raise UsageError(f"The kernel file {path} is too large", why=why, cure=_GIVE_KERNEL)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _is_zboot(data: bytes) -> bool:
@@ -178,7 +143,7 @@ def _is_zboot(data: bytes) -> bool:
 
 
 def _is_packed(head: bytes) -> bool:
-    return head.startswith(_GZIP_MAGIC) or _is_zboot(head)
+    return bool(compression_of(head)) or _is_zboot(head)
 
 
 def _zboot_payload(data: bytes, path: Path) -> bytes:
@@ -201,8 +166,15 @@ def _inflate(name: str, data: bytes, path: Path) -> bytes:
     except ImportError:
         what = f"The kernel {path} is packed with zstd and the Python package zstandard is missing"
         raise HarnessError(what, cure="Run make setup") from None
+    except TooLarge as error:
+        raise UsageError(f"The kernel file {path} is too large", why=str(error), cure=_GIVE_KERNEL) from None
     except ValueError as error:
         raise _cut_off(path, f"its {name} data cannot be unpacked: {error}") from None
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    cure = "Make the file readable for this user, or copy it"
+    return UsageError(f"The kernel {path} cannot be read", why=error.strerror or str(error), cure=cure)
 
 
 def _cut_off(path: Path, why: str) -> UsageError:

@@ -30,7 +30,7 @@ class Kernel:
 
 
 def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> Kernel:
-    """Find the kernel WHAT: a path (arm64 Image, gzip of one, EFI zboot file) or ``debian:SUITE``.
+    """Find the kernel WHAT: a path (arm64 Image, also compressed, or EFI zboot file) or ``debian:SUITE``.
 
     CACHE is the folder for fetched and unpacked kernels, MIRROR the Debian mirror (None: that of this machine's apt).
     PROGRESS receives one line before each slow step, and warnings. Raises UsageError if WHAT is wrong, HarnessError if

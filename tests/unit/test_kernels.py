@@ -7,6 +7,7 @@ import bz2
 import gzip
 import json
 import lzma
+import random
 import struct
 import subprocess
 import time
@@ -17,7 +18,7 @@ import pytest
 import zstandard
 
 from helpers.errors import HarnessError, UsageError
-from helpers.subjects import apt, debian
+from helpers.subjects import apt, debian, decompression
 from helpers.subjects.kernels import Kernel
 from tests.support.kernels import arm64_image, resolve
 
@@ -57,6 +58,12 @@ def test_a_whole_image_with_an_efi_stub(tmp_path: Path) -> None:
     assert given(tmp_path, efi_image()).image == tmp_path / "kernel"
 
 
+def deep_gzip(times: int) -> bytes:
+    return gzip.compress(deep_gzip(times - 1)) if times else arm64_image()
+
+
+PZSTD = b"\x50\x2a\x4d\x18" + struct.pack("<II", 4, 99)
+"""The skippable frame that pzstd writes before each frame."""
 PACKED = {
     "gzip": gzip.compress(arm64_image()),
     "zboot-gzip": zboot("gzip", gzip.compress(arm64_image())),
@@ -66,6 +73,18 @@ PACKED = {
     "zboot-xzkern": zboot("xzkern", lzma.compress(arm64_image(), check=lzma.CHECK_CRC32)),
     "zboot-bzip2": zboot("bzip2", bz2.compress(arm64_image())),
     "gzip-of-zboot": gzip.compress(zboot("gzip", gzip.compress(arm64_image()))),
+    "xz": lzma.compress(arm64_image()),
+    # The kernel's build passes --check=crc32.
+    "xz-crc32": lzma.compress(arm64_image(), check=lzma.CHECK_CRC32),
+    "lzma": lzma.compress(arm64_image(), format=lzma.FORMAT_ALONE),
+    "bzip2": bz2.compress(arm64_image()),
+    "zstd": zstandard.compress(arm64_image()),
+    # The kernel's build appends the size.
+    "zstd-with-size": zstandard.compress(arm64_image(), 22) + struct.pack("<I", 5064),
+    "gzip-of-xz": gzip.compress(lzma.compress(arm64_image())),
+    "gzip-members": gzip.compress(arm64_image()[:100]) + gzip.compress(arm64_image()[100:]),
+    "pbzip2": bz2.compress(arm64_image()[:4000]) + bz2.compress(arm64_image()[4000:]),
+    "pzstd": PZSTD + zstandard.compress(arm64_image()[:99]) + PZSTD + zstandard.compress(arm64_image()[99:]),
 }
 
 
@@ -103,7 +122,13 @@ REFUSED = {
     "cut-zboot": (zboot("gzip", gzip.compress(arm64_image()), payload_size=1 << 20), "damaged or was cut off"),
     "cut-zboot-header": (b"MZ\0\0zimg" + bytes(20), "header is incomplete"),
     "broken-zstd": (zboot("zstd22", bytes(400)), "damaged or was cut off"),
+    "gzip-4-times": (deep_gzip(4), "compressed more than 3 times"),
     "lz4": (zboot("lz4", bytes(400)), "'lz4', which the suite cannot unpack"),
+}
+
+
+REFUSED |= {
+    f"cut-{name}": (PACKED[name][:-20], "damaged or was cut off") for name in ("xz", "lzma", "bzip2", "zstd", "pbzip2")
 }
 
 
@@ -113,6 +138,54 @@ def test_what_is_no_arm64_kernel_is_refused_with_a_cure(data: bytes, message: st
         given(tmp_path, data)
     assert caught.value.cure
     assert not list(tmp_path.glob("cache/images/*/*"))
+
+
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
+    "bzip2": bz2.compress,
+    "zstd": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_data_larger_than_the_steps_of_decompression(name: str) -> None:
+    data = random.Random(1).randbytes(300_000) + bytes(3_000_000) + random.Random(2).randbytes(300_000)
+    packed = COMPRESSORS[name](data)
+    assert decompression.compression_of(packed) == name
+    assert decompression.decompress(name, packed + b"size") == data
+
+
+BOMB = bytes(16 << 20)
+BOMBS = {
+    "gzip": lambda: gzip.compress(BOMB, 1),
+    "xz": lambda: lzma.compress(BOMB, preset=0),
+    "lzma": lambda: lzma.compress(BOMB, format=lzma.FORMAT_ALONE, preset=0),
+    "bzip2": lambda: bz2.compress(BOMB),
+    "zstd": lambda: zstandard.compress(BOMB),
+    "bzip2-streams": lambda: bz2.compress(BOMB[: 1 << 20]) * 3,
+    "zboot-zstd": lambda: zboot("zstd", zstandard.compress(BOMB)),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_a_small_file_that_unpacks_to_a_huge_one(
+    bomb: Callable[[], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompression, "LARGEST", 2 << 20)
+    with pytest.raises(UsageError, match="is too large: it unpacks to more than 2 MiB"):
+        given(tmp_path, bomb())
+    # The limit itself is allowed.
+    assert decompression.decompress("bzip2", bz2.compress(bytes(2 << 20))) == bytes(2 << 20)
+
+
+def test_a_compressed_file_of_terabytes(tmp_path: Path) -> None:
+    with (tmp_path / "kernel").open("wb") as file:
+        file.write(gzip.compress(arm64_image()))
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="is too large: it has 1048576 MiB"):
+        resolve(str(tmp_path / "kernel"), tmp_path / "cache")
 
 
 def test_a_folder(tmp_path: Path) -> None:
