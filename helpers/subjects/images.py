@@ -2,39 +2,33 @@
 """Identifies a kernel file and unpacks it to the raw arm64 Image that QEMU boots.
 
 Layouts: Documentation/arch/arm64/booting.rst (Image), drivers/firmware/efi/libstub/zboot-header.S (EFI
-zboot), Documentation/arch/x86/boot.rst (bzImage).
+zboot).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import struct
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.errors import HarnessError, UsageError
 from helpers.subjects.decompression import LARGEST, TooLarge, compression_of, decompress
+from helpers.subjects.file_kinds import GIVE_IMAGE, GIVE_KERNEL, PE_AT, PROBE, identify, pe_sections
 
 ARM64_MAGIC = b"ARM\x64"
 ARM64_MAGIC_AT = 56
 _ARM64_FLAGS_AT = 24
 _BIG_ENDIAN = 1
-_PE_AT = 0x3C
-"""Offset of the field in the MS-DOS header with the offset of the PE header."""
-_HEAD = 0x240
-"""Bytes that contain every magic number."""
 _DEEPEST = 3
 """Layers of compression. An EFI zboot file in a compressed file has two."""
 _DAY = 86400
-_OTHER_KERNELS = (
-    ("an x86 kernel", 0x202, b"HdrS"),
-    ("a 32-bit Arm kernel", 0x24, b"\x18\x28\x6f\x01"),
-    ("a RISC-V kernel", 56, b"RSC\x05"),
-)
-_GIVE_IMAGE = "Give arch/arm64/boot/Image of the kernel's build folder"
-_GIVE_KERNEL = "Give an arm64 Image, a compressed one (Image.gz), an EFI zboot file (vmlinuz.efi) or debian:SUITE"
+_ZBOOT = "EFI zboot"
+_COMMANDS = {"gzip": "gzip", "xz": "xz", "lzma": "xz", "bzip2": "bzip2", "zstd": "zstd"}
 
 
 def bootable_image(path: Path, *, cache: Path) -> Path:
@@ -57,18 +51,21 @@ def bootable_image(path: Path, *, cache: Path) -> Path:
 
 def unpack_image(data: bytes, path: Path) -> bytes:
     """Return the raw Image inside DATA, the content of PATH (for errors)."""
-    for _ in range(_DEEPEST + 1):
+    layers: list[str] = []
+    while len(layers) <= _DEEPEST:
         if is_raw_image(data):
             refuse_big_endian(data, path)
-            _refuse_cut_off(data[:_HEAD], len(data), path)
+            _refuse_cut_off(data[:PROBE], len(data), path)
             return data
         if name := compression_of(data):
             data = _inflate(name, data, path)
+            layers.append(name)
         elif _is_zboot(data):
             data = _zboot_payload(data, path)
+            layers.append(_ZBOOT)
         else:
-            raise _not_a_kernel(data, path)
-    raise UsageError(f"The kernel {path} is compressed more than {_DEEPEST} times", cure=_GIVE_KERNEL)
+            raise _not_a_kernel(data[:PROBE], path, layers)
+    raise UsageError(f"The kernel {path} is compressed more than {_DEEPEST} times", cure=GIVE_KERNEL)
 
 
 def is_raw_image(data: bytes) -> bool:
@@ -96,34 +93,31 @@ def _refuse_cut_off(head: bytes, size: int, path: Path) -> None:
 
 def _size_of_sections(head: bytes) -> int:
     """The end of the last section of an Image with an EFI stub (arch/arm64/kernel/efi-header.S); 0 without one."""
-    if head[:2] != b"MZ" or len(head) < _PE_AT + 4:
+    if head[:2] != b"MZ" or len(head) < PE_AT + 4:
         return 0
-    (at,) = struct.unpack_from("<I", head, _PE_AT)
+    (at,) = struct.unpack_from("<I", head, PE_AT)
     if at + 24 > len(head):
         return int(at) + 24
     if head[at : at + 4] != b"PE\0\0":
         return 0
-    count, optional = struct.unpack_from("<6xH12xH", head, at)
-    first = at + 24 + optional
-    tables = (head[first + 40 * number : first + 40 * number + 40] for number in range(count))
-    ends = [sum(struct.unpack_from("<II", table, 16)) for table in tables if len(table) == 40]
-    return int(max([*ends, first + 40 * count]))
+    end, sections = pe_sections(head, at)
+    return int(max([end, *(sum(struct.unpack_from("<II", section, 16)) for section in sections)]))
 
 
 def _read_head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(PROBE)
     except FileNotFoundError:
-        cure = f"{_GIVE_KERNEL} (such as debian:stable)"
+        cure = f"{GIVE_KERNEL} (such as debian:stable)"
         raise UsageError(f"There is no kernel file {path}", cure=cure) from None
     except IsADirectoryError:
-        cure = _GIVE_IMAGE if (path / "Kconfig").exists() or (path / ".config").exists() else _GIVE_KERNEL
+        cure = GIVE_IMAGE if (path / "Kconfig").exists() or (path / ".config").exists() else GIVE_KERNEL
         raise UsageError(f"The kernel {path} is a directory, not a file", cure=cure) from None
     except OSError as error:
         raise _unreadable(path, error) from None
     if not head:
-        raise UsageError(f"The kernel file {path} is empty", cure=f"Build or copy the kernel again. {_GIVE_KERNEL}")
+        raise UsageError(f"The kernel file {path} is empty", cure=f"Build or copy the kernel again. {GIVE_KERNEL}")
     return head
 
 
@@ -131,7 +125,7 @@ def _read_whole(path: Path) -> bytes:
     size = path.stat().st_size
     if size > LARGEST:
         why = f"it has {size >> 20} MiB; the largest compressed kernel that the suite unpacks has {LARGEST >> 20} MiB"
-        raise UsageError(f"The kernel file {path} is too large", why=why, cure=_GIVE_KERNEL)
+        raise UsageError(f"The kernel file {path} is too large", why=why, cure=GIVE_KERNEL)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -162,12 +156,12 @@ def _inflate(name: str, data: bytes, path: Path) -> bytes:
         return decompress(name, data)
     except KeyError:
         what = f"The kernel {path} is an EFI zboot file packed with {name!r}, which the suite cannot unpack"
-        raise UsageError(what, cure=_GIVE_IMAGE) from None
+        raise UsageError(what, cure=GIVE_IMAGE) from None
     except ImportError:
         what = f"The kernel {path} is packed with zstd and the Python package zstandard is missing"
         raise HarnessError(what, cure="Run make setup") from None
     except TooLarge as error:
-        raise UsageError(f"The kernel file {path} is too large", why=str(error), cure=_GIVE_KERNEL) from None
+        raise UsageError(f"The kernel file {path} is too large", why=str(error), cure=GIVE_KERNEL) from None
     except ValueError as error:
         raise _cut_off(path, f"its {name} data cannot be unpacked: {error}") from None
 
@@ -182,14 +176,25 @@ def _cut_off(path: Path, why: str) -> UsageError:
     return UsageError(what, why=why, cure="Build or copy the kernel again")
 
 
-def _not_a_kernel(data: bytes, path: Path) -> UsageError:
-    if data[:4] == b"\x7fELF":
-        what = f"The kernel {path} is an ELF file (vmlinux), which QEMU does not boot on arm64"
-        return UsageError(what, cure=_GIVE_IMAGE)
-    for kind, offset, magic in _OTHER_KERNELS:
-        if data.startswith(magic, offset):
-            return UsageError(f"The kernel {path} is {kind}, not an arm64 one", cure=_GIVE_KERNEL)
-    return UsageError(f"The file {path} is not an arm64 kernel", cure=_GIVE_KERNEL)
+def _not_a_kernel(head: bytes, path: Path, layers: Sequence[str] = ()) -> UsageError:
+    """The error for a file that, after LAYERS of compression, begins with HEAD."""
+    unpacked = f", unpacked with {' and '.join(layers)}," if layers else ""
+    kind = identify(head)
+    if not head:
+        return UsageError(f"The kernel {path}{unpacked} is empty", cure=GIVE_KERNEL)
+    if not kind:
+        return UsageError(f"The file {path}{unpacked} is not an arm64 kernel", cure=GIVE_KERNEL)
+    file = shlex.quote(str(path))
+    if not layers:
+        return UsageError(f"The kernel {path} is {kind.name}", cure=kind.cure.format(file=file))
+    cure = kind.cure.format(file="UNPACKED")
+    if _ZBOOT in layers:
+        cure = GIVE_KERNEL
+    elif "UNPACKED" in cure:
+        first, *others = (f"{_COMMANDS[layer]} -dc" for layer in layers)
+        pipeline = " | ".join([f"{first} <{file}", *others])
+        cure = f"Run `{pipeline} >UNPACKED`. {cure}"
+    return UsageError(f"The kernel {path}{unpacked} is {kind.name}", cure=cure)
 
 
 def _store_name(path: Path, cache: Path) -> Path:

@@ -20,7 +20,7 @@ import zstandard
 from helpers.errors import HarnessError, UsageError
 from helpers.subjects import apt, debian, decompression
 from helpers.subjects.kernels import Kernel
-from tests.support.kernels import arm64_image, resolve
+from tests.support.kernels import arm64_image, resolve, resolve_content, zboot
 
 NOWHERE = "file:///nonexistent/debian"
 
@@ -35,27 +35,13 @@ def efi_image() -> bytes:
     return bytes(image)
 
 
-def zboot(name: str, payload: bytes, *, payload_size: int | None = None) -> bytes:
-    """An EFI zboot file. As in the kernel's build, all but gzip have the unpacked size after the stream."""
-    payload += b"" if name == "gzip" else struct.pack("<I", 5064)
-    size = len(payload) if payload_size is None else payload_size
-    head = b"MZ\0\0zimg" + struct.pack("<IIII", 128, size, 0, 0) + name.encode().ljust(32, b"\0")
-    return head.ljust(128, b"\0") + payload + bytes(16)
-
-
-def given(tmp_path: Path, data: bytes) -> Kernel:
-    file = tmp_path / "kernel"
-    file.write_bytes(data)
-    return resolve(str(file), tmp_path / "cache")[0]
-
-
 def test_a_raw_image_is_taken_as_it_is(tmp_path: Path) -> None:
-    kernel = given(tmp_path, arm64_image())
+    kernel = resolve_content(tmp_path, arm64_image())
     assert kernel == Kernel(str(tmp_path / "kernel"), tmp_path / "kernel", (), str(tmp_path / "kernel"))
 
 
 def test_a_whole_image_with_an_efi_stub(tmp_path: Path) -> None:
-    assert given(tmp_path, efi_image()).image == tmp_path / "kernel"
+    assert resolve_content(tmp_path, efi_image()).image == tmp_path / "kernel"
 
 
 def deep_gzip(times: int) -> bytes:
@@ -90,15 +76,15 @@ PACKED = {
 
 @pytest.mark.parametrize("data", PACKED.values(), ids=PACKED)
 def test_packed_kernels_are_unpacked_once(data: bytes, tmp_path: Path) -> None:
-    image = given(tmp_path, data).image
+    image = resolve_content(tmp_path, data).image
     assert image.read_bytes() == arm64_image()
     time_of_first = image.stat().st_mtime_ns
     assert resolve(str(tmp_path / "kernel"), tmp_path / "cache")[0].image.stat().st_mtime_ns == time_of_first
 
 
 def test_a_rebuilt_kernel_is_unpacked_again(tmp_path: Path) -> None:
-    first = given(tmp_path, gzip.compress(arm64_image())).image
-    second = given(tmp_path, gzip.compress(arm64_image(size=6000))).image
+    first = resolve_content(tmp_path, gzip.compress(arm64_image())).image
+    second = resolve_content(tmp_path, gzip.compress(arm64_image(size=6000))).image
     assert second != first
     assert second.read_bytes() == arm64_image(size=6000)
 
@@ -135,7 +121,7 @@ REFUSED |= {
 @pytest.mark.parametrize(("data", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_arm64_kernel_is_refused_with_a_cure(data: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        given(tmp_path, data)
+        resolve_content(tmp_path, data)
     assert caught.value.cure
     assert not list(tmp_path.glob("cache/images/*/*"))
 
@@ -175,7 +161,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one(
 ) -> None:
     monkeypatch.setattr(decompression, "LARGEST", 2 << 20)
     with pytest.raises(UsageError, match="is too large: it unpacks to more than 2 MiB"):
-        given(tmp_path, bomb())
+        resolve_content(tmp_path, bomb())
     # The limit itself is allowed.
     assert decompression.decompress("bzip2", bz2.compress(bytes(2 << 20))) == bytes(2 << 20)
 
@@ -207,7 +193,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unwritable_cache(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file in the way")
     with pytest.raises(HarnessError, match="cache"):
-        given(tmp_path, gzip.compress(arm64_image()))
+        resolve_content(tmp_path, gzip.compress(arm64_image()))
     with pytest.raises(HarnessError, match="cache"):
         resolve("debian:stable", tmp_path / "cache", NOWHERE)
 
