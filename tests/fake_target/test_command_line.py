@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -122,15 +121,12 @@ def pytest_addoption(parser):
         (["--reruns=2", "tests/unit/test_about.py"], None),
     ],
 )
-def test_pytest_rerunfailures(
-    arguments: list[str], source: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pytest_rerunfailures(arguments: list[str], source: str | None, tmp_path: Path) -> None:
     """With the options of that plugin, which need not be installed."""
     (tmp_path / "reruns.py").write_text(RERUNFAILURES)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "Image").write_bytes(arm64_image())
     kernel, reports = f"--kernel={tmp_path / 'Image'}", f"--reports={tmp_path / 'reports'}"
-    done = _pytest("-p", "reruns", kernel, reports, "-k", "no_such_test", *arguments)
+    done = _pytest("-p", "reruns", kernel, reports, "-k", "no_such_test", *arguments, path=tmp_path)
     assert (done.returncode == 4) is bool(source), done
     assert f"{source} not supported: the suite repeats a failed test once" in done.stderr or not source
     assert not (source and (tmp_path / "reports/results.jsonl").exists())
