@@ -101,6 +101,8 @@ def test_the_seed_is_told(seed: list[str], line: str) -> None:
     assert done.returncode == 0 and re.search(line, done.stdout), done.stdout
 
 
+QUIET = "suites/quiet"
+"""The chapter that is collected fastest."""
 RERUNFAILURES = """
 def pytest_addoption(parser):
     for name in ("--reruns", "--force-reruns"):
@@ -112,12 +114,12 @@ def pytest_addoption(parser):
 @pytest.mark.parametrize(
     ("arguments", "source"),
     [
-        (["--reruns=2"], "--reruns is"),
-        (["--force-reruns=2"], "--force-reruns is"),
-        (["-o", "reruns=2"], "reruns in pytest's configuration is"),
-        (["--reruns=0"], None),
-        (["-o", "reruns=2", "--reruns=0"], None),
-        (["--reruns=2", "--collect-only"], None),
+        (["--reruns=2", QUIET], "--reruns is"),
+        (["--force-reruns=2", QUIET], "--force-reruns is"),
+        (["-o", "reruns=2", QUIET], "reruns in pytest's configuration is"),
+        (["--reruns=0", QUIET], None),
+        (["-o", "reruns=2", "--reruns=0", QUIET], None),
+        (["--reruns=2", "--collect-only", QUIET], None),
         (["--reruns=2", "tests/unit/test_about.py"], None),
     ],
 )
