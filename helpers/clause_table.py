@@ -80,7 +80,7 @@ def _differences() -> Iterator[str]:
 
 
 def current() -> str:
-    """The current page, collected by a process of its own. Raises HarnessError."""
+    """The current page, collected in a separate process. Raises HarnessError."""
     command = [sys.executable, "-m", "helpers.clause_table", "-"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -58,7 +58,7 @@ def _add_plants(group: pytest.OptionGroup) -> None:
         action="append",
         type=_fault,
         default=[],
-        # faults/plugin.py adds to it with an option of its own.
+        # faults/plugin.py adds to it with its own option.
         dest="plant",
         metavar="FAULT",
         help="plant FAULT (faults/catalogue.py) in the kernel, to check which tests detect it; repeatable",

@@ -82,7 +82,7 @@ def _wanting(columns: Iterable[Column], require: str | None) -> Iterator[tuple[i
     accepted = REQUIREMENTS if require == "any" else (require,)
     for column in columns:
         dialect = column.verdict.info.dialect
-        # A migration has no dialect; each of its kernels is a subject of its own.
+        # A migration has no dialect; each of its kernels is a separate subject.
         if require and column.way is None and dialect not in accepted:
             dialect_text = f"has the dialect {dialect}" if dialect else "has an unknown dialect"
             yield (1 if dialect else 3), f"{column.name} {dialect_text}, and {require} is required"

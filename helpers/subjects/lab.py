@@ -162,7 +162,7 @@ class LabPlace(Board):
         return console.excerpt(self._console.path, since) if self._console else super().console(since)
 
     def close(self) -> None:
-        """Ends the connection. The target stays as it is."""
+        """Ends the connection and leaves the target unchanged."""
         super().close()
         if self._console is not None:
             self._console.close()
