@@ -287,9 +287,14 @@ class KvmProgram(Program):
 
     # --- runs -----------------------------------------------------------------
 
-    def run(self, vcpu: int | Arg, argument: int = 0, *, immediate_exit: bool = False) -> Arg:
-        """KVM_RUN. ``immediate_exit``: the field of struct kvm_run is set, so no guest instruction runs."""
-        done = self.ioctl(vcpu, uapi.KVM_RUN, argument)
+    def run(self, vcpu: int | Arg, argument: int = 0, *, immediate_exit: bool = False, signalled: bool = False) -> Arg:
+        """KVM_RUN, again after EINTR: KVM may return it to a thread without a pending signal, and VMMs call again.
+
+        ``immediate_exit``: the field of struct kvm_run is set, so no guest instruction runs. ``signalled``: a signal is
+        pending. In both cases EINTR is the answer.
+        """
+        call = self.ioctl if immediate_exit or signalled else self.ioctl_again
+        done = call(vcpu, uapi.KVM_RUN, argument)
         if immediate_exit:
             self.descriptions[done.index] = _WITHOUT_A_GUEST
         return done

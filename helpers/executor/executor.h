@@ -71,6 +71,7 @@ enum khx_code {
 	KHX_CLOCK,	/* clock id; returns clock_gettime in ns */
 	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
 	KHX_BARRIER,	/* waits until every thread of the stage waits here */
+	KHX_IOCTL_AGAIN,	/* as KHX_IOCTL; called again after EINTR, until the deadline */
 	KHX_CODE_END
 };
 

@@ -41,6 +41,11 @@ static void on_deadline(int signal)
 		pthread_kill(t[i].id, signal);
 }
 
+int deadline_passed(void)
+{
+	return atomic_load(&expired);
+}
+
 static void run_list(struct thread *t)
 {
 	struct result *res = t->results;
