@@ -31,8 +31,13 @@ def _variant(name: str, hooks: str, touches: str, what: str) -> BenignVariant:
 
 
 _INIT = "kvm_vm_ioctl_check_extension kvm_arch_vcpu_ioctl"
+_PV_TIME = "hypercalls/test_pv_time.py hypercalls/test_stolen_time.py"
 
 VARIANTS = (
+    _variant(
+        "preferred-target-by-core", "kvm_arch_vm_ioctl kvm_arch_vcpu_ioctl", "run",
+        "KVM_ARM_PREFERRED_TARGET depends on the core, and another core's target is refused: before Linux 6.6",
+    ),
     _variant(
         "ccsidr-refused", "kvm_arm_set_reg", "migration",
         "KVM_SET_ONE_REG of a cache size (CCSIDR) gives EINVAL: another kind of core, before Linux 6.3",
@@ -41,6 +46,27 @@ VARIANTS = (
         "no-gicv3-device", "kvm_vm_ioctl", "run/test_vgic.py neighbours",
         "KVM_CREATE_DEVICE of a GICv3 gives ENODEV: the host has a GICv2",
     ),
-    _variant("no-pmu", _INIT, "run access", "KVM_CAP_ARM_PMU_V3 reads 0, and a vCPU with a PMU is refused"),
-    _variant("no-sve", _INIT, "run access", "KVM_CAP_ARM_SVE reads 0, and a vCPU with SVE is refused"),
+    _variant("no-pmu", _INIT, "run", "KVM_CAP_ARM_PMU_V3 reads 0, and a vCPU with a PMU is refused"),
+    _variant("no-sve", _INIT, "run", "KVM_CAP_ARM_SVE reads 0, and a vCPU with SVE is refused"),
+    _variant(
+        "no-stolen-time", "kvm_vm_ioctl_check_extension kvm_arm_pvtime_has_attr", _PV_TIME,
+        "KVM_CAP_STEAL_TIME reads 0, and a vCPU has no attribute PVTIME_IPA: a kernel without CONFIG_SCHED_INFO",
+    ),
+    _variant(
+        "other-clocksource", "kvm_smccc_call_handler", "hypercalls/test_services.py hypercalls/test_arguments.py",
+        "the clock source is not the architected counter, so KVM_PTP is not supported",
+    ),
+    _variant(
+        "300-more-registers", "kvm_arm_get_fw_num_regs kvm_arm_copy_fw_reg_indices", "access",
+        "KVM_GET_REG_LIST has 300 more registers",
+    ),
+    _variant(
+        "spurious-eintr", "kvm_arch_vcpu_ioctl_run", "run lock concurrency model",
+        "every third KVM_RUN gives EINTR although no signal is pending, the first one of a VM too",
+    ),
+    _variant(
+        "slow-ioctls", "kvm_dev_ioctl kvm_vm_ioctl kvm_vcpu_ioctl", "hypercalls/test_stolen_time.py",
+        "every ioctl takes 5 ms longer",
+    ),
+    _variant("warn-elsewhere", "kvm_dev_ioctl", "quiet lock", "another driver warns while a test runs"),
 )  # fmt: skip

@@ -95,6 +95,7 @@ static int set_name(const char *text, const struct kernel_param *param)
 	WRITE_ONCE(*(int *)param->arg, chosen);
 	/* Afterwards, so that the fault before it has no more to add. */
 	forget_all();
+	variant_chosen();
 	return 0;
 }
 

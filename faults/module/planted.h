@@ -90,6 +90,7 @@ struct fault_memory {
 	u64 clock[2];			/* x0 and x1 of the first KVM_PTP */
 	unsigned long fired;		/* bit 0: what happens once has happened */
 	atomic_t met;			/* calls that met the planted variant */
+	atomic_t turns;			/* calls of which it takes some */
 };
 
 extern struct fault_memory memory;
@@ -97,9 +98,18 @@ extern struct fault_memory memory;
 void forget_all(void);
 void free_all(void);
 
+void variant_chosen(void);
+void variant_called(u32 id);
 bool variant_lacks(long extension);
-int variant_vcpu_error(unsigned int ioctl, unsigned long argument);
-int variant_set_reg_error(u64 id);
+int variant_preferred_target(struct kvm_vcpu_init __user *init);
+int variant_init(struct kvm_vcpu_init __user **argument);
+void variant_interrupt(void);
+int variant_num_regs(void);
+int variant_copy_indices(u64 __user *to);
+bool variant_get_reg(const struct kvm_one_reg *reg, int *error);
+bool variant_set_reg(const struct kvm_one_reg *reg, int *error);
+bool variant_no_stolen_time(void);
+void variant_delay(void);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);

@@ -309,7 +309,7 @@ static int planted_num_regs(struct kvm_vcpu *vcpu)
 	u64 ids[16];
 
 	if (stock() && !rfc())
-		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu);
+		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu) + variant_num_regs();
 	return put_list(vcpu->kvm, ids);
 }
 
@@ -318,7 +318,8 @@ static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
 	u64 ids[16];
 
 	if (stock() && !rfc())
-		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to);
+		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to) ?:
+		       variant_copy_indices(to + ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu));
 	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
 }
 

@@ -14,9 +14,10 @@ from faults.deaths import DEATHS
 from faults.fault import CONTROL, Fault
 from faults.page import write_page
 from faults.proof import Proof, prove
-from faults.prove import schedule, trial_line
+from faults.prove import main, schedule, trial_line
 from faults.variants import VARIANTS, BenignVariant
 from helpers import build
+from helpers.command.parser import WRONG_USAGE
 from helpers.contract.clauses import CLAUSES
 from helpers.identity import SubjectId
 from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, PASSED, Case, Result
@@ -160,6 +161,12 @@ def test_controls_come_before_between_and_after() -> None:
     assert order[0] == (CONTROL, None) and order[21] == (CONTROL, 20) and order[-1] == (CONTROL, 45)
     assert schedule(["x"], whole=False) == [("x", None), (CONTROL, 1)]
     assert schedule(["x"], whole=False, variants=["v"]) == [("v", None), ("x", None), (CONTROL, 1)]
+
+
+@pytest.mark.parametrize("option", ["--fault", "--variant"])
+def test_an_unknown_name_is_wrong_usage(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option, "nonsense"]) == WRONG_USAGE
+    assert "nonsense" in capsys.readouterr().err
 
 
 def test_the_catalogue_is_the_module() -> None:
