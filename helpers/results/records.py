@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from helpers.identity import Identity
 
-VERSION = 3
+VERSION = 4
 """The version of the logs that this program writes; helpers/results/versions.py converts older ones."""
 
 PASSED = "passed"
@@ -37,6 +37,8 @@ class Session:
     subjects: tuple[Identity, ...]
     time: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    """Whether a test that was not measured makes the verdict inconclusive."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 
 Version 1 has no known deviations. Versions 1 and 2 have labels instead of identities, and one text for the clauses of a
 difference. A field that a version does not have gets its default.
+
+Up to version 3 no test is "not measured".
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ CONVERSIONS: Mapping[int, Callable[[dict[str, Any]], Conversion]] = {
     1: lambda session: _Labels(session).convert,
     2: lambda session: _Labels(session).convert,
     3: lambda session: lambda record, fields: fields,
+    4: lambda session: lambda record, fields: fields,
 }
 """For each version of the log, a function from the fields of its session record to the conversion.
 

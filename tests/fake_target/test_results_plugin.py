@@ -45,7 +45,7 @@ def test_not_measured(project: RecorderProject, mode: tuple[str, ...]) -> None:
     ended = project.session(*mode, "-rs")
     assert ended.status == 0 and "2 passed, 1 skipped, " in ended.out and ", 1 not measured in " in ended.out
     assert "NOT MEASURED suites/test_a.py::test_unmeasured: no write met the run" in ended.lines
-    assert "1 not applicable, 1 not measured, 0 errors, 0 not run" in ended.lines[-1]
+    assert ended.lines[-1].startswith("CONFORMANT, 1 not measured on debian:stable")
     assert unmeasured(project) == {"suites/test_a.py::test_unmeasured": "no write met the run"}
     text = (project.reports / "report.html").read_text()
     assert outcomes_shown(text) == ["1 not measured", "1 not applicable", "2 passed"]
@@ -55,6 +55,15 @@ def test_not_measured(project: RecorderProject, mode: tuple[str, ...]) -> None:
 def unmeasured(project: RecorderProject) -> dict[str, str]:
     results = read_log(project.reports / "results.jsonl").results
     return {each.nodeid: each.message for each in results if each.outcome == NOT_MEASURED}
+
+
+@MODES
+def test_strict(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    status, line = project.run(*mode, "--strict", suite=GOOD + UNMEASURED)
+    assert status == 3 and line.startswith("INCONCLUSIVE, 1 not measured on debian:stable"), line
+    assert "1 test not measured (--strict), first suites/test_a.py::test_unmeasured: no write met the run" in line
+    assert project.run(*mode, "--strict", suite=GOOD)[0] == 0
+    assert project.run(*mode, "--strict", suite=GOOD + UNMEASURED + BAD)[0] == 1
 
 
 FIXTURES = """
