@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tests that raise NotMeasured: "skipped" for pytest, with a word of their own and their reasons on the terminal."""
+"""Tests of the suites that raise NotMeasured: skips for pytest, with their own word and reasons on the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from helpers.errors import NotMeasured
 from helpers.recording.phases import message_of, properties
+from helpers.recording.selection import is_suite
 from helpers.results.verdict import one_line
 
 _CATEGORY = "not measured"
@@ -21,7 +22,7 @@ def pytest_runtest_makereport(
     """Mark the report. In a teardown NotMeasured stays an error: the test has been measured."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, NotMeasured) and report.when != "teardown":
+    if isinstance(error, NotMeasured) and report.when != "teardown" and is_suite(item.nodeid):
         report.outcome = "skipped"
         path, line, _ = item.location
         report.longrepr = path, (line or 0) + 1, str(error)

@@ -104,6 +104,12 @@ def test_not_measured_hides_nothing(project: RecorderProject, text: str, outcome
     assert result.outcome == outcome
 
 
+def test_a_test_of_the_harness_that_raises_it_has_failed(project: RecorderProject) -> None:
+    project.file("tests/test_own.py", UNMEASURED)
+    status, line = project.run("suites", "tests", suite=GOOD)
+    assert (status, line.split()[0]) == (1, "CONFORMANT")
+
+
 def test_a_failure_that_is_not_measured_again_stays(project: RecorderProject) -> None:
     """Failed tests are repeated once. The second result must not replace the first."""
     conftest = project.folder / "conftest.py"
