@@ -12,7 +12,7 @@ from faults.trial import Trial, trials
 from faults.variants import BenignVariant
 from helpers.identity import SubjectId
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
+from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, Log, Result
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Row:
     beside: tuple[str, ...]
     run: int
     trouble: tuple[str, ...]
+    unmeasured: tuple[str, ...]
+    """The tests of the fault's clauses that were not measured, with the reason: they detect nothing."""
 
     @property
     def name(self) -> str:
@@ -58,6 +60,8 @@ class Proof:
     """Tests that no fault made fail."""
     controls: tuple[str, ...]
     """Tests that did not pass without a fault."""
+    unmeasured: tuple[str, ...]
+    """Tests that were not measured without a fault, with the reason. The proof may hold despite them."""
     trials: tuple[Trial, ...]
     partial: bool
 
@@ -121,6 +125,7 @@ def prove(
         {clause: why for clause, why in unprovable.items() if clause not in proved},
         _blind([(s, r) for s, r in results if s.fault not in benign]),
         tuple(f"{_test(r)}: {r.outcome}" for s, r in results if _is_control(s) and r.outcome in (FAILED, ERROR)),
+        _with_reasons(r for s, r in results if _is_control(s) and r.outcome == NOT_MEASURED),
         trials(logs, variants, met or {}),
         partial,
     )
@@ -136,8 +141,13 @@ def _row(fault: Fault, dialect: str, results: Sequence[Result]) -> Row:
     failed = [result for result in results if result.outcome == FAILED]
     seen = {clause: tuple(sorted(_test(r) for r in failed if clause in r.clauses)) for clause in fault.clauses}
     beside = sorted(_test(r) for r in failed if not set(fault.clauses) & set(r.clauses))
-    trouble = sorted({f"{_test(r)}: {r.message}" for r in results if r.outcome == ERROR})
-    return Row(fault, dialect, seen, tuple(beside), len(results), tuple(trouble))
+    trouble = _with_reasons(r for r in results if r.outcome == ERROR)
+    concerned = (r for r in results if r.outcome == NOT_MEASURED and set(fault.clauses) & set(r.clauses))
+    return Row(fault, dialect, seen, tuple(beside), len(results), trouble, _with_reasons(concerned))
+
+
+def _with_reasons(results: Iterable[Result]) -> tuple[str, ...]:
+    return tuple(sorted({f"{_test(result)}: {result.message}" for result in results}))
 
 
 def _blind(results: Iterable[tuple[SubjectId, Result]]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from faults.variants import BenignVariant
 from helpers.identity import SubjectId
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, Log
+from helpers.results.records import ERROR, FAILED, NOT_MEASURED, Log
 from helpers.results.verdict import Verdict, verdicts
 
 MET_FILE = "met.json"
@@ -28,6 +28,8 @@ class Trial:
     met: int
     alarms: tuple[str, ...]
     """The failed tests and errors, or the reasons for another wrong verdict."""
+    unmeasured: tuple[str, ...]
+    """Tests that were not measured, with the reason. The variant may be accepted despite them."""
 
     @property
     def accepted(self) -> bool:
@@ -49,7 +51,12 @@ def _trial(log: Log, subject: SubjectId, variant: BenignVariant, met: Mapping[st
     alarms = [f"{without_subject(r.nodeid, r.subject)}: {r.outcome}: {_first_line(r.message)}" for r in bad]
     if not alarms and verdict.kind is not variant.verdict:
         alarms = [f"{verdict.kind.value}: {reason}" for reason in verdict.reasons or ("another verdict is correct",)]
-    return Trial(variant, verdict, len(own.results), met.get(variant.id, 0), tuple(alarms))
+    unmeasured = [
+        f"{without_subject(r.nodeid, r.subject)}: {_first_line(r.message)}"
+        for r in own.results
+        if r.outcome == NOT_MEASURED
+    ]
+    return Trial(variant, verdict, len(own.results), met.get(variant.id, 0), tuple(alarms), tuple(unmeasured))
 
 
 def _only(log: Log, subject: SubjectId) -> Log:
