@@ -20,9 +20,11 @@ FAILED = "failed"
 ERROR = "error"
 NOT_APPLICABLE = "not-applicable"
 KNOWN = "known-deviation"
+NOT_MEASURED = "not-measured"
+"""The conditions of the check could not be staged (helpers.errors.NotMeasured)."""
 
 # From best to worst. A failure outranks an error, because only the failure is a fact about the kernel.
-OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
+OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, NOT_MEASURED, ERROR, FAILED)
 Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 
 

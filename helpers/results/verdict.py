@@ -13,6 +13,7 @@ from helpers.results.records import (
     FAILED,
     KNOWN,
     NOT_APPLICABLE,
+    NOT_MEASURED,
     PASSED,
     Case,
     KnownDeviation,
@@ -99,8 +100,8 @@ class Verdict:
 
     @property
     def counted(self) -> str:
-        """The number of results of each kind; known deviations only if there are any."""
-        shown = (each for each in COUNT_NAMES if each != KNOWN or self.counts[KNOWN])
+        """The number of results of each kind; known deviations and tests not measured only if there are any."""
+        shown = (each for each in COUNT_NAMES if each not in (KNOWN, NOT_MEASURED) or self.counts[each])
         return ", ".join(f"{self.counts[each]} {COUNT_NAMES[each]}" for each in shown)
 
     @property
@@ -114,6 +115,7 @@ COUNT_NAMES = {
     PASSED: "passed",
     NOT_APPLICABLE: "not applicable",
     KNOWN: "known to deviate",
+    NOT_MEASURED: "not measured",
     ERROR: "errors",
     "not-run": "not run",
 }
