@@ -162,9 +162,10 @@ class _Builder:
             results.mailbox = guests.take_calls(p, run, self.memory, [view.call])
 
     def _write(self, results: _RoundResults, vcpu: Arg, values: Sequence[int]) -> None:
-        p, lead = self.program, timespec(self.program, LEAD_NS)
+        p = self.program
+        lead = None if self.together else timespec(p, LEAD_NS)
         p.barrier()
-        if not self.together:
+        if lead is not None:
             sleep(p, lead)
         results.sets.append([(v, p.set_reg(vcpu, self.sets[v])) for v in values])
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from helpers.errors import NotMeasured
 from helpers.placement import Placement
 from suites.concurrency import test_first_run as first_run
 from suites.concurrency.rounds import Race, Round
+from suites.hypercalls import test_stolen_time as stolen_time
 
 STD = MAINLINE.registers[0]
 PROBE = Probe(MAINLINE, MAINLINE.registers, (), (0, 0), True, True, True, True, "7.2")
@@ -88,6 +90,31 @@ def test_a_slow_kernel_gets_fewer_rounds_at_once(race: Any) -> None:
     # Each takes 0.2 s: one round trip must not come near the test's timeout.
     trips = race(Rounds(lands=0, seconds=0.2)).trips
     assert max(count for count, _, _ in trips[1:]) == 10
+
+
+class BesideABusyThread:
+    """Replaces the program of the stolen time: a vCPU that waits only in a program of at least ``enough`` runs."""
+
+    def __init__(self, enough: int) -> None:
+        self.enough, self.programs = enough, list[int]()
+
+    def __call__(self, vm: object, runs: int) -> Any:
+        self.programs.append(runs)
+        waited = 100 if runs >= self.enough else 0
+        return SimpleNamespace(measured=lambda: SimpleNamespace(least=waited, stolen=waited, most=waited))
+
+
+@pytest.mark.parametrize(("enough", "programs"), [(0, [40]), (500, [40, 160, 640]), (10**9, [40, 160, 640, 2560])])
+def test_stolen_time_needs_time_that_was_stolen(
+    enough: int, programs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = BesideABusyThread(enough)
+    make_vm: Any = object
+    monkeypatch.setattr(stolen_time, "_Beside", beside)
+    monkeypatch.setattr(stolen_time, "set_pv_time", lambda vm, ipa: None)
+    with nullcontext() if enough < 10**9 else pytest.raises(NotMeasured, match="did not wait in 2560 runs"):
+        stolen_time.test_time_that_others_take(make_vm, lambda: None)
+    assert beside.programs == programs
 
 
 def test_no_run_among_the_writes_is_not_measured(race: Any) -> None:
