@@ -28,15 +28,16 @@ _PREFIXES = {Reach.KERNEL: "", Reach.BOARD: "board:", Reach.LABGRID: "labgrid:",
 
 
 class BootVariant(Struct, frozen=True, omit_defaults=True):
-    """What a kernel is booted with: KVM's mode, QEMU's -cpu, more kernel arguments. Empty: the default."""
+    """What a kernel is booted with: KVM's mode, QEMU's -cpu, more kernel and QEMU arguments. Empty: the default."""
 
     kvm_mode: str = ""
     cpu: str = ""
     arguments: str = ""
+    qemu: str = ""
 
     def describe(self) -> dict[str, str]:
         """The values that are not the default, by the names that reports show."""
-        values = {"kvm-mode": self.kvm_mode, "cpu": self.cpu, "args": self.arguments}
+        values = {"kvm-mode": self.kvm_mode, "cpu": self.cpu, "args": self.arguments, "qemu": self.qemu}
         return {name: value for name, value in values.items() if value}
 
 

@@ -16,6 +16,7 @@ from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Arg, Program
 from helpers.guest_layout import MEMORY_SIZE
 from helpers.kvm_program import VCPU_INIT_STEPS, KvmProgram, NewVcpu, NewVm
+from helpers.placement import Placement, place_vcpus, unplace_vcpus
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import whole_log
 from helpers.uapi import kvm as uapi
@@ -216,6 +217,7 @@ class Kvm:
         self.fd = answer[fd].ret
         self._lasting = answer[lasting].ret
         self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
+        self.placement: Placement = place_vcpus(subject, self._lasting)
 
     @property
     def alive(self) -> bool:
@@ -225,6 +227,7 @@ class Kvm:
     def close(self) -> None:
         """Closes /dev/kvm, unless the kernel died. Does not close the VMs of ``create_vm``."""
         if self.alive:
+            unplace_vcpus(self.subject, self.placement)
             program = Program()
             program.close(self._lasting)
             program.close(self.fd)

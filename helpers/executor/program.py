@@ -100,8 +100,9 @@ class Program:
     A method with the name of a system call makes that call.
     """
 
-    def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
-        self.deadline_ms = deadline_ms
+    def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS, traced: bool = True) -> None:
+        """``traced`` is false for a program of the harness itself, which no test's trace shows."""
+        self.deadline_ms, self.traced = deadline_ms, traced
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
         self.op_count = 0

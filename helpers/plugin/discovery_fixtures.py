@@ -136,7 +136,8 @@ def environment(request: pytest.FixtureRequest, subject: Subject, contract: Prob
     if "environment" not in _answers:
         facts: dict[str, str] = {}
         with contextlib.suppress(KernelDied):
-            facts = about(open_kvm(request.config, subject)) if _wants_survey(request.config) else {}
+            kvm = open_kvm(request.config, subject)
+            facts = kvm.placement.describe() | (about(kvm) if _wants_survey(request.config) else {})
         watch = request.config.stash[WATCHES][subject.id]
         _answers["environment"] = {**merge_facts(facts, _environment(subject, contract)), **watch.sees()}
     environment: dict[str, str] = _answers["environment"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 import pytest
 
@@ -50,6 +51,14 @@ def _add_subjects(group: pytest.OptionGroup) -> None:
     )
     _repeatable(group, "--cpu", "CPU", "boot each kernel with each of these values of QEMU's -cpu")
     _repeatable(group, "--kernel-args", "ARGS", "boot each kernel with each of these additions to its command line")
+    group.addoption(
+        "--qemu-args",
+        action="append",
+        default=[],
+        type=_words,
+        metavar="ARGS",
+        help="boot each kernel with each of these additions to QEMU's own arguments, such as '-smp 4'; repeatable",
+    )
 
 
 def _add_plants(group: pytest.OptionGroup) -> None:
@@ -109,6 +118,15 @@ def _add_judgement(group: pytest.OptionGroup) -> None:
 def _fault(name: str) -> tuple[str, None]:
     """A helpers.subjects.choose.Plant; faults/plugin.py has the option for a proof's controls."""
     return name, None
+
+
+def _words(text: str) -> str:
+    """The text, if a shell can split it into words."""
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be split into words: {error}") from None
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -34,11 +34,13 @@ Plant = tuple[str, int | None]
 """A fault to plant, and the number of a control in a proof. A tuple, so that xdist can send it to its workers."""
 
 
-def boot_variants(modes: Sequence[str], cpus: Sequence[str], arguments: Sequence[str]) -> tuple[BootVariant, ...]:
+def boot_variants(
+    modes: Sequence[str], cpus: Sequence[str], arguments: Sequence[str], qemu: Sequence[str] = ()
+) -> tuple[BootVariant, ...]:
     """Every combination of the values; an empty list leaves the default."""
-    if not (modes or cpus or arguments):
-        return (PLAIN,)
-    return tuple(BootVariant(*each) for each in product(modes or ("",), cpus or ("",), arguments or ("",)))
+    return tuple(
+        BootVariant(*each) for each in product(*(values or ("",) for values in (modes, cpus, arguments, qemu)))
+    )
 
 
 def subject_ids(

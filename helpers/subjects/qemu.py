@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import shlex
 import shutil
 import signal
 import socket
@@ -100,6 +101,7 @@ class Qemu:
             "-serial", f"file:{self._file('console')}",
             "-chardev", f"socket,id=wire,fd={fd}",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=wire,name=khx",
+            *shlex.split(self.id.variant.qemu),
         ]  # fmt: skip
 
     def _command_line(self) -> str:

@@ -37,7 +37,7 @@ class Trace:
         self._count = 0
 
     def add(self, sent: Sent) -> None:
-        if not self._paused:
+        if sent.program.traced and not self._paused:
             self._sent.append(sent)
             self._count += 1
 

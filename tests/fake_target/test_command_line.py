@@ -51,6 +51,12 @@ def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
     assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
 
 
+def test_words_that_do_not_end_are_wrong_usage(tmp_path: Path) -> None:
+    done = _pytest("--qemu-args=-smp '4", f"--reports={tmp_path}")
+    assert done.returncode == 4
+    assert "cannot be split into words: No closing quotation" in done.stderr
+
+
 def _on(machine: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "no_kvm.py").write_text(NO_KVM.format(machine=machine, device=str(folder / "kvm")))
     build.build_all()

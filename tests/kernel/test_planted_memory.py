@@ -24,7 +24,7 @@ from helpers.subjects import choose
 from helpers.subjects.base import Subject
 from helpers.subjects.planted import MODULE, module_parameter
 from helpers.subjects.qemu import Qemu
-from suites.concurrency.threads import sleep
+from suites.support.threads import sleep
 
 DELETE_MODULE = 106
 """arm64's delete_module(2)."""
