@@ -13,8 +13,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.fault import CONTROL, MAINLINE, RFC_V3
@@ -43,9 +45,14 @@ _QUICK = {
     ),
     RFC_V3: ("cap-one-more", "cap-on-vm-only", "default-empty", "limit-none", "lock-missing"),
 }  # fmt: skip
-
-
 _QUICK_VARIANTS = ("ccsidr-refused", "no-gicv3-device", "no-pmu")
+
+
+class _Session(NamedTuple):
+    """A session's log, and how many calls met each of its variants."""
+
+    log: Log
+    met: Mapping[str, int]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     try:
         claim(_work(options), asked=True)
-        logs = [log for dialect in (MAINLINE, RFC_V3) for log in _logs(dialect, options)]
+        sessions = [session for dialect in (MAINLINE, RFC_V3) for session in _sessions(dialect, options)]
     except UsageError as error:
         print(error, file=sys.stderr)
         return WRONG_USAGE
@@ -66,7 +73,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"INCONCLUSIVE: {error}", file=sys.stderr)
         return 3
     partial = bool(options.quick or options.fault or options.variant or options.pytest)
-    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial, variants=VARIANTS, met=_met(options))
+    logs, met = [each.log for each in sessions], {name: n for each in sessions for name, n in each.met.items()}
+    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial, variants=VARIANTS, met=met)
     _show(proof)
     write_page(proof, options.reports / "proof.html")
     print(f"{proof.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
@@ -99,12 +107,14 @@ def _selected(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name for name in every if name in _QUICK[dialect]) if options.quick else every
 
 
-def _selected_variants(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
-    """Variants are planted in mainline's dialect only."""
-    every = tuple(variant.id for variant in VARIANTS if dialect == MAINLINE)
-    if options.fault or options.variant:
-        return tuple(name for name in every if name in options.variant)
-    return tuple(name for name in every if name in _QUICK_VARIANTS) if options.quick else every
+def _selected_variants(dialect: str, options: argparse.Namespace) -> dict[str, list[str]]:
+    """The variants by the QEMU arguments of their host. They are planted in mainline's dialect only."""
+    selection = options.variant if options.fault or options.variant else _QUICK_VARIANTS if options.quick else None
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for variant in VARIANTS:
+        if dialect == MAINLINE and (selection is None or variant.id in selection):
+            hosts[variant.qemu].append(variant.id)
+    return hosts
 
 
 def schedule(faults: Iterable[str], *, whole: bool, variants: Iterable[str] = ()) -> list[Plant]:
@@ -120,29 +130,38 @@ def schedule(faults: Iterable[str], *, whole: bool, variants: Iterable[str] = ()
     return order if number % _BETWEEN == 0 else [*order, (CONTROL, number)]
 
 
-def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
-    """A first run with some cases of each test, and a second with all cases for the undetected faults."""
-    faults, variants = _selected(dialect, options), _selected_variants(dialect, options)
-    if not faults and not variants:
-        return []
-    order = schedule(faults, whole=not options.quick, variants=variants)
-    first = _run(dialect, order, "", options, f"--race-rounds={_ROUNDS}")
-    rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
+def _sessions(dialect: str, options: argparse.Namespace) -> list[_Session]:
+    """A first run with some cases of each test, and a second with all cases for the undetected faults.
+
+    Variants of another host than QEMU's default run in between, in a session for each host.
+    """
+    faults, hosts = _selected(dialect, options), _selected_variants(dialect, options)
+    plain, rounds = hosts.pop("", []), f"--race-rounds={_ROUNDS}"
+    sessions = []
+    if faults or plain:
+        order = schedule(faults, whole=not options.quick, variants=plain)
+        sessions.append(_run(dialect, order, "", options, rounds))
+    for number, (qemu, names) in enumerate(hosts.items(), 1):
+        order = schedule((), whole=False, variants=names)
+        sessions.append(_run(dialect, order, f"-host-{number}", options, rounds, f"--qemu-args={qemu}"))
+    rows = prove([each.log for each in sessions], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
     missed = [row.fault for row in rows if row.unseen]
     if not missed:
-        return [first]
+        return sessions
     more = ["--prove-most=1000000"]
     if not any("RACE-1" in fault.clauses for fault in missed):
-        more.append(f"--race-rounds={_ROUNDS}")
-    return [first, _run(dialect, schedule((fault.id for fault in missed), whole=False), "-again", options, *more)]
+        more.append(rounds)
+    order = schedule((fault.id for fault in missed), whole=False)
+    return [*sessions, _run(dialect, order, "-again", options, *more)]
 
 
-def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namespace, *more: str) -> Log:
+def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namespace, *more: str) -> _Session:
     folder = _work(options) / f"{dialect}{suffix}"
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "results.jsonl"
+    log, met = folder / "results.jsonl", folder / MET_FILE
     with without_session(folder):
         log.unlink(missing_ok=True)
+        met.unlink(missing_ok=True)
     print(f"planting {len(order)} faults, variants and controls in {options.kernel}, {dialect} dialect", flush=True)
     command = [
         sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-p", "no:cacheprovider", "-q",
@@ -155,14 +174,7 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
     if done.returncode == WRONG_USAGE or not log.exists():
         why = f"pytest ended with status {done.returncode}"
         raise HarnessError("Nothing was proved", why=why, cure=f"Read {folder / 'pytest.txt'}")
-    return read_log(log)
-
-
-def _met(options: argparse.Namespace) -> dict[str, int]:
-    """How many calls met each variant."""
-    file = _work(options) / MAINLINE / MET_FILE
-    met: dict[str, int] = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    return met
+    return _Session(read_log(log), json.loads(met.read_text("utf-8")) if met.exists() else {})
 
 
 def _option(plant: Plant) -> str:

@@ -16,7 +16,7 @@ class BenignVariant:
     """One variant.
 
     ``hooks``: the functions of KVM that it needs. ``touches``: paths below suites/ whose tests all run under it; of
-    every other test function one case runs. ``verdict``: the correct verdict.
+    every other test function one case runs. ``verdict``: the correct verdict. ``qemu``: QEMU's arguments for the host.
     """
 
     id: str
@@ -24,10 +24,11 @@ class BenignVariant:
     hooks: tuple[str, ...]
     touches: tuple[str, ...]
     verdict: VerdictKind = VerdictKind.CONFORMANT
+    qemu: str = ""
 
 
-def _variant(name: str, hooks: str, touches: str, what: str) -> BenignVariant:
-    return BenignVariant(name, what, tuple(hooks.split()), tuple(touches.split()))
+def _variant(name: str, hooks: str, touches: str, what: str, *, qemu: str = "") -> BenignVariant:
+    return BenignVariant(name, what, tuple(hooks.split()), tuple(touches.split()), qemu=qemu)
 
 
 _INIT = "kvm_vm_ioctl_check_extension kvm_arch_vcpu_ioctl"
@@ -37,6 +38,7 @@ VARIANTS = (
     _variant(
         "preferred-target-by-core", "kvm_arch_vm_ioctl kvm_arch_vcpu_ioctl", "run",
         "KVM_ARM_PREFERRED_TARGET depends on the core, and another core's target is refused: before Linux 6.6",
+        qemu="-smp 2",
     ),
     _variant(
         "ccsidr-refused", "kvm_arm_set_reg", "migration",
