@@ -98,6 +98,7 @@ void forget_all(void);
 void free_all(void);
 
 bool variant_lacks(long extension);
+int variant_answer(long extension, int answer);
 int variant_vcpu_error(unsigned int ioctl, unsigned long argument);
 int variant_set_reg_error(u64 id);
 

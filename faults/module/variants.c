@@ -7,7 +7,7 @@
 
 #include "planted.h"
 
-enum { VM_IOCTL };
+enum { VM_IOCTL, INIT_VM };
 
 #define ORIGINAL(index, type) ((type)original(&variants_hooks[index]))
 
@@ -27,6 +27,15 @@ module_param_cb(met, &met_ops, NULL, 0444);
 bool variant_lacks(long extension)
 {
 	return (extension == KVM_CAP_ARM_PMU_V3 && in_force(NO_PMU)) || (extension == KVM_CAP_ARM_SVE && in_force(NO_SVE));
+}
+
+#define DEFAULT_IPA_BITS 40
+#define IPA_BITS 36
+
+/* KVM_CHECK_EXTENSION's answer to EXTENSION, where KVM's own is ANSWER. */
+int variant_answer(long extension, int answer)
+{
+	return extension == KVM_CAP_ARM_VM_IPA_SIZE && in_force(IPA_36_BITS) ? IPA_BITS : answer;
 }
 
 /* vCPUs */
@@ -68,7 +77,16 @@ static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned lon
 	return ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 }
 
+/* kvm_init_ipa_range(): -EINVAL for a VM larger than the host's limit; type 0 asks for the default. */
+static int planted_init_vm(struct kvm *kvm, unsigned long type)
+{
+	if ((type ? type : DEFAULT_IPA_BITS) > IPA_BITS && in_force(IPA_36_BITS))
+		return -EINVAL;
+	return ORIGINAL(INIT_VM, int (*)(struct kvm *, unsigned long))(kvm, type);
+}
+
 struct hook variants_hooks[] = {
 	[VM_IOCTL] = { "kvm_vm_ioctl", planted_vm_ioctl },
+	[INIT_VM] = { "kvm_arch_init_vm", planted_init_vm },
 	{}
 };
