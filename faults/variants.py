@@ -45,6 +45,10 @@ VARIANTS = (
         "KVM_SET_ONE_REG of a cache size (CCSIDR) gives EINVAL: another kind of core, before Linux 6.3",
     ),
     _variant(
+        "ipa-36-bits", "kvm_vm_ioctl_check_extension kvm_arch_init_vm", "concurrency hypercalls/test_pv_time.py model",
+        "KVM_CREATE_VM gives EINVAL for type 0 and for more than 36 bits: the IPA limit of Apple's M1 and M2",
+    ),
+    _variant(
         "no-gicv3-device", "kvm_vm_ioctl", "run/test_vgic.py neighbours",
         "KVM_CREATE_DEVICE of a GICv3 gives ENODEV: the host has a GICv2",
     ),

@@ -33,7 +33,7 @@ static int planted_check_extension(struct kvm *kvm, long extension)
 		return 0;
 	if (extension == KVM_CAP_STEAL_TIME && planted(PVTIME_CAP_GATED) && kvm && !kvm->arch.smccc_feat.std_hyp_bmap)
 		return 0;
-	return ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension);
+	return variant_answer(extension, ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension));
 }
 
 static int planted_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)

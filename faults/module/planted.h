@@ -110,6 +110,7 @@ bool variant_get_reg(const struct kvm_one_reg *reg, int *error);
 bool variant_set_reg(const struct kvm_one_reg *reg, int *error);
 bool variant_no_stolen_time(void);
 void variant_delay(void);
+int variant_answer(long extension, int answer);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);

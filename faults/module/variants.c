@@ -14,7 +14,7 @@
 
 #include "planted.h"
 
-enum { DEV_IOCTL, VM_IOCTL, PVTIME_HAS };
+enum { DEV_IOCTL, VM_IOCTL, INIT_VM, PVTIME_HAS };
 
 #define ORIGINAL(index, type) ((type)original(&variants_hooks[index]))
 
@@ -82,6 +82,15 @@ bool variant_lacks(long extension)
 	return (extension == KVM_CAP_ARM_PMU_V3 && in_force(NO_PMU)) ||
 	       (extension == KVM_CAP_ARM_SVE && in_force(NO_SVE)) ||
 	       (extension == KVM_CAP_STEAL_TIME && in_force(NO_STOLEN_TIME));
+}
+
+#define DEFAULT_IPA_BITS 40
+#define IPA_BITS 36
+
+/* KVM_CHECK_EXTENSION's answer to EXTENSION, where KVM's own is ANSWER. */
+int variant_answer(long extension, int answer)
+{
+	return extension == KVM_CAP_ARM_VM_IPA_SIZE && in_force(IPA_36_BITS) ? IPA_BITS : answer;
 }
 
 /* vCPUs */
@@ -243,9 +252,18 @@ static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned lon
 	return ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 }
 
+/* kvm_init_ipa_range(): -EINVAL for a VM larger than the host's limit; type 0 asks for the default. */
+static int planted_init_vm(struct kvm *kvm, unsigned long type)
+{
+	if ((type ? type : DEFAULT_IPA_BITS) > IPA_BITS && in_force(IPA_36_BITS))
+		return -EINVAL;
+	return ORIGINAL(INIT_VM, int (*)(struct kvm *, unsigned long))(kvm, type);
+}
+
 struct hook variants_hooks[] = {
 	[DEV_IOCTL] = { "kvm_dev_ioctl", planted_dev_ioctl },
 	[VM_IOCTL] = { "kvm_vm_ioctl", planted_vm_ioctl },
 	[PVTIME_HAS] = { "kvm_arm_pvtime_has_attr", planted_pvtime_has },
+	[INIT_VM] = { "kvm_arch_init_vm", planted_init_vm },
 	{}
 };

@@ -6,6 +6,7 @@
 #define VARIANTS(VARIANT) \
 	VARIANT(PREFERRED_TARGET_BY_CORE, "preferred-target-by-core") \
 	VARIANT(CCSIDR_REFUSED, "ccsidr-refused") \
+	VARIANT(IPA_36_BITS, "ipa-36-bits") \
 	VARIANT(NO_GICV3_DEVICE, "no-gicv3-device") \
 	VARIANT(NO_PMU, "no-pmu") \
 	VARIANT(NO_SVE, "no-sve") \

@@ -40,6 +40,8 @@
  * block that signal with rt_sigprocmask; a call that blocks it itself (ppoll,
  * KVM_RUN after KVM_SET_SIGNAL_MASK) is not interrupted.
  *
+ * While a program runs, the soft limit of open files is the hard one.
+ *
  * After a program the signal mask is what it was before.  Signals that the
  * program blocked, sent to its own process and did not take are discarded.
  */

@@ -16,9 +16,14 @@ from helpers.executor.native import Native
 from helpers.executor.program import Answer, Program
 from helpers.identity import LOCAL
 from helpers.subjects.base import GivenUp, KernelDied
+from helpers.subjects.files import require_files
 from helpers.subjects.remote import EXECUTOR_SHARE, TimeLimit
 
 DEVICE = Path("/dev/kvm")
+_MORE_FILES = (
+    "Run sudo prlimit --pid=$$ --nofile={files} in this shell (for a container: docker run --ulimit nofile={files}),"
+    " and run again"
+)
 _END_SECONDS = 1.0
 """For the end of a thread. One that waits for a request ends at once."""
 
@@ -112,7 +117,12 @@ class Local:
         self.generation += 1
 
     def run(self, program: Program) -> Answer:
-        """Raises KernelDied if signals do not end a call, HarnessError if the test has no time left."""
+        """Raises KernelDied if signals do not end a call, HarnessError if the test has no time or no files left."""
+        answer = self._answer(program)
+        require_files(program, answer, self._answer, self.label, _MORE_FILES)
+        return answer
+
+    def _answer(self, program: Program) -> Answer:
         self.start()
         assert self._caller is not None
         left = self._limit.left()

@@ -14,6 +14,7 @@ from helpers.executor import wire
 from helpers.executor.program import Answer, Program
 from helpers.identity import SubjectId
 from helpers.subjects.base import GivenUp, KernelDied
+from helpers.subjects.files import require_files
 from helpers.subjects.stream import Stream
 
 MOST_DEATHS = 5
@@ -21,6 +22,7 @@ MOST_DEATHS = 5
 MOST_LOST_SECONDS = 600.0
 """Total time of timeouts and new starts before the subject is given up."""
 MOST_FAILED_STARTS = 2
+_MORE_FILES = "Raise the limit of its user there (USER - nofile {files} in /etc/security/limits.conf), and run again"
 DEFAULT_SECONDS = 20.0
 """Timeout of a program outside of tests."""
 EXECUTOR_SHARE = 0.75
@@ -237,8 +239,13 @@ class Remote:
         """One round trip.
 
         Raises KernelDied if the kernel ended or stopped answering, HarnessError for any other failure. Both close the
-        subject: the next program starts it again.
+        subject, and the next program starts it again; only a program that ran out of files leaves it started.
         """
+        answer = self._answer(program)
+        require_files(program, answer, self._answer, self.label, _MORE_FILES)
+        return answer
+
+    def _answer(self, program: Program) -> Answer:
         self.start()
         left = self._limit.left()
         try:

@@ -110,7 +110,7 @@ class _Builder:
         self.entry = p.one_reg(PC, MEMORY_IPA)
         self.memory = p.guest_memory(kvm.image)
         self.region = p.memory_region(self.memory)
-        vm = p.create_vm(kvm.fd)
+        vm = p.create_vm(kvm.fd, kvm.vm_type)
         _, self.init = p.prepare_init(vm, PSCI_0_2)
         p.close(vm)
         self.rounds = [self._round() for _ in delays]
@@ -119,7 +119,7 @@ class _Builder:
 
     def _round(self) -> _RoundResults:
         p, race = self.program, self.race
-        vm = p.create_vm(self.kvm.fd)
+        vm = p.create_vm(self.kvm.fd, self.kvm.vm_type)
         if race.view:
             p.add_memory(vm, self.region)
         count = race.runners + len(race.writers)

@@ -184,7 +184,7 @@ def test_vms_come_and_go(register: Register, kvm: Kvm, make_vm: MakeVm) -> None:
     with program.concurrently() as stage:
         for number, (fresh, written) in enumerate(readers):
             with stage.thread(repeat=LIVES):
-                other = program.create_vm(kvm.fd)
+                other = program.create_vm(kvm.fd, kvm.vm_type)
                 vcpu = program.create_vcpu(other, 0)
                 program.init_vcpu(vcpu, init)
                 value = values[number % len(values)]

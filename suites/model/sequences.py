@@ -33,8 +33,8 @@ _FORMS = st.sampled_from([
     Form("SMC #1", Conduit.SMC_1), Form("SMC #0xffff", Conduit.SMC_FFFF),
     Form("HVC with x0's upper half set", Conduit.HVC, UPPER), Form("SMC with x0's upper half set", Conduit.SMC, UPPER),
 ])  # fmt: skip
-_AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
-_IPAS = (*_AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
+AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
+_IPAS = (*AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
 _VERSIONS = (PSCI_0_1, PSCI_0_2, *(PSCI_1_0 | minor for minor in range(5)), 0, 3, 1 << 32 | PSCI_0_2)
 
 

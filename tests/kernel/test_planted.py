@@ -16,6 +16,7 @@ from helpers.errors import HarnessError
 from helpers.executor.program import Program
 from helpers.identity import SubjectId
 from helpers.kvm import Kvm
+from helpers.kvm_program import KvmProgram
 from helpers.progress import Progress
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
@@ -73,3 +74,15 @@ def test_unloaded_it_leaves_its_own_taint_and_a_whole_kvm() -> None:
 def test_unknown_fault(plant: Callable[..., Kvm]) -> None:
     with pytest.raises(HarnessError, match="has no fault 'nonsense'"):
         plant("nonsense")
+
+
+def test_a_host_of_36_bits_makes_no_vm_of_the_default_type(plant: Callable[..., Kvm]) -> None:
+    kvm = plant("ipa-36-bits")
+    assert (kvm.ipa_bits, kvm.vm_type) == (36, 36)
+    program = KvmProgram()
+    vms = [program.create_vm(kvm.fd, vm_type) for vm_type in (0, 37, 40, 32, 36)]
+    for vm in vms:
+        program.close(vm)
+    answer = kvm.subject.run(program)
+    assert [answer[vm].error for vm in vms] == ["EINVAL", "EINVAL", "EINVAL", "0", "0"]
+    assert probe(kvm).pv_time
