@@ -24,6 +24,7 @@ TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 PROOF = "proof.html"
 """The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
+_NOTES = "Notes, which do not affect the verdict"
 _TABLE = ("#results-by-pytest-html", "Table by pytest-html")
 
 
@@ -89,7 +90,8 @@ def _box(verdict: Verdict) -> VerdictBox:
         "Known deviations": deviations,
         "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
         "Errors": errors,
-        "Not run": verdict.not_run,
+        "Not run": verdict.not_run_lines,
+        _NOTES: verdict.note_lines,
     }
     return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken), tuple(lists.items()))
 
@@ -99,7 +101,8 @@ def _migration_box(verdicts: list[Verdict]) -> VerdictBox:
     others = tuple(each.line for each in verdicts if each.kind is not VerdictKind.CONFORMANT)
     worst = min((each.kind for each in verdicts), key=list(VERDICT_SIGNS).index)
     title = f"Migration: {len(verdicts) - len(others)} of {len(verdicts)} kernel pairs are conformant"
-    return VerdictBox(worst, title, (), (("Other verdicts", others),))
+    notes = tuple(f"{each.subject.label}: {line}" for each in verdicts for line in each.note_lines)
+    return VerdictBox(worst, title, (), (("Other verdicts", others), (_NOTES, notes)))
 
 
 def _environment(columns: tuple[Column, ...]) -> tuple[FactTable, ...]:
