@@ -15,6 +15,7 @@ from helpers.kvm import PSCI_0_2, Kvm, Vm
 from suites.support.calls import At, VmAt, hold
 
 MakeVm = Callable[..., Vm]
+Note = Callable[[str], None]
 
 
 @pytest.fixture
