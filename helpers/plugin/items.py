@@ -23,6 +23,7 @@ from helpers.plugin.choices import (
     subjects_of,
 )
 from helpers.recording.known_deviations import excuse_known
+from helpers.recording.phases import NOTE
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.watch import KernelComplained
@@ -91,7 +92,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     watches = item.config.stash[WATCHES]
     for watch in watches.values() if needs_subject(item) else ():
         with item.config.stash[TRACE].paused():
-            complaint = watch.complaint()
+            try:
+                complaint = watch.complaint()
+            finally:
+                item.user_properties += [(NOTE, note) for note in watch.notes()]
         if complaint:
             raise KernelComplained(complaint)
 
