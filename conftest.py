@@ -7,5 +7,6 @@ pytest_plugins = (
     "helpers.plugin.subject_fixtures",
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
+    "helpers.plugin.deaths",
     "helpers.recording.repeat",
 )

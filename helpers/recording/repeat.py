@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Repeats a failed test once, to mark flaky failures. The outcome is still a failure."""
+"""The protocol of a test: one that is left out is reported, and one that failed is repeated to mark flaky failures.
+
+The outcome of a flaky test is still a failure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from helpers.errors import UsageError
-from helpers.recording.phases import properties
+from helpers.recording.phases import NOT_RUN, properties
 from helpers.recording.selection import is_suite, only_shows, touches_suites
 
 LONGEST = 5.0
@@ -48,7 +51,13 @@ def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """pytest's own protocol, with a second run between a failure and its reports."""
-    if not is_suite(item.nodeid) or not item.ihook.pytest_hvc_repeats_failure(item=item):
+    if not is_suite(item.nodeid):
+        return None
+    reason = item.ihook.pytest_hvc_why_not_run(item=item)
+    if reason:
+        item.ihook.pytest_runtest_logreport(report=not_run(item, reason))
+        return True
+    if not item.ihook.pytest_hvc_repeats_failure(item=item):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -60,6 +69,13 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def not_run(item: pytest.Item, reason: str) -> pytest.TestReport:
+    """The only report of a test that is left out."""
+    properties: list[tuple[str, object]] = [*item.user_properties, (NOT_RUN, reason)]
+    text = f"not run: {reason}"
+    return pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "setup", user_properties=properties)
 
 
 def _worth_repeating(reports: Sequence[pytest.TestReport]) -> bool:

@@ -32,6 +32,7 @@ from helpers.recording.pytest_html import prepare_html
 from helpers.recording.known_deviations import excuse_known
 from helpers.identity import SubjectId
 from helpers.recording.recorder import Recorder
+from helpers.recording.repeat import not_run
 from msgspec import convert, to_builtins
 
 SUBJECTS = convert({subjects!r}, tuple[SubjectId, ...])
@@ -74,9 +75,7 @@ def note(request):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item):
     if item.get_closest_marker("left_out"):
-        properties = [("not_run", "two of its cases ended the kernel")]
-        item.ihook.pytest_runtest_logreport(report=pytest.TestReport(
-            item.nodeid, item.location, {{}}, "failed", properties[0][1], "setup", user_properties=properties))
+        item.ihook.pytest_runtest_logreport(report=not_run(item, "two of its cases ended the kernel"))
         return True
 """
 GOOD = """
