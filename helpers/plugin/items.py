@@ -22,6 +22,7 @@ from helpers.plugin.choices import (
     subject_of,
     subjects_of,
 )
+from helpers.plugin.foreign import foreign_outcome
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.phases import NOTE
 from helpers.recording.selection import is_suite
@@ -100,12 +101,21 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
             raise KernelComplained(complaint)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback."""
+    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback.
+
+    Outermost, because other plugins change the outcome here.
+    """
     report = yield
-    excuse_known(report, call)
     error = call.excinfo.value if call.excinfo is not None else None
+    foreign = foreign_outcome(item, call, report) if is_suite(item.nodeid) else None
+    if foreign is None:
+        excuse_known(report, call)
+    else:
+        report.user_properties = [*report.user_properties, ("harness_error", str(foreign))]
+        if not report.failed:
+            report.outcome, report.longrepr = "failed", str(foreign)
     if isinstance(error, HarnessError):
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
