@@ -23,11 +23,20 @@ FLAKY = "flaky: it failed, then passed when it was repeated"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Raises pytest.UsageError for the options of pytest-rerunfailures: with our protocol they have no effect."""
-    source = _reruns(config) if touches_suites(config) and not only_shows(config) else ""
+    """Raises pytest.UsageError for options of other plugins that give no result or a wrong one.
+
+    With our protocol those of pytest-rerunfailures have no effect.
+    """
+    if not touches_suites(config) or only_shows(config):
+        return
+    source = _reruns(config)
     if source:
         why = "the suite repeats a failed test once, and marks it as flaky if it then passes"
         raise pytest.UsageError(str(UsageError(f"{source} is not supported", why=why, cure="Run without it")))
+    if _timeout_ends_process(config):
+        why = "it ends pytest with status 1, which means NON-CONFORMANT"
+        cure = "Use the method signal, or xdist (-n 1)"
+        raise pytest.UsageError(str(UsageError("pytest-timeout's method thread is not supported", why=why, cure=cure)))
 
 
 def _reruns(config: pytest.Config) -> str:
@@ -40,6 +49,17 @@ def _reruns(config: pytest.Config) -> str:
         # ValueError: no plugin has defined it, or it is no number.
         return "reruns in pytest's configuration" if int(config.getini("reruns") or 0) else ""
     return ""
+
+
+def _timeout_ends_process(config: pytest.Config) -> bool:
+    """Whether a timeout of pytest-timeout ends this process, not a worker of xdist."""
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        return False
+    method = config.getoption("timeout_method", None)
+    with contextlib.suppress(ValueError):
+        # ValueError: pytest-timeout is not installed.
+        method = method or config.getini("timeout_method")
+    return bool(method == "thread")
 
 
 @pytest.hookimpl(trylast=True)
