@@ -75,7 +75,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     reason = item.ihook.pytest_hvc_why_not_run(item=item)
     if reason:
-        item.ihook.pytest_runtest_logreport(report=not_run(item, reason))
+        leave_out(item, nextitem, reason)
         return True
     if not item.ihook.pytest_hvc_repeats_failure(item=item):
         return None
@@ -91,11 +91,20 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
-def not_run(item: pytest.Item, reason: str) -> pytest.TestReport:
-    """The only report of a test that is left out."""
+def leave_out(item: pytest.Item, nextitem: pytest.Item | None, reason: str) -> None:
+    """Report that a test is not run.
+
+    The previous test's teardown kept the fixtures that this test shares with it. They end here, unless the next test
+    needs them.
+    """
     properties: list[tuple[str, object]] = [*item.user_properties, (NOT_RUN, reason)]
     text = f"not run: {reason}"
-    return pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "setup", user_properties=properties)
+    report = pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "setup", user_properties=properties)
+    item.ihook.pytest_runtest_logreport(report=report)
+    # Not the hook of teardowns: pytest's own plugins fail in it without a setup.
+    call = pytest.CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(nextitem), "teardown")
+    if call.excinfo is not None:
+        item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
 
 def _worth_repeating(reports: Sequence[pytest.TestReport]) -> bool:

@@ -30,6 +30,8 @@ def test_a_note_is_in_every_report_and_fails_nothing(project: RecorderProject, m
 @MODES
 def test_what_was_not_run_has_its_reason_in_every_report(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.file("suites/test_a.py", GOOD + BAD + LEFT_OUT)
+    # pytest prepares for the next test, which is left out here, and not for the one after it.
+    project.file("suites/z/test_z.py", "def test_in_another_folder(): pass\n")
     ended = project.session("-p", "no:cacheprovider", *mode)
     assert ended.status == 1 and ended.lines[-1].startswith("NON-CONFORMANT debian:stable")
     assert ", 0 errors, 3 not run; broken clauses: LOCK-1" in ended.lines[-1]

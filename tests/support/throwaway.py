@@ -32,7 +32,7 @@ from helpers.recording.pytest_html import prepare_html
 from helpers.recording.known_deviations import excuse_known
 from helpers.identity import SubjectId
 from helpers.recording.recorder import Recorder
-from helpers.recording.repeat import not_run
+from helpers.recording.repeat import leave_out
 from msgspec import convert, to_builtins
 
 SUBJECTS = convert({subjects!r}, tuple[SubjectId, ...])
@@ -73,9 +73,9 @@ def note(request):
     return lambda text: request.node.user_properties.append(("note", text))
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item):
+def pytest_runtest_protocol(item, nextitem):
     if item.get_closest_marker("left_out"):
-        item.ihook.pytest_runtest_logreport(report=not_run(item, "two of its cases ended the kernel"))
+        leave_out(item, nextitem, "two of its cases ended the kernel")
         return True
 """
 GOOD = """
@@ -130,7 +130,7 @@ class RecorderProject:
 
     def file(self, path: str, text: str) -> None:
         target = self.folder / path
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
     def session(self, *arguments: str) -> Ended:
