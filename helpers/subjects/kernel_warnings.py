@@ -44,8 +44,9 @@ class KernelWarning:
 
     @property
     def title(self) -> str:
-        """Its first line with text, without processor and process."""
-        text = next((line for line in self.lines if not _RULE.match(line)), self.lines[0])
+        """The line that names it, without processor and process."""
+        heads = (line for line in self.lines if _HEAD.match(line) and not _RULE.match(line))
+        text = next(heads, self.lines[0])
         return _CPU.sub("", text).strip()
 
     def concerns_kvm(self, tasks: Iterable[str]) -> bool:

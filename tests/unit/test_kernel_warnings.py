@@ -149,6 +149,9 @@ OF_OTHERS = {
     "another program's ioctl": text(
         place="drivers/gpu/x.c:7", function="x_ioctl", comm="Xorg", rest=" __arm64_sys_ioctl+0xb4/0x100"
     ),
+    "WARN() with a text": text(
+        place="lib/kobject.c:640", function="kobject_get", comm="another", rest=" kthread+0xe0/0xe4"
+    ).replace("]---\nWARN", "]---\nkobject: 'x' (00000000c1a0e0c0): is not initialized\nWARN", 1),
     "a large allocation": text(
         place="mm/util.c:665", function="__kvmalloc_node_noprof", rest=" bpf_check+0x1/0x2\n kvmemdup+0x1/0x2"
     ),
@@ -204,10 +207,11 @@ def test_each_of_several_warnings_is_judged_for_itself() -> None:
     assert [each.concerns_kvm(TASKS) for each in warnings] == [False, True, False, True]
 
 
-@pytest.mark.parametrize("form", [OF_OTHERS["a worker"], OF_OTHERS["the new form"]])
-def test_two_occurrences_have_one_title(form: str) -> None:
+@pytest.mark.parametrize("name", ["a worker", "the new form", "WARN() with a text"])
+def test_two_occurrences_have_one_title(name: str) -> None:
+    form = OF_OTHERS[name]
     title, again = parsed(form).title, parsed(form.replace("95", "7").replace("CPU: 1", "CPU: 0")).title
-    assert title == again and "drivers/net/x.c:77" in title and "CPU" not in title
+    assert title == again and title.startswith("WARNING: ") and ".c:" in title and "CPU" not in title
 
 
 def test_a_log_without_a_warning() -> None:
