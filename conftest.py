@@ -8,5 +8,6 @@ pytest_plugins = (
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
     "helpers.plugin.deaths",
+    "helpers.recording.not_measured",
     "helpers.recording.repeat",
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from faults.fault import CONTROL, MAINLINE, Fault
 from helpers.identity import SubjectId
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
+from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, Log, Result
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Row:
     beside: tuple[str, ...]
     run: int
     trouble: tuple[str, ...]
+    unmeasured: tuple[str, ...]
+    """The tests of the fault's clauses that were not measured, with the reason: they detect nothing."""
 
     @property
     def name(self) -> str:
@@ -56,6 +58,8 @@ class Proof:
     """Tests that no fault made fail."""
     controls: tuple[str, ...]
     """Tests that did not pass without a fault."""
+    unmeasured: tuple[str, ...]
+    """Tests that were not measured without a fault, with the reason. The proof may hold despite them."""
     partial: bool
 
     @property
@@ -106,6 +110,7 @@ def prove(
         {clause: why for clause, why in unprovable.items() if clause not in proved},
         _blind(results),
         tuple(f"{_test(r)}: {r.outcome}" for s, r in results if _is_control(s) and r.outcome in (FAILED, ERROR)),
+        _with_reasons(r for s, r in results if _is_control(s) and r.outcome == NOT_MEASURED),
         partial,
     )
 
@@ -120,8 +125,13 @@ def _row(fault: Fault, dialect: str, results: Sequence[Result]) -> Row:
     failed = [result for result in results if result.outcome == FAILED]
     seen = {clause: tuple(sorted(_test(r) for r in failed if clause in r.clauses)) for clause in fault.clauses}
     beside = sorted(_test(r) for r in failed if not set(fault.clauses) & set(r.clauses))
-    trouble = sorted({f"{_test(r)}: {r.message}" for r in results if r.outcome == ERROR})
-    return Row(fault, dialect, seen, tuple(beside), len(results), tuple(trouble))
+    trouble = _with_reasons(r for r in results if r.outcome == ERROR)
+    concerned = (r for r in results if r.outcome == NOT_MEASURED and set(fault.clauses) & set(r.clauses))
+    return Row(fault, dialect, seen, tuple(beside), len(results), trouble, _with_reasons(concerned))
+
+
+def _with_reasons(results: Iterable[Result]) -> tuple[str, ...]:
+    return tuple(sorted({f"{_test(result)}: {result.message}" for result in results}))
 
 
 def _blind(results: Iterable[tuple[SubjectId, Result]]) -> tuple[str, ...]:

@@ -141,8 +141,11 @@ def _show(proof: Proof) -> None:
         print(_line(row))
         for text in row.trouble[:3]:
             print(f"    trouble: {text[:300]}")
+        for text in row.unmeasured[:3]:
+            print(f"    not measured: {text[:300]}")
     for what, names in (
         ("does not pass without a fault", proof.controls),
+        ("not measured without a fault", proof.unmeasured),
         ("no fault makes this test fail", () if proof.partial else proof.blind),
         ("not proved", () if proof.partial else proof.unproved),
     ):

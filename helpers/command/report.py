@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from helpers.command.files import check_inputs, input_label, load_log, save_report
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         check_inputs(options.logs)
-        logs = [(input_label(name), load_log(name)) for name in options.logs]
+        logs = [(input_label(name), _judged(load_log(name), options.strict)) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
             save_report(name, data)
@@ -48,6 +49,11 @@ def main(arguments: Sequence[str]) -> int:
     return exit_status(verdicts)
 
 
+def _judged(log: Log, strict: bool) -> Log:
+    """The log as a run with --strict has it if ``strict``."""
+    return replace(log, session=replace(log.session, strict=True)) if strict else log
+
+
 def _print(line: str) -> None:
     print(encodable_text(line, sys.stderr), file=sys.stderr)
 
@@ -61,6 +67,8 @@ def _page(name: str, logs: Sequence[Log]) -> bytes:
 def _parser() -> CommandParser:
     parser = CommandParser("report", "Write reports from results logs, and print the verdicts.")
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version; - is standard input")
+    strict = "INCONCLUSIVE if a test was not measured, as in a run with --strict"
+    parser.add_argument("--strict", action="store_true", help=strict)
     parser.add_argument("--html", metavar="FILE", help="one HTML page of all logs, without scripts")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, for every format")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, Result
 from helpers.results.rows import Section
 from helpers.results.verdict import VerdictKind
 
-_DIRECTIVES = {ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"}
+_DIRECTIVES = {ERROR: "ERROR", NOT_APPLICABLE: "SKIP", NOT_MEASURED: "SKIP not measured:", KNOWN: "XFAIL"}
 _SUBJECT_DIRECTIVES = {VerdictKind.INCONCLUSIVE: "ERROR", VerdictKind.NOT_IMPLEMENTED: "SKIP"}
 _MOST_LINES = 200
 """Lines of one test's message in the report. The log has all of them."""

@@ -11,7 +11,7 @@ from _pytest import outcomes
 
 from helpers.batch import KvmError
 from helpers.contract import check
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, NotMeasured
 from helpers.recording.selection import SUITES, suite_root
 from helpers.subjects.base import KernelDied
 from helpers.subjects.watch import KernelComplained
@@ -32,7 +32,7 @@ def foreign_outcome(item: pytest.Item, call: pytest.CallInfo[None], report: pyte
         return _changed(report) if report.failed or (report.skipped and not hasattr(report, "wasxfail")) else None
     error = call.excinfo.value
     skips = isinstance(error, pytest.skip.Exception)
-    if isinstance(error, HarnessError) or not (report.when == "call" or skips):
+    if isinstance(error, (HarnessError, NotMeasured)) or not (report.when == "call" or skips):
         return None
     place, line = _origin(call.excinfo)
     if isinstance(error, _FINDINGS) or (isinstance(error, _CHECKS) and _is_own(place, item)):

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.differences import standing_of
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, NotMeasured
 from helpers.plugin.choices import (
     LINEUP,
     TRACE,
@@ -126,7 +126,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif isinstance(error, KernelComplained):
         report.user_properties = [*report.user_properties, ("kernel_complained", str(error))]
         report.longrepr = str(error)
-    if error is not None and not isinstance(error, pytest.skip.Exception) and is_suite(item.nodeid):
+    if error is not None and not isinstance(error, (pytest.skip.Exception, NotMeasured)) and is_suite(item.nodeid):
         report.user_properties = [*report.user_properties, ("calls", listing(item.config.stash[TRACE]))]
     if isinstance(error, GivenUp) and len(subjects_of(item.config)) == 1:
         item.session.shouldstop = str(error)

@@ -23,7 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     _add_subjects(group)
     _add_plants(group)
     _add_measures(group)
-    _add_judgement(group)
+    verdict = "the verdict; with pytest's own --strict it is INCONCLUSIVE if a test was not measured"
+    _add_judgement(parser.getgroup("verdict", verdict))
 
 
 def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -> None:

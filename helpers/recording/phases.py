@@ -11,7 +11,17 @@ import pytest
 
 from helpers.identity import Identity
 from helpers.results.nodeids import NodeIds
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result, SubjectInfo, merge_results
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    Result,
+    SubjectInfo,
+    merge_results,
+)
 
 _LONGEST_MESSAGE = 20_000
 QUIET = "QUIET-1"
@@ -33,6 +43,8 @@ def outcome_of(report: pytest.TestReport) -> str:
     if names & {"kernel_died", "kernel_complained"}:
         # In any phase: setup and teardown also make system calls.
         return FAILED
+    if "not_measured" in names:
+        return NOT_MEASURED
     if hasattr(report, "wasxfail"):
         return FAILED if report.skipped else PASSED
     if report.passed:
@@ -100,7 +112,7 @@ def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """The message of the assertion or error, or why the test is not applicable."""
+    """The message of the assertion or error, or why the test is not applicable or was not measured."""
     harness_error = dict(getattr(report, "user_properties", ())).get("harness_error")
     if harness_error:
         return str(harness_error)[:_LONGEST_MESSAGE]

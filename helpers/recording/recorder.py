@@ -289,7 +289,9 @@ class Recorder:
     def _begin(self) -> LogWriter:
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
         writer = LogWriter(self._folder / "results.jsonl")
-        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment))
+        # --strict is pytest's own option, for its own strict mode.
+        strict = bool(self._config.getini("strict"))
+        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment, strict))
         writer.contract(self._contract)
         writer.selection(selection(self._config, self._deselected))
         return writer

@@ -12,7 +12,17 @@ from typing import TypeVar
 from helpers.errors import UsageError
 from helpers.results.columns import Column
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, RegisterInfo, Result, ServiceInfo
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    RegisterInfo,
+    Result,
+    ServiceInfo,
+)
 from helpers.results.verdict import COUNT_NAMES, VerdictKind, counted, many
 
 SAME, CHANGED, CANNOT_TELL = 0, 1, 125
@@ -208,18 +218,22 @@ def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str
     for name, was, now in _joined(old, new):
         if was == now or now is None or (was is None and now not in (FAILED, KNOWN)):
             continue
-        if now in (FAILED, KNOWN) and (was == ERROR or (was is None and incomplete)):
+        weight = Weight.WORSE if _worse(was, now) else Weight.OTHER
+        if now in (FAILED, KNOWN) and (was in (ERROR, NOT_MEASURED) or (was is None and incomplete)):
             unsure.append(f"{name}, now {COUNT_NAMES[now]}, has no result before")
             weight = Weight.OTHER
-        else:
-            weight = Weight.WORSE if _worse(was, now) else Weight.OTHER
+        elif now == NOT_MEASURED and was in (PASSED, NOT_APPLICABLE, KNOWN):
+            unsure.append(f"{name}, {COUNT_NAMES[was]} before, is now not measured")
         changes.append(Change(name, _word(was), _word(now), weight))
     changes.sort(key=lambda change: change.weight is Weight.OTHER)
     return tuple(changes), tuple(unsure[:1])
 
 
 def _worse(was: str | None, now: str) -> bool:
-    """Not for an error, which is no fact about the kernel. A test that passed and no longer applies is lost."""
+    """Not for an error, and not for a test that was not measured: they are no facts about the kernel.
+
+    A test that passed and no longer applies is lost.
+    """
     if now == FAILED:
         return True
     if now == KNOWN:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from helpers.results.baseline import Waiver
 from helpers.results.columns import Column
-from helpers.results.records import FAILED, Result
+from helpers.results.records import FAILED, NOT_MEASURED, Result
 from helpers.results.verdict import VerdictKind, exit_status, many, one_line
 
 REQUIREMENTS = ("mainline", "rfc-v3", "any")
@@ -52,7 +52,8 @@ def _judged(column: Column, baseline: tuple[Waiver, ...]) -> tuple[int, str]:
         return 3, f"every failure is in the baseline, but {'; '.join(verdict.reasons)}"
     if all(_excused(column, result, baseline) for result in column.results):
         return 3, "the baseline covers everything: it waives every test, so no failure could close the gate"
-    return 0, f"{many(len(failed), 'failure')}, each in the baseline"
+    unmeasured = f"; {len(verdict.unmeasured)} not measured" if verdict.unmeasured else ""
+    return 0, f"{many(len(failed), 'failure')}, each in the baseline{unmeasured}"
 
 
 def _excused(column: Column, result: Result, baseline: tuple[Waiver, ...]) -> bool:
@@ -71,7 +72,8 @@ def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: dat
             # The results are incomplete, so the entry may be needed. The verdict's reasons close the gate.
             continue
         results = [each for column in columns for each in column.results if entry.concerns(column, each)]
-        if any(result.outcome == FAILED for result in results):
+        if any(result.outcome in (FAILED, NOT_MEASURED) for result in results):
+            # What was not measured may still fail.
             continue
         if results or all(column.verdict.selection is None for column in columns):
             yield 3, f"the baseline's entry for {entry.name} is not needed: no test that it names fails; remove it"

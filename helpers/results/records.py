@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from helpers.identity import Identity
 
-VERSION = 3
+VERSION = 4
 """The version of the logs that this program writes; helpers/results/versions.py converts older ones."""
 
 PASSED = "passed"
@@ -20,9 +20,11 @@ FAILED = "failed"
 ERROR = "error"
 NOT_APPLICABLE = "not-applicable"
 KNOWN = "known-deviation"
+NOT_MEASURED = "not-measured"
+"""The conditions of the check could not be staged (helpers.errors.NotMeasured)."""
 
 # From best to worst. A failure outranks an error, because only the failure is a fact about the kernel.
-OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
+OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, NOT_MEASURED, ERROR, FAILED)
 Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 
 
@@ -35,6 +37,8 @@ class Session:
     subjects: tuple[Identity, ...]
     time: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    """Whether a test that was not measured makes the verdict inconclusive."""
 
 
 @dataclass(frozen=True)

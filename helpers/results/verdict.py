@@ -14,6 +14,7 @@ from helpers.results.records import (
     FAILED,
     KNOWN,
     NOT_APPLICABLE,
+    NOT_MEASURED,
     PASSED,
     Case,
     KnownDeviation,
@@ -67,6 +68,10 @@ class Verdict:
     """Why tests were not run, by node id, if the suite itself did not run them."""
     notes: Mapping[str, int] = field(default_factory=dict)
     """The notes of the results, and the number of results with each."""
+    unmeasured: tuple[Result, ...] = ()
+    """The tests that were not measured; each message is the reason."""
+    unmeasured_clauses: tuple[str, ...] = ()
+    """The clauses whose applicable tests were all not measured."""
 
     @property
     def not_run_lines(self) -> tuple[str, ...]:
@@ -87,28 +92,36 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two, and its known deviations. Only a complete run is called conformant."""
+        """The verdict in a word or two, and what qualifies it. Only a complete run is called conformant."""
         word = self.kind.value
         if self.selection is not None:
             word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
-        if not self.known:
-            return word
-        return f"{word}, {many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
+        return ", ".join([word, *self._qualifications])
+
+    @property
+    def _qualifications(self) -> Iterator[str]:
+        if self.unmeasured:
+            yield f"{len(self.unmeasured)} not measured"
+        if self.known:
+            yield f"{many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
 
     @property
     def title(self) -> str:
         """The word, the selection if there is one, and the subject with its description."""
         subject = f"{self.subject.label}{description(self.info)}"
+        qualified = any(self._qualifications)
         if self.selection is None:
-            return one_line(f"{self.word}{' on' if self.known else ''} {subject}")
-        return _without_verdict(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
+            return one_line(f"{self.word}{' on' if qualified else ''} {subject}")
+        return _without_verdict(one_line(f"{self.word}{';' if qualified else ':'} {self.selection} on {subject}"))
 
     @property
     def summary(self) -> str:
-        """The counts, the broken clauses, and why the verdict is inconclusive."""
+        """The counts, the broken clauses, those that were not measured, and why the verdict is inconclusive."""
         text = self.counted
         if self.broken:
             text += f"; broken clauses: {', '.join(self.broken)}"
+        if self.unmeasured_clauses:
+            text += f"; clauses not measured: {', '.join(self.unmeasured_clauses)}"
         if self.kind is VerdictKind.INCONCLUSIVE:
             text += f"; because {'; '.join(self.reasons)}"
         text = one_line(text)
@@ -116,8 +129,8 @@ class Verdict:
 
     @property
     def counted(self) -> str:
-        """The number of results of each kind; known deviations only if there are any."""
-        shown = (each for each in COUNT_NAMES if each != KNOWN or self.counts[KNOWN])
+        """The number of results of each kind; known deviations and tests not measured only if there are any."""
+        shown = (each for each in COUNT_NAMES if each not in (KNOWN, NOT_MEASURED) or self.counts[each])
         return ", ".join(f"{self.counts[each]} {COUNT_NAMES[each]}" for each in shown)
 
     @property
@@ -131,6 +144,7 @@ COUNT_NAMES = {
     PASSED: "passed",
     NOT_APPLICABLE: "not applicable",
     KNOWN: "known to deviate",
+    NOT_MEASURED: "not measured",
     ERROR: "errors",
     "not-run": "not run",
 }
@@ -235,7 +249,17 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
         known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),
         not_run_reasons={test.nodeid: why for test, why in log.not_run if test.nodeid in not_run},
         notes=Counter(note for result in results for note in result.notes),
+        unmeasured=tuple(result for result in results if result.outcome == NOT_MEASURED),
+        unmeasured_clauses=_unmeasured_clauses(results),
     )
+
+
+def _unmeasured_clauses(results: tuple[Result, ...]) -> tuple[str, ...]:
+    outcomes: dict[str, set[str]] = {}
+    for result in results:
+        for clause in result.clauses:
+            outcomes.setdefault(clause, set()).add(result.outcome)
+    return tuple(sorted(clause for clause, each in outcomes.items() if each - {NOT_APPLICABLE} == {NOT_MEASURED}))
 
 
 def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
@@ -249,11 +273,13 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:
     """Why the log proves nothing good about the subject."""
     reasons = [log.reason] if log.reason else []
+    unmeasured = [result for result in results if result.outcome == NOT_MEASURED]
+    if unmeasured and log.session.strict:
+        first = f"first {unmeasured[0].nodeid}: {_first_line(unmeasured[0].message)}"
+        reasons.append(f"{many(len(unmeasured), 'test')} not measured (--strict), {first}")
     errors = [result for result in results if result.outcome == ERROR]
     if errors:
-        line = errors[0].message.strip().partition("\n")[0]
-        message = line if len(line) <= 200 else f"{line[:200]}..."
-        reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {message}")
+        reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {_first_line(errors[0].message)}")
     started = {test.nodeid for test in log.started}
     in_flight = [nodeid for nodeid in not_run if nodeid in started]
     if in_flight:
@@ -274,13 +300,18 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
     return tuple(reasons)
 
 
+def _first_line(message: str) -> str:
+    line = message.strip().partition("\n")[0]
+    return line if len(line) <= 200 else f"{line[:200]}..."
+
+
 def _outdated(log: Log, info: SubjectInfo, results: tuple[Result, ...]) -> Iterator[str]:
     """Known deviations that no test reproduced: the list, or how a subject is recognised, is wrong."""
     for each in info.known:
         outcomes = _outcomes(each, results)
         if PASSED in outcomes:
             yield f"{each.name} is listed as a known deviation, but {each.clause} holds: take it off the list"
-        elif log.selection is None and not outcomes & {KNOWN, FAILED, ERROR}:
+        elif log.selection is None and not outcomes & {KNOWN, FAILED, ERROR, NOT_MEASURED}:
             yield f"{each.name} was recognised as a known deviation, but no test of {each.clause} found it"
 
 

@@ -12,9 +12,9 @@ from tests.support.sessions import Project
 
 BOARD = "--board=root@nowhere"
 SUITE = """
-import helpers.contract.check
 from helpers.batch import KvmError
 from helpers.contract.check import Comparison
+from helpers.errors import NotMeasured
 def test_compares():
     comparison = Comparison()
     comparison.value("a register", 1, 2)
@@ -23,10 +23,11 @@ def test_asserts(): assert not "this"
 def test_calls(): raise KvmError("KVM_RUN failed")
 def test_fails(): pytest.fail("the shortest sequence", pytrace=False)
 def test_skips(): pytest.skip("not applicable, because it has none")
+def test_stages(): raise NotMeasured("no write met the first run")
 def test_passes(): pass
 """
 FINDINGS = {"test_compares": "failed", "test_asserts": "failed", "test_calls": "failed", "test_fails": "failed"}
-OTHERS = {"test_skips": "not-applicable", "test_passes": "passed"}
+OTHERS = {"test_stages": "not-measured", "test_skips": "not-applicable", "test_passes": "passed"}
 PLUGINS = {
     "a timeout": (
         "import signal, time\n"

@@ -30,6 +30,22 @@ def test_a_death_costs_its_own_test_and_nothing_else(how: str, project: Project)
     assert time.monotonic() - began < 60
 
 
+def test_not_measured_hides_no_death(project: Project) -> None:
+    """Also with --strict, and with the text of the kernel's last lines as the reason of the failure."""
+    suite = (
+        "from helpers.errors import NotMeasured\nfrom helpers.subjects.base import KernelDied\n"
+        "def test_unstaged(kvm):\n    raise NotMeasured('no write met the run')\n"
+        "def test_hidden(subject, kvm):\n    try:\n        sysrq(subject, b'c')\n"
+        "    except KernelDied:\n        raise NotMeasured('no round was measured')\n"
+    )
+    status, text = project.run(KERNEL, "--test-deadline=6", "--strict", suite=suite)
+    assert project.outcomes() == {**GOOD, "test_unstaged": "not-measured", "test_hidden": "failed"}, text
+    assert status == 1 and project.log.session.strict
+    assert "Kernel panic - not syncing: sysrq triggered crash" in project.results()["test_hidden"].message
+    unstaged = project.results()["test_unstaged"]
+    assert (unstaged.message, unstaged.calls) == ("no write met the run", "")
+
+
 def test_a_guest_that_spins_is_interrupted(project: Project) -> None:
     project.suite(
         "def test_spins(make_vm):\n    vm = make_vm()\n    program = Program()\n"

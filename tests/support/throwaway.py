@@ -35,6 +35,7 @@ from helpers.recording.recorder import Recorder
 from helpers.recording.repeat import leave_out
 from msgspec import convert, to_builtins
 
+pytest_plugins = ("helpers.recording.not_measured",)
 SUBJECTS = convert({subjects!r}, tuple[SubjectId, ...])
 LABELS = {{each.label: each for each in SUBJECTS}}
 
@@ -84,6 +85,9 @@ def test_good(): pass
 def test_other(): pass
 def test_na(): pytest.skip("not applicable, because PTP is missing")
 """
+UNMEASURED = (
+    "\nfrom helpers.errors import NotMeasured\ndef test_unmeasured(): raise NotMeasured('no write met the run')\n"
+)
 BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
 MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)
 

@@ -151,7 +151,7 @@ OF_OTHERS = {
     ),
     "WARN() with a text": text(
         place="lib/kobject.c:640", function="kobject_get", comm="another", rest=" kthread+0xe0/0xe4"
-    ).replace("]---\nWARN", "]---\nkobject: 'x' (00000000c1a0e0c0): is not initialized\nWARN", 1),
+    ).replace("---\nWARN", "---\nkobject: 'x' (00000000c1a0e0c0): is not initialized\nWARN", 1),
     "a large allocation": text(
         place="mm/util.c:665", function="__kvmalloc_node_noprof", rest=" bpf_check+0x1/0x2\n kvmemdup+0x1/0x2"
     ),

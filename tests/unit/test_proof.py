@@ -7,16 +7,18 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.deaths import DEATHS
 from faults.fault import CONTROL, Fault
 from faults.page import write_page
 from faults.proof import Proof, prove
-from faults.prove import schedule
+from faults.prove import _show, schedule
 from helpers import build
 from helpers.contract.clauses import CLAUSES
 from helpers.identity import SubjectId
-from helpers.results.records import ERROR, FAILED, PASSED, Case, Result
+from helpers.results.records import ERROR, FAILED, NOT_MEASURED, PASSED, Case, Result
 from tests.support.reports import log_of
 
 A, B = "suites/a/test_a.py::test_a", "suites/b/test_b.py::test_b"
@@ -80,6 +82,28 @@ def test_errors_and_tests_that_were_not_run_are_trouble() -> None:
     log = log_of(*SEEN, collected=(Case(f"{A}[y]", SEEN[2].subject),))
     proof = prove([log], [FAULT], ("A-1",), {}, partial=False)
     assert not proof.holds and "not run" in proof.rows[0].trouble[0]
+
+
+def test_a_fault_whose_tests_are_not_measured_is_not_detected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proof = judged(
+        *(replace(r, outcome=NOT_MEASURED) if r.outcome == FAILED and "A-1" in r.clauses else r for r in SEEN)
+    )
+    assert not proof.holds and proof.unproved == ("A-1",) and proof.blind == (A,)
+    assert proof.rows[0].unmeasured == (f"{A}[x]: why",) and not proof.rows[0].trouble
+    _show(proof)
+    write_page(proof, tmp_path / "p.html")
+    out = capsys.readouterr().out
+    assert "NOT DETECTED by a test of A-1; not detected" in out and f"\n    not measured: {A}[x]: why\n" in out
+    assert f"Not measured under f: {A}[x]: why" in (tmp_path / "p.html").read_text()
+
+
+def test_a_control_that_is_not_measured_is_no_failure_and_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    proof = judged(*SEEN, result(A, CONTROL, NOT_MEASURED, "A-1", control=20))
+    assert proof.holds and not proof.controls
+    _show(proof)
+    assert f"not measured without a fault: {A}[x]: why" in capsys.readouterr().out
 
 
 def test_nothing_proves_nothing() -> None:

@@ -15,7 +15,7 @@ from helpers.identity import BootVariant, SubjectId
 from helpers.results.columns import columns
 from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare_logs, paired
 from helpers.results.records import Case, KnownDeviation, Log, RegisterInfo, Result, ServiceInfo, SubjectInfo
-from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED
 from tests.support.pages import Page
 from tests.support.reports import log_of, set_input, write_log
 
@@ -94,6 +94,8 @@ def test_what_a_vmm_is_told_counts() -> None:
         *((CHANGED, NOT_APPLICABLE, FAILED), (CHANGED, KNOWN, FAILED), (SAME, FAILED, FAILED), (SAME, FAILED, PASSED)),
         *((SAME, NOT_APPLICABLE, PASSED), (SAME, FAILED, NOT_APPLICABLE), (CANNOT_TELL, PASSED, ERROR)),
         *((CANNOT_TELL, ERROR, FAILED), (CANNOT_TELL, ERROR, PASSED)),
+        *((CANNOT_TELL, PASSED, NOT_MEASURED), (CANNOT_TELL, KNOWN, NOT_MEASURED), (SAME, FAILED, NOT_MEASURED)),
+        *((CANNOT_TELL, NOT_MEASURED, FAILED), (SAME, NOT_MEASURED, PASSED), (SAME, NOT_MEASURED, NOT_MEASURED)),
     ],
 )
 def test_what_is_worse(was: str, now: str, status: int) -> None:
@@ -103,6 +105,13 @@ def test_what_is_worse(was: str, now: str, status: int) -> None:
     assert comparison.status == status
     assert bool(comparison.parts.get("Tests")) is (was != now)
     assert ("Clauses" in comparison.parts) is (was != now)
+
+
+def test_a_test_that_is_no_longer_measured_is_shown_and_named() -> None:
+    comparison = compared(with_outcomes(NOT_MEASURED))
+    assert f"{ONE}: passed -> not measured\n" in text(comparison)
+    assert comparison.summary == f"CANNOT TELL: {ONE}, passed before, is now not measured"
+    assert compared(with_outcomes(NOT_MEASURED, FAILED)).status == CHANGED
 
 
 def test_a_deviation_recognised_anew_is_worse() -> None:

@@ -15,9 +15,9 @@ from helpers.command.report import main
 from helpers.formats.html.page import document
 from helpers.identity import SubjectId
 from helpers.results.columns import columns, sentences
-from helpers.results.records import FAILED, NOT_APPLICABLE, PASSED, Contract, Result
+from helpers.results.records import FAILED, NOT_APPLICABLE, NOT_MEASURED, PASSED, Contract, Result
 from tests.support import ROOT
-from tests.support.pages import BOTH, Page, a_log
+from tests.support.pages import BOTH, FILE, Page, a_log
 from tests.support.reports import log_of, write_log
 
 
@@ -52,6 +52,23 @@ def test_it_says_what_a_person_needs() -> None:
         assert part in text, part
     assert "pytest --kernel=debian:stable" in text and "late (LOCK-9): r https://a" in text
     assert text.index("chapter-failures") < text.index("chapter-conformance-matrix")
+
+
+def test_a_clause_that_was_not_measured_is_not_green() -> None:
+    rows = (("LOCK-1", PASSED), ("LOCK-2", NOT_MEASURED), ("LOCK-3", PASSED), ("LOCK-3", NOT_MEASURED))
+    results = (
+        Result(f"{FILE}::t[{n}]", BOTH[0], each, (clause,), "r", "s", f"reason {n}")
+        for n, (clause, each) in enumerate(rows)
+    )
+    text = document(columns([log_of(*results)]))
+    cells = re.findall(r'<td class="state ([a-z-]+)"><a[^>]* aria-label="(LOCK-\d)[^>]*>([^<]*)</a>', text)
+    assert cells == [
+        ("passed", "LOCK-1", "✓ 1/1"),
+        ("not-measured", "LOCK-2", "? 0/1"),
+        ("not-measured", "LOCK-3", "? 1/2"),
+    ]
+    assert f"<li>{FILE}::t[1]: reason 1</li>" in text and "<p>Clauses not measured: LOCK-2</p>" in text
+    assert f"<code>{FILE}::t</code>: reason 1" in text.replace("\n", "")
 
 
 def test_the_registers_are_drawn_bit_by_bit() -> None:
