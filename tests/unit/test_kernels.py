@@ -7,7 +7,9 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
+import socket
 import struct
 import subprocess
 import time
@@ -174,6 +176,37 @@ def test_a_compressed_file_of_terabytes(tmp_path: Path) -> None:
         resolve(str(tmp_path / "kernel"), tmp_path / "cache")
 
 
+def pipe_of_a_shell(tmp_path: Path) -> Path:
+    """As in --kernel <(zcat Image.gz): the file name is that of an open descriptor."""
+    return Path(f"/dev/fd/{os.pipe()[0]}")
+
+
+def named_pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "kernel")
+    return tmp_path / "kernel"
+
+
+def listening_socket(tmp_path: Path) -> Path:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "kernel"))
+    return tmp_path / "kernel"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (pipe_of_a_shell, "a pipe"),
+        (named_pipe, "a pipe"),
+        (listening_socket, "a socket"),
+        (lambda _: Path("/dev/zero"), "a device"),
+    ],
+)
+def test_what_can_be_read_only_once(make: Callable[[Path], Path], kind: str, tmp_path: Path) -> None:
+    """It is refused before it is opened: open(2) of a FIFO without a writer does not return."""
+    with pytest.raises(UsageError, match=rf"{kind}, not a file: each worker and each boot .*`zcat Image\.gz >Image`"):
+        resolve(str(make(tmp_path)), tmp_path)
+
+
 def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "Kconfig").touch()
     with pytest.raises(UsageError, match=r"is a directory.*arch/arm64/boot/Image"):
@@ -184,6 +217,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "kernel").touch()
     # Not by chmod: root reads everything.
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UsageError, match="cannot be read: Permission denied"):
