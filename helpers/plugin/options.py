@@ -32,8 +32,9 @@ def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -
 
 def _add_subjects(group: pytest.OptionGroup) -> None:
     kernel = (
-        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi or debian:SUITE. local: test this arm64 machine's "
-        "own KVM (default: local on an arm64 machine, else debian:stable)"
+        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi, debian:SUITE or debian:SUITE/FLAVOUR "
+        "(debian:stable/16k). local: test this arm64 machine's own KVM (default: local on an arm64 machine, else "
+        "debian:stable)"
     )
     _repeatable(group, "--kernel", "WHAT", kernel)
     _repeatable(group, "--board", "USER@HOST", "test the running kernel of an arm64 board, reached by ssh")

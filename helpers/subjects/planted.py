@@ -120,7 +120,8 @@ def _package(kernel: Kernel) -> KernelPackage:
             cure="Give debian:SUITE, such as debian:stable",
         )
     name, version = kernel.origin.split()
-    return KernelPackage(kernel.label.removeprefix(DEBIAN), name.removeprefix("linux-image-"), version)
+    suite = kernel.label.removeprefix(DEBIAN).partition("/")[0]
+    return KernelPackage(suite, name.removeprefix("linux-image-"), version)
 
 
 def _sources() -> list[Path]:

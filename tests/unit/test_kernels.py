@@ -232,7 +232,7 @@ def test_an_unwritable_cache(tmp_path: Path) -> None:
         resolve("debian:stable", tmp_path / "cache", NOWHERE)
 
 
-@pytest.mark.parametrize("suite", ["", "../etc", "a b", "stable]", "Stable"])
+@pytest.mark.parametrize("suite", ["", "../etc", "a b", "stable]", "Stable", "stable/", "stable/..", "stable/16k/x"])
 def test_what_is_no_suite_name(suite: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not the name of a Debian suite"):
         resolve(f"debian:{suite}", tmp_path)
@@ -315,6 +315,42 @@ def test_a_damaged_cache_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "debian/stable" / debian.mirror_key(NOWHERE) / "linux-image-1/Image").unlink()
     with pytest.raises(UsageError, match="has no suite"):
         again()
+
+
+PACKAGES = {
+    "linux-image-cloud-arm64": {"Depends": "linux-image-6.12-cloud-arm64 (= 6.12-1)"},
+    "linux-image-arm64": {"Depends": "linux-image-6.12-arm64 (= 6.12-1)"},
+    "linux-image-arm64-16k": {"Depends": "linux-image-6.12-arm64-16k (= 6.12-1)"},
+    "linux-image-rt-arm64": {"Depends": "linux-image-6.12-rt-arm64 (= 6.12-1)"},
+    **{
+        f"linux-image-6.12-{flavour}": {"Version": "6.12-1"}
+        for flavour in ("cloud-arm64", "arm64", "arm64-16k", "rt-arm64")
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("flavour", "package"),
+    [("", "cloud-arm64"), ("/cloud", "cloud-arm64"), ("/arm64", "arm64"), ("/16k", "arm64-16k"), ("/rt", "rt-arm64"),
+     ("/arm64-16k", "arm64-16k"), ("/64k", "no arm64 kernel of the flavour '64k'")],
+)  # fmt: skip
+def test_a_flavour_of_debians_kernel(
+    flavour: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(_: apt.Apt, package: str, version: str, folder: Path) -> None:
+        raise HarnessError(f"{package} {version}")
+
+    monkeypatch.setattr(apt.Apt, "update", lambda _: "")
+    monkeypatch.setattr(apt.Apt, "show", lambda _, name: PACKAGES.get(name, {}))
+    monkeypatch.setattr(debian, "_install", install)
+    with pytest.raises(HarnessError, match=package):
+        resolve(f"debian:stable{flavour}", tmp_path, NOWHERE)
+
+
+def test_flavours_do_not_share_a_folder(tmp_path: Path) -> None:
+    kept(tmp_path, age=60)
+    with pytest.raises(UsageError, match="has no suite"):
+        resolve("debian:stable/16k", tmp_path, NOWHERE)
 
 
 def test_depends_of_a_module() -> None:
