@@ -142,6 +142,8 @@ def _kernel(machine: SubjectId, planted: bool, means: Means) -> Subject:
             module = module_for(kernel, mirror=means.mirror, progress=begin_step)
             kernel = replace(kernel, modules=(*kernel.modules, module))
     qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds)
+    # An error of usage must not wait for the first boot.
+    _ = qemu.cpu
     return Remote(qemu, means.progress.waiting)
 
 

@@ -25,6 +25,8 @@ ARM64_MAGIC = b"ARM\x64"
 ARM64_MAGIC_AT = 56
 _ARM64_FLAGS_AT = 24
 _BIG_ENDIAN = 1
+_PAGE_SIZES = {1: 4, 2: 16, 3: 64}
+"""KiB, by bits 1 and 2 of the flags."""
 _SPECIAL = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -78,6 +80,15 @@ def unpack_image(data: bytes, path: Path) -> bytes:
 def is_raw_image(data: bytes) -> bool:
     """Whether DATA is the beginning of an arm64 Image."""
     return data[ARM64_MAGIC_AT : ARM64_MAGIC_AT + 4] == ARM64_MAGIC
+
+
+def page_size(image: Path) -> int:
+    """The page size (KiB) in the header of IMAGE, a raw arm64 Image; 0 if the header leaves it open.
+
+    Raises UsageError if the file cannot be read.
+    """
+    (flags,) = struct.unpack_from("<Q", _read_head(image).ljust(PROBE, b"\0"), _ARM64_FLAGS_AT)
+    return _PAGE_SIZES.get(flags >> 1 & 3, 0)
 
 
 def refuse_big_endian(data: bytes, path: Path) -> None:

@@ -20,6 +20,7 @@ from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import Qemu
 from helpers.subjects.remote import MOST_DEATHS, MOST_FAILED_STARTS, Remote
 from tests.support.fake_qemu import SILENCE, FakeQemu
+from tests.support.kernels import arm64_image
 
 FOREVER = "honest(1 << 30)\n"
 # Python ignores the signal, QEMU does not.
@@ -34,7 +35,7 @@ class Under:
     def __init__(self, folder: Path) -> None:
         init, image = folder / "init", folder / "Image"
         init.touch()
-        image.touch()
+        image.write_bytes(arm64_image())
         self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), init, start_seconds=3)
         self.subject = Remote(self.machine, lambda _: contextlib.nullcontext())
 
@@ -72,10 +73,18 @@ def test_one_that_was_launched_long_before_it_is_wanted(fake: FakeQemu, under: U
 
 
 AT_START = {
-    "never answers": (SILENCE, "nothing was printed"),
+    "never answers": (
+        SILENCE,
+        r"(?s)nothing was printed for 1 s.*console is empty.*1\. the kernel has no PL011 console: .*"
+        r"2\. it needs a CPU feature that the model max,pauth=off,lpa2=off lacks: try --cpu=max.*3\. .* MiB of memory",
+    ),
     "prints and never answers": ("while True: print(time.sleep(.1), file=console)\n", "no answer within 3 s"),
     "dies": ("sys.exit(0)\n", "powered off"),
-    "dies with an error": ("sys.exit('no such machine')\n", "status 1: no such machine"),
+    "ends in silence": ("sys.exit(0)\n", "powered off or rebooted; its console is empty. Check the likely causes"),
+    "dies with an error": (
+        "sys.exit('no such machine')\n",
+        "status 1: no such machine; its console is empty. Run again",
+    ),
     "is killed": ("import signal; os.kill(os.getpid(), signal.SIGKILL)\n", r"killed \(SIGKILL\)"),
     "answers garbage": ("ask(); wire.sendall(os.urandom(64) * 4)\ntime.sleep(600)\n", "cannot be read"),
     "answers with text": ("ask(); wire.sendall(b'\\x05\\0\\0\\0hello')\ntime.sleep(600)\n", "ends at byte 5"),
