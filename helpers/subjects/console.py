@@ -40,6 +40,15 @@ def size(path: Path) -> int:
         return 0
 
 
+def last_output_time(path: Path) -> float:
+    """The time (time.time()) of the last output; 0 if nothing was printed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_mtime if status.st_size else 0
+
+
 def tail(path: Path) -> str:
     """The last lines."""
     return "\n".join(_lines(path, max(0, size(path) - _BYTES))[-_LINES:])

@@ -44,7 +44,7 @@ class Planted:
     def launch(self) -> None:
         self._inner.launch()
 
-    def begin_test(self, seconds: float) -> None:
+    def begin_test(self, seconds: float | None) -> None:
         self._inner.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:

@@ -92,7 +92,7 @@ class Traced:
     def start(self) -> None:
         self._subject.start()
 
-    def begin_test(self, seconds: float) -> None:
+    def begin_test(self, seconds: float | None) -> None:
         self._subject.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:

@@ -43,7 +43,7 @@ def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
     return tuple(all_values[(start + i) % len(all_values)] for i in range(count))
 
 
-def _rounds(kvm: Kvm, race: Race, count: int, seconds: float) -> Iterator[Round]:
+def _rounds(kvm: Kvm, race: Race, count: int, seconds: float | None) -> Iterator[Round]:
     pace = Pace()
     for at in range(0, count, ROUNDS_AT_ONCE):
         # The timeout applies to one round trip, so that a hang is detected for any number of rounds.
@@ -53,7 +53,7 @@ def _rounds(kvm: Kvm, race: Race, count: int, seconds: float) -> Iterator[Round]
         yield from rounds
 
 
-def _check(kvm: Kvm, race: Race, count: int, seconds: float) -> None:
+def _check(kvm: Kvm, race: Race, count: int, seconds: float | None) -> None:
     register, comparison, landed = race.register, Comparison(), set()
     for number, one in enumerate(_rounds(kvm, race, count, seconds)):
         landed.add(one.landed)
@@ -73,27 +73,28 @@ def _check(kvm: Kvm, race: Race, count: int, seconds: float) -> None:
 
 
 @pytest.fixture
-def seconds(pytestconfig: pytest.Config) -> float:
-    """Timeout of one round trip."""
-    return float(pytestconfig.getoption("--test-deadline"))
+def seconds(pytestconfig: pytest.Config) -> float | None:
+    """Timeout of one round trip, or None for the default."""
+    chosen: float | None = pytestconfig.getoption("--test-deadline")
+    return chosen
 
 
 @pytest.mark.clause("RACE-1")
-def test_one_writer(register: Register, kvm: Kvm, seconds: float, pytestconfig: pytest.Config) -> None:
+def test_one_writer(register: Register, kvm: Kvm, seconds: float | None, pytestconfig: pytest.Config) -> None:
     """Thousands of rounds of one writer and a run that ends before the guest. The runner's value stays."""
     race = Race(register, (_values(register, first=0, count=WRITES),))
     _check(kvm, race, pytestconfig.getoption("--race-rounds"), seconds)
 
 
 @pytest.mark.clause("RACE-1")
-def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
+def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, seconds: float | None) -> None:
     """The guest's answer, the final value and the writes' results agree."""
     race = Race(register, (_values(register, first=0, count=WRITES),), view=_view(register, contract.dialect))
     _check(kvm, race, GUEST_ROUNDS, seconds)
 
 
 @pytest.mark.clause("RACE-1")
-def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
+def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, seconds: float | None) -> None:
     """Three vCPUs write, three run."""
     writers = tuple(_values(register, first=i, count=WRITES // 2) for i in range(3))
     _check(kvm, Race(register, writers, runners=3, view=_view(register, contract.dialect)), CROWD_ROUNDS, seconds)

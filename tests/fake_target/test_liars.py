@@ -72,6 +72,20 @@ def test_one_that_was_launched_long_before_it_is_wanted(fake: FakeQemu, under: U
     assert under.subject.describe()["boot"].startswith("at most 3.")
 
 
+def test_the_boot_ends_with_the_last_output(fake: FakeQemu, under: Under) -> None:
+    """The default timeouts adapt to the boot, not to the time that the subject waited for its first test."""
+    fake.does("console.write('x\\n'); os.utime(console.name, (time.time() + 99,) * 2)\n" + FOREVER)
+    under.subject.start()
+    assert 99 <= under.machine.boot_seconds(1000) < 1000
+    assert under.machine.boot_seconds(50) == 50
+
+
+def test_the_boot_of_a_silent_kernel(fake: FakeQemu, under: Under) -> None:
+    fake.does(FOREVER)
+    under.subject.start()
+    assert under.machine.boot_seconds(1000) == 1000
+
+
 AT_START = {
     "never answers": (
         SILENCE,
