@@ -37,6 +37,8 @@ COMMAND_LINE = "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic log
 earlycon shows why a kernel ends before its console driver. With the address, it works before the device tree is parsed.
 """
 MEMORY_MB = 1024
+AFTER_PANIC_SECONDS = 2.0
+"""A panic early in the boot does not end QEMU: the kernel cannot reboot yet."""
 CODE_MB = 256
 """QEMU's cache of translated code, 1 GiB by default."""
 _CONSOLE_LIMIT = 64 << 20
@@ -63,12 +65,18 @@ class Qemu:
     ) -> None:
         self.id = SubjectId(kernel.label, variant=variant)
         self.start_seconds = start_seconds or PRINTING_SECONDS
-        self.stall_seconds = (start_seconds or BOOT_SECONDS) / 4
+        self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
         self._launched = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def stall_seconds(self) -> float:
+        """A start that prints nothing for this long has stalled."""
+        panicked = self._directory and console.last_panic(console.tail(self._file("console")))
+        return min(AFTER_PANIC_SECONDS, self._stall_seconds) if panicked else self._stall_seconds
 
     @functools.cached_property
     def cpu(self) -> CpuModel:

@@ -91,8 +91,10 @@ class Machine(Protocol):
     id: SubjectId
     start_seconds: float
     """Timeout of a start."""
-    stall_seconds: float
-    """A start that prints nothing for this long has stalled."""
+
+    @property
+    def stall_seconds(self) -> float:
+        """A start that prints nothing for this long has stalled."""
 
     def launch(self) -> Stream:
         """Begins a start, without waiting for it. Raises HarnessError."""

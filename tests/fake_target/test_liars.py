@@ -33,10 +33,10 @@ class Under:
     """A subject on a fake QEMU with short timeouts."""
 
     def __init__(self, folder: Path) -> None:
-        init, image = folder / "init", folder / "Image"
-        init.touch()
+        self.init, image = folder / "init", folder / "Image"
+        self.init.touch()
         image.write_bytes(arm64_image())
-        self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), init, start_seconds=3)
+        self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), self.init, start_seconds=3)
         self.subject = Remote(self.machine, lambda _: contextlib.nullcontext())
 
     def number(self, flags: int = os.O_RDONLY, *, test: float = 0) -> int:
@@ -138,6 +138,18 @@ def test_at_the_start(does: str, message: str, fake: FakeQemu, under: Under) -> 
     assert caught.value.cure
     assert "\x1b" not in str(caught.value)
     assert not under.subject.alive and under.machine.pid is None
+
+
+def test_a_panic_before_the_kernel_can_reboot(fake: FakeQemu, under: Under) -> None:
+    """QEMU goes on. The panic is reported at once, not after the default timeout without output."""
+    machine = Qemu(under.machine.kernel, under.init)
+    subject = Remote(machine, lambda _: contextlib.nullcontext())
+    fake.does(PANIC.format("Oops: Fatal exception") + SILENCE)
+    began = time.monotonic()
+    with pytest.raises(HarnessError, match=r"it panicked: .*Oops: Fatal exception"):
+        subject.start()
+    assert time.monotonic() - began < machine.start_seconds / 20
+    assert machine.pid is None
 
 
 IN_A_TEST: dict[str, tuple[str, type[Exception], str]] = {
