@@ -25,8 +25,6 @@ from helpers.recording.selection import is_suite
 from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
 
-SURVEY_SECONDS = 60.0
-"""Timeout of the guests' calls for the report, which do not count as a test's time."""
 T = TypeVar("T")
 Answers = dict[str, Any]
 
@@ -114,7 +112,8 @@ def offered(
 
     def ask() -> tuple[ServiceInfo, ...]:
         services: tuple[ServiceInfo, ...] = ()
-        subject.begin_test(SURVEY_SECONDS)
+        # These calls do not count as a test's time.
+        subject.begin_test(None)
         with contextlib.suppress(KvmError, HarnessError):
             services = survey_services(open_kvm(request.config, subject), contract)
         # The first test has not begun yet.

@@ -12,7 +12,6 @@ from helpers.discovery.kvm_mode import MODES
 from helpers.plugin import hookspecs
 from helpers.results.gate import REQUIREMENTS
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
-from helpers.subjects.qemu import BOOT_SECONDS
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -34,8 +33,9 @@ def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -
 
 def _add_subjects(group: pytest.OptionGroup) -> None:
     kernel = (
-        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi or debian:SUITE. local: test this arm64 machine's "
-        "own KVM (default: local on an arm64 machine, else debian:stable)"
+        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi, debian:SUITE or debian:SUITE/FLAVOUR "
+        "(debian:stable/16k). local: test this arm64 machine's own KVM (default: local on an arm64 machine, else "
+        "debian:stable)"
     )
     _repeatable(group, "--kernel", "WHAT", kernel)
     _repeatable(group, "--board", "USER@HOST", "test the running kernel of an arm64 board, reached by ssh")
@@ -79,16 +79,15 @@ def _add_measures(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--test-deadline",
         type=_seconds,
-        default=20.0,
         metavar="SECONDS",
-        help="per-test timeout; the kernel is rebooted when it expires (default: 20)",
+        help="per-test timeout; the kernel is rebooted when it expires (default: 20, or 10 boots if that is longer)",
     )
     group.addoption(
         "--boot-deadline",
         type=_seconds,
-        default=BOOT_SECONDS,
         metavar="SECONDS",
-        help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180)",
+        help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180; 600 in "
+        "QEMU, where a kernel must print something every 45)",
     )
     group.addoption(
         "--race-rounds",

@@ -159,8 +159,8 @@ def model_steps(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 
 @pytest.fixture
-def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], None]:
-    """Restarts the test's timeout, for a test that repeats one step as often as an option sets."""
+def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], float]:
+    """Restarts the test's timeout, in seconds, for a test that repeats one step as often as an option sets."""
     return lambda: subject.begin_test(request.config.getoption("--test-deadline"))
 
 

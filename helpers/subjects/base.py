@@ -29,8 +29,11 @@ class Subject(Protocol):
     def start(self) -> None:
         """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
 
-    def begin_test(self, seconds: float) -> None:
-        """Begins a test: ``seconds`` for all of its programs. A death in it shows the console from here on."""
+    def begin_test(self, seconds: float | None) -> float:
+        """Begins a test: ``seconds`` for all of its programs, or by default as many as this subject needs.
+
+        Returns the seconds. A death in it shows the console from here on.
+        """
 
     def begin_teardown(self, seconds: float) -> None:
         """Ends the test: at least ``seconds`` for the programs that clean up."""

@@ -145,8 +145,8 @@ class Local:
         what = f"The executor of {self.label} did not answer within {seconds:.0f} s"
         return HarnessError(what, cure="Run again, with a longer --test-deadline on a slow machine")
 
-    def begin_test(self, seconds: float) -> None:
-        self._limit.begin(seconds)
+    def begin_test(self, seconds: float | None) -> float:
+        return self._limit.begin(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._limit.extend(seconds)

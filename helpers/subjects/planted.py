@@ -48,8 +48,8 @@ class Planted:
     def launch(self) -> None:
         self._inner.launch()
 
-    def begin_test(self, seconds: float) -> None:
-        self._inner.begin_test(seconds)
+    def begin_test(self, seconds: float | None) -> float:
+        return self._inner.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._inner.begin_teardown(seconds)
@@ -133,7 +133,8 @@ def _package(kernel: Kernel) -> KernelPackage:
             cure="Give debian:SUITE, such as debian:stable",
         )
     name, version = kernel.origin.split()
-    return KernelPackage(kernel.label.removeprefix(DEBIAN), name.removeprefix("linux-image-"), version)
+    suite = kernel.label.removeprefix(DEBIAN).partition("/")[0]
+    return KernelPackage(suite, name.removeprefix("linux-image-"), version)
 
 
 def _sources() -> list[Path]:

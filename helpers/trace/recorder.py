@@ -96,8 +96,8 @@ class Traced:
     def start(self) -> None:
         self._subject.start()
 
-    def begin_test(self, seconds: float) -> None:
-        self._subject.begin_test(seconds)
+    def begin_test(self, seconds: float | None) -> float:
+        return self._subject.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._subject.begin_teardown(seconds)

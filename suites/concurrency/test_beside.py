@@ -130,7 +130,7 @@ class _Writers:
 
 
 @pytest.mark.clause("RACE-2")
-def test_writers_and_a_reader(register: Register, make_vm: MakeVm, renew_deadline: Callable[[], None]) -> None:
+def test_writers_and_a_reader(register: Register, make_vm: MakeVm, renew_deadline: Callable[[], float]) -> None:
     """One vCPU writes continuously, another sometimes, and a third one reads."""
     vm, value = make_vm(3), register.reset
     for together in arrangements(vm.kvm):

@@ -20,6 +20,7 @@ from helpers.smccc import Call
 from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_rounds
 from suites.support.threads import arrangements
 
+Renew = Callable[[], float]
 RaceOf = Callable[[int], Race]
 """A race, given the number of each writer's writes."""
 
@@ -62,7 +63,8 @@ class _Staging:
 
     kvm: Kvm
     race: RaceOf
-    seconds: float
+    renew: Renew
+    """Restarts the test's timeout; returns it in seconds."""
     writes: int
     pace: dict[bool, Pace]
     at_once: int = FIRST_ROUNDS
@@ -71,12 +73,8 @@ class _Staging:
     def rounds(self, most: int, *, together: bool) -> list[Round]:
         """At most ``most`` rounds, in one round trip."""
         # The timeout applies to one round trip, so that a hang is detected for any number of rounds.
-        self.kvm.subject.begin_test(self.seconds)
-        began, race, delays = (
-            time.monotonic(),
-            self.race(self.writes),
-            self.pace[together].delays(min(self.at_once, most)),
-        )
+        seconds, began = self.renew(), time.monotonic()
+        race, delays = self.race(self.writes), self.pace[together].delays(min(self.at_once, most))
         rounds = run_rounds(self.kvm, race, delays, together=together)
         self.pace[together].learn(rounds)
         landed = sum(r.landed not in (0, None) for r in rounds)
@@ -84,21 +82,21 @@ class _Staging:
         if not landed and 2 * self.writes * len(race.writers) <= MOST_WRITES:
             self.writes *= 2
         speed = len(rounds) / (time.monotonic() - began)
-        self.at_once = max(1, min(ROUNDS_AT_ONCE, int(speed * self.seconds * SHARE_OF_TIMEOUT)))
+        self.at_once = max(1, min(ROUNDS_AT_ONCE, int(speed * seconds * SHARE_OF_TIMEOUT)))
         return rounds
 
 
 def _rounds(staging: _Staging, count: int) -> Iterator[Round]:
     """At least ``count`` rounds; more if no run fell among the writes, until the test's time is used up."""
-    until, number, arrangement = time.monotonic() + staging.seconds, 0, cycle(staging.pace)
+    until, number, arrangement = time.monotonic() + staging.renew(), 0, cycle(staging.pace)
     while number < count or (not staging.landed and time.monotonic() < until):
         rounds = staging.rounds(count - number if number < count else ROUNDS_AT_ONCE, together=next(arrangement))
         number += len(rounds)
         yield from rounds
 
 
-def _check(kvm: Kvm, race: RaceOf, writes: int, count: int, seconds: float) -> None:
-    staging = _Staging(kvm, race, seconds, writes, {together: Pace() for together in arrangements(kvm)})
+def _check(kvm: Kvm, race: RaceOf, writes: int, count: int, renew: Renew) -> None:
+    staging = _Staging(kvm, race, renew, writes, {together: Pace() for together in arrangements(kvm)})
     register, comparison, number = race(writes).register, Comparison(), 0
     for number, one in enumerate(_rounds(staging, count), start=1):
         comparison.that(
@@ -112,39 +110,33 @@ def _check(kvm: Kvm, race: RaceOf, writes: int, count: int, seconds: float) -> N
         raise NotMeasured(f"in none of {number} rounds did KVM_RUN fall among the writes of {register.name}")
 
 
-@pytest.fixture
-def seconds(pytestconfig: pytest.Config) -> float:
-    """Timeout of one round trip."""
-    return float(pytestconfig.getoption("--test-deadline"))
-
-
 @pytest.mark.clause("RACE-1")
-def test_one_writer(register: Register, kvm: Kvm, seconds: float, pytestconfig: pytest.Config) -> None:
+def test_one_writer(register: Register, kvm: Kvm, renew_deadline: Renew, pytestconfig: pytest.Config) -> None:
     """Thousands of rounds of one writer and a run that ends before the guest. The runner's value stays."""
 
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),))
 
-    _check(kvm, race, WRITES, pytestconfig.getoption("--race-rounds"), seconds)
+    _check(kvm, race, WRITES, pytestconfig.getoption("--race-rounds"), renew_deadline)
 
 
 @pytest.mark.clause("RACE-1")
-def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
+def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, renew_deadline: Renew) -> None:
     """The guest's answer, the final value and the writes' results agree."""
     view = _view(register, contract.dialect)
 
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),), view=view)
 
-    _check(kvm, race, WRITES, GUEST_ROUNDS, seconds)
+    _check(kvm, race, WRITES, GUEST_ROUNDS, renew_deadline)
 
 
 @pytest.mark.clause("RACE-1")
-def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
+def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, renew_deadline: Renew) -> None:
     """Three vCPUs write, three run."""
     view = _view(register, contract.dialect)
 
     def race(writes: int) -> Race:
         return Race(register, tuple(_values(register, first=i, count=writes) for i in range(3)), runners=3, view=view)
 
-    _check(kvm, race, WRITES // 2, CROWD_ROUNDS, seconds)
+    _check(kvm, race, WRITES // 2, CROWD_ROUNDS, renew_deadline)

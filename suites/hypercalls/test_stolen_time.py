@@ -122,7 +122,7 @@ class _Beside:
 
 
 @pytest.mark.clause("PVTIME-8")
-def test_time_that_others_take(pv_vm: MakeVm, renew_deadline: Callable[[], None]) -> None:
+def test_time_that_others_take(pv_vm: MakeVm, renew_deadline: Callable[[], float]) -> None:
     """No less than the vCPU's thread waited between PV_TIME_ST and its last run, and no more than in all."""
     vm, runs = pv_vm(), RUNS
     set_pv_time(vm, PV_TIME_IPA)

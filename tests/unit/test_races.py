@@ -60,9 +60,8 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(first_run, "run_rounds", rounds)
         monkeypatch.setattr(time, "monotonic", lambda: rounds.now)
         numbers = tuple(range(cores))
-        subject = SimpleNamespace(begin_test=lambda seconds: None)
-        kvm: Any = SimpleNamespace(subject=subject, placement=Placement(numbers, numbers, {}))
-        first_run.test_guest_sees_the_last_write(STD, PROBE, kvm, 20.0)
+        kvm: Any = SimpleNamespace(placement=Placement(numbers, numbers, {}))
+        first_run.test_guest_sees_the_last_write(STD, PROBE, kvm, lambda: 20.0)
         return rounds
 
     return run
@@ -113,7 +112,7 @@ def test_stolen_time_needs_time_that_was_stolen(
     monkeypatch.setattr(stolen_time, "_Beside", beside)
     monkeypatch.setattr(stolen_time, "set_pv_time", lambda vm, ipa: None)
     with nullcontext() if enough < 10**9 else pytest.raises(NotMeasured, match="did not wait in 2560 runs"):
-        stolen_time.test_time_that_others_take(make_vm, lambda: None)
+        stolen_time.test_time_that_others_take(make_vm, lambda: 20.0)
     assert beside.programs == programs
 
 
