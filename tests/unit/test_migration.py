@@ -12,7 +12,7 @@ import pytest
 from helpers.contract import migration
 from helpers.contract.features import Probe
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
-from helpers.identity import MigrationId, SubjectId, pairs
+from helpers.identity import BootVariant, MigrationId, SubjectId, pairs
 from helpers.results.records import SubjectInfo
 from helpers.results.verdict import description
 
@@ -90,3 +90,10 @@ def test_pairs() -> None:
     a, b, planted = SubjectId("a"), SubjectId("b"), SubjectId("debian:stable", fault="lock-missing")
     assert pairs([a, b]) == ((a, a), (b, a), (a, b), (b, b))
     assert pairs([a, planted]) == ((a, a), (planted, planted))
+
+
+def test_pairs_of_boot_variants() -> None:
+    vhe, nvhe = (SubjectId("a", variant=BootVariant(mode, "max", "quiet")) for mode in ("vhe", "nvhe"))
+    assert pairs([vhe, nvhe]) == ((vhe, vhe), (nvhe, vhe), (vhe, nvhe), (nvhe, nvhe))
+    planted = SubjectId("a", fault="lock-missing", variant=vhe.variant)
+    assert pairs([vhe, planted]) == ((vhe, vhe), (planted, planted))
