@@ -77,13 +77,56 @@ def test_changed_names_the_gate() -> None:
     assert migration.changed(same, same | {"TRNG_VERSION": (1, 0, 0, 0)}) == ("STD.TRNG_V1_0",)
 
 
-def test_told() -> None:
-    assert str(migration.Told((), (), ())) == "restores every firmware register; the guest sees the same"
-    text = str(migration.Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
-    for part in ("refuses PSCI_VERSION = 0x10003: EINVAL", "another answer of STD.TRNG_V1_0", "lacks VENDOR_HYP.PTP"):
-        assert part in text
+NO_EFFECTS = migration.MigrationEffects((), (), (), (), (True, True), ())
+
+
+def test_changed_names_a_call_that_nothing_gates() -> None:
+    same = {f.name: (0, 0, 0, 0) for f in migration.WHOLE_VIEW}
+    assert migration.changed(same, same | {"ARCH_FEATURES.WORKAROUND_1": (1, 0, 0, 0)}) == (
+        "ARCH_FEATURES.WORKAROUND_1",
+    )
+
+
+def test_effects_as_text() -> None:
+    assert str(NO_EFFECTS) == "restores every firmware register; the guest sees the same"
+    text = str(
+        replace(
+            NO_EFFECTS,
+            refused=(("PSCI_VERSION", 0x10003, errno.EINVAL),),
+            changed=("STD.TRNG_V1_0",),
+            changed_by_smc=("STD.TRNG_V1_0",),
+            lost=("VENDOR_HYP.PTP",),
+        )
+    )
+    assert text == (
+        "refuses PSCI_VERSION = 0x10003: EINVAL; the guest sees another answer of STD.TRNG_V1_0; lacks VENDOR_HYP.PTP"
+    )
     pair = MigrationId(SubjectId("a"), SubjectId("b"))
     assert text in description(SubjectInfo(pair, environment={"migration": text}))
+
+
+def test_other_registers_are_named_by_errno() -> None:
+    others = (("TCR2_EL1", errno.ENOENT), ("MIDR_EL1", errno.EINVAL), ("PIR_EL1", errno.ENOENT))
+    text = str(replace(NO_EFFECTS, others=others))
+    assert "; refuses 3 other registers: TCR2_EL1, PIR_EL1 (ENOENT), MIDR_EL1 (EINVAL); the guest" in text
+    caches = tuple((f"CCSIDR_EL1[{n}]", errno.ENOENT) for n in (0, 3, 4, 5))
+    assert "refuses 4 other registers: CCSIDR_EL1[0], CCSIDR_EL1[3..5] (ENOENT)" in str(
+        replace(NO_EFFECTS, others=caches)
+    )
+    assert "refuses 1 other register: TCR2_EL1 (ENOENT); " in str(replace(NO_EFFECTS, others=others[:1]))
+
+
+@pytest.mark.parametrize(
+    ("smc", "changed_by_smc", "expected"),
+    [
+        ((False, False), (), "the guest sees the same"),
+        ((True, True), ("STD.TRNG_V1_0",), "the same through HVC; through SMC another answer of STD.TRNG_V1_0"),
+        ((True, False), (), "the same through HVC; only the source serves SMC calls"),
+        ((False, True), (), "the same through HVC; only the destination serves SMC calls"),
+    ],
+)
+def test_smc_is_seen(smc: tuple[bool, bool], changed_by_smc: tuple[str, ...], expected: str) -> None:
+    assert str(replace(NO_EFFECTS, smc=smc, changed_by_smc=changed_by_smc)).endswith(expected)
 
 
 def test_pairs() -> None:
