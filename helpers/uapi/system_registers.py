@@ -162,6 +162,14 @@ _NAMES = {
 }
 
 
+def identifies_processor(register_id: int) -> bool:
+    """Whether it is an identification register (op0 3, op1 0, 1 or 3, CRn 0) or CCSIDR_EL1[n]."""
+    coprocessor, low = register_id & 0x0FFF_0000, register_id & 0xFFFF
+    if coprocessor == uapi.KVM_REG_ARM_DEMUX:
+        return True
+    return coprocessor == uapi.KVM_REG_ARM64_SYSREG and low & 0xC780 == 0xC000 and low >> 11 & 7 in (0, 1, 3)
+
+
 def vcpu_register_name(register_id: int) -> str:
     """The name of a system register, CCSIDR_EL1[n] of a demultiplexed one, the id in hexadecimal of any other.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.uapi.system_registers import sys_reg_id, vcpu_register_name
+from helpers.uapi.system_registers import identifies_processor, sys_reg_id, vcpu_register_name
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ from helpers.uapi.system_registers import sys_reg_id, vcpu_register_name
 )
 def test_name(register_id: int, name: str) -> None:
     assert vcpu_register_name(register_id) == name
+
+
+def test_identification_registers() -> None:
+    ids = [sys_reg_id(3, 0, 0, 0, 0), sys_reg_id(3, 0, 0, 7, 3), sys_reg_id(3, 1, 0, 0, 1), sys_reg_id(3, 3, 0, 0, 1)]
+    assert all(map(identifies_processor, [*ids, 0x6020000000110002]))
+    others = [sys_reg_id(3, 0, 1, 0, 0), sys_reg_id(3, 2, 0, 0, 0), sys_reg_id(2, 0, 0, 2, 0), 0x6030000000140000]
+    assert not any(map(identifies_processor, others))
