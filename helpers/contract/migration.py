@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, GATED, Function, Situation
 from helpers.contract.registers import MAINLINE, Register
+from helpers.results.wording import ranges
 from helpers.uapi.notation import error_name
 
 SAVED_STATES = ("default", "full", "empty", "mixed")
@@ -80,22 +81,6 @@ def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(".".join(f.gate) if f.gate else f.name for f in different))
 
 
-def _ranges(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, with each run such as R[3], R[4], R[5] as R[3..5]."""
-    runs: list[tuple[str, int, int]] = []
-    for name in names:
-        base, _, index = name.removesuffix("]").partition("[")
-        number = int(index) if index else 0
-        if index and runs and (runs[-1][0], runs[-1][2]) == (f"{base}[", number - 1):
-            runs[-1] = (runs[-1][0], runs[-1][1], number)
-        else:
-            runs.append((f"{base}[" if index else name, number, number))
-    return tuple(
-        base if not base.endswith("[") else f"{base}{first}]" if first == last else f"{base}{first}..{last}]"
-        for base, first, last in runs
-    )
-
-
 @dataclass(frozen=True)
 class MigrationEffects:
     """The effects of migrating a fresh VM, which holds the source's defaults.
@@ -123,7 +108,7 @@ class MigrationEffects:
         names: dict[int, list[str]] = {}
         for name, error in self.others:
             names.setdefault(error, []).append(name)
-        refused = ", ".join(f"{', '.join(_ranges(each))} ({error_name(error)})" for error, each in names.items())
+        refused = ", ".join(f"{', '.join(ranges(each))} ({error_name(error)})" for error, each in names.items())
         count = len(self.others)
         return f"refuses {count} other register{'' if count == 1 else 's'}: {refused}" if refused else ""
 
