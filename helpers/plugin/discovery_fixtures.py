@@ -21,6 +21,7 @@ from helpers.errors import HarnessError
 from helpers.identity import MigrationId
 from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
+from helpers.recording.phases import facts_as_properties
 from helpers.recording.selection import is_suite
 from helpers.results.records import FirmwareInfo, KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
@@ -96,8 +97,7 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         other_registers=dict(request.getfixturevalue("other_registers")),
         known=request.getfixturevalue("known_deviations"),
     )
-    # xdist sends lists, dicts and texts from the workers, but no object of a class.
-    request.node.user_properties += msgspec.to_builtins(info).items()
+    request.node.user_properties += facts_as_properties(info)
 
 
 @pytest.fixture
