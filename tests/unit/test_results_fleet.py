@@ -226,6 +226,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "CANNOT TELL: The results log" in capsys.readouterr().err
 
 
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["report", "--help"], ["report", "fleet", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0
+        assert "report fleet " in capsys.readouterr().out
+
+
 def test_json_on_standard_output_stands_alone(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     paths = [str(write_log(tmp_path / name, log(info))) for name, info in (("a", V6_12), ("b", V7_2))]
     assert main(["report", "fleet", *paths, "--json", "-"]) == POSSIBLE
