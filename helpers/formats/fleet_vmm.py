@@ -62,7 +62,8 @@ def libvirt(fleet: Fleet) -> VmmSettings:
             f"  <qemu:arg value='-cpu'/> <qemu:arg value='{version}'/>",
             "</qemu:commandline>",
         )
-        without.append("QEMU uses the last -cpu: append the other features of <cpu> to it. libvirt marks the domain.")
+        without.append("QEMU uses the last -cpu: append the features of the domain's cpu element to it.")
+        without.append("libvirt marks the domain tainted.")
     return VmmSettings(LIBVIRT, lines, tuple(without))
 
 
