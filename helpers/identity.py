@@ -99,9 +99,9 @@ Identity = SubjectId | MigrationId | OldLabel
 
 
 def pairs(subjects: Sequence[SubjectId]) -> tuple[tuple[SubjectId, SubjectId], ...]:
-    """Sources and targets of migrations: each subject to itself, and between those that are plain kernels.
+    """Sources and targets of migrations: each subject to itself, and between those with nothing planted.
 
     Subjects with something planted can share one machine, so two of them never run at the same time.
     """
-    plain = {each for each in subjects if each == SubjectId(each.name, each.reach)}
+    plain = {each for each in subjects if each == each.machine}
     return tuple((a, b) for b in subjects for a in subjects if a == b or (a in plain and b in plain))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from helpers.command import fleet
 from helpers.command.files import check_inputs, input_label, load_log, save_report
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.errors import HarnessError, UsageError
@@ -28,6 +29,8 @@ from helpers.results.verdict import VerdictKind, exit_status
 
 def main(arguments: Sequence[str]) -> int:
     """Write the reports and print each verdict. Returns the exit status of a run with these results."""
+    if arguments[:1] == [fleet.NAME]:
+        return fleet.main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         check_inputs(options.logs)
@@ -65,7 +68,8 @@ def _page(name: str, logs: Sequence[Log]) -> bytes:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("report", "Write reports from results logs, and print the verdicts.")
+    description = "Write reports from results logs, and print the verdicts."
+    parser = CommandParser("report", description, f"report {fleet.NAME} LOG... is a report on a set of hosts.")
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version; - is standard input")
     strict = "INCONCLUSIVE if a test was not measured, as in a run with --strict"
     parser.add_argument("--strict", action="store_true", help=strict)

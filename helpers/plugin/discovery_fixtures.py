@@ -15,14 +15,15 @@ from helpers.contract.features import Probe
 from helpers.discovery.deviations import recognise_deviations
 from helpers.discovery.kernel_facts import about, merge_facts
 from helpers.discovery.probe import probe
-from helpers.discovery.registers import survey
+from helpers.discovery.registers import survey, survey_firmware, survey_others
 from helpers.discovery.services import survey_services
 from helpers.errors import HarnessError
 from helpers.identity import MigrationId
 from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
+from helpers.recording.phases import facts_as_properties
 from helpers.recording.selection import is_suite
-from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
+from helpers.results.records import FirmwareInfo, KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
 
 T = TypeVar("T")
@@ -90,10 +91,11 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("environment"),
         registers=request.getfixturevalue("surveyed"),
         services=request.getfixturevalue("offered"),
+        firmware=request.getfixturevalue("firmware"),
+        other_registers=dict(request.getfixturevalue("other_registers")),
         known=request.getfixturevalue("known_deviations"),
     )
-    # xdist sends lists, dicts and texts from the workers, but no object of a class.
-    request.node.user_properties += msgspec.to_builtins(info).items()
+    request.node.user_properties += facts_as_properties(info)
 
 
 @pytest.fixture
@@ -102,6 +104,26 @@ def surveyed(
 ) -> tuple[RegisterInfo, ...]:
     """The registers for the report."""
     return _once(_answers, "survey", lambda: survey(open_kvm(request.config, subject), contract), KvmError)
+
+
+@pytest.fixture
+def firmware(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
+) -> tuple[FirmwareInfo, ...]:
+    """The firmware registers that are no bitmaps, for the report."""
+    if not _wants_survey(request.config):
+        return ()
+    return _once(_answers, "firmware", lambda: survey_firmware(open_kvm(request.config, subject), contract), KvmError)
+
+
+@pytest.fixture
+def other_registers(
+    request: pytest.FixtureRequest, subject: Subject, _answers: Answers
+) -> tuple[tuple[str, int | None], ...]:
+    """The registers that are neither firmware nor core registers, for the report."""
+    if not _wants_survey(request.config):
+        return ()
+    return _once(_answers, "other registers", lambda: survey_others(open_kvm(request.config, subject)), KvmError)
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -24,6 +27,7 @@ from helpers.results.records import (
 )
 
 _LONGEST_MESSAGE = 20_000
+_LONG_FACTS = ("registers", "services", "firmware", "other_registers")
 QUIET = "QUIET-1"
 """The clause that every test also checks: the kernel does not complain."""
 NOT_RUN = "not_run"
@@ -102,13 +106,30 @@ def _with_quiet_clause(result: Result, failed: list[pytest.TestReport]) -> Resul
     return result
 
 
+def facts_as_properties(info: SubjectInfo) -> Iterator[tuple[str, Any]]:
+    """The subject's facts as user properties, for ``subject_info``.
+
+    The long ones are one text each: every report of a test carries them, and xdist sends a value item by item.
+    """
+    for name, value in msgspec.to_builtins(info).items():
+        yield name, json.dumps(value) if name in _LONG_FACTS else value
+
+
 def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
     """The subject's facts, which are user properties with the names of the fields; None without a subject."""
     values = properties(report)
     if not values.get("subject") or "dialect" not in values:
         return None
+    facts = {
+        n: _unpacked(value) if n in _LONG_FACTS and isinstance(value, str) else value for n, value in values.items()
+    }
     # Other properties are ignored.
-    return msgspec.convert(values, SubjectInfo)
+    return msgspec.convert(facts, SubjectInfo)
+
+
+@lru_cache(maxsize=64)
+def _unpacked(text: str) -> Any:
+    return json.loads(text)
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -101,11 +101,29 @@ class RegisterInfo:
 
 
 @dataclass(frozen=True)
+class FirmwareInfo:
+    """A firmware register that is no bitmap (PSCI_VERSION, the workarounds) in a new VM of the subject.
+
+    ``default`` is None if it cannot be read. ``accepted`` are the values that KVM_SET_ONE_REG accepts, ascending.
+    """
+
+    name: str
+    id: int
+    default: int | None
+    accepted: tuple[int, ...]
+
+
+SMC_NOT_SERVED = "NOT_SUPPORTED, x1 to x3 unchanged"
+"""The answer to an SMC call on a kernel that serves only HVC."""
+
+
+@dataclass(frozen=True)
 class ServiceInfo:
     """What a hypercall returns to the guest in x0 to x3, as words or numbers.
 
     ``register`` and ``bit`` enable it; both are empty if no bit does. ``default`` is the answer in a new VM.
     ``answers`` are (bitmap, answer) for each bitmap of the register, ascending; all other registers are at reset.
+    Both are by HVC; ``smc_default`` and ``smc_answers`` are the same by SMC, empty if they were not measured.
     """
 
     function: str
@@ -113,6 +131,14 @@ class ServiceInfo:
     bit: str
     default: str
     answers: tuple[tuple[int, str], ...] = ()
+    smc_default: str = ""
+    smc_answers: tuple[tuple[int, str], ...] = ()
+
+
+def serves_smc(services: Iterable[ServiceInfo]) -> bool | None:
+    """Whether any SMC call was served as a hypercall; None if none was measured."""
+    answers = {each.smc_default for each in services} - {""}
+    return bool(answers - {SMC_NOT_SERVED}) if answers else None
 
 
 class Standing(StrEnum):
@@ -166,6 +192,10 @@ class SubjectInfo:
     known: tuple[KnownDeviation, ...] = ()
     registers: tuple[RegisterInfo, ...] = ()
     services: tuple[ServiceInfo, ...] = ()
+    firmware: tuple[FirmwareInfo, ...] = ()
+    other_registers: Mapping[str, int | None] = field(default_factory=dict)
+    """The registers of KVM_GET_REG_LIST that are neither firmware nor core registers: the value of those that identify
+    the processor, None for the others."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,18 @@ from helpers.formats.junit import junit, legal
 from helpers.identity import Identity, MigrationId, OldLabel, Reach, SubjectId
 from helpers.results import records
 from helpers.results.log import LogWriter, read_log
-from helpers.results.records import Case, Clause, Contract, Difference, Log, Result, ServiceInfo, Session, SubjectInfo
+from helpers.results.records import (
+    Case,
+    Clause,
+    Contract,
+    Difference,
+    FirmwareInfo,
+    Log,
+    Result,
+    ServiceInfo,
+    Session,
+    SubjectInfo,
+)
 from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
 from tests.support import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, OUTCOMES, PASSED
@@ -28,9 +39,16 @@ from tests.support.reports import OLD_LOGS, log_of
 SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 SERVICES = (
     ServiceInfo("KVM_FEATURES", "VENDOR_HYP", "FUNC_FEAT", "0x3, 0, 0, 0", ((0, "NOT_SUPPORTED"), (1, "0x1, 0, 0, 0"))),
-    ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0"),
+    ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0", (), "0x10001, 0, 0, 0", ((0, "NOT_SUPPORTED"),)),
 )
-INFO = SubjectInfo(SUBJECT, "mainline", {"kernel": "6.12.107", "registers": "3"}, services=SERVICES)
+INFO = SubjectInfo(
+    SUBJECT,
+    "mainline",
+    {"kernel": "6.12.107", "registers": "3"},
+    services=SERVICES,
+    firmware=(FirmwareInfo("PSCI_VERSION", 0x6030000000140000, None, (2, 0x10000)),),
+    other_registers={"MIDR_EL1": 1 << 63, "TCR_EL1": None},
+)
 CONTRACT = Contract(
     (Clause("LOCK-2", "It is locked.", "a.rst", "documented; documents and code differ: SAME", "lock"),),
     (Difference("SAME", ("LOCK-2", "LOCK-3"), "No.", "Yes.", "The code."), Difference("OTHER", (), "a", "b", "c")),

@@ -15,7 +15,16 @@ from helpers.command.report import main
 from helpers.formats.html.page import document
 from helpers.identity import SubjectId
 from helpers.results.columns import columns, sentences
-from helpers.results.records import FAILED, NOT_APPLICABLE, NOT_MEASURED, PASSED, Contract, Result
+from helpers.results.records import (
+    FAILED,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    SMC_NOT_SERVED,
+    Contract,
+    Result,
+    ServiceInfo,
+)
 from tests.support import ROOT
 from tests.support.pages import BOTH, FILE, Page, a_log
 from tests.support.reports import log_of, write_log
@@ -79,6 +88,20 @@ def test_the_registers_are_drawn_bit_by_bit() -> None:
     assert text.count("≠ differs") == 2 and "no such register" in text
     picture = text[text.index('in a new VM 0x3">') :].partition("</code>")[0]
     assert picture.count("</span>") == 64 and picture.count('class="reserved"') == 62
+
+
+def test_smc_is_compared_with_hvc() -> None:
+    given = ("0x3, 0, 0, 0", ((0, "NOT_SUPPORTED"), (1, "0x1, 0, 0, 0")))
+    both = ServiceInfo("KVM_FEATURES", "VENDOR_HYP", "FUNC_FEAT", *given, *given)
+    log = a_log()
+    for service, shown in (
+        (both, "<td>same</td>"),
+        (replace(both, smc_default=SMC_NOT_SERVED, smc_answers=()), "<td>not served</td>"),
+        (replace(both, smc_answers=given[1][:1]), "<td>new VM: 0x3, 0, 0, 0; 0x0: NOT_SUPPORTED</td>"),
+        (replace(both, smc_default="", smc_answers=()), "<td></td></tr>"),
+    ):
+        info = replace(log.subjects[0], services=(service,))
+        assert shown in document(columns([replace(log, subjects=(info,))]))
 
 
 def test_a_log_without_contract_or_results() -> None:
