@@ -81,6 +81,19 @@ class KnownDeviation:
 
 
 @dataclass(frozen=True)
+class UnknownService:
+    """A bit, a register or a version that a subject has and the suite's tables lack.
+
+    ``name`` is the value for --accept-unknown, such as "VENDOR_HYP:2". ``text`` is its description in the verdict.
+    """
+
+    name: str
+    text: str
+    accepted: bool = False
+    """Whether --accept-unknown or the baseline names it."""
+
+
+@dataclass(frozen=True)
 class RegisterInfo:
     """A bitmap register in a new VM of the subject.
 
@@ -160,6 +173,7 @@ class SubjectInfo:
     known: tuple[KnownDeviation, ...] = ()
     registers: tuple[RegisterInfo, ...] = ()
     services: tuple[ServiceInfo, ...] = ()
+    unknown: tuple[UnknownService, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,17 @@ class VerdictKind(Enum):
     NON_CONFORMANT = "NON-CONFORMANT"
     NOT_IMPLEMENTED = "NOT-IMPLEMENTED"
     INCONCLUSIVE = "INCONCLUSIVE"
+    NEWER = "NEWER-THAN-SUITE"
 
     @property
     def status(self) -> int:
         """The exit status of a run with this verdict."""
-        return {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5}[self.value]
+        return _STATUSES[self.value]
 
 
-_WORST_FIRST = (1, 3, 5, 0)
+_STATUSES = {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5, "NEWER-THAN-SUITE": 6}
+WORST_FIRST = (1, 3, 6, 5, 0)
+"""The exit statuses."""
 _SELECTION_WORDS = {VerdictKind.CONFORMANT: "PASSED", VerdictKind.NON_CONFORMANT: "FAILED"}
 _STATUS_REASONS = {
     2: "the run was interrupted",
@@ -70,21 +73,29 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two, and its known deviations. Only a complete run is called conformant."""
+        """The verdict, unknown services and known deviations. Only a complete run is called conformant."""
         word = self.kind.value
         if self.selection is not None:
             word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
-        if not self.known:
-            return word
-        return f"{word}, {many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
+        return ", ".join((word, *self._details()))
+
+    def _details(self) -> Iterator[str]:
+        for accepted in (False, True):
+            texts = [each.text for each in self.info.unknown if each.accepted is accepted]
+            if texts:
+                noun = f"{'accepted ' if accepted else ''}unknown service"
+                yield f"{many(len(texts), noun)}: {', '.join(texts)}"
+        if self.known:
+            yield f"{many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
 
     @property
     def title(self) -> str:
         """The word, the selection if there is one, and the subject with its description."""
         subject = f"{self.subject.label}{description(self.info)}"
+        details = any(self._details())
         if self.selection is None:
-            return one_line(f"{self.word}{' on' if self.known else ''} {subject}")
-        return _without_verdict(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
+            return one_line(f"{self.word}{' on' if details else ''} {subject}")
+        return _without_verdict(one_line(f"{self.word}{';' if details else ':'} {self.selection} on {subject}"))
 
     @property
     def summary(self) -> str:
@@ -131,7 +142,7 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
     """The worst verdict's status. No verdict is inconclusive."""
     statuses = {verdict.status for verdict in all_verdicts}
-    return next((status for status in _WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
+    return next((status for status in WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
 
 
 def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
@@ -224,6 +235,8 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
         return VerdictKind.NON_CONFORMANT
     if doubtful:
         return VerdictKind.INCONCLUSIVE
+    if not all(each.accepted for each in info.unknown):
+        return VerdictKind.NEWER
     return VerdictKind.NOT_IMPLEMENTED if info.dialect == "none" else VerdictKind.CONFORMANT
 
 

@@ -24,6 +24,8 @@ TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 PROOF = "proof.html"
 """The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
+ACCEPT = "--accept-unknown"
+"""The option of a run that accepts an unknown service."""
 _TABLE = ("#results-by-pytest-html", "Table by pytest-html")
 
 
@@ -84,8 +86,15 @@ def _box(verdict: Verdict) -> VerdictBox:
     broken = (f"Broken clauses: {', '.join(verdict.broken)}",) if verdict.broken else ()
     inconclusive = verdict.kind is VerdictKind.INCONCLUSIVE
     deviations = tuple(f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known)
+    unknown = tuple(
+        f"{each.text}: accepted by {ACCEPT} {each.name}"
+        if each.accepted
+        else f"{each.text}: the suite has no tests of its own for it; {ACCEPT} {each.name} accepts it"
+        for each in verdict.info.unknown
+    )
     errors = tuple(f"{each.nodeid}: {each.message.strip().partition(chr(10))[0]}" for each in verdict.errors)
     lists = {
+        "Unknown services": unknown,
         "Known deviations": deviations,
         "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
         "Errors": errors,
