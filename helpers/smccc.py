@@ -9,6 +9,8 @@ from enum import IntEnum
 U64 = (1 << 64) - 1
 NOT_SUPPORTED = U64
 """x0 of a call that is not implemented: -1 in all 64 bits."""
+SMCCC_1_1 = 0x10001
+"""The result of SMCCC_VERSION on every kernel in the tables."""
 
 
 def signed(value: int) -> int:

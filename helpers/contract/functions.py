@@ -153,7 +153,7 @@ def _table() -> tuple[Function, ...]:
         Function("KVM_PTP.VIRTUAL.upper_half", KVM_PTP_ID, (UPPER,), _PTP, _ptp),
         Function("KVM_PTP.PHYSICAL.upper_half", KVM_PTP_ID, (UPPER | 1,), _PTP, _ptp),
         Function("KVM_PTP.UNKNOWN_COUNTER", KVM_PTP_ID, (2,), _PTP, _fixed(*CLOSED)),
-        Function("SMCCC_VERSION", 0x80000000, (), None, _fixed(0x10001)),
+        Function("SMCCC_VERSION", 0x80000000, (), None, _named("smccc-version")),
         Function("ARCH_FEATURES.TRNG_VERSION", ARCH_FEATURES, (0x84000050,), None, _fixed(*CLOSED)),
         Function("ARCH_FEATURES.PV_TIME_ST", ARCH_FEATURES, (st,), None, _fixed(*CLOSED)),
         Function("ARCH_SOC_ID", 0x80000002, (0,), None, _fixed(*CLOSED)),

@@ -14,6 +14,7 @@ from helpers.batch import KvmError
 from helpers.contract.features import Probe
 from helpers.discovery.deviations import recognise_deviations
 from helpers.discovery.kernel_facts import about, merge_facts
+from helpers.discovery.newer import add_guest_facts
 from helpers.discovery.probe import probe
 from helpers.discovery.registers import survey
 from helpers.discovery.services import survey_services
@@ -21,6 +22,7 @@ from helpers.errors import HarnessError
 from helpers.identity import MigrationId
 from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
+from helpers.plugin.reporting import with_accepted
 from helpers.recording.selection import is_suite
 from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
@@ -61,7 +63,10 @@ def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignore
 def contract(request: pytest.FixtureRequest, subject: Subject, _answers: Answers) -> Probe:
     """The subject's dialect and features. If the kernel dies of the probe, the next test probes again."""
     if "contract" not in _answers:
-        _answers["contract"] = probe(open_kvm(request.config, subject))
+        kvm = open_kvm(request.config, subject)
+        _answers["contract"] = probe(kvm)
+        # If the kernel dies of a guest, the next test has the probe without the guest's answers.
+        _answers["contract"] = add_guest_facts(kvm, _answers["contract"])
     features: Probe = _answers["contract"]
     return features
 
@@ -93,6 +98,7 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         registers=request.getfixturevalue("surveyed"),
         services=request.getfixturevalue("offered"),
         known=request.getfixturevalue("known_deviations"),
+        unknown=with_accepted(request.config, subject.label, contract.unknown),
     )
     # xdist sends lists, dicts and texts from the workers, but no object of a class.
     request.node.user_properties += msgspec.to_builtins(info).items()

@@ -48,6 +48,8 @@ def compare_answers(c: Comparison, function: Function, form: Form, seen: Observe
         entropy(c, what, result, int(width), int(bits))
     elif expected == "ptp":
         ptp(c, what, result, seen.realtime, result.cntpct if function.args[0] & 1 else result.cntvct)
+    elif expected == "smccc-version":
+        c.x(what, (seen.smccc_version, 0, 0, 0), result.x0_3)
     elif expected == "psci-version":
         c.x(what, (seen.psci_version, 0, 0, 0), result.x0_3)
     else:

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from helpers import guests
+from helpers.contract.arguments import is_architecture
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
-from helpers.contract.functions import FUNCTIONS, GATED, Function
-from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP
+from helpers.contract.functions import CLOSED, FUNCTIONS, GATED, Function
+from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP, Register
+from helpers.smccc import Call, show_registers
 from suites.hypercalls.answers import compare_answers
 from suites.hypercalls.conftest import Observe, Situations
-from suites.support.calls import CONDUITS, HVC, SMC, Form, call_of
+from suites.support.calls import CONDUITS, HVC, SMC, At, Form, VmAt, call_of
 
 
 @pytest.mark.clause("CALL-1", "CALL-2")
@@ -62,6 +66,39 @@ def test_other_registers_do_not_gate(
     wanted = situations(name)
     for situation, form in product(wanted, CONDUITS):
         compare_answers(comparison, function, form, observe(situation, form), observe(wanted[0], form))
+    comparison.done()
+
+
+@pytest.mark.clause("CALL-3")
+def test_unknown_registers_do_not_gate(
+    registers: tuple[Register, ...], situations: Situations, observe: Observe, contract: Probe
+) -> None:
+    """No bitmap of a register that the tables lack changes the answer of a known function."""
+    if not contract.unknown_registers:
+        pytest.skip("not applicable, because KVM_GET_REG_LIST shows no bitmap register that the tables lack")
+    comparison = Comparison()
+    for register in contract.unknown_registers:
+        for situation, form in product(situations(register.name), CONDUITS):
+            first = observe(situations(register.name)[0], form)
+            for function in (f for f in FUNCTIONS if f.id not in contract.new_functions):
+                compare_answers(comparison, function, form, observe(situation, form), first)
+    comparison.done()
+
+
+@pytest.mark.clause("CALL-2")
+def test_new_functions(registers: tuple[Register, ...], at: At, vm_at: VmAt, contract: Probe) -> None:
+    """A function that an unknown bit enables is closed without that bit, and not if only known bits are clear."""
+    ids = [i for i in contract.new_functions if not is_architecture(i)]
+    if not ids:
+        pytest.skip("not applicable, because no unknown service enables a function that the tables lack")
+    comparison, full = Comparison(), at("full", False)
+    for known in (True, False):
+        values = {r.name: r.mask & ~r.unknown if known else r.unknown for r in registers}
+        results = guests.calls(vm_at(replace(full, values=values)).vcpu, [Call(i) for i in ids])
+        for number, result in zip(ids, results, strict=True):
+            what = f"HVC {number:#x} with {'the known' if known else 'the unknown'} bits alone"
+            expected = "NOT_SUPPORTED" if known else "an answer"
+            comparison.that((result.x0_3 == CLOSED) is known, what, expected, show_registers(result.x0_3))
     comparison.done()
 
 

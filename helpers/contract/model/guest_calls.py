@@ -20,6 +20,7 @@ class GuestView:
 
     situation: Situation
     psci: int
+    smccc: int
     levels: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -33,6 +34,8 @@ class Callee:
     answer: Callable[[GuestView], tuple[tuple[int, int], ...]]
     level: str = ""
     """The workaround register whose level the answer depends on."""
+    until: int = U32
+    """The latest PSCI version of a new VM for which the answer is defined."""
 
     def call(self, form: Form) -> Call:
         """The call, with garbage where it takes no argument."""
@@ -64,6 +67,8 @@ def _of_function(function: Function) -> Callee:
             return _entropy(int(width), int(bits))
         if expected == "ptp":
             return _PTP
+        if expected == "smccc-version":
+            return exact((view.smccc, 0, 0, 0))
         if expected == "psci-version":
             return exact(CLOSED if view.psci == PSCI_0_1 else (view.psci, 0, 0, 0))
         assert expected == "constant" and workaround, expected
@@ -78,7 +83,7 @@ def _of_psci(call: PsciCall) -> Callee:
     def answer(view: GuestView) -> tuple[tuple[int, int], ...]:
         return exact(CLOSED if view.psci == PSCI_0_1 else (call.answer(view.psci), 0, 0, 0))
 
-    return Callee(f"PSCI.{call.name}", call.id, call.args, answer)
+    return Callee(f"PSCI.{call.name}", call.id, call.args, answer, until=call.until)
 
 
 def _all() -> dict[str, Callee]:
