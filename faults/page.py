@@ -23,6 +23,8 @@ def write_page(proof: Proof, path: Path) -> None:
 def _gaps(proof: Proof) -> tuple[tuple[str, str], ...]:
     """What is not proved, and why."""
     pairs = [("Failed without a planted fault", name) for name in proof.controls]
+    pairs += [(f"False alarm of {trial.variant.id}", each) for trial in proof.trials for each in trial.alarms]
+    pairs += [("Met by no call", trial.variant.id) for trial in proof.trials if not trial.met]
     if not proof.partial:
         pairs += [("Fails under no fault", name) for name in proof.blind]
         pairs += [("No fault proves this clause", name) for name in proof.unproved]

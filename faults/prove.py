@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``kvm-hvc-conformance prove``: plants every fault of the catalogue in turn, and checks which tests detect it.
+"""``kvm-hvc-conformance prove``: plants every fault and benign variant of the catalogues in turn, and judges the suite.
 
 Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
-under some fault, and no test fails without one; 1 if not; 3 if that is inconclusive; 4 for wrong usage.
+under some fault, no test fails without one, and every variant gets its correct verdict; 1 if not; 3 if that is
+inconclusive; 4 for wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -18,6 +20,8 @@ from faults.catalogue import FAULTS, UNPROVABLE
 from faults.fault import CONTROL, MAINLINE, RFC_V3
 from faults.page import write_page
 from faults.proof import Proof, Row, prove
+from faults.trial import MET_FILE, Trial
+from faults.variants import VARIANTS
 from helpers import build
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.contract.clauses import CLAUSES
@@ -41,8 +45,15 @@ _QUICK = {
 }  # fmt: skip
 
 
+_QUICK_VARIANTS = ("ccsidr-refused", "no-gicv3-device", "no-pmu")
+
+
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    unknown = {*options.fault, *options.variant} - {fault.id for fault in FAULTS} - {variant.id for variant in VARIANTS}
+    if unknown:
+        print(f"No catalogue has {', '.join(sorted(unknown))}: see faults/of_*.py and variants.py", file=sys.stderr)
+        return WRONG_USAGE
     options.reports = options.reports.absolute()
     began = time.monotonic()
     try:
@@ -54,8 +65,8 @@ def main(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         print(f"INCONCLUSIVE: {error}", file=sys.stderr)
         return 3
-    partial = bool(options.quick or options.fault or options.pytest)
-    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial)
+    partial = bool(options.quick or options.fault or options.variant or options.pytest)
+    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial, variants=VARIANTS, met=_met(options))
     _show(proof)
     write_page(proof, options.reports / "proof.html")
     print(f"{proof.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
@@ -63,10 +74,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("prove", "Plant every fault of the catalogue, and check that a test detects each one.")
+    summary = "Plant every fault, and check that a test detects each one; then every variant of a correct kernel."
+    parser = CommandParser("prove", summary)
     parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
-    parser.add_argument("--quick", action="store_true", help="plant only a few faults, and do not run all tests first")
+    parser.add_argument("--quick", action="store_true", help="plant only a few, and do not run all tests first")
     parser.add_argument("--fault", action="append", default=[], help="plant only this fault; repeatable")
+    parser.add_argument("--variant", action="append", default=[], help="plant only this benign variant; repeatable")
     parser.add_argument("-n", default="2", help="number of virtual machines (default: 2)")
     reports = default_folder(build.ROOT, Path.cwd())
     parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help="folder for proof.html and logs")
@@ -81,13 +94,26 @@ def _work(options: argparse.Namespace) -> Path:
 
 def _selected(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
     every = tuple(fault.id for fault in FAULTS if dialect in fault.dialects)
-    selection = options.fault or (_QUICK[dialect] if options.quick else ())
-    return tuple(name for name in every if name in selection) if selection else every
+    if options.fault or options.variant:
+        return tuple(name for name in every if name in options.fault)
+    return tuple(name for name in every if name in _QUICK[dialect]) if options.quick else every
 
 
-def schedule(faults: Iterable[str], *, whole: bool) -> list[Plant]:
-    """The faults with a control after every twentieth and the last; ``whole``: and one of all tests first."""
+def _selected_variants(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
+    """Variants are planted in mainline's dialect only."""
+    every = tuple(variant.id for variant in VARIANTS if dialect == MAINLINE)
+    if options.fault or options.variant:
+        return tuple(name for name in every if name in options.variant)
+    return tuple(name for name in every if name in _QUICK_VARIANTS) if options.quick else every
+
+
+def schedule(faults: Iterable[str], *, whole: bool, variants: Iterable[str] = ()) -> list[Plant]:
+    """The faults with a control after every twentieth and the last; ``whole``: and one of all tests first.
+
+    Each variant runs many tests. They come first, so that the faults keep every worker busy to the end.
+    """
     order: list[Plant] = [(CONTROL, None)] if whole else []
+    order += [(name, None) for name in variants]
     number = 0
     for number, name in enumerate(faults, 1):
         order += [(name, None), (CONTROL, number)] if number % _BETWEEN == 0 else [(name, None)]
@@ -96,10 +122,11 @@ def schedule(faults: Iterable[str], *, whole: bool) -> list[Plant]:
 
 def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
     """A first run with some cases of each test, and a second with all cases for the undetected faults."""
-    faults = _selected(dialect, options)
-    if not faults:
+    faults, variants = _selected(dialect, options), _selected_variants(dialect, options)
+    if not faults and not variants:
         return []
-    first = _run(dialect, schedule(faults, whole=not options.quick), "", options, f"--race-rounds={_ROUNDS}")
+    order = schedule(faults, whole=not options.quick, variants=variants)
+    first = _run(dialect, order, "", options, f"--race-rounds={_ROUNDS}")
     rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
     missed = [row.fault for row in rows if row.unseen]
     if not missed:
@@ -116,7 +143,7 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
     log = folder / "results.jsonl"
     with without_session(folder):
         log.unlink(missing_ok=True)
-    print(f"planting {len(order)} faults and controls in {options.kernel}, {dialect} dialect", flush=True)
+    print(f"planting {len(order)} faults, variants and controls in {options.kernel}, {dialect} dialect", flush=True)
     command = [
         sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-p", "no:cacheprovider", "-q",
         "--tb=no", "-n", options.n,
@@ -131,12 +158,23 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
     return read_log(log)
 
 
+def _met(options: argparse.Namespace) -> dict[str, int]:
+    """How many calls met each variant."""
+    file = _work(options) / MAINLINE / MET_FILE
+    met: dict[str, int] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return met
+
+
 def _option(plant: Plant) -> str:
     fault, control = plant
     return f"--plant={fault}" if control is None else f"--plant-control={control}"
 
 
 def _show(proof: Proof) -> None:
+    for trial in proof.trials:
+        print(trial_line(trial))
+        for text in trial.alarms[:3]:
+            print(f"    false alarm: {text}")
     for row in proof.rows:
         print(_line(row))
         for text in row.trouble[:3]:
@@ -150,6 +188,13 @@ def _show(proof: Proof) -> None:
             print(f"{what}: {name}")
     for clause, why in proof.unprovable.items():
         print(f"cannot be proved with planted faults: {clause}, because {why}")
+
+
+def trial_line(trial: Trial) -> str:
+    """A variant and its verdict as a line."""
+    counts = f"{trial.verdict.kind.value}, {trial.verdict.counted}; met by {trial.met} calls"
+    word = "accepted" if trial.accepted else f"FALSE ALARM ({len(trial.alarms)})" if trial.alarms else "NOT MET"
+    return f"{trial.variant.id}: {word}; {counts}"
 
 
 def _line(row: Row) -> str:

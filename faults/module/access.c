@@ -29,6 +29,8 @@ static int planted_check_extension(struct kvm *kvm, long extension)
 {
 	if (extension == CAP_ARM_HVC_FW_REG_BMAP)
 		return count_of(kvm, rfc() ? BITMAPS : 0);
+	if (variant_lacks(extension))
+		return 0;
 	if (extension == KVM_CAP_STEAL_TIME && planted(PVTIME_CAP_GATED) && kvm && !kvm->arch.smccc_feat.std_hyp_bmap)
 		return 0;
 	return ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension);
@@ -125,6 +127,9 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 		return one_reg(file, ioctl, argument);
 	if (ioctl == KVM_GET_REG_LIST)
 		return reg_list(file, ioctl, argument);
+	error = variant_vcpu_error(ioctl, argument);
+	if (error)
+		return error;
 	error = vcpu_ioctl(file, ioctl, argument);
 	if (!error && ioctl == KVM_ARM_VCPU_INIT)
 		run_after_init(file->private_data);
@@ -194,8 +199,11 @@ static int planted_get_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 
 static int planted_set_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
+	int error = variant_set_reg_error(reg->id);
 	struct bitmap bitmap;
 
+	if (error)
+		return error;
 	if (planted(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))
 		return -ENOENT;
 	return access(vcpu, reg, ORIGINAL(SET_REG, access_fn));

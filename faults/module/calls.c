@@ -264,7 +264,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 	};
 	int result;
 
-	if (planted(NO_FAULT))
+	if (stock())
 		return kvm_call(vcpu);
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = vcpu_get_reg(vcpu, i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Plants one named fault at a time in KVM, or gives it the dialect of the RFC
- * of January 2022.  Each hook replaces one of KVM's functions; the replacement
+ * Plants one named fault or benign variant at a time in KVM, or gives it the
+ * dialect of the RFC of January 2022.  Each hook replaces one of KVM's functions; the replacement
  * calls the original, before or after or not at all.
  */
 #ifndef PLANTED_H
@@ -13,9 +13,10 @@
 #include <asm/kvm_emulate.h>
 
 #include "faults.h"
+#include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
-enum fault { FAULTS(IDENTIFIER) FAULT_COUNT };
+enum fault { FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
 /* A function of KVM.  Without a replacement, it is only looked up to be called. */
@@ -28,10 +29,17 @@ struct hook {
 
 /* Terminated by a hook without a symbol. */
 extern struct hook registers_hooks[], access_hooks[], calls_hooks[], gates_hooks[], filter_hooks[];
-extern struct hook neighbours_hooks[], run_hooks[];
+extern struct hook neighbours_hooks[], run_hooks[], variants_hooks[];
 
 bool is_planted(enum fault fault);
 #define planted(symbol) is_planted(FAULT_##symbol)
+
+/* Whether the registers and the calls are KVM's own: no fault is planted, or a variant. */
+bool stock(void);
+
+/* Whether a variant is planted; counts the call that met it. */
+bool is_in_force(enum fault variant);
+#define in_force(symbol) is_in_force(FAULT_##symbol)
 
 bool rfc(void);
 unsigned long original(const struct hook *hook);
@@ -81,12 +89,17 @@ struct fault_memory {
 	u64 random[3];			/* x1..x3 of the first random number */
 	u64 clock[2];			/* x0 and x1 of the first KVM_PTP */
 	unsigned long fired;		/* bit 0: what happens once has happened */
+	atomic_t met;			/* calls that met the planted variant */
 };
 
 extern struct fault_memory memory;
 
 void forget_all(void);
 void free_all(void);
+
+bool variant_lacks(long extension);
+int variant_vcpu_error(unsigned int ioctl, unsigned long argument);
+int variant_set_reg_error(u64 id);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);

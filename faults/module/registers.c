@@ -37,7 +37,7 @@ static void planted_init_hypercalls(struct kvm *kvm)
 
 	ORIGINAL(INIT_HYPERCALLS, void (*)(struct kvm *))(kvm);
 	vm_state_reset(kvm);
-	for (int i = 0; (!planted(NO_FAULT) || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
+	for (int i = 0; (!stock() || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
 		plant_default(kvm, &bitmap);
 }
 
@@ -104,7 +104,7 @@ static int planted_get_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 
 	if (vanished(reg->id))
 		return -ENOENT;
-	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (planted(NO_FAULT) && !rfc()))
+	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (stock() && !rfc()))
 		return neighbour_get(vcpu, reg, ORIGINAL(GET_FW_REG, access_fn)(vcpu, reg));
 	return get_bitmap(vcpu, &bitmap, reg);
 }
@@ -266,7 +266,7 @@ static int planted_set_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 	u64 value;
 	int error;
 
-	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!planted(NO_FAULT) || rfc()))
+	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!stock() || rfc()))
 		return set_bitmap(vcpu, &bitmap, reg);
 	if (vanished(reg->id) && KVM_REG_SIZE(reg->id) == sizeof(value))
 		return copy_from_user(&value, (void __user *)reg->addr, sizeof(value)) ? -EFAULT : -ENOENT;
@@ -308,7 +308,7 @@ static int planted_num_regs(struct kvm_vcpu *vcpu)
 {
 	u64 ids[16];
 
-	if (planted(NO_FAULT) && !rfc())
+	if (stock() && !rfc())
 		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu);
 	return put_list(vcpu->kvm, ids);
 }
@@ -317,7 +317,7 @@ static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
 {
 	u64 ids[16];
 
-	if (planted(NO_FAULT) && !rfc())
+	if (stock() && !rfc())
 		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to);
 	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
 }

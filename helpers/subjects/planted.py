@@ -79,6 +79,15 @@ class Planted:
             self._inner.close()
 
 
+def module_parameter(subject: Subject, name: str) -> str:
+    """A parameter of the loaded module as text; "" if it cannot be read."""
+    program = Program()
+    fd = program.open(f"{_PARAMETERS}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    return subject.run(program)[text].data.decode().strip()
+
+
 def _write(subject: Subject, parameter: str, value: str) -> None:
     program = Program()
     fd = program.open(f"{_PARAMETERS}/{parameter}", os.O_WRONLY | os.O_CLOEXEC)

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The benign variants' names; faults/variants.py says what each changes. */
+#ifndef VARIANTS_H
+#define VARIANTS_H
+
+#define VARIANTS(VARIANT) \
+	VARIANT(CCSIDR_REFUSED, "ccsidr-refused") \
+	VARIANT(NO_GICV3_DEVICE, "no-gicv3-device") \
+	VARIANT(NO_PMU, "no-pmu") \
+	VARIANT(NO_SVE, "no-sve")
+
+#endif
