@@ -31,6 +31,11 @@ class Conduit(IntEnum):
     SMC_1 = 4
     SMC_FFFF = 5
 
+    @property
+    def instruction(self) -> str:
+        """HVC or SMC."""
+        return self.name.partition("_")[0]
+
 
 @dataclass(frozen=True)
 class Call:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from helpers import guests
 from helpers.contract.features import Probe
-from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
+from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Answer, Function, Ranges, Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm
@@ -46,7 +46,7 @@ def answer_class(function: Function, x: tuple[int, int, int, int], probe: Probe)
         return "NOT_SUPPORTED"
     # The kind of the answer does not depend on the registers' values.
     kind = function.answer(Situation(probe.dialect, dict.fromkeys(REGISTER_NAMES, 0), probe.arch_counter, None))
-    if isinstance(kind, str) and _varies(kind, x):
+    if _varies(kind, x):
         return VARYING
     return ", ".join(map(_number, x))
 
@@ -87,8 +87,10 @@ def _answers(kvm: Kvm, probe: Probe, register: Register | None, value: int) -> d
     return {f.name: answer_class(f, result.x0_3, probe) for f, result in zip(functions, results, strict=True)}
 
 
-def _varies(kind: str, x: tuple[int, int, int, int]) -> bool:
+def _varies(kind: Answer, x: tuple[int, int, int, int]) -> bool:
     """Whether x0..x3 are a valid changing answer of this kind; entropy of all zeros is not."""
+    if not isinstance(kind, str):
+        return isinstance(kind, Ranges) and kind.holds(x)
     if kind.startswith("entropy"):
         width = int(kind.split(":")[1])
         return x[0] == 0 and any(x[1:]) and not any(word >> width for word in x[1:])

@@ -12,6 +12,7 @@ import pytest
 
 from helpers.batch import KvmError
 from helpers.contract.features import Probe
+from helpers.contract.service_files import added_services
 from helpers.discovery.deviations import recognise_deviations
 from helpers.discovery.kernel_facts import about, merge_facts
 from helpers.discovery.newer import add_guest_facts
@@ -155,6 +156,7 @@ def _environment(subject: Subject, contract: Probe) -> dict[str, str]:
         "registers": str(len(contract.present)),
         "capability 207": f"{contract.capability[0]} on /dev/kvm, {contract.capability[1]} on a VM",
         "clock source": "architected counter" if contract.arch_counter else "another",
+        **({"services": services} if (services := ", ".join(added_services())) else {}),
         "stolen time": "supported" if contract.pv_time else "not supported",
         **subject.describe(),
     }

@@ -191,6 +191,7 @@ def description(info: SubjectInfo) -> str:
         f"Linux {kernel.removeprefix('Linux ')}" if kernel else "",
         {"none": "no registers"}.get(info.dialect, info.dialect),
         f"{registers} register{'' if registers == '1' else 's'}" if registers.isdecimal() else registers,
+        f"with {services}" if (services := info.environment.get("services", "")) else "",
         info.environment.get("migration", ""),
     ]
     text = ", ".join(filter(None, parts))

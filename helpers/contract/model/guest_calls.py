@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from helpers.contract.arguments import NEAR_MISSES
 from helpers.contract.calling_forms import GARBAGE, Form
-from helpers.contract.functions import ARCH_FEATURES, CLOSED, FUNCTIONS, U32, WORKAROUNDS, Function, Situation
+from helpers.contract.functions import ARCH_FEATURES, CLOSED, FUNCTIONS, U32, WORKAROUNDS, Function, Ranges, Situation
 from helpers.contract.neighbours import PSCI_0_1, PSCI_CALLS, PsciCall
 from helpers.contract.neighbours import WORKAROUND_REGISTERS as LEVELS
+from helpers.contract.service_files import CONDUITS
 from helpers.smccc import U64, Call
 
 
@@ -36,6 +37,7 @@ class Callee:
     """The workaround register whose level the answer depends on."""
     until: int = U32
     """The latest PSCI version of a new VM for which the answer is defined."""
+    conduits: tuple[str, ...] = CONDUITS
 
     def call(self, form: Form) -> Call:
         """The call, with garbage where it takes no argument."""
@@ -62,6 +64,8 @@ def _of_function(function: Function) -> Callee:
         expected = function.expected(view.situation)
         if isinstance(expected, tuple):
             return exact(expected)
+        if isinstance(expected, Ranges):
+            return tuple((low, U64 & ~((1 << (low ^ high).bit_length()) - 1)) for low, high in expected.limits)
         if expected.startswith("entropy"):
             _, width, bits = expected.split(":")
             return _entropy(int(width), int(bits))
@@ -76,7 +80,7 @@ def _of_function(function: Function) -> Callee:
 
     workaround = next((w for w in LEVELS if function.id == ARCH_FEATURES and function.args == (w.function,)), None)
     level = workaround.register.name if workaround else ""
-    return Callee(function.name, function.id, function.args, answer, level)
+    return Callee(function.name, function.id, function.args, answer, level, conduits=function.conduits)
 
 
 def _of_psci(call: PsciCall) -> Callee:

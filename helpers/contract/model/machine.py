@@ -276,6 +276,8 @@ class Model:
             return exact((0, 0, *entered[2:4]))
         if not form.served(self._host.smc):
             return exact((U64, *entered[1:4]))
+        if form.conduit.instruction not in callee.conduits:
+            return exact(CLOSED)
         situation = Situation(self._host.dialect, vm.values, self._host.arch_counter, vcpu.ipa)
         return callee.answer(GuestView(situation, vm.psci, self._host.smccc, self._levels))
 
