@@ -7,6 +7,8 @@ import json
 import xml.etree.ElementTree as ET
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from helpers.formats.kcidb import Origin, kcidb
 from helpers.formats.ktap import ktap
 from helpers.formats.lava import lava
 from helpers.identity import SubjectId
+from helpers.plugin.reporting import with_accepted
 from helpers.results.baseline import Acceptance, Waiver, read_acceptances, read_baseline
 from helpers.results.columns import columns
 from helpers.results.gate import gate
@@ -127,6 +130,34 @@ def test_a_bad_acceptance_is_wrong_usage(change: tuple[str, str], tmp_path: Path
     path.write_text(TEXT.replace(*change))
     with pytest.raises(UsageError, match="accept-unknown 1 is not a valid entry"):
         read_acceptances(path)
+
+
+class FakeConfig:
+    """The options that with_accepted reads."""
+
+    def __init__(self, baseline: str, accepted: list[str], folder: Path) -> None:
+        self._options = {"--baseline": baseline, "--accept-unknown": accepted}
+        self.invocation_params = SimpleNamespace(dir=folder)
+
+    def getoption(self, name: str) -> object:
+        return self._options[name]
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "until", "accepted"),
+    [
+        ("debian:sid", [], "2099-12-31", [True, False]),
+        ("Image", [], "2099-12-31", [False, False]),
+        ("debian:sid", [], "2020-12-31", [False, False]),
+        ("Image", ["PSCI:1.4"], "2099-12-31", [False, True]),
+    ],
+)
+def test_a_run_marks_the_accepted_services(
+    label: str, options: list[str], until: str, accepted: list[bool], tmp_path: Path
+) -> None:
+    (tmp_path / "baseline.toml").write_text(TEXT.replace("2026-12-31", until))
+    config: Any = FakeConfig("baseline.toml", options, tmp_path)
+    assert [each.accepted for each in with_accepted(config, label, (BIT, VERSION))] == accepted
 
 
 def test_every_report_shows_it() -> None:
