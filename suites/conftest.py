@@ -48,9 +48,11 @@ def register(
 ) -> Register | tuple[Register, ...]:
     """One of them, or all that the tables lack; the test is not applicable if the kernel has no such register."""
     if request.param == UNKNOWN:
-        if not contract.unknown_registers:
+        # suites/limits/test_discovery.py tests registers without bits: most tests need two values.
+        unknown = tuple(r for r in contract.unknown_registers if r.mask)
+        if not unknown:
             pytest.skip("not applicable, because KVM_GET_REG_LIST shows no bitmap register that the tables lack")
-        return contract.unknown_registers
+        return unknown
     found = next((r for r in registers if r.name == request.param), None)
     if found is None:
         pytest.skip(

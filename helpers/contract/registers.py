@@ -27,6 +27,11 @@ class Register:
         """Every supported bit."""
         return sum(1 << number for number, _ in self.bits) | self.unknown
 
+    @property
+    def beyond(self) -> int:
+        """The highest unsupported bit, as a bitmap. A register that supports 64 bits has no limit (newer.py)."""
+        return 1 << ((1 << 64) - 1 & ~self.mask).bit_length() - 1
+
     def bit(self, name: str) -> int | None:
         """The value of the bit called ``name``; None without such a bit."""
         return next((1 << number for number, bit in self.bits if bit == name), None)

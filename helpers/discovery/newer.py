@@ -9,6 +9,7 @@ from dataclasses import replace
 from helpers import guests
 from helpers.batch import KvmError, Pending
 from helpers.contract.arguments import UNASSIGNED, is_architecture
+from helpers.contract.calling_forms import GARBAGE
 from helpers.contract.features import Probe, bitmap_name
 from helpers.contract.functions import CLOSED
 from helpers.contract.newer import Classified, Measured, classify
@@ -125,7 +126,8 @@ def _answering(kvm: Kvm, probe: Probe, values: list[tuple[Register, int]]) -> se
     with kvm.create_vm() as vm:
         try:
             vm.vcpu.set_regs(values)
-            results = guests.calls(vm.vcpu, [Call(number) for number in UNASSIGNED])
+            calls = [Call(number, args) for number in UNASSIGNED for args in ((), GARBAGE)]
+            results = guests.calls(vm.vcpu, calls)
         except KvmError:
             return set()
-    return {number for number, result in zip(UNASSIGNED, results, strict=True) if result.x0_3 != CLOSED}
+    return {call.function for call, result in zip(calls, results, strict=True) if result.x0_3 != CLOSED}

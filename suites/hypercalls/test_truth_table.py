@@ -14,10 +14,10 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, GATED, Function
 from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP, Register
-from helpers.smccc import Call, show_registers
+from helpers.smccc import Call
 from suites.hypercalls.answers import compare_answers
 from suites.hypercalls.conftest import Observe, Situations
-from suites.support.calls import CONDUITS, HVC, SMC, At, Form, VmAt, call_of
+from suites.support.calls import CONDUITS, GARBAGE, HVC, REGISTER_LEVELS, SMC, At, Form, VmAt, call_of
 
 
 @pytest.mark.clause("CALL-1", "CALL-2")
@@ -87,18 +87,19 @@ def test_unknown_registers_do_not_gate(
 
 @pytest.mark.clause("CALL-2")
 def test_new_functions(registers: tuple[Register, ...], at: At, vm_at: VmAt, contract: Probe) -> None:
-    """A function that an unknown bit enables is closed without that bit, and not if only known bits are clear."""
+    """A function that an unknown bit enables is closed without that bit, if every known bit is set and if none is."""
     ids = [i for i in contract.new_functions if not is_architecture(i)]
     if not ids:
         pytest.skip("not applicable, because no unknown service enables a function that the tables lack")
-    comparison, full = Comparison(), at("full", False)
-    for known in (True, False):
-        values = {r.name: r.mask & ~r.unknown if known else r.unknown for r in registers}
-        results = guests.calls(vm_at(replace(full, values=values)).vcpu, [Call(i) for i in ids])
-        for number, result in zip(ids, results, strict=True):
-            what = f"HVC {number:#x} with {'the known' if known else 'the unknown'} bits alone"
-            expected = "NOT_SUPPORTED" if known else "an answer"
-            comparison.that((result.x0_3 == CLOSED) is known, what, expected, show_registers(result.x0_3))
+    comparison = Comparison()
+    for level, form in product(REGISTER_LEVELS, CONDUITS):
+        values = {r.name: r.mask & ~r.unknown if level == "full" else 0 for r in registers}
+        vm = vm_at(replace(at(level, False), values=values))
+        for number, result in zip(
+            ids, guests.calls(vm.vcpu, [Call(i, GARBAGE, form.conduit) for i in ids]), strict=True
+        ):
+            expected = CLOSED if form.served(contract.smc) else (CLOSED[0], *GARBAGE[:3])
+            comparison.x(f"{form.name} {number:#x} without the unknown bits, {level}", expected, result.x0_3)
     comparison.done()
 
 

@@ -100,7 +100,7 @@ def test_neighbours_stay(register: Register, registers: tuple[Register, ...], ma
     others = [PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps)]
     vcpu.set_reg(PSCI_VERSION, PSCI_0_2)
     before = vcpu.get_regs(others)
-    for value in (*register.subsets(), register.mask + 1, (1 << 64) - 1):
+    for value in (*register.subsets(), register.beyond, (1 << 64) - 1):
         vcpu.try_set_reg(register, value)
         for other, expected, got in zip(others, before, vcpu.get_regs(others), strict=True):
             comparison.value(f"{other.name} after {register.name} = {value:#x}", expected, got)

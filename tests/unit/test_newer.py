@@ -98,6 +98,11 @@ def test_many_bits_have_a_sample_of_subsets() -> None:
     assert all(not value & ~register.mask for value in subsets)
 
 
+@pytest.mark.parametrize(("bits", "beyond"), [(0x0, 63), (1 << 63, 62), ((1 << 63) - 1, 63), (U64 & ~1, 0)])
+def test_the_highest_unsupported_bit(bits: int, beyond: int) -> None:
+    assert replace(BMAP_4, unknown=bits).beyond == 1 << beyond
+
+
 PROBE = Probe(MAINLINE, MAINLINE.registers, (), (0, 0), True, True, True, True, "7.4")
 
 
