@@ -29,6 +29,15 @@ enum {
 #define SYSTEM_OFF 0x84000008
 #define PSCI_FEATURES 0x8400000a
 
+/* newer-bit, and the faults in its service. */
+static bool has_bit(void)
+{
+	return planted(NEWER_BIT) || planted(NEWER_OPEN) || planted(NEWER_SHUT) || planted(NEWER_ANSWER) ||
+	       planted(NEWER_X3_KEPT) || planted(NEWER_CLOBBERS_X4) || planted(NEWER_HVC_ONLY) ||
+	       planted(NEWER_NEEDS_PTP) || planted(NEWER_UNFILTERED) || planted(NEWER_UNLOCKED) ||
+	       planted(NEWER_DROPPED) || planted(NEWER_REFUSED) || planted(NEWER_CLEAR) || planted(NEWER_WIDTH);
+}
+
 static bool has_register(void)
 {
 	return planted(NEWER_REGISTER_EMPTY) || planted(NEWER_REGISTER_FULL) || planted(NEWER_OWNER);
@@ -38,12 +47,24 @@ static bool has_register(void)
 
 bool newer_registers(void)
 {
-	return planted(NEWER_BIT) || planted(NEWER_FIRMWARE) || has_register();
+	return has_bit() || planted(NEWER_FIRMWARE) || has_register();
 }
 
 u64 newer_bits(int index)
 {
-	return index == VENDOR_HYP && planted(NEWER_BIT) ? BIT(NEWER_VENDOR_BIT) : 0;
+	return index == VENDOR_HYP && has_bit() && !planted(NEWER_REFUSED) ? BIT(NEWER_VENDOR_BIT) : 0;
+}
+
+/* What a write of VALUE stores. */
+u64 newer_written(struct kvm *kvm, int index, u64 value)
+{
+	return index == VENDOR_HYP && planted(NEWER_DROPPED) ? value & ~BIT(NEWER_VENDOR_BIT) : value;
+}
+
+/* Whether a write after KVM_RUN is made all the same. */
+bool newer_unlocked(u64 from, u64 to)
+{
+	return planted(NEWER_UNLOCKED) && (from ^ to) == BIT(NEWER_VENDOR_BIT);
 }
 
 bool newer_bitmap(struct kvm *kvm, struct bitmap *bitmap)
@@ -61,7 +82,9 @@ bool newer_bitmap(struct kvm *kvm, struct bitmap *bitmap)
 
 u64 newer_default(const struct bitmap *bitmap)
 {
-	return bitmap->index == NEWER_BITMAP && planted(NEWER_REGISTER_EMPTY) ? 0 : bitmap->mask;
+	if (bitmap->index == NEWER_BITMAP && planted(NEWER_REGISTER_EMPTY))
+		return 0;
+	return bitmap->index == VENDOR_HYP && planted(NEWER_CLEAR) ? bitmap->mask & ~BIT(NEWER_VENDOR_BIT) : bitmap->mask;
 }
 
 int newer_list(u64 *ids)
@@ -141,11 +164,27 @@ static int psci_call(struct kvm_vcpu *vcpu, u32 id)
 	return kvm_call(vcpu);
 }
 
-/* Whether a new bit opens the function. */
-static bool serves(struct kvm_vcpu *vcpu, u32 id)
+/* Whether the service of newer-bit takes the call. */
+static bool serves_vendor(struct kvm_vcpu *vcpu, u32 id, bool smc)
 {
-	if (id == VENDOR_CALL)
-		return vcpu->kvm->arch.smccc_feat.vendor_hyp_bmap & BIT(NEWER_VENDOR_BIT) && in_force(NEWER_BIT);
+	u64 bits = vcpu->kvm->arch.smccc_feat.vendor_hyp_bmap;
+
+	if (!has_bit() || (id != VENDOR_CALL && !(planted(NEWER_WIDTH) && id == (VENDOR_CALL | BIT(30)))))
+		return false;
+	if (planted(NEWER_OPEN))
+		return true;
+	if (planted(NEWER_SHUT) || (planted(NEWER_HVC_ONLY) && smc) || (planted(NEWER_NEEDS_PTP) && !(bits & BIT(1))))
+		return false;
+	return bits & BIT(NEWER_VENDOR_BIT);
+}
+
+/* Whether a new bit opens the function. */
+static bool serves(struct kvm_vcpu *vcpu, u32 id, bool smc)
+{
+	if (serves_vendor(vcpu, id, smc)) {
+		(void)in_force(NEWER_BIT);
+		return true;
+	}
 	if (!has_register() || !(vm_state_of(vcpu->kvm)->newer & 1))
 		return false;
 	if (id == OWNER_CALL)
@@ -155,15 +194,24 @@ static bool serves(struct kvm_vcpu *vcpu, u32 id)
 
 int newer_call(struct kvm_vcpu *vcpu)
 {
-	struct call call = { .id = vcpu_get_reg(vcpu, 0) };
+	struct call call = {
+		.id = vcpu_get_reg(vcpu, 0),
+		.smc = ESR_ELx_EC(kvm_vcpu_get_esr(vcpu)) == ESR_ELx_EC_SMC64,
+	};
+	u64 x3 = vcpu_get_reg(vcpu, 3);
 	bool smccc = call.id == 0x80000000 && in_force(NEWER_SMCCC);
 
 	if (is_psci(call.id) && vcpu_has_feature(vcpu, KVM_ARM_VCPU_PSCI_0_2) && planted(NEWER_PSCI) &&
 	    !filter_stops(vcpu, &call) && in_force(NEWER_PSCI))
 		return psci_call(vcpu, call.id);
-	if (smccc || (serves(vcpu, call.id) && !filter_stops(vcpu, &call))) {
-		smccc_set_retval(vcpu, smccc ? NEWER_SMCCC_VERSION : 0, 0, smccc ? 0 : 7, 0);
+	if (smccc) {
+		smccc_set_retval(vcpu, NEWER_SMCCC_VERSION, 0, 0, 0);
 		return 1;
 	}
-	return kvm_call(vcpu);
+	if (!serves(vcpu, call.id, call.smc) || (filter_stops(vcpu, &call) && !planted(NEWER_UNFILTERED)))
+		return kvm_call(vcpu);
+	smccc_set_retval(vcpu, 0, 0, planted(NEWER_ANSWER) ? 8 : 7, planted(NEWER_X3_KEPT) ? x3 : 0);
+	if (planted(NEWER_CLOBBERS_X4))
+		vcpu_set_reg(vcpu, 4, 0);
+	return 1;
 }

@@ -16,7 +16,7 @@
 #include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
-enum fault { FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) FAULT_COUNT };
+enum fault { FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
 /* A function of KVM.  Without a replacement, it is only looked up to be called. */
@@ -110,6 +110,8 @@ u64 newer_default(const struct bitmap *bitmap);
 bool newer_registers(void);
 bool newer_access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, bool set, int *error);
 int newer_list(u64 *ids);
+u64 newer_written(struct kvm *kvm, int index, u64 value);
+bool newer_unlocked(u64 from, u64 to);
 int newer_call(struct kvm_vcpu *vcpu);
 
 void run_after_init(struct kvm_vcpu *vcpu);

@@ -184,7 +184,7 @@ static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 /* Whether a write that changes a locked register may go on. */
 static bool let_through(u64 from, u64 to)
 {
-	return (planted(LOCK_CLEARING_ONLY) && to & ~from) || (planted(LOCK_SETTING_ONLY) && !(to & ~from));
+	return newer_unlocked(from, to) || (planted(LOCK_CLEARING_ONLY) && to & ~from) || (planted(LOCK_SETTING_ONLY) && !(to & ~from));
 }
 
 static int busy(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
@@ -204,6 +204,7 @@ static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 {
 	struct bitmap next;
 
+	value = newer_written(vcpu->kvm, bitmap->index, value);
 	memory.last_written[bitmap->index] = value + 1;
 	if (planted(SET_IGNORED) || (planted(SET_FIRST_ONLY) && vm_state_of(vcpu->kvm)->touched))
 		return;

@@ -236,9 +236,9 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
         return VerdictKind.NON_CONFORMANT
     if doubtful:
         return VerdictKind.INCONCLUSIVE
-    if not all(each.accepted for each in info.unknown):
-        return VerdictKind.NEWER
-    return VerdictKind.NOT_IMPLEMENTED if info.dialect == "none" else VerdictKind.CONFORMANT
+    if info.dialect == "none":
+        return VerdictKind.NOT_IMPLEMENTED
+    return VerdictKind.CONFORMANT if all(each.accepted for each in info.unknown) else VerdictKind.NEWER
 
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:

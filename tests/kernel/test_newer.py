@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from faults.catalogue import FAULTS
+from faults.newer import EXAMPLE, NEWER_FAULTS
 from helpers.discovery.newer import add_guest_facts
 from helpers.discovery.probe import probe
+from helpers.identity import SubjectId
 from helpers.kvm import Kvm
+from helpers.results.log import read_log
+from helpers.results.records import FAILED
+from helpers.results.verdict import verdicts
+from tests.support.sessions import run_pytest
 
 NEWER = {
     "newer-bit": (["VENDOR_HYP:2"], {0x86000002}),
@@ -50,3 +57,26 @@ def test_a_broken_limit_is_not_new(fault: str, plant: Callable[..., Kvm]) -> Non
     assert not features.unknown
     clauses = {each.clause for each in features.contradictions}
     assert fault not in SEEN or SEEN[fault] in clauses, features.contradictions
+
+
+CHAPTERS = [f"suites/{name}" for name in ("limits", "defaults", "lock", "hypercalls", "filter", "migration", "model")]
+SELECTION = [
+    "-k",
+    "VENDOR_HYP and not VENDOR_HYP_2 or FROB_INFO or near_misses or MODEL or any_order or nothing_refused",
+]
+
+
+def test_every_fault_in_a_described_service_is_seen(tmp_path: Path) -> None:
+    """The correct service passes, and each fault fails a test of each of its clauses."""
+    planted = [f"--plant={name}" for name in ("newer-bit", *(fault.id for fault in NEWER_FAULTS))]
+    options = [f"--services={EXAMPLE}", f"--reports={tmp_path}", "-q", "-n", "2", "-p", "no:html", "--tb=no"]
+    status, text = run_pytest(*options, *planted, *CHAPTERS, *SELECTION)
+    assert status == 1, text
+    log = read_log(tmp_path / "results.jsonl")
+    by_fault = {v.subject.fault: v for v in verdicts(log) if isinstance(v.subject, SubjectId)}
+    assert by_fault["newer-bit"].status == 0, by_fault["newer-bit"].line
+    assert "with VENDOR_HYP.FROB" in by_fault["newer-bit"].line
+    for fault in NEWER_FAULTS:
+        subject = by_fault[fault.id].subject
+        broken = {clause for r in log.results if r.subject == subject and r.outcome == FAILED for clause in r.clauses}
+        assert set(fault.clauses) <= broken, f"{fault.id}: {sorted(broken)}"
