@@ -115,10 +115,13 @@ def _smccc_version(kvm: Kvm) -> int:
 
 
 def _new_functions(kvm: Kvm, probe: Probe) -> frozenset[int]:
-    """The functions that answer only if unknown bits are set. With a newer SMCCC also Arm's architecture calls."""
+    """The functions that answer only if unknown bits are set.
+
+    Arm's architecture calls, which no bit enables, also count with a newer SMCCC or an unknown firmware register.
+    """
     without = _answering(kvm, probe, [(r, r.mask & ~r.unknown) for r in probe.registers])
     with_unknown = _answering(kvm, probe, [(r, r.mask) for r in probe.registers])
-    architecture = {i for i in without if is_architecture(i)} if probe.smccc > SMCCC_1_1 else set()
+    architecture = {i for i in without if is_architecture(i)} if probe.smccc > SMCCC_1_1 or probe.firmware else set()
     return frozenset(with_unknown - without | architecture)
 
 
