@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 
 from helpers import guests
 from helpers.batch import KvmError, Pending
@@ -18,7 +19,9 @@ from helpers.kvm import Kvm, Vm
 from helpers.smccc import SMCCC_1_1, Call
 
 _SMCCC_VERSION = 0x80000000
-_MORE_VMS = 4
+_VMS = 6
+_TURNS = ((0, 1), (0,), (0, 1, 2))
+"""For the first VM, the second one, and the others."""
 
 
 def classify_registers(
@@ -39,28 +42,28 @@ def classify_registers(
 
 
 def _measure(kvm: Kvm, register: Register, every: tuple[Register, ...], *, known: bool) -> Measured:
-    """One VM if its answers agree with the tables, otherwise more VMs: after other writes, in another order."""
-    with kvm.create_vm() as vm:
-        reset, ways = _try_bits(vm, register, range(64), 1)
-        together = not vm.vcpu.try_set_reg(register, register.mask)
-        vm.vcpu.try_set_reg(register, 0)
-    as_known = reset == register.reset and all(way == register.mask for way in ways)
-    if known and as_known:
-        return Measured((reset,), ways, together)
-    resets = [reset]
-    for number in range(_MORE_VMS):
+    """Two VMs if their answers agree with the tables, otherwise more: after other writes, in another order."""
+    resets: list[int | None] = []
+    ways: list[int] = []
+    together = False
+    for number in range(_VMS):
         with kvm.create_vm() as vm:
             for other in every if number % 2 else ():
                 if other is not register:
                     vm.vcpu.try_set_reg(other, 0)
-            bits = range(64) if number < 2 else range(63, -1, -1)
-            reset, more = _try_bits(vm, register, bits, 3)
-            resets.append(reset)
-            ways = (*ways, *more)
-    return Measured(tuple(resets), ways, _accepts_together(kvm, register, ways))
+            bits = range(64) if number < _VMS - 2 else range(63, -1, -1)
+            reset, more = _try_bits(vm, register, bits, _TURNS[min(number, 2)])
+            together = not vm.vcpu.try_set_reg(register, register.mask)
+            vm.vcpu.try_set_reg(register, 0)
+        resets.append(reset)
+        ways += more
+        as_known = {*resets} == {register.reset} and {*ways} == {register.mask}
+        if known and as_known and number == 1:
+            return Measured(tuple(resets), tuple(ways), together)
+    return Measured(tuple(resets), tuple(ways), _accepts_together(kvm, register, ways))
 
 
-def _accepts_together(kvm: Kvm, register: Register, ways: tuple[int, ...]) -> bool:
+def _accepts_together(kvm: Kvm, register: Register, ways: Iterable[int]) -> bool:
     always = (1 << 64) - 1
     for way in ways:
         always &= way
@@ -71,27 +74,29 @@ def _accepts_together(kvm: Kvm, register: Register, ways: tuple[int, ...]) -> bo
     return not refused and value == always
 
 
-def _try_bits(vm: Vm, register: Register, bits: Iterable[int], times: int) -> tuple[int | None, tuple[int, ...]]:
-    """The reset value, and the accepted bits: alone, and beside the known ones, for each time.
+def _try_bits(
+    vm: Vm, register: Register, bits: Iterable[int], turns: tuple[int, ...]
+) -> tuple[int | None, tuple[int, ...]]:
+    """The reset value, and the accepted bits: alone and beside the known ones, for each turn.
 
-    A bit is accepted if the write succeeds and the value reads back. The number of writes before each differs from one
-    time to the next, to show a kernel whose answer depends on it.
+    A bit is accepted if the write succeeds and the value reads back. A turn is the number of additional writes before
+    a bit's write, to detect a kernel whose answer depends on the number of writes.
     """
     batch = vm.batch()
     reset = batch.get(vm.vcpu, register)
-    made: list[list[tuple[int, int, Pending, Pending]]] = []
-    for base in (0, register.mask):
-        for time in range(times):
-            made.append([])
-            for bit in bits:
-                for _ in range(time + 1):
-                    batch.set(vm.vcpu, register, base)
-                value = base | 1 << bit
-                made[-1].append((bit, value, batch.set(vm.vcpu, register, value), batch.get(vm.vcpu, register)))
-    batch.set(vm.vcpu, register, 0)
+    made: list[tuple[tuple[bool, int], int, int, Pending, Pending]] = []
+    for beside, bit, turn in product((False, True), bits, turns):
+        base = register.mask if beside else 0
+        for _ in range(turn + 1):
+            batch.set(vm.vcpu, register, base)
+        value = base | 1 << bit
+        done, read = batch.set(vm.vcpu, register, value), batch.get(vm.vcpu, register)
+        made.append(((beside, turn), bit, value, done, read))
     batch.run()
-    ways = tuple(sum(1 << bit for bit, v, done, read in way if not done.errno and read.value == v) for way in made)
-    return (None if reset.errno else reset.value), ways
+    ways = dict.fromkeys(product((False, True), turns), 0)
+    for way, bit, value, done, read in made:
+        ways[way] |= 1 << bit if not done.errno and read.value == value else 0
+    return (None if reset.errno else reset.value), tuple(ways.values())
 
 
 def add_guest_facts(kvm: Kvm, probe: Probe) -> Probe:
