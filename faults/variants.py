@@ -27,11 +27,23 @@ class BenignVariant:
     qemu: str = ""
 
 
-def _variant(name: str, hooks: str, touches: str, what: str, *, qemu: str = "") -> BenignVariant:
-    return BenignVariant(name, what, tuple(hooks.split()), tuple(touches.split()), qemu=qemu)
+def _variant(
+    name: str, hooks: str, touches: str, what: str, verdict: VerdictKind = VerdictKind.CONFORMANT, *, qemu: str = ""
+) -> BenignVariant:
+    return BenignVariant(name, what, tuple(hooks.split()), tuple(touches.split()), verdict, qemu)
+
+
+def _newer(name: str, hooks: str, what: str) -> BenignVariant:
+    """A kernel that has what the tables lack."""
+    touches = "capability defaults limits lock neighbours migration model hypercalls/test_arguments.py"
+    return _variant(name, hooks, touches, what, VerdictKind.NEWER)
 
 
 _INIT = "kvm_vm_ioctl_check_extension kvm_arch_vcpu_ioctl"
+_BITMAPS = (
+    "kvm_arm_init_hypercalls kvm_arm_get_fw_reg kvm_arm_set_fw_reg kvm_arm_copy_fw_reg_indices kvm_arm_get_fw_num_regs"
+    " kvm_smccc_call_handler"
+)
 _PV_TIME = "hypercalls/test_pv_time.py hypercalls/test_stolen_time.py"
 
 VARIANTS = (
@@ -75,4 +87,11 @@ VARIANTS = (
         "every ioctl takes 5 ms longer",
     ),
     _variant("warn-elsewhere", "kvm_dev_ioctl", "quiet lock", "another driver warns while a test runs"),
+    _newer("newer-bit", _BITMAPS, "VENDOR_HYP has bit 2, also in its reset value, which opens 0x86000002"),
+    _newer("newer-register-empty", _BITMAPS, "a register of index 4 with two bits and reset value 0"),
+    _newer("newer-register-full", _BITMAPS, "a register of index 4 with two bits, which are its reset value"),
+    _newer("newer-owner", _BITMAPS, "a register of index 5 with two bits, the first of which opens a call of owner 7"),
+    _newer("newer-firmware", _BITMAPS, "a firmware register of index 9 that is no bitmap"),
+    _newer("newer-psci", "kvm_arm_get_fw_reg kvm_arm_set_fw_reg kvm_smccc_call_handler", "PSCI 1.4"),
+    _newer("newer-smccc", "kvm_smccc_call_handler", "SMCCC_VERSION gives 1.6"),
 )  # fmt: skip

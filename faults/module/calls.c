@@ -266,7 +266,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 
 	if (stock()) {
 		variant_called(call.id);
-		return kvm_call(vcpu);
+		return newer_call(vcpu);
 	}
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = vcpu_get_reg(vcpu, i);

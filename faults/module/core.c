@@ -8,7 +8,7 @@
 #include "planted.h"
 
 #define NAME(symbol, name) name,
-static const char *const names[] = { FAULTS(NAME) VARIANTS(NAME) };
+static const char *const names[] = { FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
 #undef NAME
 
 #define ONE(symbol, name) + 1

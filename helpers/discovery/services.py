@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from helpers import guests
 from helpers.batch import KvmError
 from helpers.contract.features import Probe
-from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
+from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Answer, Function, Ranges, Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm, Vm
@@ -53,7 +53,7 @@ def answer_class(function: Function, x: tuple[int, int, int, int], probe: Probe)
         return "NOT_SUPPORTED"
     # The kind of the answer does not depend on the registers' values.
     kind = function.answer(Situation(probe.dialect, dict.fromkeys(REGISTER_NAMES, 0), probe.arch_counter, None))
-    if isinstance(kind, str) and _varies(kind, x):
+    if _varies(kind, x):
         return VARYING
     return ", ".join(map(_number, x))
 
@@ -114,8 +114,10 @@ def _text(function: Function, call: Call, x: tuple[int, int, int, int], probe: P
     return answer_class(function, x, probe)
 
 
-def _varies(kind: str, x: tuple[int, int, int, int]) -> bool:
+def _varies(kind: Answer, x: tuple[int, int, int, int]) -> bool:
     """Whether x0..x3 are a valid changing answer of this kind; entropy of all zeros is not."""
+    if not isinstance(kind, str):
+        return isinstance(kind, Ranges) and kind.holds(x)
     if kind.startswith("entropy"):
         width = int(kind.split(":")[1])
         return x[0] == 0 and any(x[1:]) and not any(word >> width for word in x[1:])

@@ -52,6 +52,7 @@ def _suite(section: Section) -> ET.Element:
         time=f"{sum(row.duration for row in rows):.3f}",
     )
     values = {"verdict": verdict.line, "dialect": verdict.info.dialect, **verdict.info.environment}
+    values["unknown services"] = ", ".join(each.name for each in verdict.info.unknown)
     for clause in dict.fromkeys(clause for row in rows for clause in row.clauses):
         outcome, counts = summary(row for row in rows if clause in row.clauses)
         values[f"clause {clause}"] = f"{outcome}: {counted(counts)}"

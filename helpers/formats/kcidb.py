@@ -150,6 +150,7 @@ def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str
             "clauses": list(row.clauses),
             "requirement": row.requirement,
             "source": row.source,
+            "unknown_services": [each.name for each in section.verdict.info.unknown],
         },
         **_start(section),
     }

@@ -30,6 +30,7 @@ _VERDICTS = {
     VerdictKind.NON_CONFORMANT: "fail",
     VerdictKind.INCONCLUSIVE: "unknown",
     VerdictKind.NOT_IMPLEMENTED: "skip",
+    VerdictKind.NEWER: "skip",
 }
 CLAUSE = "clause."
 """The prefix of a clause's case."""

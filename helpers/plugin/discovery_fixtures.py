@@ -12,8 +12,10 @@ import pytest
 
 from helpers.batch import KvmError
 from helpers.contract.features import Probe
+from helpers.contract.service_files import added_services
 from helpers.discovery.deviations import recognise_deviations
 from helpers.discovery.kernel_facts import about, merge_facts
+from helpers.discovery.newer import add_guest_facts
 from helpers.discovery.probe import probe
 from helpers.discovery.registers import survey, survey_firmware, survey_others
 from helpers.discovery.services import survey_services
@@ -21,6 +23,7 @@ from helpers.errors import HarnessError
 from helpers.identity import MigrationId
 from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
+from helpers.plugin.reporting import with_accepted
 from helpers.recording.phases import facts_as_properties
 from helpers.recording.selection import is_suite
 from helpers.results.records import FirmwareInfo, KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
@@ -60,7 +63,10 @@ def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignore
 def contract(request: pytest.FixtureRequest, subject: Subject, _answers: Answers) -> Probe:
     """The subject's dialect and features. If the kernel dies of the probe, the next test probes again."""
     if "contract" not in _answers:
-        _answers["contract"] = probe(open_kvm(request.config, subject))
+        kvm = open_kvm(request.config, subject)
+        _answers["contract"] = probe(kvm)
+        # If the kernel dies of a guest, the next test has the probe without the guest's answers.
+        _answers["contract"] = add_guest_facts(kvm, _answers["contract"])
     features: Probe = _answers["contract"]
     return features
 
@@ -94,6 +100,7 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         firmware=request.getfixturevalue("firmware"),
         other_registers=dict(request.getfixturevalue("other_registers")),
         known=request.getfixturevalue("known_deviations"),
+        unknown=with_accepted(request.config, subject.label, contract.unknown),
     )
     request.node.user_properties += facts_as_properties(info)
 
@@ -171,6 +178,7 @@ def _environment(subject: Subject, contract: Probe) -> dict[str, str]:
         "registers": str(len(contract.present)),
         "capability 207": f"{contract.capability[0]} on /dev/kvm, {contract.capability[1]} on a VM",
         "clock source": "architected counter" if contract.arch_counter else "another",
+        **({"services": services} if (services := ", ".join(added_services())) else {}),
         "stolen time": "supported" if contract.pv_time else "not supported",
         **subject.describe(),
     }

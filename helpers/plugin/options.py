@@ -10,6 +10,7 @@ import pytest
 
 from helpers.discovery.kvm_mode import MODES
 from helpers.plugin import hookspecs
+from helpers.results.baseline import SERVICE_NAME
 from helpers.results.gate import REQUIREMENTS
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 
@@ -108,7 +109,17 @@ def _add_measures(group: pytest.OptionGroup) -> None:
 def _add_judgement(group: pytest.OptionGroup) -> None:
     group.addoption("--no-known-deviations", action="store_true", help="count known deviations as failures")
     group.addoption(
-        "--baseline", metavar="FILE", help="waive the failures that FILE lists (docs/schema/baseline.schema.json)"
+        "--baseline",
+        metavar="FILE",
+        help="waive the failures and accept the unknown services that FILE lists (docs/schema/baseline.schema.json)",
+    )
+    group.addoption(
+        "--accept-unknown",
+        action="append",
+        type=_service,
+        default=[],
+        metavar="NAME",
+        help="call a kernel conformant that has the unknown service NAME, such as VENDOR_HYP:2; repeatable",
     )
     group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not have this dialect")
     group.addoption("--reports", metavar="DIR", help="folder for the results log and the reports (default: reports)")
@@ -126,6 +137,12 @@ def _words(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be split into words: {error}") from None
     return text
+
+
+def _service(name: str) -> str:
+    if not SERVICE_NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"{name!r} is not the name of an unknown service, such as VENDOR_HYP:2")
+    return name
 
 
 def _seconds(text: str) -> float:

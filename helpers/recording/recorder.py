@@ -40,6 +40,7 @@ _COLOURS = {
     VerdictKind.NON_CONFORMANT: "red",
     VerdictKind.INCONCLUSIVE: "yellow",
     VerdictKind.NOT_IMPLEMENTED: "cyan",
+    VerdictKind.NEWER: "yellow",
 }
 
 MOST_LINES = 20

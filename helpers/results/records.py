@@ -87,6 +87,19 @@ class KnownDeviation:
 
 
 @dataclass(frozen=True)
+class UnknownService:
+    """A bit, a register or a version that a subject has and the suite's tables lack.
+
+    ``name`` is the value for --accept-unknown, such as "VENDOR_HYP:2". ``text`` is its description in the verdict.
+    """
+
+    name: str
+    text: str
+    accepted: bool = False
+    """Whether --accept-unknown or the baseline names it."""
+
+
+@dataclass(frozen=True)
 class RegisterInfo:
     """A bitmap register in a new VM of the subject.
 
@@ -196,6 +209,7 @@ class SubjectInfo:
     other_registers: Mapping[str, int | None] = field(default_factory=dict)
     """The registers of KVM_GET_REG_LIST that are neither firmware nor core registers: the value of those that identify
     the processor, None for the others."""
+    unknown: tuple[UnknownService, ...] = ()
 
 
 @dataclass(frozen=True)

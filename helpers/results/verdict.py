@@ -33,14 +33,17 @@ class VerdictKind(Enum):
     NON_CONFORMANT = "NON-CONFORMANT"
     NOT_IMPLEMENTED = "NOT-IMPLEMENTED"
     INCONCLUSIVE = "INCONCLUSIVE"
+    NEWER = "NEWER-THAN-SUITE"
 
     @property
     def status(self) -> int:
         """The exit status of a run with this verdict."""
-        return {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5}[self.value]
+        return _STATUSES[self.value]
 
 
-_WORST_FIRST = (1, 3, 5, 0)
+_STATUSES = {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5, "NEWER-THAN-SUITE": 6}
+WORST_FIRST = (1, 3, 6, 5, 0)
+"""The exit statuses."""
 _SELECTION_WORDS = {VerdictKind.CONFORMANT: "PASSED", VerdictKind.NON_CONFORMANT: "FAILED"}
 _STATUS_REASONS = {
     2: "the run was interrupted",
@@ -100,6 +103,11 @@ class Verdict:
 
     @property
     def _qualifications(self) -> Iterator[str]:
+        for accepted in (False, True):
+            texts = [each.text for each in self.info.unknown if each.accepted is accepted]
+            if texts:
+                noun = f"{'accepted ' if accepted else ''}unknown service"
+                yield f"{many(len(texts), noun)}: {', '.join(texts)}"
         if self.unmeasured:
             yield f"{len(self.unmeasured)} not measured"
         if self.known:
@@ -162,7 +170,7 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
     """The worst verdict's status. No verdict is inconclusive."""
     statuses = {verdict.status for verdict in all_verdicts}
-    return next((status for status in _WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
+    return next((status for status in WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
 
 
 def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
@@ -211,6 +219,7 @@ def description(info: SubjectInfo) -> str:
         f"Linux {kernel.removeprefix('Linux ')}" if kernel else "",
         {"none": "no registers"}.get(info.dialect, info.dialect),
         f"{registers} register{'' if registers == '1' else 's'}" if registers.isdecimal() else registers,
+        f"with {services}" if (services := info.environment.get("services", "")) else "",
         info.environment.get("migration", ""),
     ]
     text = ", ".join(filter(None, parts))
@@ -267,7 +276,9 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
         return VerdictKind.NON_CONFORMANT
     if doubtful:
         return VerdictKind.INCONCLUSIVE
-    return VerdictKind.NOT_IMPLEMENTED if info.dialect == "none" else VerdictKind.CONFORMANT
+    if info.dialect == "none":
+        return VerdictKind.NOT_IMPLEMENTED
+    return VerdictKind.CONFORMANT if all(each.accepted for each in info.unknown) else VerdictKind.NEWER
 
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:

@@ -65,8 +65,9 @@ def test_service_too_many(order: str, register: Register, registers: tuple[Regis
     values = values_at("mixed", registers)
     old.vcpu.set_regs([(r, values[r.name]) for r in registers])
     saved = save(old)
-    for bit in (register.mask.bit_length(), 63):
-        value = values[register.name] | 1 << bit
+    lowest = next(1 << bit for bit in range(64) if not register.mask >> bit & 1)
+    for bit in (lowest, register.beyond):
+        value = values[register.name] | bit
         new = make_vm()
         (errors,) = restore(new, saved.replaced({register.id: value}), order)
         for each in registers:

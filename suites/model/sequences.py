@@ -59,10 +59,11 @@ def _bitmaps(host: Host) -> SearchStrategy[op.OnVm]:
     right: list[op.OnVm] = []
     wrong: list[op.OnVm] = []
     for register in host.registers:
-        exact, above = RegisterId(register.name, register.id), register.mask + 1
+        exact = RegisterId(register.name, register.id)
+        above = next(1 << bit for bit in range(64) if not register.mask >> bit & 1)
         right += [op.GetReg(0, 0, exact)] * 4
         right += [op.SetReg(0, 0, exact, value) for value in register.subsets()] * 3
-        wrong += [op.SetReg(0, 0, exact, v) for v in (above, above | 1, 1 << 32, 1 << 63, U64)]
+        wrong += [op.SetReg(0, 0, exact, v) for v in (above, above | 1, 1 << 32, register.beyond, U64)]
         wrong += [op.GetReg(0, 0, each) for each in _almost(register, Direction.GET, host.dialect)]
         wrong += [op.SetReg(0, 0, each, 0) for each in _almost(register, Direction.SET, host.dialect)]
     return st.one_of(*_turns(_somewhere(right), 4), _somewhere(wrong))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.results.records import FAILED, NOT_MEASURED, PASSED
+from helpers.results.records import FAILED, NOT_MEASURED, PASSED, SubjectInfo, UnknownService
 from tests.support import ROOT
-from tests.support.reports import log_of, result, write_log
+from tests.support.reports import STABLE, log_of, result, write_log
 from tests.support.sessions import wait_for
 
 UNMEASURED = log_of(result(PASSED, "test_c"), result(NOT_MEASURED, "test_d"))
@@ -60,6 +60,10 @@ LOGS = {
     "no registers": log_of(result(PASSED, "test_c"), dialect="none"),
     "not measured": UNMEASURED,
     "strict": replace(UNMEASURED, session=replace(UNMEASURED.session, strict=True)),
+    "newer": log_of(
+        result(PASSED, "test_d"),
+        infos=(SubjectInfo(STABLE, "mainline", unknown=(UnknownService("PSCI:1.4", "PSCI 1.4"),)),),
+    ),
 }
 
 
@@ -70,6 +74,7 @@ STATUSES = {
     "no registers": {5: 4, 0: 1},
     "not measured": {0: 0, 3: 1},
     "strict": {3: 1, 0: 1},
+    "newer": {6: 4, 0: 1},
 }
 """For each log: pytest's status to that of run.sh."""
 

@@ -12,6 +12,7 @@ import pytest
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.deaths import DEATHS
 from faults.fault import CONTROL, Fault
+from faults.newer import NEWER_FAULTS
 from faults.page import write_page
 from faults.proof import Proof, prove
 from faults.prove import _show, main, schedule, trial_line
@@ -206,6 +207,7 @@ def test_the_catalogue_is_the_module() -> None:
     header = "".join((build.ROOT / "faults/module" / name).read_text() for name in ("faults.h", "variants.h"))
     names = re.findall(r'(?:FAULT|VARIANT)\(\w+, "([^"]+)"\)', header)
     planted = [fault.id for fault in FAULTS] + [death.id for death in DEATHS] + [variant.id for variant in VARIANTS]
+    planted += [fault.id for fault in NEWER_FAULTS]
     assert sorted(names) == sorted([CONTROL, *planted])
     hooked = set()
     for source in (build.ROOT / "faults/module").glob("*.c"):

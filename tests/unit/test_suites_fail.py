@@ -68,7 +68,7 @@ def test_migration_is_judged_by_firmware_registers(refused: int, fails: bool, mo
             run()
     else:
         run()
-    assert [f"CCSIDR 0 ({CCSIDR:#x}): EINVAL" in note for note in notes] == [True] * (not fails)
+    assert [f"CCSIDR_EL1[0] ({CCSIDR:#x}): EINVAL" in note for note in notes] == [True] * (not fails)
 
 
 class LenientVm:

@@ -26,6 +26,8 @@ PROOF = "proof.html"
 """The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
 _NOTES = "Notes, which do not affect the verdict"
+ACCEPT = "--accept-unknown"
+"""The option of a run that accepts an unknown service."""
 _TABLE = ("#results-by-pytest-html", "Table by pytest-html")
 
 
@@ -88,7 +90,14 @@ def _box(verdict: Verdict) -> VerdictBox:
     unmeasured = (f"Clauses not measured: {', '.join(missing)}",) if missing else ()
     inconclusive = verdict.kind is VerdictKind.INCONCLUSIVE
     deviations = tuple(f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known)
+    unknown = tuple(
+        f"{each.text}: accepted by {ACCEPT} {each.name}"
+        if each.accepted
+        else f"{each.text}: the suite has no tests of its own for it; {ACCEPT} {each.name} accepts it"
+        for each in verdict.info.unknown
+    )
     lists = {
+        "Unknown services": unknown,
         "Known deviations": deviations,
         "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
         "Not measured": tuple(map(_with_reason, verdict.unmeasured)),

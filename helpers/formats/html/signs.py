@@ -20,6 +20,7 @@ WORST_FIRST = OUTCOMES[::-1]
 VERDICT_SIGNS = {
     VerdictKind.NON_CONFORMANT: "✗",
     VerdictKind.INCONCLUSIVE: "?",
+    VerdictKind.NEWER: "+",
     VerdictKind.NOT_IMPLEMENTED: "-",
     VerdictKind.CONFORMANT: "✓",
 }
