@@ -7,6 +7,7 @@ pytest_plugins = (
     "helpers.plugin.subject_fixtures",
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
+    "helpers.plugin.deaths",
     "helpers.recording.not_measured",
     "helpers.recording.repeat",
 )

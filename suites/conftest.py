@@ -10,11 +10,20 @@ import pytest
 from helpers.contract.features import Probe
 from helpers.contract.functions import Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
+from helpers.errors import UsageError
 from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vm
 from suites.support.calls import At, VmAt, hold
 
 MakeVm = Callable[..., Vm]
+Note = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Raises pytest.UsageError if the suite's plugin is missing: every test would be an error without a verdict."""
+    if not config.pluginmanager.has_plugin("helpers.plugin.session"):
+        why = "pytest did not load the conftest.py beside suites/ (--confcutdir, or a configuration file below it)"
+        raise pytest.UsageError(str(UsageError("The suite cannot run", why=why, cure="Run without that option")))
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from helpers.contract.features import Probe
 from helpers.contract.functions import GATED, Function, Situation
 from helpers.contract.registers import MAINLINE, Register
-from helpers.uapi.notation import error_name
+from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import error_name, generic_name
 
 SAVED_STATES = ("default", "full", "empty", "mixed")
 """The source's registers: as created, every service, none, and a different choice in each."""
@@ -35,6 +36,22 @@ def error_of(destination: Probe, listed: Collection[int], register_id: int, valu
     if there is not None:
         return errno.EINVAL if value & ~there.mask else 0
     return None if register_id in listed else errno.ENOENT
+
+
+def is_firmware_register(register_id: int) -> bool:
+    """Whether the register is one of those that the clauses are about: a bitmap, PSCI_VERSION or a workaround."""
+    return register_id & uapi.KVM_REG_ARM_COPROC_MASK in (uapi.KVM_REG_ARM_FW, uapi.KVM_REG_ARM_FW_FEAT_BMAP)
+
+
+def refused_others(errors: Iterable[Mapping[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The ids and errnos of refused registers that are no firmware registers, from the errnos by id of each vCPU."""
+    refused = {i: error for each in errors for i, error in each.items() if error and not is_firmware_register(i)}
+    return tuple(sorted(refused.items()))
+
+
+def show_refused(refused: Iterable[tuple[int, int]]) -> str:
+    """Refused registers as text, such as "CCSIDR 0 (0x6020000000110000): EINVAL"."""
+    return ", ".join(f"{generic_name(i)} ({i:#x}): {error_name(error)}" for i, error in refused)
 
 
 def held_after(destination: Probe, saved: Mapping[int, int]) -> dict[str, int]:

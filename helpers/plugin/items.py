@@ -22,7 +22,9 @@ from helpers.plugin.choices import (
     subject_of,
     subjects_of,
 )
+from helpers.plugin.foreign import foreign_outcome
 from helpers.recording.known_deviations import excuse_known
+from helpers.recording.phases import NOTE
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.watch import KernelComplained
@@ -91,17 +93,29 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     watches = item.config.stash[WATCHES]
     for watch in watches.values() if needs_subject(item) else ():
         with item.config.stash[TRACE].paused():
-            complaint = watch.complaint()
+            try:
+                complaint = watch.complaint()
+            finally:
+                item.user_properties += [(NOTE, note) for note in watch.notes()]
         if complaint:
             raise KernelComplained(complaint)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback."""
+    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback.
+
+    Outermost, because other plugins change the outcome here.
+    """
     report = yield
-    excuse_known(report, call)
     error = call.excinfo.value if call.excinfo is not None else None
+    foreign = foreign_outcome(item, call, report) if is_suite(item.nodeid) else None
+    if foreign is None:
+        excuse_known(report, call)
+    else:
+        report.user_properties = [*report.user_properties, ("harness_error", str(foreign))]
+        if not report.failed:
+            report.outcome, report.longrepr = "failed", str(foreign)
     if isinstance(error, HarnessError):
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"

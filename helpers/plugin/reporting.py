@@ -17,6 +17,7 @@ from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.errors import UsageError
 from helpers.plugin.choices import runs_suites
 from helpers.recording.folder import claim
+from helpers.recording.selection import suite_root
 from helpers.results.baseline import read_baseline
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
@@ -26,7 +27,7 @@ from helpers.results.records import Contract, Log
 def reports_folder(config: pytest.Config) -> Path:
     """The folder of the reports; another one while a session uses it. Raises pytest.UsageError."""
     reports = config.getoption("--reports")
-    folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
+    folder = config.invocation_params.dir / reports if reports else suite_root(config) / "reports"
     try:
         return claim(folder, asked=bool(reports)) if runs_suites(config) else folder
     except UsageError as error:

@@ -26,13 +26,17 @@ from helpers.results.records import (
 _LONGEST_MESSAGE = 20_000
 QUIET = "QUIET-1"
 """The clause that every test also checks: the kernel does not complain."""
-_QUIET_REQUIREMENT = "The kernel neither warns, nor taints itself, nor dies."
+NOT_RUN = "not_run"
+"""The user property with the reason why the suite did not run a test."""
+NOTE = "note"
+"""The user property with an observation outside of the clauses. A report may have several."""
+_QUIET_REQUIREMENT = "KVM neither warns nor taints the kernel, and the kernel does not die."
 
 
 def outcome_of(report: pytest.TestReport) -> str:
     """The outcome of one phase. Only a call can fail; an expected failure is also a failure."""
     names = properties(report).keys()
-    if "harness_error" in names:
+    if names & {"harness_error", NOT_RUN}:
         return ERROR
     if "known_deviation" in names:
         return KNOWN
@@ -62,6 +66,7 @@ def result_of(reports: list[pytest.TestReport], node_ids: NodeIds) -> Result | N
         return None
     values = {name: value for report in reports for name, value in properties(report).items()}
     subject = values.get("subject")
+    notes = dict.fromkeys(str(value) for report in reports for name, value in report.user_properties if name == NOTE)
     result, *_ = merge_results(
         Result(
             nodeid=report.nodeid,
@@ -74,6 +79,7 @@ def result_of(reports: list[pytest.TestReport], node_ids: NodeIds) -> Result | N
             message=message_of(report),
             duration=report.duration,
             calls=_text(properties(report).get("calls")),
+            notes=tuple(notes),
         )
         for report in reports
     )

@@ -63,6 +63,8 @@ class Result:
     duration: float = 0.0
     calls: str = ""
     """The last system calls before a failure or an error, one a line."""
+    notes: tuple[str, ...] = ()
+    """Observations outside of the clauses, such as a warning of another driver. They do not affect the outcome."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown outcome."""
@@ -168,9 +170,13 @@ class SubjectInfo:
 
 @dataclass(frozen=True)
 class Collected:
-    """Tests that are to run, as (node id, subject); a log may have several of these records."""
+    """Tests that are to run, as (node id, subject); a log may have several of these records.
+
+    ``reason``: why tests that were to run are not run; "" if they are to run.
+    """
 
     tests: tuple[tuple[str, Identity | None], ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +208,8 @@ class Log:
     reason: str = ""
     truncated: bool = False
     contract: Contract = Contract()
+    not_run: tuple[tuple[Case, str], ...] = ()
+    """Tests that the suite itself did not run, each with the reason. None of them has a result."""
 
 
 def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:

@@ -51,9 +51,14 @@ def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
 
 
 def _section(log: Log, verdict: Verdict) -> Section:
-    not_run = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
+    not_run = [_not_run(nodeid, verdict) for nodeid in verdict.not_run]
     rows = [*results_for(log, verdict.subject), *not_run]
     if verdict.kind is VerdictKind.INCONCLUSIVE and not any(row.outcome in (ERROR, FAILED) for row in rows):
         # For example, the log breaks off after a passed test. A reader that has only the rows must not see a pass.
         rows.append(Result(VERDICT_ROW, verdict.subject, ERROR, message="; ".join(verdict.reasons)))
     return Section(verdict, tuple(rows), frozenset(verdict.not_run), log.session.time)
+
+
+def _not_run(nodeid: str, verdict: Verdict) -> Result:
+    reason = verdict.not_run_reasons.get(nodeid, "")
+    return Result(nodeid, verdict.subject, ERROR, message=f"not run: {reason}" if reason else "not run")

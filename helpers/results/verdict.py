@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from helpers.identity import Identity, OldLabel
@@ -63,10 +64,26 @@ class Verdict:
     selection: str | None = None
     known: tuple[KnownDeviation, ...] = ()
     """The known deviations that the tests reproduced."""
+    not_run_reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why tests were not run, by node id, if the suite itself did not run them."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """The notes of the results, and the number of results with each."""
     unmeasured: tuple[Result, ...] = ()
     """The tests that were not measured; each message is the reason."""
     unmeasured_clauses: tuple[str, ...] = ()
     """The clauses whose applicable tests were all not measured."""
+
+    @property
+    def not_run_lines(self) -> tuple[str, ...]:
+        """The tests that were not run: one line for each test, or for each test function and reason."""
+        functions = Counter((nodeid.partition("[")[0], reason) for nodeid, reason in self.not_run_reasons.items())
+        others = (nodeid for nodeid in self.not_run if nodeid not in self.not_run_reasons)
+        return (*(f"{name} ({many(n, 'case')}): {reason}" for (name, reason), n in functions.items()), *others)
+
+    @property
+    def note_lines(self) -> tuple[str, ...]:
+        """The notes, each with the number of tests."""
+        return tuple(f"{note} ({many(count, 'test')})" for note, count in self.notes.items())
 
     @property
     def status(self) -> int:
@@ -230,6 +247,8 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
         reasons=reasons,
         selection=log.selection,
         known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),
+        not_run_reasons={test.nodeid: why for test, why in log.not_run if test.nodeid in not_run},
+        notes=Counter(note for result in results for note in result.notes),
         unmeasured=tuple(result for result in results if result.outcome == NOT_MEASURED),
         unmeasured_clauses=_unmeasured_clauses(results),
     )
@@ -268,7 +287,8 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
         reasons.append(f"in flight when the run ended: {', '.join(in_flight[:3])}{rest}")
     waiting = [nodeid for nodeid in not_run if nodeid not in started]
     if waiting:
-        reasons.append(f"{many(len(waiting), 'collected test')} not run, first {waiting[0]}")
+        why = next((f": {reason}" for test, reason in log.not_run if test.nodeid == waiting[0]), "")
+        reasons.append(f"{many(len(waiting), 'collected test')} not run, first {waiting[0]}{why}")
     if log.truncated or log.status is None:
         reasons.append("the results log breaks off")
     if log.status in _STATUS_REASONS and not log.reason:

@@ -19,6 +19,10 @@ class Subject(Protocol):
     generation: int
     """Counts starts. If it changes, the descriptors of earlier programs are invalid."""
 
+    @property
+    def ends(self) -> int:
+        """Counts the programs that ended it, whatever the cause."""
+
     def launch(self) -> None:
         """Begins a start without waiting for it; ``start`` waits. Raises GivenUp, HarnessError."""
 

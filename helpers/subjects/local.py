@@ -96,7 +96,7 @@ class Local:
 
     def __init__(self, shared_object: Path) -> None:
         self.id, self.label = LOCAL, LOCAL.label
-        self.generation = 0
+        self.generation = self.ends = 0
         self._shared_object = shared_object
         self._caller: _Caller | None = None
         self._lost = False
@@ -131,6 +131,7 @@ class Local:
             return wire.decode(program, self._caller.call(wire.encode(program, deadline_ms=within), left))
         except TimeoutError:
             self.close()
+            self.ends += self._lost
             raise self._stuck(left) from None
         except BaseException:
             # After Ctrl-C, the late answer must not be read as the next program's.

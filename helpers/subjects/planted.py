@@ -41,6 +41,10 @@ class Planted:
     def alive(self) -> bool:
         return self._inner.alive
 
+    @property
+    def ends(self) -> int:
+        return self._inner.ends
+
     def launch(self) -> None:
         self._inner.launch()
 

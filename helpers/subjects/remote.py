@@ -17,8 +17,6 @@ from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.files import require_files
 from helpers.subjects.stream import Stream
 
-MOST_DEATHS = 5
-"""Consecutive tests that end the subject before it is given up."""
 MOST_LOST_SECONDS = 600.0
 """Total time of timeouts and new starts before the subject is given up."""
 MOST_FAILED_STARTS = 2
@@ -110,7 +108,7 @@ class Remote:
 
     def __init__(self, machine: Machine, waiting: Waiting) -> None:
         self.id, self.label = machine.id, machine.id.label
-        self.generation = 0
+        self.generation = self.ends = 0
         self._machine, self._waiting = machine, waiting
         self._stream: Stream | None = None
         self._started = False
@@ -120,8 +118,7 @@ class Remote:
         self._serial = 0
         self._limit = TimeLimit(self.label)
         self._mark = 0
-        self._deaths = self._failed_starts = 0
-        self._died_in_test = False
+        self._failed_starts = 0
         self._lost_seconds = 0.0
         self._size_at_answer = 0
         self._untold: KernelDied | None = None
@@ -142,7 +139,6 @@ class Remote:
     def _check_given_up(self) -> None:
         for reached, why in (
             (self._failed_starts >= MOST_FAILED_STARTS, f"it failed to start {self._failed_starts} times in a row"),
-            (self._deaths >= MOST_DEATHS, f"it ended in {self._deaths} tests in a row"),
             (self._lost_seconds > MOST_LOST_SECONDS, f"its deaths have cost {self._lost_seconds:.0f} s"),
         ):
             if reached:
@@ -221,8 +217,6 @@ class Remote:
         return died
 
     def begin_test(self, seconds: float) -> None:
-        self._deaths = self._deaths + 1 if self._died_in_test else 0
-        self._died_in_test = False
         self._limit.begin(seconds)
         self._mark = self._begin_of_last_words()
 
@@ -254,9 +248,9 @@ class Remote:
             raise self._ended(left) from None
         except (OSError, EOFError):
             raise self._ended(None) from None
-        except BaseException:
-            # After an invalid answer, or one that Ctrl-C interrupted, the rest of the stream is undefined.
-            self._died_in_test = True
+        except BaseException as error:
+            # After an invalid answer, or one that Ctrl-C or a plugin's timeout interrupted, the stream is undefined.
+            self.ends += isinstance(error, HarnessError)
             self.close()
             raise
 
@@ -273,7 +267,7 @@ class Remote:
     def _ended(self, silent_for: float | None) -> Exception:
         end = self._machine.end(silent_for)
         words = self._machine.console(self._mark) or "(nothing was printed)"
-        self._died_in_test = True
+        self.ends += 1
         self._lost_seconds += silent_for or 0
         self.close()
         # If little time was left, a timeout does not prove a dead kernel.

@@ -86,6 +86,10 @@ class Traced:
     def generation(self, value: int) -> None:
         self._subject.generation = value
 
+    @property
+    def ends(self) -> int:
+        return self._subject.ends
+
     def launch(self) -> None:
         self._subject.launch()
 

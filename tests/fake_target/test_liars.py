@@ -18,7 +18,7 @@ from helpers.subjects import remote
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import Qemu
-from helpers.subjects.remote import MOST_DEATHS, MOST_FAILED_STARTS, Remote
+from helpers.subjects.remote import MOST_FAILED_STARTS, Remote
 from tests.support.fake_qemu import SILENCE, FakeQemu
 
 FOREVER = "honest(1 << 30)\n"
@@ -214,21 +214,33 @@ def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> N
     assert under.subject.generation == 1
 
 
-def test_what_ends_in_every_test_is_given_up(fake: FakeQemu, under: Under) -> None:
-    fake.does("honest(1); ask()\n")
-    for _ in range(MOST_DEATHS):
-        with pytest.raises(KernelDied):
-            under.number(test=5)
-    with pytest.raises(GivenUp, match="ended in 5 tests in a row"):
-        under.number(test=5)
-
-
-def test_what_ends_now_and_then_is_not_given_up(fake: FakeQemu, under: Under) -> None:
+def test_each_end_is_counted(fake: FakeQemu, under: Under) -> None:
     fake.does("honest(2); ask()\n")
-    for _ in range(MOST_DEATHS + 2):
+    for number in range(7):
         under.number(test=5)
+        assert under.subject.ends == number
         with pytest.raises(KernelDied):
             under.number(test=5)
+    fake.does("honest(1); ask(); wire.sendall(os.urandom(64))\n" + SILENCE)
+    with pytest.raises(HarnessError):
+        under.number(test=5)
+    assert under.subject.ends == 8
+
+
+def test_an_interrupted_program_is_no_end_of_the_kernel(
+    fake: FakeQemu, under: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest-timeout raises pytest's Failed wherever the test is."""
+    fake.does(FOREVER)
+    under.number()
+
+    def time_out(*arguments: object) -> bytes:
+        pytest.fail("Timeout")
+
+    with monkeypatch.context() as patched, pytest.raises(pytest.fail.Exception):
+        patched.setattr("helpers.subjects.stream.Stream.receive", time_out)
+        under.number(test=5)
+    assert under.subject.ends == 0 and under.number(test=5) > 2
 
 
 def test_what_does_not_start_is_given_up(fake: FakeQemu, under: Under) -> None:

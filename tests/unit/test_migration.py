@@ -77,6 +77,16 @@ def test_changed_names_the_gate() -> None:
     assert migration.changed(same, same | {"TRNG_VERSION": (1, 0, 0, 0)}) == ("STD.TRNG_V1_0",)
 
 
+def test_the_clauses_are_about_firmware_registers() -> None:
+    ccsidr, tcr2, first, psci = 0x6020000000110001, 0x603000000013C103, IDS[STD_HYP], 0x6030000000140000
+    assert [migration.is_firmware_register(i) for i in (ccsidr, tcr2, first, psci)] == [False, False, True, True]
+    errors = [{ccsidr: errno.EINVAL, first: errno.EBUSY, tcr2: 0}, {ccsidr: errno.EINVAL, tcr2: errno.ENOENT}]
+    refused = migration.refused_others(errors)
+    assert refused == ((ccsidr, errno.EINVAL), (tcr2, errno.ENOENT))
+    text = "CCSIDR 1 (0x6020000000110001): EINVAL, S3_0_C2_C0_3 (0x603000000013c103): ENOENT"
+    assert migration.show_refused(refused) == text
+
+
 def test_told() -> None:
     assert str(migration.Told((), (), ())) == "restores every firmware register; the guest sees the same"
     text = str(migration.Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))

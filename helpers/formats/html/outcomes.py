@@ -72,8 +72,9 @@ def _of_outcomes(column: Column) -> Iterator[ResultList]:
             # The chapter of tests by clause has their parameters: thousands of them would be half of the page.
             groups = tuple(replace(group, parameters=()) for group in groups)
         yield ResultList(column.name, outcome, len(results), groups)
-    names = column.verdict.not_run
-    yield ResultList(column.name, "", len(names), tuple(ResultGroup("", name, 1, "", (), 0, "") for name in names))
+    names, reasons = column.verdict.not_run, column.verdict.not_run_reasons
+    groups = tuple(ResultGroup("", name, 1, reasons.get(name, ""), (), 0, "") for name in names)
+    yield ResultList(column.name, "", len(names), groups)
 
 
 def _groups(results: Iterable[Result], column: Column) -> tuple[ResultGroup, ...]:

@@ -25,6 +25,7 @@ TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 PROOF = "proof.html"
 """The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
+_NOTES = "Notes, which do not affect the verdict"
 _TABLE = ("#results-by-pytest-html", "Table by pytest-html")
 
 
@@ -92,7 +93,8 @@ def _box(verdict: Verdict) -> VerdictBox:
         "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
         "Not measured": tuple(map(_with_reason, verdict.unmeasured)),
         "Errors": tuple(map(_with_reason, verdict.errors)),
-        "Not run": verdict.not_run,
+        "Not run": verdict.not_run_lines,
+        _NOTES: verdict.note_lines,
     }
     return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken, *unmeasured), tuple(lists.items()))
 
@@ -107,7 +109,9 @@ def _migration_box(verdicts: list[Verdict]) -> VerdictBox:
     worst = min((each.kind for each in verdicts), key=list(VERDICT_SIGNS).index)
     title = f"Migration: {len(verdicts) - len(others)} of {len(verdicts)} kernel pairs are conformant"
     unmeasured = tuple(_with_reason(result) for each in verdicts for result in each.unmeasured)
-    return VerdictBox(worst, title, (), (("Other verdicts", others), ("Not measured", unmeasured)))
+    notes = tuple(f"{each.subject.label}: {line}" for each in verdicts for line in each.note_lines)
+    lists = (("Other verdicts", others), ("Not measured", unmeasured), (_NOTES, notes))
+    return VerdictBox(worst, title, (), lists)
 
 
 def _environment(columns: tuple[Column, ...]) -> tuple[FactTable, ...]:
