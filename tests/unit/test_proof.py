@@ -11,11 +11,11 @@ import pytest
 
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.deaths import DEATHS
-from faults.fault import CONTROL, Fault
+from faults.fault import CONTROL, MAINLINE, RFC_V3, Fault
 from faults.newer import NEWER_FAULTS
 from faults.page import write_page
 from faults.proof import Proof, prove
-from faults.prove import _show, main, schedule, trial_line
+from faults.prove import _parser, _selected_variants, _show, main, schedule, trial_line
 from faults.variants import VARIANTS, BenignVariant
 from helpers import build
 from helpers.command.parser import WRONG_USAGE
@@ -136,6 +136,14 @@ def test_a_false_alarm_does_not_count_as_a_test_that_can_fail() -> None:
     blind = (*(r for r in SEEN if "B-1" not in r.clauses), result(B, CONTROL, PASSED, "B-1"))
     blind = (*blind, result(B, "f", PASSED, "B-1"), ACCEPTED[0], result(B, "v", FAILED, "B-1"))
     assert judged(*blind).blind == (B,)
+
+
+def test_variants_by_their_host() -> None:
+    options = _parser().parse_args([])
+    hosts = _selected_variants(MAINLINE, options)
+    assert hosts["-smp 2"] == ["preferred-target-by-core"]
+    assert sorted(name for names in hosts.values() for name in names) == sorted(variant.id for variant in VARIANTS)
+    assert not _selected_variants(RFC_V3, options)
 
 
 def test_variants_touch_tests_that_there_are() -> None:
