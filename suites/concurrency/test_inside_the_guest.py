@@ -10,7 +10,7 @@ import pytest
 
 from helpers.contract.check import EBUSY, EINVAL, Comparison
 from helpers.contract.registers import Register
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, NotMeasured
 from helpers.executor.program import Program
 from helpers.guest_layout import MEMORY_SIZE
 from helpers.kvm import Vm
@@ -32,10 +32,14 @@ EINTR = 4
 
 @dataclass(frozen=True)
 class _Result:
-    """The errno of a call made while the vCPU was inside, and whether the call returned before the signal."""
+    """The errno of a call made while the vCPU was inside, and whether the call returned before the signal.
+
+    ``made`` is False if its thread did not come to make the call.
+    """
 
     errno: int
     at_once: bool
+    made: bool
 
 
 class _Visit:
@@ -65,7 +69,7 @@ class _Visit:
             raise HarnessError(
                 "The vCPU did not stay inside its guest", why=f"KVM_RUN gave {answer[run].ret}, {answer[run].error}"
             )
-        return [_Result(answer[done].errno, answer[after].ran) for done, after in pending]
+        return [_Result(answer[done].errno, answer[after].ran, answer[done].ran) for done, after in pending]
 
 
 def _spinning(vm: Vm) -> Vm:
@@ -74,6 +78,11 @@ def _spinning(vm: Vm) -> Vm:
     batch.program.poke(vm.memory, SPIN)
     batch.run()
     return vm
+
+
+def _check_made(results: list[_Result]) -> None:
+    if not all(each.made for each in results):
+        raise NotMeasured(f"a thread made no call within {PAUSES_MS[-1] + STAYS_MS} ms, while a guest was running")
 
 
 def _other(register: Register) -> int:
@@ -95,6 +104,7 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> No
         results = visit.results([(fd, request, argument) for _, _, request, argument in wanted])
         if results[2].errno and all(each.at_once for each in results):
             break
+    _check_made(results)
     comparison = Comparison()
     for (what, error, _, _), one in zip(wanted, results, strict=True):
         name = f"{what} of {register.name} through vCPU 1, vCPU 0 being inside the guest"
@@ -113,8 +123,9 @@ def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm) -> None:
         read, write = visit.results([
             (fd, uapi.KVM_GET_ONE_REG, visit.target), (fd, uapi.KVM_SET_ONE_REG, visit.setter(_other(register))),
         ])  # fmt: skip
-        if not read.at_once and not write.at_once:
+        if read.made and write.made and not read.at_once and not write.at_once:
             break
+    _check_made([read, write])
     comparison = Comparison()
     for what, error, one in (("a read", 0, read), ("a write of another value", EBUSY, write)):
         name = f"{what} of {register.name} through vCPU 0, which is inside the guest"

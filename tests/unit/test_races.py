@@ -18,6 +18,7 @@ from helpers.contract.registers import MAINLINE
 from helpers.errors import NotMeasured
 from helpers.placement import Placement
 from suites.concurrency import test_first_run as first_run
+from suites.concurrency import test_inside_the_guest as inside
 from suites.concurrency.rounds import Race, Round
 from suites.hypercalls import test_stolen_time as stolen_time
 
@@ -121,3 +122,28 @@ def test_no_run_among_the_writes_is_not_measured(race: Any) -> None:
     with pytest.raises(NotMeasured, match=r"in none of \d{4} rounds did KVM_RUN fall among the writes of STD"):
         race(rounds)
     assert 20 <= rounds.now < 21
+
+
+class Visits:
+    """Replaces the stays in a guest: the thread of the read comes to make its call in the visit number ``made``."""
+
+    def __init__(self, made: int) -> None:
+        self.made, self.pauses = made, list[int]()
+
+    def __call__(self, vm: object, register: object, pause_ms: int) -> Any:
+        self.pauses.append(pause_ms)
+        made = len(self.pauses) >= self.made
+        answers = [inside._Result(0, at_once=False, made=made), inside._Result(errno.EBUSY, at_once=False, made=True)]
+        return SimpleNamespace(target=None, setter=lambda value: None, results=lambda calls: answers)
+
+
+@pytest.mark.parametrize(("made", "pauses"), [(1, 1), (2, 2), (4, 3)])
+def test_a_call_that_no_thread_made_has_no_answer(made: int, pauses: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = Visits(made)
+    monkeypatch.setattr(inside, "_Visit", visits)
+    monkeypatch.setattr(inside, "_spinning", lambda vm: vm)
+    monkeypatch.setattr(inside, "_target", lambda vm: STD.reset)
+    make_vm: Any = lambda vcpus: SimpleNamespace(vcpu=SimpleNamespace(fd=3))  # noqa: E731
+    with nullcontext() if made < 4 else pytest.raises(NotMeasured, match="made no call within 2150 ms"):
+        inside.test_the_same_vcpu_waits(STD, make_vm)
+    assert visits.pauses == list(inside.PAUSES_MS[:pauses])
