@@ -95,7 +95,7 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         type=int,
         default=1600,
         metavar="N",
-        help="rounds of the race between a write and the first KVM_RUN, for each register (default: 1600)",
+        help="most rounds of a race between writes and the first KVM_RUN, for each register (default: 1600)",
     )
     group.addoption(
         "--model-steps",

@@ -23,6 +23,8 @@ from suites.support.threads import arrangements, join_race, run_to_the_end, slee
 ROUNDS, BUSY, RARE = 150, 10, 3
 MOST_BUSY, OVERLAPS = 160, ROUNDS // 10
 """The continuous writes of a round grow to at most so many, until both other threads meet them in so many rounds."""
+SHORTEST_NS, LONGEST_NS = 10_000, 500_000
+"""The sleep before each call of the other threads."""
 LIVES = 25
 MARK = 0xA5A5_A5A5_A5A5_A5A5
 """The value of the memory before a read. Each thread has its own memory."""
@@ -52,6 +54,11 @@ class _Round:
         """Whether a call of each other thread began between the continuous writes."""
         begin, end = answer[self.begin].ret, answer[self.end].ret
         return all(any(begin < answer[at].ret < end for at in calls) for calls in (self.rare_at, self.read_at))
+
+
+def _pause_ns(number: int) -> int:
+    """From SHORTEST_NS to LONGEST_NS: on a slow kernel, the threads that sleep less are done before the first write."""
+    return int(SHORTEST_NS * (LONGEST_NS / SHORTEST_NS) ** (number / ROUNDS))
 
 
 class _Writers:
@@ -91,7 +98,7 @@ class _Writers:
         program, values = self.program, self.register.subsets()
         self._join(1)
         for n, one in enumerate(self.rounds):
-            length = timespec(program, 10_000 + n * 500)
+            length = timespec(program, _pause_ns(n))
             program.barrier()
             for v in values[:RARE]:
                 sleep(program, length)
@@ -103,7 +110,7 @@ class _Writers:
         program, read = self.program, self.program.one_reg(self.register, MARK)
         self._join(2)
         for n, one in enumerate(self.rounds):
-            length = timespec(program, 15_000 + n * 300)
+            length = timespec(program, _pause_ns(n) * 4 // 3)
             program.barrier()
             for _ in range(RARE):
                 sleep(program, length)

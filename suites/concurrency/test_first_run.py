@@ -24,10 +24,10 @@ Renew = Callable[[], float]
 RaceOf = Callable[[int], Race]
 """A race, given the number of each writer's writes."""
 
-FIRST_ROUNDS, ROUNDS_AT_ONCE = 25, 100
-"""Rounds of the first round trip, and of a later one on a kernel that is fast enough."""
-SHARE_OF_TIMEOUT = 0.1
-"""Of the test's timeout, for one round trip."""
+FEWEST_ROUNDS, FIRST_ROUNDS, ROUNDS_AT_ONCE = 5, 25, 100
+"""Rounds of the first round trip, and the least and most of a later one."""
+SHARE_OF_TIMEOUT = 0.25
+"""A round trip that takes longer than this share of the test's timeout is followed by one of half as many rounds."""
 WRITES, MOST_WRITES = 8, 64
 """Writes of one writer in one round: enough for the run to fall among them in spite of the timer's jitter.
 
@@ -57,6 +57,14 @@ def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
     return tuple(all_values[(start + i) % len(all_values)] for i in range(count))
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Restarts the timeout of one round trip; and the most rounds of a race in which a run falls among the writes."""
+
+    renew: Renew
+    rounds: int
+
+
 @dataclass
 class _Staging:
     """How the next rounds are staged, adapted to the last ones. ``pace`` has one for each arrangement of threads."""
@@ -73,16 +81,18 @@ class _Staging:
     def rounds(self, most: int, *, together: bool) -> list[Round]:
         """At most ``most`` rounds, in one round trip."""
         # The timeout applies to one round trip, so that a hang is detected for any number of rounds.
-        seconds, began = self.renew(), time.monotonic()
-        race, delays = self.race(self.writes), self.pace[together].delays(min(self.at_once, most))
-        rounds = run_rounds(self.kvm, race, delays, together=together)
-        self.pace[together].learn(rounds)
+        seconds = self.renew()
+        began, race, pace = time.monotonic(), self.race(self.writes), self.pace[together]
+        rounds = run_rounds(self.kvm, race, pace.delays(min(self.at_once, most)), together=together)
+        pace.learn(rounds)
         landed = sum(r.landed not in (0, None) for r in rounds)
         self.landed += landed
         if not landed and 2 * self.writes * len(race.writers) <= MOST_WRITES:
             self.writes *= 2
-        speed = len(rounds) / (time.monotonic() - began)
-        self.at_once = max(1, min(ROUNDS_AT_ONCE, int(speed * seconds * SHARE_OF_TIMEOUT)))
+        if time.monotonic() - began > seconds * SHARE_OF_TIMEOUT:
+            self.at_once = max(FEWEST_ROUNDS, len(rounds) // 2)
+        else:
+            self.at_once = min(ROUNDS_AT_ONCE, 2 * self.at_once)
         return rounds
 
 
@@ -95,9 +105,12 @@ def _rounds(staging: _Staging, count: int) -> Iterator[Round]:
         yield from rounds
 
 
-def _check(kvm: Kvm, race: RaceOf, writes: int, count: int, renew: Renew) -> None:
-    staging = _Staging(kvm, race, renew, writes, {together: Pace() for together in arrangements(kvm)})
-    register, comparison, number = race(writes).register, Comparison(), 0
+def _staging(kvm: Kvm, race: RaceOf, writes: int, limits: Limits) -> _Staging:
+    return _Staging(kvm, race, limits.renew, writes, {together: Pace() for together in arrangements(kvm)})
+
+
+def _check(staging: _Staging, count: int) -> None:
+    register, comparison, number = staging.race(staging.writes).register, Comparison(), 0
     for number, one in enumerate(_rounds(staging, count), start=1):
         comparison.that(
             one_order(one.threads, one.final, reset=register.reset, mask=register.mask),
@@ -110,33 +123,39 @@ def _check(kvm: Kvm, race: RaceOf, writes: int, count: int, renew: Renew) -> Non
         raise NotMeasured(f"in none of {number} rounds did KVM_RUN fall among the writes of {register.name}")
 
 
+@pytest.fixture
+def limits(renew_deadline: Renew, pytestconfig: pytest.Config) -> Limits:
+    """From the options."""
+    return Limits(renew_deadline, pytestconfig.getoption("--race-rounds"))
+
+
 @pytest.mark.clause("RACE-1")
-def test_one_writer(register: Register, kvm: Kvm, renew_deadline: Renew, pytestconfig: pytest.Config) -> None:
+def test_one_writer(register: Register, kvm: Kvm, limits: Limits) -> None:
     """Thousands of rounds of one writer and a run that ends before the guest. The runner's value stays."""
 
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),))
 
-    _check(kvm, race, WRITES, pytestconfig.getoption("--race-rounds"), renew_deadline)
+    _check(_staging(kvm, race, WRITES, limits), limits.rounds)
 
 
 @pytest.mark.clause("RACE-1")
-def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, renew_deadline: Renew) -> None:
+def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, limits: Limits) -> None:
     """The guest's answer, the final value and the writes' results agree."""
     view = _view(register, contract.dialect)
 
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),), view=view)
 
-    _check(kvm, race, WRITES, GUEST_ROUNDS, renew_deadline)
+    _check(_staging(kvm, race, WRITES, limits), min(GUEST_ROUNDS, limits.rounds))
 
 
 @pytest.mark.clause("RACE-1")
-def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, renew_deadline: Renew) -> None:
+def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, limits: Limits) -> None:
     """Three vCPUs write, three run."""
     view = _view(register, contract.dialect)
 
     def race(writes: int) -> Race:
         return Race(register, tuple(_values(register, first=i, count=writes) for i in range(3)), runners=3, view=view)
 
-    _check(kvm, race, WRITES // 2, CROWD_ROUNDS, renew_deadline)
+    _check(_staging(kvm, race, WRITES // 2, limits), min(CROWD_ROUNDS, limits.rounds))

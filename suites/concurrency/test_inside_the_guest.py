@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import struct
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -21,10 +23,12 @@ from suites.support.threads import sleep
 
 SPIN = struct.pack("<I", 0x14000000)
 """The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""
-PAUSES_MS = (30, 300, 2000)
+PAUSES_MS = (30, 100, 300, 1000, 2000)
 """How long the other threads wait for the vCPU to enter the guest; the next one is for a busy machine."""
+SHARE_OF_TIMEOUT = 0.5
+"""Of the test's timeout, for the next attempt: the clock of an emulated machine may be many times slower than ours."""
 STAYS_MS = 150
-"""Time until a signal ends the run."""
+"""Time from the calls until a signal ends the run, at least; as long as the pause before it where that is longer."""
 TARGET = MEMORY_SIZE - 8
 """Offset in the guest's memory of a GET's value, which is read after the run."""
 EINTR = 4
@@ -32,14 +36,11 @@ EINTR = 4
 
 @dataclass(frozen=True)
 class _Result:
-    """The errno of a call made while the vCPU was inside, and whether the call returned before the signal.
-
-    ``made`` is False if its thread did not come to make the call.
-    """
+    """A call while the vCPU was inside: its errno, whether it was made, and whether it returned before the signal."""
 
     errno: int
-    at_once: bool
     made: bool
+    at_once: bool
 
 
 class _Visit:
@@ -47,7 +48,7 @@ class _Visit:
 
     def __init__(self, vm: Vm, register: Register, pause_ms: int) -> None:
         self.vm, self.register, self.pause_ms = vm, register, pause_ms
-        self.program = KvmProgram(deadline_ms=pause_ms + STAYS_MS)
+        self.program = KvmProgram(deadline_ms=pause_ms + max(STAYS_MS, pause_ms))
         self.target = self.program.one_reg(register, memory=vm.memory + TARGET)
 
     def setter(self, value: int) -> OneReg:
@@ -69,7 +70,7 @@ class _Visit:
             raise HarnessError(
                 "The vCPU did not stay inside its guest", why=f"KVM_RUN gave {answer[run].ret}, {answer[run].error}"
             )
-        return [_Result(answer[done].errno, answer[after].ran, answer[done].ran) for done, after in pending]
+        return [_Result(answer[done].errno, answer[done].ran, answer[after].ran) for done, after in pending]
 
 
 def _spinning(vm: Vm) -> Vm:
@@ -80,9 +81,25 @@ def _spinning(vm: Vm) -> Vm:
     return vm
 
 
-def _check_made(results: list[_Result]) -> None:
+@pytest.fixture
+def pauses(renew_deadline: Callable[[], float]) -> Iterator[int]:
+    """PAUSES_MS while there is time for them. Each one restarts the test's timeout."""
+
+    def each() -> Iterator[int]:
+        for pause, following in zip(PAUSES_MS, (*PAUSES_MS[1:], 0), strict=True):
+            most, began = SHARE_OF_TIMEOUT * renew_deadline(), time.monotonic()
+            yield pause
+            if (time.monotonic() - began) * following / pause > most:
+                break
+
+    return each()
+
+
+def _require_all(results: list[_Result], pause: int) -> None:
+    """Raises NotMeasured if a thread did not get to run before the signal."""
     if not all(each.made for each in results):
-        raise NotMeasured(f"a thread made no call within {PAUSES_MS[-1] + STAYS_MS} ms, while a guest was running")
+        stay = max(STAYS_MS, pause)
+        raise NotMeasured(f"a thread did not run within {stay} ms while the vCPU was inside its guest")
 
 
 def _other(register: Register) -> int:
@@ -90,9 +107,9 @@ def _other(register: Register) -> int:
 
 
 @pytest.mark.clause("RACE-4", "LOCK-1", "LOCK-2", "LOCK-3")
-def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> None:
+def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm, pauses: Iterator[int]) -> None:
     """Reads, and writes, which the run has locked."""
-    for pause in PAUSES_MS:
+    for pause in pauses:
         vm = _spinning(make_vm(2))
         visit, fd = _Visit(vm, register, pause), vm.vcpus[1].fd
         wanted = [("a read", 0, uapi.KVM_GET_ONE_REG, visit.target)]
@@ -104,7 +121,7 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> No
         results = visit.results([(fd, request, argument) for _, _, request, argument in wanted])
         if results[2].errno and all(each.at_once for each in results):
             break
-    _check_made(results)
+    _require_all(results, pause)
     comparison = Comparison()
     for (what, error, _, _), one in zip(wanted, results, strict=True):
         name = f"{what} of {register.name} through vCPU 1, vCPU 0 being inside the guest"
@@ -115,19 +132,19 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm) -> No
 
 
 @pytest.mark.clause("RACE-4", "LOCK-1")
-def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm) -> None:
+def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm, pauses: Iterator[int]) -> None:
     """A read and a write return after the vCPU has left the guest."""
-    for pause in PAUSES_MS:
+    for pause in pauses:
         vm = _spinning(make_vm(1))
         visit, fd = _Visit(vm, register, pause), vm.vcpu.fd
-        read, write = visit.results([
+        results = visit.results([
             (fd, uapi.KVM_GET_ONE_REG, visit.target), (fd, uapi.KVM_SET_ONE_REG, visit.setter(_other(register))),
         ])  # fmt: skip
-        if read.made and write.made and not read.at_once and not write.at_once:
+        if all(each.made and not each.at_once for each in results):
             break
-    _check_made([read, write])
+    _require_all(results, pause)
     comparison = Comparison()
-    for what, error, one in (("a read", 0, read), ("a write of another value", EBUSY, write)):
+    for (what, error), one in zip((("a read", 0), ("a write of another value", EBUSY)), results, strict=True):
         name = f"{what} of {register.name} through vCPU 0, which is inside the guest"
         comparison.that(not one.at_once, name, "no answer before it has left the guest", "an answer at once")
         comparison.error(name, error, one.errno)
