@@ -29,8 +29,8 @@ def _python(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("words", "status", "named"),
     [
-        ((), 4, "{run|report|diff|prove}"),
-        (("frob",), 4, "run, report, diff, prove"),
+        ((), 4, "{doctor|run|report|diff|prove}"),
+        (("frob",), 4, "doctor, run, report, diff, prove"),
         (("--frob",), 4, "unrecognized arguments: --frob"),
         (("report", "--frob", "log"), 4, "--junit FILE"),
         (("diff", "--frob", "a", "b"), 129, "--html FILE"),
