@@ -90,6 +90,9 @@ def test_run_elsewhere(tmp_path: Path) -> None:
     assert pytest_arguments(["-k", "x"], tmp_path) == [*OWN, *here, "-k", "x", SUITES]
     named = f"{SUITES}/lock/test_lock.py::test_same_value"
     assert pytest_arguments([named], tmp_path) == [*OWN, *here, named]
+    assert pytest_arguments(["suites/lock/test_lock.py::test_same_value"], tmp_path) == [*OWN, *here, named]
+    (tmp_path / "suites/lock").mkdir(parents=True)
+    assert pytest_arguments(["suites/lock"], tmp_path)[-2:] == ["suites/lock", SUITES]
 
 
 @pytest.fixture
