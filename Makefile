@@ -5,9 +5,10 @@
 JOBS ?= auto
 PYTEST = .venv/bin/pytest -n $(JOBS) --maxprocesses=8
 
-.PHONY: help setup setup-check conformance matrix test lint check bench sample prove lock clean
+.PHONY: help doctor setup setup-check conformance matrix test lint check bench sample prove lock clean
 
 help:
+	@echo 'make doctor                  check this machine, and print the commands that mend what is missing'
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
@@ -22,6 +23,9 @@ help:
 
 setup:
 	@tools/setup.sh
+
+doctor:
+	@$(firstword $(wildcard .venv/bin/python) python3) -m helpers.command doctor $(ARGS)
 
 # Lint, and what the project's own tests need.
 setup-check:

@@ -39,11 +39,22 @@ def cross_prefix() -> str:
     return "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
 
 
-def _tool(name: str) -> str:
-    """The path of an aarch64 tool. Raises HarnessError."""
+def tool_path(name: str) -> str:
+    """The path of an aarch64 tool: gcc or objcopy. Raises HarnessError."""
     path = shutil.which(cross_prefix() + name)
     if path is None:
         raise HarnessError(f"{cross_prefix()}{name} is missing", cure="Run make setup, or install it and run again")
+    return path
+
+
+def static_libc() -> Path:
+    """The C library that the executor is linked with. Raises HarnessError."""
+    compiler = tool_path("gcc")
+    command = (compiler, "-print-file-name=libc.a")
+    # gcc prints the bare name if it does not find the file.
+    path = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
+    if not path.is_absolute():
+        raise HarnessError(f"{compiler} has no static C library", cure="Run make setup, or install it and run again")
     return path
 
 
@@ -57,15 +68,15 @@ def _init(target: Path) -> None:
     from helpers.executor.native import SOURCES
 
     flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-s"]
-    _run(_tool("gcc"), *flags, "-o", target, *SOURCES, EXECUTOR / "init.c")
+    _run(tool_path("gcc"), *flags, "-o", target, *SOURCES, EXECUTOR / "init.c")
 
 
 def _guest(target: Path) -> None:
     elf = target.with_suffix(".elf")
     # The image is one section at one address, without start files or a build ID before the code.
     flags = ["-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-Ttext=0x10000", "-Wl,-N"]
-    _run(_tool("gcc"), *flags, "-o", elf, GUEST_SOURCE)
-    _run(_tool("objcopy"), "-O", "binary", "-j", ".text", elf, target)
+    _run(tool_path("gcc"), *flags, "-o", elf, GUEST_SOURCE)
+    _run(tool_path("objcopy"), "-O", "binary", "-j", ".text", elf, target)
     elf.unlink()
 
 
@@ -139,6 +150,16 @@ def _make(artefact: _Artefact, output: Path, installed: Path | None) -> None:
     temporary.rename(target)
     temporary.write_text(made_from)
     temporary.rename(_record(target))
+
+
+def outdated() -> list[str]:
+    """The names of the files that ``build_all`` would compile."""
+    folders = [folder for folder in (OUTPUT, _installed()) if folder is not None]
+    return [
+        each.name
+        for each in _artefacts()
+        if not any(_is_current(folder / each.name, each.made_from()) for folder in folders)
+    ]
 
 
 def build_all(output: Path = OUTPUT) -> None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command kvm-hvc-conformance: run, report, diff, prove."""
+"""The command kvm-hvc-conformance: doctor, run, report, diff, prove."""

@@ -20,6 +20,7 @@ class Subcommand:
 
 
 SUBCOMMANDS = {
+    "doctor": Subcommand("helpers.doctor.doctor", "check whether this machine can run the suite"),
     "run": Subcommand("helpers.command.run", "run the suite; every argument goes to pytest"),
     "report": Subcommand("helpers.command.report", "write reports (HTML, JUnit, KTAP, LAVA, KCIDB) from results logs"),
     "diff": Subcommand("helpers.command.diff", "compare two kernels by their results logs"),

@@ -26,12 +26,19 @@ def pytest_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     """pytest's command line for the working directory ``folder``.
 
     Outside of the suite's own folder, reports and pytest's cache are written to ``folder``, and the complete suite runs
-    unless an argument is a path in ``suites``.
+    unless an argument is a path in ``suites``. A node id of a report works in every folder.
     """
     words = [f"--rootdir={ROOT}", "-c", str(ROOT / "pytest.ini")]
     if not folder.is_relative_to(ROOT):
         words += ["--reports=reports", "-o", f"cache_dir={folder / '.pytest_cache'}"]
-    words += joined(arguments)
-    if folder != ROOT and not any((folder / word).resolve().is_relative_to(SUITES) for word in (".", *arguments)):
+    words += (_test_path(word, folder) for word in joined(arguments))
+    if folder != ROOT and not any((folder / word).resolve().is_relative_to(SUITES) for word in (".", *words[3:])):
         words.append(str(SUITES))
     return words
+
+
+def _test_path(word: str, folder: Path) -> str:
+    """A word of the command line; a path in ``suites`` that is not in ``folder`` becomes absolute."""
+    path = word.partition("::")[0]
+    is_node_id = path.split("/")[0] == SUITES.name and not (folder / path).exists() and (ROOT / path).exists()
+    return str(ROOT / word) if is_node_id else word

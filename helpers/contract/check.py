@@ -36,6 +36,8 @@ class Comparison:
         self.that(actual == expected, what, show_registers(expected), show_registers(actual))
 
     def done(self) -> None:
+        # pytest shows the caller's line instead.
+        __tracebackhide__ = True
         assert self._compared, "nothing was compared"
         shown = self._wrong[:20]
         more = len(self._wrong) - len(shown)

@@ -23,6 +23,7 @@ from helpers.plugin.choices import (
     subjects_of,
 )
 from helpers.plugin.foreign import foreign_outcome
+from helpers.recording.failures import HARNESS_ERROR
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.phases import NOTE
 from helpers.recording.selection import is_suite
@@ -118,7 +119,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.outcome, report.longrepr = "failed", str(foreign)
     if isinstance(error, HarnessError):
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
-        report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
+        report.longrepr = f"{HARNESS_ERROR}: {error}"
     elif isinstance(error, KernelDied):
         item.stash.setdefault(_REPORTED_DEATHS, []).append(error)
         report.user_properties = [*report.user_properties, ("kernel_died", error.how)]

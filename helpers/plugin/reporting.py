@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -22,6 +25,7 @@ from helpers.results.baseline import Acceptance, read_acceptances, read_baseline
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
 from helpers.results.records import Contract, Log, UnknownService
+from helpers.results.reproduce import DEFAULT_PROGRAM, PROGRAM, SEED
 
 
 def reports_folder(config: pytest.Config) -> Path:
@@ -67,7 +71,34 @@ def suite(config: pytest.Config) -> dict[str, str]:
     """The suite's version and the seeds of its random choices, for the log."""
     seed = getattr(config.option, "hypothesis_seed", None)
     seeds = {"Hypothesis seed": "random" if seed is None else str(seed)}
-    return {**version.suite_environment(), **seeds, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random")}
+    if config.getoption("--model-steps"):
+        seeds[SEED] = str(config.getoption("--model-seed"))
+    return {
+        **version.suite_environment(),
+        **seeds,
+        PROGRAM: program_words(sys.argv[0]),
+        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random"),
+    }
+
+
+def program_words(path: str) -> str:
+    """The words that start pytest on this suite again in the same folder; ``path`` is sys.argv[0]."""
+    file = Path(path)
+    if file.name == "kvm-hvc-conformance":
+        return f"{_typed(path)} run"
+    if file.name == "__main__.py":
+        module = "pytest" if file.parent.name == "pytest" else "helpers.command run"
+        return f"{_typed(sys.executable)} -m {module}"
+    return _typed(path) if file.name == "pytest" else DEFAULT_PROGRAM
+
+
+def _typed(path: str) -> str:
+    """A program as one types it: its name if PATH leads to it, or its path in this folder."""
+    found = shutil.which(Path(path).name)
+    if found is not None and Path(found).is_absolute() and Path(found) == Path(path):
+        return Path(path).name
+    absolute = Path(path).absolute()
+    return shlex.quote(str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute))
 
 
 def contract_sentences() -> Contract:

@@ -19,9 +19,12 @@ from helpers.plugin import interrupt
 from helpers.plugin.choices import FOLDER, LINEUP, TRACE, WATCHES, WORKERS, environment_file, runs_suites, subjects_of
 from helpers.plugin.reporting import contract_sentences, judge, reports_folder, suite
 from helpers.progress import Progress
+from helpers.recording.failures import Failures
 from helpers.recording.pytest_html import prepare_html
 from helpers.recording.recorder import Recorder
 from helpers.recording.selection import suite_root, touches_suites
+from helpers.results.nodeids import NodeIds
+from helpers.results.reproduce import reproduce
 from helpers.subjects import choose, lab
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.lineup import Lineup
@@ -50,8 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if runs_suites(config):
         _check_subjects(config)
     prepare_html(config, folder)
-    recorder = Recorder(config, folder, subjects_of(config), contract_sentences(), judge(config), suite(config))
+    contract, environment = contract_sentences(), suite(config)
+    recorder = Recorder(config, folder, subjects_of(config), contract, judge(config), environment)
     config.pluginmanager.register(recorder, "hvc-recorder")
+    session = recorder.session()
+    failures = Failures(config, NodeIds(subjects_of(config)), contract, lambda nodeid: reproduce(session, nodeid))
+    config.pluginmanager.register(failures, "hvc-failures")
 
 
 def _handle_signals(config: pytest.Config, *, finished: bool) -> None:

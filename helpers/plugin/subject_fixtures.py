@@ -172,14 +172,13 @@ def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture
 def keep_reproducer(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """Writes a C file, named after the test, into the reports' folder and adds it to the test's report."""
+    """Writes a C file, named after the test, into the reports' folder, and returns its path."""
 
     def keep(source: str) -> Path:
         name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.rpartition("::")[2]).strip("-")
         path = Path(request.config.getoption("--reports")) / "reproducers" / f"{name}.c"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source, "utf-8")
-        request.node.add_report_section("call", "C reproducer", source)
         return path
 
     return keep

@@ -287,12 +287,16 @@ class Recorder:
         except HarnessError as error:
             self._fail(error)
 
-    def _begin(self) -> LogWriter:
+    def session(self) -> Session:
+        """The session's record, with the present time."""
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
-        writer = LogWriter(self._folder / "results.jsonl")
         # --strict is pytest's own option, for its own strict mode.
         strict = bool(self._config.getini("strict"))
-        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment, strict))
+        return Session(VERSION, argv, self._subjects, time.time(), self._environment, strict)
+
+    def _begin(self) -> LogWriter:
+        writer = LogWriter(self._folder / "results.jsonl")
+        writer.session(self.session())
         writer.contract(self._contract)
         writer.selection(selection(self._config, self._deselected))
         return writer

@@ -22,6 +22,7 @@ MIRROR_OPTION = "--debian-mirror"
 MIRROR_VARIABLE = "KVM_HVC_DEBIAN_MIRROR"
 _TIMEOUT = 900
 """Seconds for one run of apt: an index is 10 MB, a kernel 30 MB."""
+_HELPER = Path("/usr/lib/apt/apt-helper")
 _MIRROR = re.compile(r"(?!cdrom:)[a-z][a-z0-9+.-]*:[^\s\[\]\"]+")
 _NO_NETWORK = re.compile(
     r"could not resolve|could not connect|connection (failed|refused|reset)|temporary failure|timed out"
@@ -93,6 +94,18 @@ class Apt:
             raise self._explain(process)
         return f"the mirror's index of {self.suite} has expired: the kernel may not be the newest"
 
+    def reach(self, seconds: float) -> None:
+        """Fetch the suite's InRelease file (200 KB) within so many seconds, to check the network. Raises HarnessError.
+
+        Its signature is not checked here; ``update`` does that.
+        """
+        options = ("-o", "Acquire::Retries=0", "-o", f"Acquire::http::Timeout={seconds:.0f}")
+        address = f"{self.mirror}/dists/{self.suite}/InRelease"
+        command = (str(_HELPER), *options, "download-file", address, str(self.root / "InRelease"))
+        process = self._run(*command, seconds=seconds)
+        if process.returncode:
+            raise self._explain(process)
+
     def show(self, package: str) -> Mapping[str, str]:
         """Return the control fields of PACKAGE's newest version in the suite; empty if there is none."""
         process = self._run("apt-cache", "show", "--no-all-versions", package)
@@ -120,12 +133,14 @@ class Apt:
         for cache in self.root.glob("*pkgcache.bin"):
             cache.unlink(missing_ok=True)
 
-    def _run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, *command: str, cwd: Path | None = None, seconds: float = _TIMEOUT
+    ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "LC_ALL": "C", "APT_CONFIG": str(self.root / "apt.conf")}
         try:
-            return run(*command, cwd=cwd, environment=environment)
+            return run(*command, cwd=cwd, environment=environment, seconds=seconds)
         except subprocess.TimeoutExpired:
-            what = f"The Debian mirror {self.mirror} took more than {_TIMEOUT // 60} minutes"
+            what = f"The Debian mirror {self.mirror} took more than {_duration(seconds)}"
             raise HarnessError(what, cure=f"Name another mirror with {MIRROR_OPTION} or {MIRROR_VARIABLE}") from None
 
     def _explain(self, process: subprocess.CompletedProcess[str]) -> HarnessError:
@@ -171,7 +186,10 @@ def choose_mirror(mirror: str | None) -> str:
 
 
 def run(
-    *command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+    *command: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = _TIMEOUT,
 ) -> subprocess.CompletedProcess[str]:
     """Run COMMAND to its end, without input, and capture its output."""
     return subprocess.run(
@@ -182,9 +200,13 @@ def run(
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=_TIMEOUT,
+        timeout=seconds,
         check=False,
     )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def mirror_of_sources(folder: Path) -> str:

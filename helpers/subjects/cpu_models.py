@@ -73,6 +73,16 @@ def choose_cpu(qemu: str, image: Path, requested: str) -> CpuModel:
     raise HarnessError(f"{qemu} cannot boot {pages}, {image}", why=why, cure=cure)
 
 
+def default_page_sizes(qemu: str) -> frozenset[int]:
+    """The page sizes (KiB) of the default CPU models on the machine with EL2. Raises HarnessError."""
+    models = [_granules(qemu, name) for name in MODELS]
+    sizes = frozenset[int]().union(*(each.sizes for each in models))
+    if not sizes:
+        why, cure = models[-1].error, "Install QEMU 7.0 or later"
+        raise HarnessError(f"{qemu} does not start the machine {MACHINE}", why=why, cure=cure)
+    return sizes
+
+
 def _has(granules: _Granules, size: int) -> bool:
     return not granules.error and (not size or size in granules.sizes)
 

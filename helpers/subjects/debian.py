@@ -77,7 +77,7 @@ def kernel_of_suite(name: str, *, cache: Path, mirror: str | None, progress: Cal
         what = f"{name!r} is not the name of a Debian suite"
         cure = "Give debian:SUITE or debian:SUITE/FLAVOUR, such as debian:trixie-backports or debian:stable/16k"
         raise UsageError(what, cure=cure)
-    home = cache / "debian" / suite / "-".join(filter(None, (mirror_key(mirror), flavour)))
+    home = _home(name, cache, mirror)
     cached = _current(home, within=_FRESH)
     if cached:
         return cached
@@ -91,6 +91,16 @@ def kernel_of_suite(name: str, *, cache: Path, mirror: str | None, progress: Cal
         what = f"The kernel cache {home} cannot be written"
         cure = "Make room there or name another folder in XDG_CACHE_HOME"
         raise HarnessError(what, why=error.strerror or str(error), cure=cure) from None
+
+
+def kept_kernel(name: str, *, cache: Path, mirror: str | None) -> SuiteKernel | None:
+    """The kernel of NAME that is in CACHE, which a run uses if the mirror cannot be reached."""
+    return _current(_home(name, cache, mirror), within=None)
+
+
+def _home(name: str, cache: Path, mirror: str | None) -> Path:
+    suite, _, flavour = name.partition("/")
+    return cache / "debian" / suite / "-".join(filter(None, (mirror_key(mirror), flavour)))
 
 
 def mirror_key(mirror: str | None) -> str:

@@ -222,7 +222,7 @@ class Qemu:
     def describe(self) -> dict[str, str]:
         facts = {
             "home": "QEMU (TCG): emulated",
-            "emulator": _version(qemu_path()),
+            "emulator": qemu_version(qemu_path()),
             "emulated CPU": f"{self.cpu.name} ({self.cpu.reason})",
             "kernel image": self.kernel.origin,
             "executor": "/init",
@@ -247,13 +247,19 @@ def _limits() -> list[str]:
 def _safety(qemu: str) -> tuple[str, ...]:
     """No network, no default devices, and QEMU's seccomp sandbox if its build has one."""
     plain = ("-nodefaults", "-no-user-config", "-nic", "none", "-display", "none", "-no-reboot")
-    if "-sandbox" not in _output(qemu, "-help"):
+    if not has_sandbox(qemu):
         return plain
     return (*plain, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 
 
+def has_sandbox(qemu: str) -> bool:
+    """Whether this build of QEMU has the seccomp sandbox."""
+    return "-sandbox" in _output(qemu, "-help")
+
+
 @functools.cache
-def _version(qemu: str) -> str:
+def qemu_version(qemu: str) -> str:
+    """The first line of ``qemu -version``."""
     return _output(qemu, "-version").partition("\n")[0].strip()
 
 

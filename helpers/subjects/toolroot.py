@@ -8,6 +8,7 @@ namespace.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -25,6 +26,15 @@ _LIBRARIES = re.compile(r"libelf1(t64)?|libssl[0-9]+(t64)?$")
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _UNUSED = ("./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info")
 _TIMEOUT = 600
+_PROC_SYS = Path("/proc/sys")
+_SYSCTLS = (
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("user.max_user_namespaces", "0", "15000"),
+)
+"""Parameters that forbid user namespaces: name, value that forbids, value that allows. The first two are Debian's and
+Ubuntu's; Documentation/admin-guide/sysctl/user.rst has the third.
+"""
 _BIND_NULL = 'mount --bind /dev/null "$1/dev/null" && exec chroot "$@"'
 
 
@@ -50,16 +60,31 @@ def make_root(root: Path, kernel: KernelPackage, *, mirror: str | None, progress
         (work / "root").rename(root)
 
 
+def check_namespaces() -> list[str]:
+    """The command that enters new user and mount namespaces. Raises HarnessError if it fails."""
+    what = "The module cannot be built on this machine"
+    tool = shutil.which("unshare")
+    if tool is None:
+        raise HarnessError(what, why="there is no program unshare", cure="Install it (Debian: util-linux)")
+    namespace = [tool, "--map-root-user", "--mount"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        why = "unshare --map-root-user --mount is not allowed here"
+        raise HarnessError(what, why=why, cure=f"Allow user namespaces: {_namespace_cure()}")
+    return namespace
+
+
+def _namespace_cure() -> str:
+    """The command that sets the kernel's parameter that forbids user namespaces; else, the container's option."""
+    for name, forbids, allows in _SYSCTLS:
+        with contextlib.suppress(OSError):
+            if (_PROC_SYS / name.replace(".", "/")).read_text().strip() == forbids:
+                return f"sudo sysctl {name}={allows}"
+    return "docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN (in a container)"
+
+
 def run_in(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run COMMAND in ROOT. Raises HarnessError if user namespaces are not available."""
-    tool = shutil.which("unshare")
-    namespace = [tool or "unshare", "--map-root-user", "--mount"]
-    if tool is None or subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
-        raise HarnessError(
-            "The module cannot be built on this machine",
-            why="unshare --map-root-user --mount is not allowed here, or missing",
-            cure="Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, or the container's settings)",
-        )
+    namespace = check_namespaces()
     inside = ["sh", "-c", _BIND_NULL, "sh", str(root), "/usr/bin/env", "-i", "PATH=/usr/bin", *command]
     try:
         return subprocess.run(

@@ -44,7 +44,7 @@ def _story(host: Host, finding: Finding, kvm: Kvm, keep: Keep, again: str) -> st
         what = "The kernel's answer to the last of these calls breaks the contract"
         calls = text.sequence(finding.steps, finding.answers)
     path = keep(reproducer(host, finding.steps, kvm.image, f"{kvm.subject.label}: {what}.\n{calls}"))
-    return f"{what}.\n{calls}\nC reproducer: {path}\nTo repeat the search: pytest {again}"
+    return f"{what}.\n{calls}\nC reproducer: {path}\nThe same search: {again}"
 
 
 @pytest.mark.clause("MODEL-1")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from helpers.build import _tool
+from helpers.build import tool_path
 from helpers.contract.registers import MAINLINE, RFC_V3
 from helpers.uapi import ioctl, kvm, syscalls
 
@@ -86,7 +86,7 @@ def header_values(folder: Path, wanted: dict[str, str], *include: Path) -> dict[
     lines = [f'asm volatile("\\n->{name}=%0" : : "i" ((unsigned long)({text})));' for name, text in wanted.items()]
     (folder / "values.c").write_text(_PROGRAM % "\n".join(lines))
     paths = [part for each in include for part in ("-isystem", str(each))]
-    command = [_tool("gcc"), *paths, "-S", "-o", "-", str(folder / "values.c")]
+    command = [tool_path("gcc"), *paths, "-S", "-o", "-", str(folder / "values.c")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     pairs = re.findall(r"^->(.*)=#?(-?\d+)$", done.stdout, re.MULTILINE)

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from helpers import build, guests
-from helpers.build import _tool
+from helpers.build import tool_path
 from helpers.contract.calling_forms import HVC, SMC
 from helpers.contract.model import operations as op
 from helpers.contract.model.machine import Host
@@ -61,7 +61,7 @@ def compiled(folder: Path, steps: Steps, *flags: str) -> Path:
     build.build_all()
     source, program = folder / "reproducer.c", folder / "reproducer"
     source.write_text(reproducer(HOST, steps, guests.load_image(build.GUEST), "A title */ with an end of comment."))
-    command = [_tool("gcc"), "-static", "-s", *flags, "-o", str(program), str(source)]
+    command = [tool_path("gcc"), "-static", "-s", *flags, "-o", str(program), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     return program

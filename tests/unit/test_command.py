@@ -29,8 +29,8 @@ def _python(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("words", "status", "named"),
     [
-        ((), 4, "{run|report|diff|prove}"),
-        (("frob",), 4, "run, report, diff, prove"),
+        ((), 4, "{doctor|run|report|diff|prove}"),
+        (("frob",), 4, "doctor, run, report, diff, prove"),
         (("--frob",), 4, "unrecognized arguments: --frob"),
         (("report", "--frob", "log"), 4, "--junit FILE"),
         (("diff", "--frob", "a", "b"), 129, "--html FILE"),
@@ -90,6 +90,9 @@ def test_run_elsewhere(tmp_path: Path) -> None:
     assert pytest_arguments(["-k", "x"], tmp_path) == [*OWN, *here, "-k", "x", SUITES]
     named = f"{SUITES}/lock/test_lock.py::test_same_value"
     assert pytest_arguments([named], tmp_path) == [*OWN, *here, named]
+    assert pytest_arguments(["suites/lock/test_lock.py::test_same_value"], tmp_path) == [*OWN, *here, named]
+    (tmp_path / "suites/lock").mkdir(parents=True)
+    assert pytest_arguments(["suites/lock"], tmp_path)[-2:] == ["suites/lock", SUITES]
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from helpers.results.columns import Column
 from helpers.results.records import ERROR, FAILED, KNOWN, Result
+from helpers.results.reproduce import reproduce
 
 MOST_IN_FULL = 100
 """Later findings get one line each: a broken kernel fails thousands of tests for one reason."""
@@ -37,8 +35,7 @@ class FindingView:
     @property
     def command(self) -> str:
         """The command that repeats the test, with the options of the run, because test ids depend on them."""
-        options = [shlex.quote(each) for each in _options(self.column.log.session.argv)]
-        return " ".join(["pytest", *options, shlex.quote(self.result.nodeid)])
+        return reproduce(self.column.log.session, self.result.nodeid)
 
 
 @dataclass(frozen=True)
@@ -64,18 +61,3 @@ def findings(columns: tuple[Column, ...]) -> FindingsView | None:
         return None
     clauses = Counter(clause for each in every for clause in each.result.clauses)
     return FindingsView(len(every), tuple(clauses.most_common()), every[:MOST_IN_FULL], every[MOST_IN_FULL:])
-
-
-def _options(argv: Sequence[str]) -> Iterator[str]:
-    """The long options with their values, without --reports."""
-    for word, following in pairwise((*argv, "")):
-        if not word.startswith("--") or word.startswith("--reports"):
-            continue
-        yield word
-        # The word after an option is its value unless it is a test or another option.
-        if following and "=" not in word and not following.startswith("-") and not _is_test(following):
-            yield following
-
-
-def _is_test(word: str) -> bool:
-    return "::" in word or word.endswith(".py") or word.partition("/")[0] == "suites"

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The result of one check of the machine. Uses the standard library only: the first checks are for packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from helpers.errors import HarnessError
+
+
+class Condition(Enum):
+    """The state of what a check looked at. A warning does not prevent a run."""
+
+    OK = "ok"
+    WARNING = "warning"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was checked, its state, the facts, and the command that mends it ("" if it is OK)."""
+
+    name: str
+    condition: Condition
+    detail: str
+    cure: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a run that needs this cannot be done."""
+        return self.condition is Condition.MISSING
+
+
+def good(name: str, detail: str) -> Diagnosis:
+    """A check without a problem."""
+    return Diagnosis(name, Condition.OK, detail)
+
+
+def warning(name: str, detail: str, cure: str = "") -> Diagnosis:
+    """A check with a problem that does not prevent a run."""
+    return Diagnosis(name, Condition.WARNING, detail, cure)
+
+
+def missing(name: str, detail: str, cure: str) -> Diagnosis:
+    """A check with a problem that prevents the runs that need it."""
+    return Diagnosis(name, Condition.MISSING, detail, cure)
+
+
+def diagnose(name: str, fact: Callable[[], str], cure: str = "") -> Diagnosis:
+    """The fact as an OK diagnosis; if it raises HarnessError, a missing one with ``cure``, else the error's own."""
+    try:
+        return good(name, fact())
+    except HarnessError as error:
+        why = f": {error.why}" if error.why else ""
+        return missing(name, f"{error.what}{why}", cure or error.cure)
+
+
+def as_warning(diagnosis: Diagnosis) -> Diagnosis:
+    """The same problem where it does not prevent a run."""
+    condition = Condition.WARNING if diagnosis.is_missing else diagnosis.condition
+    return Diagnosis(diagnosis.name, condition, diagnosis.detail, diagnosis.cure)
+
+
+def install(packages: Iterable[str]) -> str:
+    """The command that installs Debian packages; without apt, their names."""
+    names = " ".join(packages)
+    if shutil.which("apt-get") is None:
+        return f"install what Debian has in the packages: {names}"
+    return f"{'' if os.getuid() == 0 else 'sudo '}apt-get install --no-install-recommends {names}"
