@@ -96,7 +96,7 @@ class KnownDeviation:
     clause: str
     """The id of the clause."""
     reason: str
-    """What the kernel does instead."""
+    """Why the kernel breaks it."""
     link: str
     """The URL of the fix or the bug report."""
 
