@@ -14,6 +14,8 @@ from helpers.command.kvm_hvc_arguments import joined
 from helpers.command.main import SUBCOMMANDS
 from tests.support import ROOT
 
+USER_PAGES = ("README.md", *(f"docs/{name}.md" for name in ("kernels", "hosts", "verdicts", "reports", "trust")))
+"""The pages for people who run the suite."""
 KERNEL_TARGETS = {"defconfig", "olddefconfig", "Image"}
 """Targets of the kernel's Makefile."""
 _TOOL = re.compile(r"(?:[\w./]*/)?(kvm-hvc-conformance|pytest|make)")

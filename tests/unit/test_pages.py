@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The files, modules and commands that the pages for contributors and for CI name exist."""
+"""The files, modules and commands that the pages name exist."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from helpers.formats.ktap import ktap
 from helpers.results.records import VERSION
 from helpers.results.rows import Section
 from tests.support import ROOT
-from tests.support.commands import calls_in, unknown_words
+from tests.support.commands import USER_PAGES, calls_in, unknown_words
 
-PAGES = ("docs/contributing.md", "docs/executor.md", "docs/ci/README.md", "SECURITY.md", "CHANGELOG.md")
-# The results of a run or of a build, and paths on the machine of a board or a VM.
-OUTPUT = ("reports/", "dist/", "~", "/", "http", "$")
+CONTRIBUTORS = ("docs/contributing.md", "docs/executor.md", "docs/ci/README.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = (*CONTRIBUTORS, *USER_PAGES)
+# The results of a run, a build or make setup, and paths on the machine of a board or a VM.
+OUTPUT = ("reports/", "out/", "dist/", ".venv/", "~", "/", "http", "$")
 
 
 def text_of(page: str) -> str:
