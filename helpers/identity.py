@@ -28,12 +28,16 @@ _PREFIXES = {Reach.KERNEL: "", Reach.BOARD: "board:", Reach.LABGRID: "labgrid:",
 
 
 class BootVariant(Struct, frozen=True, omit_defaults=True):
-    """What a kernel is booted with: KVM's mode, QEMU's -cpu, more kernel and QEMU arguments. Empty: the default."""
+    """What a kernel is booted with. An empty value is the default."""
 
     kvm_mode: str = ""
+    """The value of --kvm-mode: "vhe", "nvhe" or "protected"."""
     cpu: str = ""
+    """The value of QEMU's -cpu."""
     arguments: str = ""
+    """Additions to the kernel's command line."""
     qemu: str = ""
+    """Additions to QEMU's arguments."""
 
     def describe(self) -> dict[str, str]:
         """The values that are not the default, by the names that reports show."""
@@ -45,19 +49,20 @@ PLAIN = BootVariant()
 
 
 class SubjectId(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="subject"):
-    """One subject.
-
-    ``name`` is the kernel's path or debian:SUITE, the board's destination or labgrid's place; empty for this machine.
-    ``fault`` is the planted fault (empty: the module is not asked for one), ``control`` the number of a control in a
-    proof, whose fault plants nothing.
-    """
+    """One subject: a kernel under test and how it is reached."""
 
     name: str
+    """The kernel's path or debian:SUITE, the board's destination or labgrid's place; empty for this machine."""
     reach: Reach = Reach.KERNEL
+    """How the kernel is reached."""
     dialect: str = OWN_DIALECT
+    """The dialect that is planted; "mainline" if none is."""
     fault: str = ""
+    """The planted fault; empty if the module is not asked for one."""
     control: int | None = None
+    """The number of a control in a proof, whose fault plants nothing."""
     variant: BootVariant = PLAIN
+    """What the kernel is booted with."""
 
     @property
     def label(self) -> str:
@@ -81,13 +86,16 @@ class OldLabel(Struct, frozen=True, tag_field="kind", tag="label"):
     """A subject of a log of version 1 or 2, which holds nothing but its label."""
 
     label: str
+    """The text of that log."""
 
 
 class MigrationId(Struct, frozen=True, tag_field="kind", tag="migration"):
     """The migration of VMs from one subject to another."""
 
     source: SubjectId | OldLabel
+    """The subject on which the VM is saved."""
     target: SubjectId | OldLabel
+    """The subject on which it is restored."""
 
     @property
     def label(self) -> str:

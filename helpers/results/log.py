@@ -58,35 +58,35 @@ class LogWriter:
             raise _unwritable(path, error) from error
 
     def session(self, session: Session) -> None:
-        """The first record."""
+        """The first line."""
         self._write(session)
 
     def contract(self, contract: Contract) -> None:
-        """The clauses that the run checks."""
+        """Once, after the session."""
         self._write(contract)
 
     def collected(self, tests: Iterable[Case], reason: str = "") -> None:
-        """Tests that are to run, or that are not run for ``reason``; may be written more than once."""
+        """Before the tests; again for tests that are not run after all, with the reason."""
         self._write(Collected(tuple((test.nodeid, test.subject) for test in tests), reason))
 
     def subject(self, info: SubjectInfo) -> None:
-        """The facts about a subject; a later record replaces an earlier one."""
+        """Before a subject's first result; a later record replaces an earlier one."""
         self._write(info)
 
     def start(self, test: Case) -> None:
-        """A test begins."""
+        """When a test starts. Without a later result, it was in flight when the run ended."""
         self._write(test)
 
     def result(self, result: Result) -> None:
-        """A test has ended."""
+        """When a test has ended. The worst result is valid if a test has several on the same subject."""
         self._write(result)
 
     def selection(self, text: str | None) -> None:
-        """Why not all of the suite was run; None if all of it was."""
+        """After the contract, and again at the end. The last one with a text is valid."""
         self._write(Selection(text))
 
     def end(self, status: int, reason: str = "") -> None:
-        """The last record: pytest's own exit status, and why pytest.exit stopped it if it did."""
+        """The last line. Without it, the run was killed."""
         self._write(End(status, reason))
 
     def close(self) -> None:

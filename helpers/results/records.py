@@ -30,37 +30,52 @@ Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 
 @dataclass(frozen=True)
 class Session:
-    """A run: log version, pytest's arguments, subjects, start in seconds since 1970, host and program versions."""
+    """A run: how it was started, and on what."""
 
     version: int
+    """The version of the log's format."""
     argv: tuple[str, ...]
+    """pytest's arguments."""
     subjects: tuple[Identity, ...]
+    """The subjects of the run, in the order of the command line."""
     time: float
+    """The start, in seconds since 1970-01-01 00:00 UTC."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """The versions of the suite, Python and its packages, and the seeds of random choices, by name."""
     strict: bool = False
     """Whether a test that was not measured makes the verdict inconclusive."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test as it was collected or started; subject is None if the node id does not determine it."""
+    """A test as it was collected or started."""
 
     nodeid: str
+    """pytest's id of the test, relative to the suite's root folder."""
     subject: Identity | None = None
+    """None if the node id does not determine it."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one test on one subject; duration in seconds over all phases."""
+    """The outcome of one test on one subject."""
 
     nodeid: str
+    """pytest's id of the test, relative to the suite's root folder."""
     subject: Identity | None
+    """None for an error that belongs to no subject, such as a file of tests that cannot be imported."""
     outcome: Outcome
+    """An "error" is a failure of the harness, not of the kernel."""
     clauses: tuple[str, ...] = ()
+    """The ids of the clauses that the test checks."""
     requirement: str = ""
+    """The sentences of these clauses."""
     source: str = ""
+    """The sources of these clauses."""
     message: str = ""
+    """Why the outcome is not "passed"."""
     duration: float = 0.0
+    """In seconds, over set-up, call and teardown."""
     calls: str = ""
     """The last system calls before a failure or an error, one a line."""
     notes: tuple[str, ...] = ()
@@ -74,12 +89,16 @@ class Result:
 
 @dataclass(frozen=True)
 class KnownDeviation:
-    """A clause that this subject is known to break; the link leads to the fix or the bug report."""
+    """A clause that this subject is known to break."""
 
     name: str
+    """Its name in the verdict."""
     clause: str
+    """The id of the clause."""
     reason: str
+    """Why the kernel breaks it."""
     link: str
+    """The URL of the fix or the bug report."""
 
     def excuses(self, clauses: tuple[str, ...]) -> bool:
         """Whether a test of these clauses may fail. A test that checks another clause too may not."""
@@ -88,42 +107,44 @@ class KnownDeviation:
 
 @dataclass(frozen=True)
 class UnknownService:
-    """A bit, a register or a version that a subject has and the suite's tables lack.
-
-    ``name`` is the value for --accept-unknown, such as "VENDOR_HYP:2". ``text`` is its description in the verdict.
-    """
+    """A bit, a register or a version that a subject has and the suite's tables lack."""
 
     name: str
+    """The value for --accept-unknown, such as "VENDOR_HYP:2"."""
     text: str
+    """Its description in the verdict."""
     accepted: bool = False
     """Whether --accept-unknown or the baseline names it."""
 
 
 @dataclass(frozen=True)
 class RegisterInfo:
-    """A bitmap register in a new VM of the subject.
-
-    ``bits`` are the numbers and names of the known bits; ``default`` is None if the register cannot be read.
-    """
+    """A bitmap register in a new VM of the subject."""
 
     name: str
+    """As in the kernel's headers, without KVM_REG_ARM_ and _BMAP: "STD", "VENDOR_HYP"."""
     id: int
+    """The id for KVM_GET_ONE_REG."""
     bits: tuple[tuple[int, str], ...]
+    """The numbers and names of the known bits."""
     default: int | None
+    """The reset value; None if the register cannot be read."""
     supported: int
+    """The bits that KVM_SET_ONE_REG accepts."""
 
 
 @dataclass(frozen=True)
 class FirmwareInfo:
-    """A firmware register that is no bitmap (PSCI_VERSION, the workarounds) in a new VM of the subject.
-
-    ``default`` is None if it cannot be read. ``accepted`` are the values that KVM_SET_ONE_REG accepts, ascending.
-    """
+    """A firmware register that is not a bitmap (PSCI_VERSION, the workarounds) in a new VM of the subject."""
 
     name: str
+    """The register's name."""
     id: int
+    """The id for KVM_GET_ONE_REG."""
     default: int | None
+    """The reset value; None if the register cannot be read."""
     accepted: tuple[int, ...]
+    """The values that KVM_SET_ONE_REG accepts, ascending."""
 
 
 SMC_NOT_SERVED = "NOT_SUPPORTED, x1 to x3 unchanged"
@@ -132,20 +153,22 @@ SMC_NOT_SERVED = "NOT_SUPPORTED, x1 to x3 unchanged"
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """What a hypercall returns to the guest in x0 to x3, as words or numbers.
-
-    ``register`` and ``bit`` enable it; both are empty if no bit does. ``default`` is the answer in a new VM.
-    ``answers`` are (bitmap, answer) for each bitmap of the register, ascending; all other registers are at reset.
-    Both are by HVC; ``smc_default`` and ``smc_answers`` are the same by SMC, empty if they were not measured.
-    """
+    """What a hypercall returns to the guest in x0 to x3, as words or numbers."""
 
     function: str
+    """The function's name."""
     register: str
+    """The register whose ``bit`` enables the function; both are empty if no bit does."""
     bit: str
+    """The name of the bit."""
     default: str
+    """The answer in a new VM by HVC."""
     answers: tuple[tuple[int, str], ...] = ()
+    """Pairs of bitmap and answer by HVC, for each bitmap of the register, ascending; other registers are at reset."""
     smc_default: str = ""
+    """As ``default``, by SMC; empty if it was not measured."""
     smc_answers: tuple[tuple[int, str], ...] = ()
+    """As ``answers``, by SMC; empty if they were not measured."""
 
 
 def serves_smc(services: Iterable[ServiceInfo]) -> bool | None:
@@ -163,28 +186,34 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Clause:
-    """A clause of the contract. In a log, ``standing`` also names the differences that concern the clause."""
+    """A clause of the contract."""
 
     id: str
+    """The name of the clause, such as "LOCK-1"."""
     text: str
+    """The sentence."""
     source: str
+    """The document's section or the kernel's function that the sentence is from."""
     standing: str = Standing.DOCUMENTED
+    """Whether a document or only the code has the clause. In a log it also names the differences that concern it."""
     chapter: str = ""
     """The folder of suites/ that has its tests."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A disagreement of documents and code, and which of them the tests follow.
-
-    ``clauses`` are the clauses that it concerns; empty if no test can check it.
-    """
+    """A disagreement of documents and code."""
 
     id: str
+    """The name of the difference, such as "SAME-VALUE"."""
     clauses: tuple[str, ...]
+    """The ids of the clauses that it concerns; empty if no test can check it."""
     documents: str
+    """What the documents have."""
     code: str
+    """What the code does."""
     followed: str
+    """Which of them the tests follow."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +221,9 @@ class Contract:
     """The clauses that the run checks, and the differences; empty in logs of version 1."""
 
     sentences: tuple[Clause, ...] = ()
+    """All clauses, in the order of the chapters."""
     differences: tuple[Difference, ...] = ()
+    """All differences."""
 
 
 @dataclass(frozen=True)
@@ -200,42 +231,52 @@ class SubjectInfo:
     """The facts about a subject, measured before its tests."""
 
     subject: Identity
+    """The subject, or the migration between two subjects."""
     dialect: str = ""
+    """The dialect of the bitmap registers: "mainline", "rfc-v3" or "none"; empty if it was not measured."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """The kernel's build, its processor and how it is reached, by name."""
     known: tuple[KnownDeviation, ...] = ()
+    """The known deviations that were recognised."""
     registers: tuple[RegisterInfo, ...] = ()
+    """The bitmap registers."""
     services: tuple[ServiceInfo, ...] = ()
+    """The functions that a guest can call; empty in a proof."""
     firmware: tuple[FirmwareInfo, ...] = ()
+    """The firmware registers that are not bitmaps; empty in a proof."""
     other_registers: Mapping[str, int | None] = field(default_factory=dict)
     """The registers of KVM_GET_REG_LIST that are neither firmware nor core registers: the value of those that identify
     the processor, None for the others."""
     unknown: tuple[UnknownService, ...] = ()
+    """What the kernel has and the suite's tables lack."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """Tests that are to run, as (node id, subject); a log may have several of these records.
-
-    ``reason``: why tests that were to run are not run; "" if they are to run.
-    """
+    """Tests that are to run."""
 
     tests: tuple[tuple[str, Identity | None], ...]
+    """Pairs of node id and subject."""
     reason: str = ""
+    """Why these tests, which were to run, are not run; empty if they are to run."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Why only a part of the suite was run; None if all of it was."""
+    """Whether all of the suite was run."""
 
     text: str | None
+    """Why only a part of the suite was run; None if all of it was."""
 
 
 @dataclass(frozen=True)
 class End:
-    """pytest's own exit status, and why the run stopped early if it did."""
+    """The end of the run."""
 
     status: int
+    """pytest's own exit status, before the verdict replaces it."""
     reason: str = ""
+    """Why the run stopped early; empty if it did not."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from inspect import cleandoc
+from collections.abc import Iterator
+from inspect import cleandoc, getsource
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from helpers import identity
+from helpers.results import records
 from helpers.results.baseline import SERVICE_NAME, Acceptance, Waiver
 from helpers.results.log import RECORDS
 from helpers.results.records import VERSION
@@ -24,13 +30,13 @@ _HEAD = {
 def log_schema() -> dict[str, Any]:
     """The schema of one line of a results log of the current version."""
     references, definitions = _components(*RECORDS.values())
-    records = [
+    lines = [
         {"properties": {"record": {"const": name}}, "required": ["record"], **reference}
         for name, reference in zip(RECORDS, references, strict=True)
     ]
-    definitions["Session"]["properties"]["version"] = {"const": VERSION}
+    definitions["Session"]["properties"]["version"] |= {"const": VERSION}
     title = f"A line of results.jsonl, the results log of kvm-hvc-conformance, version {VERSION}"
-    return {**_HEAD, "title": title, "oneOf": records, "$defs": definitions}
+    return {**_HEAD, "title": title, "oneOf": lines, "$defs": definitions}
 
 
 def baseline_schema() -> dict[str, Any]:
@@ -66,7 +72,20 @@ def _components(*kinds: type) -> tuple[tuple[dict[str, Any], ...], dict[str, Any
     references, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     for each in definitions.values():
         each["description"] = cleandoc(each["description"])
+    for name, field, text in (*_field_docs(identity), *_field_docs(records)):
+        if name in definitions:
+            definitions[name]["properties"][field]["description"] = text
     return references, definitions
+
+
+def _field_docs(module: ModuleType) -> Iterator[tuple[str, str, str]]:
+    """The docstrings of the fields of the module's classes, as (class, field, text)."""
+    classes = (each for each in ast.parse(getsource(module)).body if isinstance(each, ast.ClassDef))
+    for kind in classes:
+        for field, doc in pairwise(kind.body):
+            match field, doc:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    yield kind.name, name, " ".join(text.split())
 
 
 def main() -> None:

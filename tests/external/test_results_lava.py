@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from helpers.command.report import main
+from tests.support import ROOT
 from tests.support.lavacheck import definition, matched, validated
 from tests.support.reports import LOGS
 
@@ -17,21 +19,11 @@ SIGNAL = re.compile("<LAVA_SIGNAL_TESTCASE (.*)>")
 
 
 def job(test: dict[str, Any]) -> dict[str, Any]:
-    """One that boots a kernel on a device and runs the definition, from git and in line."""
-    git = {"repository": "https://example.org/a.git", "from": "git", "path": "lava/kvm-hvc.yaml", "name": "kvm-hvc"}
+    """docs/ci/lava.yaml, which has the definition from git. Its text in line is validated too."""
+    published: dict[str, Any] = yaml.safe_load((ROOT / "docs/ci/lava.yaml").read_text("utf-8"))
     inline = {"repository": test, "from": "inline", "path": "kvm-hvc.yaml", "name": "in-line"}
-    minutes = {"minutes": 30}
-    return {
-        "job_name": "kvm-hvc",
-        "device_type": "juno",
-        "visibility": "public",
-        "timeouts": {"job": minutes, "action": minutes},
-        "actions": [
-            {"deploy": {"to": "tftp", "kernel": {"url": "https://example.org/Image", "type": "image"}}},
-            {"boot": {"method": "u-boot", "commands": "nfs", "prompts": ["#"]}},
-            {"test": {"timeout": minutes, "definitions": [git, inline]}},
-        ],
-    }
+    published["actions"][-1]["test"]["definitions"].append(inline)
+    return published
 
 
 def test_lava_takes_the_definition() -> None:

@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from helpers.errors import UsageError
+from helpers.results import log_page
 from helpers.results.baseline import read_baseline
 from helpers.results.log import RECORDS, read_log
 from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED, VERSION, Result
@@ -36,6 +37,22 @@ def errors(written: Iterable[dict[str, Any]]) -> list[str]:
 def test_the_published_schemas_are_current(path: Path, text: str) -> None:
     assert path.read_text("utf-8") == text, "run python -m helpers.results.schema and commit docs/schema"
     Draft202012Validator.check_schema(json.loads(text))
+
+
+def test_the_page_is_current() -> None:
+    text = log_page.TARGET.read_text("utf-8")
+    assert text == log_page.log_page(), "run python -m helpers.results.log_page and commit docs/results-log.md"
+
+
+def test_the_page_has_a_meaning_for_every_field() -> None:
+    rows = [line for line in log_page.log_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 80 and not [row for row in rows if row.endswith("|  |")]
+
+
+def test_the_example_of_the_page_is_a_log() -> None:
+    written = [json.loads(line) for line in log_page.log_page().splitlines() if line.startswith('    {"record"')]
+    assert [line["record"] for line in written] == ["session", "start", "result", "end"]
+    assert not errors(written)
 
 
 def test_a_log_of_version_1() -> None:
