@@ -16,7 +16,7 @@ help:
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
 	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
-	@echo 'make prove ARGS="..."        plant every fault of faults/catalogue.py, and see that the suite notices it'
+	@echo 'make prove ARGS="..."        plant every fault and variant of faults/, and see how the suite judges it'
 	@echo 'make lock ARGS="--upgrade"   requirements/*.txt from pyproject.toml; needs uv'
 	@echo 'make clean                   remove what was built, the Python environment too'
 

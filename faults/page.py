@@ -21,8 +21,13 @@ def write_page(proof: Proof, path: Path) -> None:
 
 
 def _gaps(proof: Proof) -> tuple[tuple[str, str], ...]:
-    """What is not proved, and why."""
+    """What is not proved or not measured, and why."""
     pairs = [("Failed without a planted fault", name) for name in proof.controls]
+    pairs += [(f"False alarm of {trial.variant.id}", each) for trial in proof.trials for each in trial.alarms]
+    pairs += [("Met by no call", trial.variant.id) for trial in proof.trials if not trial.met]
+    pairs += [("Not measured without a planted fault", name) for name in proof.unmeasured]
+    pairs += [(f"Not measured under {row.name}", name) for row in proof.rows for name in row.unmeasured]
+    pairs += [(f"Not measured under {trial.variant.id}", each) for trial in proof.trials for each in trial.unmeasured]
     if not proof.partial:
         pairs += [("Fails under no fault", name) for name in proof.blind]
         pairs += [("No fault proves this clause", name) for name in proof.unproved]

@@ -2,11 +2,14 @@
 """The pytest plugin of ``make prove``: runs every test under each fault that breaks one of its clauses.
 
 Loaded with ``-p faults.plugin``. It adds a sample of the unrelated tests, and controls, in which no fault is planted:
-all tests before the first fault, a sample between faults. faults/prove.py gives the order.
+all tests before the first fault, a sample between faults. faults/prove.py gives the order. Under a benign variant it
+runs all tests that the variant touches and a case of each other function, and writes how many calls met the variant.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -17,12 +20,18 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from faults.catalogue import FAULTS
 from faults.fault import CONTROL, Fault
+from faults.trial import MET_FILE, MET_PROPERTY
+from faults.variants import VARIANTS
+from helpers.errors import HarnessError
 from helpers.identity import SubjectId
-from helpers.plugin.choices import case_parameters, clause_ids, subjects_of
+from helpers.plugin.choices import FOLDER, case_parameters, clause_ids, subject_of, subjects_of
 from helpers.recording.selection import is_suite
 from helpers.results.nodeids import NodeIds, parameter_word
+from helpers.subjects.base import KernelDied
 from helpers.subjects.choose import Plant
+from helpers.subjects.planted import module_parameter
 
+_ALL = 1 << 30
 _PARTS = 8
 """Parts into which the control of all tests is divided."""
 
@@ -62,7 +71,11 @@ def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
     named = _clauses_of_function(metafunc.definition)
     beside = config.getoption("--prove-beside")
     name = metafunc.definition.nodeid
-    taken = [each for each in subjects_of(config) if _concerns(each, named) or _is_beside(name, each, beside)]
+    taken = [
+        each
+        for each in subjects_of(config)
+        if each.fault in _VARIANTS or _concerns(each, named, name) or _is_beside(name, each, beside)
+    ]
     ids = [parameter_word(each) for each in taken]
     if "source" in metafunc.fixturenames:
         # All faults share one machine, so VMs migrate within it.
@@ -113,8 +126,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             # No fault breaks its clauses, or the test is not in suites/.
             (leave if is_suite(item.nodeid) else keep).append(item)
             continue
-        concerned = _concerns(subject, set(clause_ids(item)))
-        enough = 1 << 30 if _is_whole_control(subject) else most if concerned else 1
+        concerned = _concerns(subject, set(clause_ids(item)), item.nodeid)
+        every = _is_whole_control(subject) or subject.fault in _VARIANTS
+        enough = (_ALL if every else most) if concerned else 1
         wanted = (concerned or _is_beside(name, subject, beside)) and taken[name, subject, concerned] < enough
         taken[name, subject, concerned] += wanted
         (keep if wanted else leave).append(item)
@@ -122,6 +136,41 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = keep
     if leave:
         config.hook.pytest_deselected(items=leave)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Adds to the report how many calls have met the planted variant."""
+    subject = _subject_of(item)
+    if subject is not None and subject.fault in _VARIANTS:
+        with contextlib.suppress(KernelDied, HarnessError):
+            count = module_parameter(subject_of(item), "met")
+            item.user_properties.append((MET_PROPERTY, [subject.fault, int(count or 0)]))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only the process that the user started has all reports."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Meetings(config))
+
+
+class _Meetings:
+    """Writes how many calls met each variant, for faults/prove.py."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._met: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the largest count: each planting begins at 0."""
+        for name, value in report.user_properties:
+            if name == MET_PROPERTY and isinstance(value, list):
+                variant, count = value
+                self._met[variant] = max(self._met[variant], count)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the counts beside the log."""
+        (self._config.stash[FOLDER] / MET_FILE).write_text(json.dumps(self._met), "utf-8")
 
 
 def _control(number: str) -> Plant:
@@ -137,17 +186,22 @@ def _is_whole_control(subject: SubjectId) -> bool:
     return subject.fault == CONTROL and subject.control is None
 
 
-def _concerns(subject: SubjectId, named: set[str]) -> bool:
-    fault = _BY_ID.get(subject.fault)
+def _concerns(subject: SubjectId, named: set[str], nodeid: str) -> bool:
+    fault, variant = _BY_ID.get(subject.fault), _VARIANTS.get(subject.fault)
+    if variant is not None:
+        return any(nodeid.startswith(f"suites/{place}") for place in variant.touches)
     return _is_whole_control(subject) or (fault is not None and bool(named & set(fault.clauses)))
 
 
 def _is_beside(name: str, subject: SubjectId, one_in: int) -> bool:
-    """Whether a case of an unrelated function is run; the sample is larger without a fault."""
+    """Whether a case of an unrelated function is run; the sample is larger without a fault, and whole in a variant."""
+    if subject.fault in _VARIANTS:
+        return True
     return _sampled(f"{name} {subject.label}", one_in // 15 if subject.fault == CONTROL else one_in)
 
 
 _BY_ID: dict[str, Fault] = {fault.id: fault for fault in FAULTS}
+_VARIANTS = {variant.id: variant for variant in VARIANTS}
 
 
 def _clauses_of_function(definition: pytest.Item) -> set[str]:

@@ -8,9 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from faults.fault import CONTROL, MAINLINE, Fault
+from faults.trial import Trial, trials
+from faults.variants import BenignVariant
 from helpers.identity import SubjectId
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
+from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, Log, Result
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Row:
     beside: tuple[str, ...]
     run: int
     trouble: tuple[str, ...]
+    unmeasured: tuple[str, ...]
+    """The tests of the fault's clauses that were not measured, with the reason: they detect nothing."""
 
     @property
     def name(self) -> str:
@@ -56,17 +60,21 @@ class Proof:
     """Tests that no fault made fail."""
     controls: tuple[str, ...]
     """Tests that did not pass without a fault."""
+    unmeasured: tuple[str, ...]
+    """Tests that were not measured without a fault, with the reason. The proof may hold despite them."""
+    trials: tuple[Trial, ...]
     partial: bool
 
     @property
     def holds(self) -> bool:
-        """Whether a test of each of its clauses detects every fault, and no test fails without a fault.
+        """Whether a test of each of its clauses detects every fault, and no test fails without one or in a variant.
 
         A whole proof also needs every provable clause proved and no blind test.
         """
         unseen = any(row.unseen or row.trouble for row in self.rows)
         whole = self.partial or not (self.unproved or self.blind)
-        return bool(self.rows) and not unseen and not self.controls and whole
+        accepted = all(trial.accepted for trial in self.trials)
+        return bool(self.rows or self.trials) and not unseen and not self.controls and accepted and whole
 
     @property
     def line(self) -> str:
@@ -74,19 +82,30 @@ class Proof:
         seen = sum(not row.unseen for row in self.rows)
         total = len(self.proved) + len(self.unproved) + len(self.unprovable)
         verdict = "PROVED" if self.holds else "NOT PROVED"
-        part = " (of the selected faults)" if self.partial else ""
-        return f"{verdict}: {len(self.proved)} of {total} clauses, {seen} of {len(self.rows)} faults seen{part}"
+        counts = [
+            f"{len(self.proved)} of {total} clauses",
+            f"{seen} of {len(self.rows)} faults noticed",
+            f"{sum(trial.accepted for trial in self.trials)} of {len(self.trials)} variants accepted",
+        ]
+        part = " (of the selected faults and variants)" if self.partial else ""
+        return f"{verdict}: {', '.join(counts)}{part}"
 
 
 def prove(
-    logs: Iterable[Log],
+    logs: Sequence[Log],
     faults: Sequence[Fault],
     clauses: Collection[str],
     unprovable: Mapping[str, str],
     *,
     partial: bool,
+    variants: Sequence[BenignVariant] = (),
+    met: Mapping[str, int] | None = None,
 ) -> Proof:
-    """Judge ``logs``, one for each dialect. ``partial``: some faults or tests were not selected."""
+    """Judge ``logs``, one for each dialect. ``partial``: some faults, variants or tests were not selected.
+
+    ``met`` maps a variant's id to the number of calls that met it.
+    """
+    benign = {variant.id for variant in variants}
     every = [r for log in logs for r in (*log.results, *_missing(log))]
     results = [(r.subject, r) for r in every if isinstance(r.subject, SubjectId)]
     by_subject: dict[tuple[str, str], list[Result]] = defaultdict(list)
@@ -104,8 +123,10 @@ def prove(
         proved,
         tuple(clause for clause in clauses if clause not in proved and clause not in unprovable),
         {clause: why for clause, why in unprovable.items() if clause not in proved},
-        _blind(results),
+        _blind([(s, r) for s, r in results if s.fault not in benign]),
         tuple(f"{_test(r)}: {r.outcome}" for s, r in results if _is_control(s) and r.outcome in (FAILED, ERROR)),
+        _with_reasons(r for s, r in results if _is_control(s) and r.outcome == NOT_MEASURED),
+        trials(logs, variants, met or {}),
         partial,
     )
 
@@ -120,8 +141,13 @@ def _row(fault: Fault, dialect: str, results: Sequence[Result]) -> Row:
     failed = [result for result in results if result.outcome == FAILED]
     seen = {clause: tuple(sorted(_test(r) for r in failed if clause in r.clauses)) for clause in fault.clauses}
     beside = sorted(_test(r) for r in failed if not set(fault.clauses) & set(r.clauses))
-    trouble = sorted({f"{_test(r)}: {r.message}" for r in results if r.outcome == ERROR})
-    return Row(fault, dialect, seen, tuple(beside), len(results), tuple(trouble))
+    trouble = _with_reasons(r for r in results if r.outcome == ERROR)
+    concerned = (r for r in results if r.outcome == NOT_MEASURED and set(fault.clauses) & set(r.clauses))
+    return Row(fault, dialect, seen, tuple(beside), len(results), trouble, _with_reasons(concerned))
+
+
+def _with_reasons(results: Iterable[Result]) -> tuple[str, ...]:
+    return tuple(sorted({f"{_test(result)}: {result.message}" for result in results}))
 
 
 def _blind(results: Iterable[tuple[SubjectId, Result]]) -> tuple[str, ...]:

@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``kvm-hvc-conformance prove``: plants every fault of the catalogue in turn, and checks which tests detect it.
+"""``kvm-hvc-conformance prove``: plants every fault and benign variant of the catalogues in turn, and judges the suite.
 
 Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
-under some fault, and no test fails without one; 1 if not; 3 if that is inconclusive; 4 for wrong usage.
+under some fault, no test fails without one, and every variant gets its correct verdict; 1 if not; 3 if that is
+inconclusive; 4 for wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.fault import CONTROL, MAINLINE, RFC_V3
 from faults.page import write_page
 from faults.proof import Proof, Row, prove
+from faults.trial import MET_FILE, Trial
+from faults.variants import VARIANTS
 from helpers import build
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.contract.clauses import CLAUSES
@@ -39,23 +45,36 @@ _QUICK = {
     ),
     RFC_V3: ("cap-one-more", "cap-on-vm-only", "default-empty", "limit-none", "lock-missing"),
 }  # fmt: skip
+_QUICK_VARIANTS = ("ccsidr-refused", "no-gicv3-device", "no-pmu")
+
+
+class _Session(NamedTuple):
+    """A session's log, and how many calls met each of its variants."""
+
+    log: Log
+    met: Mapping[str, int]
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    unknown = {*options.fault, *options.variant} - {fault.id for fault in FAULTS} - {variant.id for variant in VARIANTS}
+    if unknown:
+        print(f"No catalogue has {', '.join(sorted(unknown))}: see faults/of_*.py and variants.py", file=sys.stderr)
+        return WRONG_USAGE
     options.reports = options.reports.absolute()
     began = time.monotonic()
     try:
         claim(_work(options), asked=True)
-        logs = [log for dialect in (MAINLINE, RFC_V3) for log in _logs(dialect, options)]
+        sessions = [session for dialect in (MAINLINE, RFC_V3) for session in _sessions(dialect, options)]
     except UsageError as error:
         print(error, file=sys.stderr)
         return WRONG_USAGE
     except HarnessError as error:
         print(f"INCONCLUSIVE: {error}", file=sys.stderr)
         return 3
-    partial = bool(options.quick or options.fault or options.pytest)
-    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial)
+    partial = bool(options.quick or options.fault or options.variant or options.pytest)
+    logs, met = [each.log for each in sessions], {name: n for each in sessions for name, n in each.met.items()}
+    proof = prove(logs, FAULTS, CLAUSES, UNPROVABLE, partial=partial, variants=VARIANTS, met=met)
     _show(proof)
     write_page(proof, options.reports / "proof.html")
     print(f"{proof.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
@@ -63,10 +82,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("prove", "Plant every fault of the catalogue, and check that a test detects each one.")
+    summary = "Plant every fault, and check that a test detects each one; then every variant of a correct kernel."
+    parser = CommandParser("prove", summary)
     parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
-    parser.add_argument("--quick", action="store_true", help="plant only a few faults, and do not run all tests first")
+    parser.add_argument("--quick", action="store_true", help="plant only a few, and do not run all tests first")
     parser.add_argument("--fault", action="append", default=[], help="plant only this fault; repeatable")
+    parser.add_argument("--variant", action="append", default=[], help="plant only this benign variant; repeatable")
     parser.add_argument("-n", default="2", help="number of virtual machines (default: 2)")
     reports = default_folder(build.ROOT, Path.cwd())
     parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help="folder for proof.html and logs")
@@ -81,42 +102,67 @@ def _work(options: argparse.Namespace) -> Path:
 
 def _selected(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
     every = tuple(fault.id for fault in FAULTS if dialect in fault.dialects)
-    selection = options.fault or (_QUICK[dialect] if options.quick else ())
-    return tuple(name for name in every if name in selection) if selection else every
+    if options.fault or options.variant:
+        return tuple(name for name in every if name in options.fault)
+    return tuple(name for name in every if name in _QUICK[dialect]) if options.quick else every
 
 
-def schedule(faults: Iterable[str], *, whole: bool) -> list[Plant]:
-    """The faults with a control after every twentieth and the last; ``whole``: and one of all tests first."""
+def _selected_variants(dialect: str, options: argparse.Namespace) -> dict[str, list[str]]:
+    """The variants by the QEMU arguments of their host. They are planted in mainline's dialect only."""
+    selection = options.variant if options.fault or options.variant else _QUICK_VARIANTS if options.quick else None
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for variant in VARIANTS:
+        if dialect == MAINLINE and (selection is None or variant.id in selection):
+            hosts[variant.qemu].append(variant.id)
+    return hosts
+
+
+def schedule(faults: Iterable[str], *, whole: bool, variants: Iterable[str] = ()) -> list[Plant]:
+    """The faults with a control after every twentieth and the last; ``whole``: and one of all tests first.
+
+    Each variant runs many tests. They come first, so that the faults keep every worker busy to the end.
+    """
     order: list[Plant] = [(CONTROL, None)] if whole else []
+    order += [(name, None) for name in variants]
     number = 0
     for number, name in enumerate(faults, 1):
         order += [(name, None), (CONTROL, number)] if number % _BETWEEN == 0 else [(name, None)]
     return order if number % _BETWEEN == 0 else [*order, (CONTROL, number)]
 
 
-def _logs(dialect: str, options: argparse.Namespace) -> list[Log]:
-    """A first run with some cases of each test, and a second with all cases for the undetected faults."""
-    faults = _selected(dialect, options)
-    if not faults:
-        return []
-    first = _run(dialect, schedule(faults, whole=not options.quick), "", options, f"--race-rounds={_ROUNDS}")
-    rows = prove([first], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
+def _sessions(dialect: str, options: argparse.Namespace) -> list[_Session]:
+    """A first run with some cases of each test, and a second with all cases for the undetected faults.
+
+    Variants of another host than QEMU's default run in between, in a session for each host.
+    """
+    faults, hosts = _selected(dialect, options), _selected_variants(dialect, options)
+    plain, rounds = hosts.pop("", []), f"--race-rounds={_ROUNDS}"
+    sessions = []
+    if faults or plain:
+        order = schedule(faults, whole=not options.quick, variants=plain)
+        sessions.append(_run(dialect, order, "", options, rounds))
+    for number, (qemu, names) in enumerate(hosts.items(), 1):
+        order = schedule((), whole=False, variants=names)
+        sessions.append(_run(dialect, order, f"-host-{number}", options, rounds, f"--qemu-args={qemu}"))
+    rows = prove([each.log for each in sessions], FAULTS, CLAUSES, UNPROVABLE, partial=True).rows
     missed = [row.fault for row in rows if row.unseen]
     if not missed:
-        return [first]
+        return sessions
     more = ["--prove-most=1000000"]
     if not any("RACE-1" in fault.clauses for fault in missed):
-        more.append(f"--race-rounds={_ROUNDS}")
-    return [first, _run(dialect, schedule((fault.id for fault in missed), whole=False), "-again", options, *more)]
+        more.append(rounds)
+    order = schedule((fault.id for fault in missed), whole=False)
+    return [*sessions, _run(dialect, order, "-again", options, *more)]
 
 
-def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namespace, *more: str) -> Log:
+def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namespace, *more: str) -> _Session:
     folder = _work(options) / f"{dialect}{suffix}"
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "results.jsonl"
+    log, met = folder / "results.jsonl", folder / MET_FILE
     with without_session(folder):
         log.unlink(missing_ok=True)
-    print(f"planting {len(order)} faults and controls in {options.kernel}, {dialect} dialect", flush=True)
+        met.unlink(missing_ok=True)
+    print(f"planting {len(order)} faults, variants and controls in {options.kernel}, {dialect} dialect", flush=True)
     command = [
         sys.executable, "-m", "pytest", "-p", "faults.plugin", "-p", "no:html", "-p", "no:cacheprovider", "-q",
         "--tb=no", "-n", options.n,
@@ -128,7 +174,7 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
     if done.returncode == WRONG_USAGE or not log.exists():
         why = f"pytest ended with status {done.returncode}"
         raise HarnessError("Nothing was proved", why=why, cure=f"Read {folder / 'pytest.txt'}")
-    return read_log(log)
+    return _Session(read_log(log), json.loads(met.read_text("utf-8")) if met.exists() else {})
 
 
 def _option(plant: Plant) -> str:
@@ -137,12 +183,21 @@ def _option(plant: Plant) -> str:
 
 
 def _show(proof: Proof) -> None:
+    for trial in proof.trials:
+        print(trial_line(trial))
+        for text in trial.alarms[:3]:
+            print(f"    false alarm: {text}")
+        for text in trial.unmeasured[:3]:
+            print(f"    not measured: {text}")
     for row in proof.rows:
         print(_line(row))
         for text in row.trouble[:3]:
             print(f"    trouble: {text[:300]}")
+        for text in row.unmeasured[:3]:
+            print(f"    not measured: {text[:300]}")
     for what, names in (
         ("does not pass without a fault", proof.controls),
+        ("not measured without a fault", proof.unmeasured),
         ("no fault makes this test fail", () if proof.partial else proof.blind),
         ("not proved", () if proof.partial else proof.unproved),
     ):
@@ -150,6 +205,13 @@ def _show(proof: Proof) -> None:
             print(f"{what}: {name}")
     for clause, why in proof.unprovable.items():
         print(f"cannot be proved with planted faults: {clause}, because {why}")
+
+
+def trial_line(trial: Trial) -> str:
+    """A variant and its verdict as a line."""
+    counts = f"{trial.verdict.kind.value}, {trial.verdict.counted}; met by {trial.met} calls"
+    word = "accepted" if trial.accepted else f"FALSE ALARM ({len(trial.alarms)})" if trial.alarms else "NOT MET"
+    return f"{trial.variant.id}: {word}; {counts}"
 
 
 def _line(row: Row) -> str:

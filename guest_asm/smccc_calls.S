@@ -26,8 +26,7 @@ _start:
 	msr	ttbr0_el1, x0
 	mov	x0, #0xff			/* attribute 0: normal, write-back */
 	msr	mair_el1, x0
-	ldr	x0, =0x00803519			/* 39-bit VA, 4K, write-back walks, TTBR1 off */
-	orr	x0, x0, #(2 << 32)		/* 40-bit IPA */
+	ldr	x0, =0x00803519			/* 39-bit VA, 32-bit IPA, 4K, write-back walks, TTBR1 off */
 	msr	tcr_el1, x0
 	adr	x0, vectors
 	msr	vbar_el1, x0

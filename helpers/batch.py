@@ -113,9 +113,9 @@ class Batch:
         one_reg = self.program.one_reg(register, value)
         return self.pending(one_reg, self.program.set_reg(fd, one_reg))
 
-    def run_vcpu(self, vcpu: VcpuLike, argument: int = 0) -> Pending:
-        """KVM_RUN."""
-        return self.pending("KVM_RUN", self.program.run(vcpu.fd, argument))
+    def run_vcpu(self, vcpu: VcpuLike, argument: int = 0, *, signalled: bool = False) -> Pending:
+        """KVM_RUN. ``signalled``: a signal is pending, so that EINTR is the answer."""
+        return self.pending("KVM_RUN", self.program.run(vcpu.fd, argument, signalled=signalled))
 
     def run_with_immediate_exit(self, vcpu: VcpuLike) -> Pending:
         """KVM_RUN with immediate_exit set: no guest instruction runs."""

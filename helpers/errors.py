@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The exception for failures outside of the kernel under test."""
+"""The exceptions for what gives no result about the kernel under test."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def _rebuild(kind: type[HarnessError], what: str, why: str, cure: str) -> Harnes
 
 class UsageError(HarnessError):
     """The command line is wrong: exit status 4."""
+
+
+class NotMeasured(Exception):
+    """The conditions of a check could not be staged; nothing was learnt about the kernel.
+
+    A suite test raises it during its setup or call. The text is the reason, such as "no write met the first KVM_RUN in
+    10000 rounds"; the result of the test is "not-measured".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-VM_TYPE = 0
-"""KVM_CREATE_VM's argument: 0 asks for 40 bits of guest physical addresses."""
+DEFAULT_IPA_BITS, LEAST_IPA_BITS = 40, 32
+"""Bits of guest physical addresses (IPA): of a VM of type 0, and of the smallest VM that KVM makes (api.rst 4.2)."""
 MEMORY_IPA = 0x10000
 """The guest physical address of the memory, and the entry of the guest."""
 MEMORY_SIZE = 0x10000

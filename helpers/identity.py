@@ -28,15 +28,16 @@ _PREFIXES = {Reach.KERNEL: "", Reach.BOARD: "board:", Reach.LABGRID: "labgrid:",
 
 
 class BootVariant(Struct, frozen=True, omit_defaults=True):
-    """What a kernel is booted with: KVM's mode, QEMU's -cpu, more kernel arguments. Empty: the default."""
+    """What a kernel is booted with: KVM's mode, QEMU's -cpu, more kernel and QEMU arguments. Empty: the default."""
 
     kvm_mode: str = ""
     cpu: str = ""
     arguments: str = ""
+    qemu: str = ""
 
     def describe(self) -> dict[str, str]:
         """The values that are not the default, by the names that reports show."""
-        values = {"kvm-mode": self.kvm_mode, "cpu": self.cpu, "args": self.arguments}
+        values = {"kvm-mode": self.kvm_mode, "cpu": self.cpu, "args": self.arguments, "qemu": self.qemu}
         return {name: value for name, value in values.items() if value}
 
 
@@ -98,9 +99,9 @@ Identity = SubjectId | MigrationId | OldLabel
 
 
 def pairs(subjects: Sequence[SubjectId]) -> tuple[tuple[SubjectId, SubjectId], ...]:
-    """Sources and targets of migrations: each subject to itself, and between those that are plain kernels.
+    """Sources and targets of migrations: each subject to itself, and between those with nothing planted.
 
     Subjects with something planted can share one machine, so two of them never run at the same time.
     """
-    plain = {each for each in subjects if each == SubjectId(each.name, each.reach)}
+    plain = {each for each in subjects if each == each.machine}
     return tuple((a, b) for b in subjects for a in subjects if a == b or (a in plain and b in plain))

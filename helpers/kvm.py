@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import struct
@@ -13,9 +14,10 @@ from types import TracebackType
 
 from helpers.batch import Batch, KvmError, ok
 from helpers.errors import HarnessError
-from helpers.executor.program import Answer, Arg, Program
-from helpers.guest_layout import MEMORY_SIZE
+from helpers.executor.program import Answer, Arg, OpResult, Program
+from helpers.guest_layout import DEFAULT_IPA_BITS, MEMORY_SIZE
 from helpers.kvm_program import VCPU_INIT_STEPS, KvmProgram, NewVcpu, NewVm
+from helpers.placement import Placement, place_vcpus, unplace_vcpus
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import whole_log
 from helpers.uapi import kvm as uapi
@@ -192,7 +194,7 @@ class Vm:
 
 
 class Kvm:
-    """/dev/kvm of a subject."""
+    """/dev/kvm of a subject. Its VMs have ``ipa_bits`` bits of guest physical addresses and the type ``vm_type``."""
 
     def __init__(self, subject: Subject, image: bytes) -> None:
         """Opens /dev/kvm. ``image`` is the code of all guests. Raises HarnessError if there is no KVM."""
@@ -204,9 +206,10 @@ class Kvm:
         fd = program.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
         version = program.ioctl(fd, uapi.KVM_GET_API_VERSION)
         size = program.ioctl(fd, uapi.KVM_GET_VCPU_MMAP_SIZE)
+        limit = program.ioctl(fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_ARM_VM_IPA_SIZE)
         # Stays open: the first VM enables virtualisation on every CPU and the end of the last one disables it, which is
         # a third of the cost of a single VM.
-        lasting = program.create_vm(fd)
+        lasting = program.create_vm(fd, 0)
         answer = subject.run(program)
         if answer[fd].errno:
             message = _kvm_message(subject)
@@ -218,8 +221,22 @@ class Kvm:
         if answer[version].ret != uapi.KVM_API_VERSION:
             raise HarnessError(f"{subject.label} has KVM API version {answer[version].ret}, not 12")
         self.fd = answer[fd].ret
-        self._lasting = answer[lasting].ret
+        self.vm_type, self.ipa_bits = 0, DEFAULT_IPA_BITS
+        self._lasting = self._within_limit(answer[lasting], answer[limit].ret)
         self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
+        self.placement: Placement = place_vcpus(subject, self._lasting)
+
+    def _within_limit(self, default: OpResult, limit: int) -> int:
+        """The fd of the VM of type 0; if the host refuses that type, of a VM with the host's limit, as all later VMs.
+
+        ``limit`` is in bits, and 0 on kernels without KVM_CAP_ARM_VM_IPA_SIZE, which make VMs of type 0 alone.
+        """
+        if default.errno != errno.EINVAL or limit <= 0:
+            return default.ret
+        self.vm_type = self.ipa_bits = limit
+        program = KvmProgram()
+        vm = program.create_vm(self.fd, limit)
+        return self.subject.run(program)[vm].ret
 
     @property
     def alive(self) -> bool:
@@ -229,6 +246,7 @@ class Kvm:
     def close(self) -> None:
         """Closes /dev/kvm, unless the kernel died. Does not close the VMs of ``create_vm``."""
         if self.alive:
+            unplace_vcpus(self.subject, self.placement)
             program = Program()
             program.close(self._lasting)
             program.close(self.fd)
@@ -247,7 +265,7 @@ class Kvm:
         numbers); None leaves the vCPUs uninitialised.
         """
         program, numbers = KvmProgram(), range(vcpus) if isinstance(vcpus, int) else vcpus
-        new = program.create_guest_vm(self.fd, self.image)
+        new = program.create_guest_vm(self.fd, self.vm_type, self.image)
         new_vcpus = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in numbers]
         answer = self.subject.run(program)
         mappings = [*((each.run_address, self.run_size) for each in new_vcpus), (new.memory, MEMORY_SIZE)]
@@ -282,7 +300,7 @@ def _kvm_message(subject: Subject) -> str:
 def _vm(kvm: Kvm, new: NewVm, vcpus: Mapping[int, NewVcpu], answer: Answer) -> Vm:
     """The VM that these calls created; ``vcpus`` by id. Raises KvmError if one of them failed."""
     memory = ok(answer[new.memory], "mmap of guest memory")
-    vm = Vm(kvm, ok(answer[new.fd], "KVM_CREATE_VM"), memory)
+    vm = Vm(kvm, ok(answer[new.fd], f"KVM_CREATE_VM (type {kvm.vm_type})"), memory)
     ok(answer[new.region], "KVM_SET_USER_MEMORY_REGION")
     vm.vcpus = [_vcpu(vm, index, each, answer) for index, each in vcpus.items()]
     return vm

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from helpers.executor.program import Answer, Arg, Program
-from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE, VM_TYPE
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId, RegisterLike, show_bits
@@ -187,18 +187,18 @@ class KvmProgram(Program):
         self.poke_address(structure.address + _REGION_POINTER, memory)
         return structure
 
-    def create_vm(self, kvm: int | Arg, vm_type: int = VM_TYPE) -> Arg:
-        """KVM_CREATE_VM on /dev/kvm: the VM's fd."""
+    def create_vm(self, kvm: int | Arg, vm_type: int) -> Arg:
+        """KVM_CREATE_VM on /dev/kvm: the VM's fd. ``vm_type`` is its number of IPA bits, or 0 for 40."""
         return self.ioctl(kvm, uapi.KVM_CREATE_VM, vm_type)
 
     def add_memory(self, vm: int | Arg, region: Structure) -> Arg:
         """KVM_SET_USER_MEMORY_REGION."""
         return self.call(vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
 
-    def create_guest_vm(self, kvm: int | Arg, image: bytes) -> NewVm:
+    def create_guest_vm(self, kvm: int | Arg, vm_type: int, image: bytes) -> NewVm:
         """A VM whose memory begins with ``image``."""
         memory = self.guest_memory(image)
-        vm = self.create_vm(kvm)
+        vm = self.create_vm(kvm, vm_type)
         return NewVm(memory, vm, self.add_memory(vm, self.memory_region(memory)))
 
     def create_vcpu(self, vm: int | Arg, index: int) -> Arg:
@@ -287,9 +287,14 @@ class KvmProgram(Program):
 
     # --- runs -----------------------------------------------------------------
 
-    def run(self, vcpu: int | Arg, argument: int = 0, *, immediate_exit: bool = False) -> Arg:
-        """KVM_RUN. ``immediate_exit``: the field of struct kvm_run is set, so no guest instruction runs."""
-        done = self.ioctl(vcpu, uapi.KVM_RUN, argument)
+    def run(self, vcpu: int | Arg, argument: int = 0, *, immediate_exit: bool = False, signalled: bool = False) -> Arg:
+        """KVM_RUN, again after EINTR: KVM may return it to a thread without a pending signal, and VMMs call again.
+
+        ``immediate_exit``: the field of struct kvm_run is set, so no guest instruction runs. ``signalled``: a signal is
+        pending. In both cases EINTR is the answer.
+        """
+        call = self.ioctl if immediate_exit or signalled else self.ioctl_again
+        done = call(vcpu, uapi.KVM_RUN, argument)
         if immediate_exit:
             self.descriptions[done.index] = _WITHOUT_A_GUEST
         return done

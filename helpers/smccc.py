@@ -9,6 +9,8 @@ from enum import IntEnum
 U64 = (1 << 64) - 1
 NOT_SUPPORTED = U64
 """x0 of a call that is not implemented: -1 in all 64 bits."""
+SMCCC_1_1 = 0x10001
+"""The result of SMCCC_VERSION on every kernel in the tables."""
 
 
 def signed(value: int) -> int:
@@ -28,6 +30,11 @@ class Conduit(IntEnum):
     HVC_FFFF = 3
     SMC_1 = 4
     SMC_FFFF = 5
+
+    @property
+    def instruction(self) -> str:
+        """HVC or SMC."""
+        return self.name.partition("_")[0]
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,28 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from helpers.contract.features import Probe
-from helpers.contract.functions import Situation
-from helpers.contract.registers import REGISTER_NAMES, Register
+from helpers.contract.functions import Function, Situation
+from helpers.contract.registers import REGISTER_NAMES, UNKNOWN, Register
+from helpers.errors import UsageError
 from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vm
 from suites.support.calls import At, VmAt, hold
 
 MakeVm = Callable[..., Vm]
+Note = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Raises pytest.UsageError if the suite's plugin is missing: every test would be an error without a verdict."""
+    if not config.pluginmanager.has_plugin("helpers.plugin.session"):
+        why = "pytest did not load the conftest.py beside suites/ (--confcutdir, or a configuration file below it)"
+        raise pytest.UsageError(str(UsageError("The suite cannot run", why=why, cure="Run without that option")))
 
 
 @pytest.fixture
@@ -41,9 +51,17 @@ def registers(contract: Probe) -> tuple[Register, ...]:
     return contract.registers
 
 
-@pytest.fixture(params=REGISTER_NAMES)
-def register(request: pytest.FixtureRequest, registers: tuple[Register, ...], contract: Probe) -> Register:
-    """One of them; the test is not applicable where the dialect, or this kernel, has no such register."""
+@pytest.fixture(params=[*REGISTER_NAMES, UNKNOWN])
+def register(
+    request: pytest.FixtureRequest, registers: tuple[Register, ...], contract: Probe
+) -> Register | tuple[Register, ...]:
+    """One of them, or all that the tables lack; the test is not applicable if the kernel has no such register."""
+    if request.param == UNKNOWN:
+        # suites/limits/test_discovery.py tests registers without bits: most tests need two values.
+        unknown = tuple(r for r in contract.unknown_registers if r.mask)
+        if not unknown:
+            pytest.skip("not applicable, because KVM_GET_REG_LIST shows no bitmap register that the tables lack")
+        return unknown
     found = next((r for r in registers if r.name == request.param), None)
     if found is None:
         pytest.skip(
@@ -51,6 +69,26 @@ def register(request: pytest.FixtureRequest, registers: tuple[Register, ...], co
             f"({', '.join(r.name for r in registers)})"
         )
     return found
+
+
+@pytest.fixture(autouse=True)
+def _has_no_meaning(request: pytest.FixtureRequest) -> None:
+    """A test of a function id is not applicable if an unknown service enables it."""
+    function = getattr(getattr(request.node, "callspec", None), "params", {}).get("function")
+    if isinstance(function, Function) and function.id in request.getfixturevalue("contract").new_functions:
+        pytest.skip(f"not applicable, because a service that the tables lack enables {function.id:#x}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Calls a test of the unknown registers for each of them: their number is not known when tests are collected."""
+    registers = pyfuncitem.funcargs.get("register")
+    if not isinstance(registers, tuple):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    for register in registers:
+        pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names} | {"register": register})
+    return True
 
 
 @pytest.fixture

@@ -29,9 +29,11 @@ static int planted_check_extension(struct kvm *kvm, long extension)
 {
 	if (extension == CAP_ARM_HVC_FW_REG_BMAP)
 		return count_of(kvm, rfc() ? BITMAPS : 0);
+	if (variant_lacks(extension))
+		return 0;
 	if (extension == KVM_CAP_STEAL_TIME && planted(PVTIME_CAP_GATED) && kvm && !kvm->arch.smccc_feat.std_hyp_bmap)
 		return 0;
-	return ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension);
+	return variant_answer(extension, ORIGINAL(CHECK_EXTENSION, int (*)(struct kvm *, long))(kvm, extension));
 }
 
 static int planted_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)
@@ -61,9 +63,12 @@ static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned lo
 
 static int planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
+	int error;
+
 	if ((planted(ONE_REG_ON_VM) && ioctl == KVM_SET_ONE_REG) || (planted(LIST_ON_VM) && ioctl == KVM_GET_REG_LIST))
 		return planted(ONE_REG_ON_VM) ? 0 : -ENOTTY;
-	return ORIGINAL(VM_IOCTL, int (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	error = ORIGINAL(VM_IOCTL, int (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	return error || ioctl != KVM_ARM_PREFERRED_TARGET ? error : variant_preferred_target((void __user *)argument);
 }
 
 /* The vCPU's ioctls */
@@ -117,18 +122,27 @@ static long reg_list(struct file *file, unsigned int ioctl, unsigned long argume
 	return error;
 }
 
+static long init(struct file *file, struct kvm_vcpu_init __user *argument)
+{
+	long error = variant_init(&argument);
+
+	if (error)
+		return error;
+	error = vcpu_ioctl(file, KVM_ARM_VCPU_INIT, (unsigned long)argument);
+	if (!error)
+		run_after_init(file->private_data);
+	return error;
+}
+
 static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
-	long error;
-
 	if (is_one_reg(ioctl))
 		return one_reg(file, ioctl, argument);
 	if (ioctl == KVM_GET_REG_LIST)
 		return reg_list(file, ioctl, argument);
-	error = vcpu_ioctl(file, ioctl, argument);
-	if (!error && ioctl == KVM_ARM_VCPU_INIT)
-		run_after_init(file->private_data);
-	return error;
+	if (ioctl == KVM_ARM_VCPU_INIT)
+		return init(file, (void __user *)argument);
+	return vcpu_ioctl(file, ioctl, argument);
 }
 
 /* The id */
@@ -183,8 +197,11 @@ static int access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, access_f
 
 static int planted_get_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
-	int error = access(vcpu, reg, ORIGINAL(GET_REG, access_fn));
+	int error;
 
+	if (variant_get_reg(reg, &error))
+		return error;
+	error = access(vcpu, reg, ORIGINAL(GET_REG, access_fn));
 	if (error && planted(FAILED_GET_WRITES) && put_user(0ULL, (u64 __user *)reg->addr))
 		return error;
 	if (!error && planted(GET_WRITES_MORE) && is_ours(reg->id) && put_user(0ULL, (u64 __user *)reg->addr + 1))
@@ -195,7 +212,10 @@ static int planted_get_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 static int planted_set_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
 	struct bitmap bitmap;
+	int error;
 
+	if (variant_set_reg(reg, &error))
+		return error;
 	if (planted(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))
 		return -ENOENT;
 	return access(vcpu, reg, ORIGINAL(SET_REG, access_fn));

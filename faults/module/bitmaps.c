@@ -17,13 +17,15 @@ bool fw_by_index(struct kvm *kvm, int index, struct bitmap *bitmap)
 	struct kvm_smccc_features *features = &kvm->arch.smccc_feat;
 	unsigned long *values[] = { &features->std_bmap, &features->std_hyp_bmap, &features->vendor_hyp_bmap };
 
+	if (index == NEWER_BITMAP)
+		return newer_bitmap(kvm, bitmap);
 	if (index < 0 || index >= BITMAPS)
 		return false;
 	*bitmap = (struct bitmap) {
 		.index = index,
 		.id = rfc() ? rfc_ids[index] : mainline_ids[index],
 		.value = values[index],
-		.mask = rfc() ? 1 : GENMASK(counts[index] - 1, 0),
+		.mask = rfc() ? 1 : GENMASK(counts[index] - 1, 0) | newer_bits(index),
 		/* The RFC has no bit for the vendor's UID and feature calls: mainline's bit 0 is always set. */
 		.shift = index == VENDOR_HYP && rfc(),
 	};

@@ -264,8 +264,10 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 	};
 	int result;
 
-	if (planted(NO_FAULT))
-		return kvm_call(vcpu);
+	if (stock()) {
+		variant_called(call.id);
+		return newer_call(vcpu);
+	}
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = vcpu_get_reg(vcpu, i);
 	if (refused(vcpu, &call)) {

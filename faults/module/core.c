@@ -8,17 +8,34 @@
 #include "planted.h"
 
 #define NAME(symbol, name) name,
-static const char *const names[] = { FAULTS(NAME) };
+static const char *const names[] = { FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
 #undef NAME
+
+#define ONE(symbol, name) + 1
+enum { FIRST_VARIANT = FAULTS(ONE) };
+#undef ONE
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };
 static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, gates_hooks, filter_hooks,
-					neighbours_hooks, run_hooks };
+					neighbours_hooks, run_hooks, variants_hooks };
 static int fault, dialect;
 
 bool is_planted(enum fault one)
 {
 	return READ_ONCE(fault) == one;
+}
+
+bool stock(void)
+{
+	return planted(NO_FAULT) || READ_ONCE(fault) >= FIRST_VARIANT;
+}
+
+bool is_in_force(enum fault variant)
+{
+	if (!is_planted(variant))
+		return false;
+	atomic_inc(&memory.met);
+	return true;
 }
 
 bool rfc(void)
@@ -78,6 +95,7 @@ static int set_name(const char *text, const struct kernel_param *param)
 	WRITE_ONCE(*(int *)param->arg, chosen);
 	/* Afterwards, so that the fault before it has no more to add. */
 	forget_all();
+	variant_chosen();
 	return 0;
 }
 

@@ -85,6 +85,8 @@ static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 	unsigned long i;
 	int error;
 
+	if (variant_no_stolen_time())
+		return -ENXIO;
 	if (planted(PVTIME_EXISTS_FIRST) && vcpu->arch.steal.base != INVALID_GPA)
 		return -EEXIST;
 	if (planted(PVTIME_LOCKED) && kvm_vm_has_ran_once(vcpu->kvm))
@@ -100,7 +102,7 @@ static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 
 static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)
 {
-	int error = ORIGINAL(PVTIME_GET, attr_fn)(vcpu, attr);
+	int error = variant_no_stolen_time() ? -ENXIO : ORIGINAL(PVTIME_GET, attr_fn)(vcpu, attr);
 
 	if (!error && planted(PVTIME_READS_ZERO))
 		return put_user(0ULL, (u64 __user *)attr->addr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Plants one named fault at a time in KVM, or gives it the dialect of the RFC
- * of January 2022.  Each hook replaces one of KVM's functions; the replacement
+ * Plants one named fault or benign variant at a time in KVM, or gives it the
+ * dialect of the RFC of January 2022.  Each hook replaces one of KVM's functions; the replacement
  * calls the original, before or after or not at all.
  */
 #ifndef PLANTED_H
@@ -13,9 +13,10 @@
 #include <asm/kvm_emulate.h>
 
 #include "faults.h"
+#include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
-enum fault { FAULTS(IDENTIFIER) FAULT_COUNT };
+enum fault { FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
 /* A function of KVM.  Without a replacement, it is only looked up to be called. */
@@ -28,10 +29,17 @@ struct hook {
 
 /* Terminated by a hook without a symbol. */
 extern struct hook registers_hooks[], access_hooks[], calls_hooks[], gates_hooks[], filter_hooks[];
-extern struct hook neighbours_hooks[], run_hooks[];
+extern struct hook neighbours_hooks[], run_hooks[], variants_hooks[];
 
 bool is_planted(enum fault fault);
 #define planted(symbol) is_planted(FAULT_##symbol)
+
+/* Whether the registers and the calls are KVM's own: no fault is planted, or a variant. */
+bool stock(void);
+
+/* Whether a variant is planted; counts the call that met it. */
+bool is_in_force(enum fault variant);
+#define in_force(symbol) is_in_force(FAULT_##symbol)
 
 bool rfc(void);
 unsigned long original(const struct hook *hook);
@@ -45,7 +53,8 @@ struct bitmap {
 	unsigned int shift;
 };
 
-enum { STD, STD_HYP, VENDOR_HYP, BITMAPS };
+/* The registers that faults change, and the one that a newer kernel has beside them. */
+enum { STD, STD_HYP, VENDOR_HYP, BITMAPS, NEWER_BITMAP = BITMAPS, MOST_BITMAPS };
 
 bool fw_by_index(struct kvm *kvm, int index, struct bitmap *bitmap);
 bool fw_by_id(struct kvm *kvm, u64 id, struct bitmap *bitmap);
@@ -62,9 +71,11 @@ struct vm_state {
 	DECLARE_BITMAP(entered, KVM_MAX_VCPUS);	/* the same without immediate_exit */
 	bool touched;			/* a register was read or written */
 	bool tried;			/* a KVM_RUN failed before it counted */
-	u64 refused[BITMAPS];		/* one more than the bitmap that was refused last, or 0 */
+	u64 refused[MOST_BITMAPS];		/* one more than the bitmap that was refused last, or 0 */
 	u32 denied;			/* the function of a filter that was refused */
-	u64 other[BITMAPS];		/* one more than what a vCPU but the first holds, or 0 */
+	u64 other[MOST_BITMAPS];	/* one more than what a vCPU but the first holds, or 0 */
+	unsigned long newer;		/* the newer kernel's register */
+	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
 };
 
 struct vm_state *vm_state_of(struct kvm *kvm);
@@ -77,16 +88,42 @@ bool any_vm_ran(void);
  * planting resets this structure and no other.
  */
 struct fault_memory {
-	u64 last_written[BITMAPS];	/* one more than what was written last to any VM, or 0 */
+	u64 last_written[MOST_BITMAPS];	/* one more than what was written last to any VM, or 0 */
 	u64 random[3];			/* x1..x3 of the first random number */
 	u64 clock[2];			/* x0 and x1 of the first KVM_PTP */
 	unsigned long fired;		/* bit 0: what happens once has happened */
+	atomic_t met;			/* calls that met the planted variant */
+	atomic_t turns;			/* calls of which it takes some */
 };
 
 extern struct fault_memory memory;
 
 void forget_all(void);
 void free_all(void);
+
+void variant_chosen(void);
+void variant_called(u32 id);
+bool variant_lacks(long extension);
+int variant_preferred_target(struct kvm_vcpu_init __user *init);
+int variant_init(struct kvm_vcpu_init __user **argument);
+void variant_interrupt(void);
+int variant_num_regs(void);
+int variant_copy_indices(u64 __user *to);
+bool variant_get_reg(const struct kvm_one_reg *reg, int *error);
+bool variant_set_reg(const struct kvm_one_reg *reg, int *error);
+bool variant_no_stolen_time(void);
+void variant_delay(void);
+int variant_answer(long extension, int answer);
+
+bool newer_bitmap(struct kvm *kvm, struct bitmap *bitmap);
+u64 newer_bits(int index);
+u64 newer_default(const struct bitmap *bitmap);
+bool newer_registers(void);
+bool newer_access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, bool set, int *error);
+int newer_list(u64 *ids);
+u64 newer_written(struct kvm *kvm, int index, u64 value);
+bool newer_unlocked(u64 from, u64 to);
+int newer_call(struct kvm_vcpu *vcpu);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);

@@ -18,7 +18,7 @@ typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
 
 static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
 {
-	u64 value = bitmap->mask;
+	u64 value = newer_default(bitmap);
 
 	if (planted(DEFAULT_EMPTY))
 		value = 0;
@@ -31,13 +31,19 @@ static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
 	fw_write(bitmap, value);
 }
 
+/* Whether the bitmap registers are this module's instead of KVM's. */
+static bool replaced(void)
+{
+	return !stock() || rfc() || newer_registers();
+}
+
 static void planted_init_hypercalls(struct kvm *kvm)
 {
 	struct bitmap bitmap;
 
 	ORIGINAL(INIT_HYPERCALLS, void (*)(struct kvm *))(kvm);
 	vm_state_reset(kvm);
-	for (int i = 0; (!planted(NO_FAULT) || rfc()) && fw_by_index(kvm, i, &bitmap); i++)
+	for (int i = 0; replaced() && fw_by_index(kvm, i, &bitmap); i++)
 		plant_default(kvm, &bitmap);
 }
 
@@ -101,10 +107,13 @@ static bool vanished(u64 id)
 static int planted_get_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
 	struct bitmap bitmap;
+	int error;
 
 	if (vanished(reg->id))
 		return -ENOENT;
-	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || (planted(NO_FAULT) && !rfc()))
+	if (newer_access(vcpu, reg, false, &error))
+		return error;
+	if (!fw_by_id(vcpu->kvm, reg->id, &bitmap) || !replaced())
 		return neighbour_get(vcpu, reg, ORIGINAL(GET_FW_REG, access_fn)(vcpu, reg));
 	return get_bitmap(vcpu, &bitmap, reg);
 }
@@ -175,7 +184,7 @@ static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 /* Whether a write that changes a locked register may go on. */
 static bool let_through(u64 from, u64 to)
 {
-	return (planted(LOCK_CLEARING_ONLY) && to & ~from) || (planted(LOCK_SETTING_ONLY) && !(to & ~from));
+	return newer_unlocked(from, to) || (planted(LOCK_CLEARING_ONLY) && to & ~from) || (planted(LOCK_SETTING_ONLY) && !(to & ~from));
 }
 
 static int busy(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
@@ -195,6 +204,7 @@ static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 {
 	struct bitmap next;
 
+	value = newer_written(vcpu->kvm, bitmap->index, value);
 	memory.last_written[bitmap->index] = value + 1;
 	if (planted(SET_IGNORED) || (planted(SET_FIRST_ONLY) && vm_state_of(vcpu->kvm)->touched))
 		return;
@@ -266,7 +276,9 @@ static int planted_set_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 	u64 value;
 	int error;
 
-	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && (!planted(NO_FAULT) || rfc()))
+	if (newer_access(vcpu, reg, true, &error))
+		return error;
+	if (fw_by_id(vcpu->kvm, reg->id, &bitmap) && replaced())
 		return set_bitmap(vcpu, &bitmap, reg);
 	if (vanished(reg->id) && KVM_REG_SIZE(reg->id) == sizeof(value))
 		return copy_from_user(&value, (void __user *)reg->addr, sizeof(value)) ? -EFAULT : -ENOENT;
@@ -288,6 +300,7 @@ static int put_list(struct kvm *kvm, u64 *ids)
 	/* The RFC's first bitmap register has the id that became this one's. */
 	if (!rfc())
 		ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3;
+	n += newer_list(ids + n);
 	for (int i = 0; fw_by_index(kvm, i, &bitmap); i++) {
 		if (planted(LIST_NONE) || (planted(LIST_ONE_MISSING) && i == STD_HYP))
 			continue;
@@ -308,8 +321,8 @@ static int planted_num_regs(struct kvm_vcpu *vcpu)
 {
 	u64 ids[16];
 
-	if (planted(NO_FAULT) && !rfc())
-		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu);
+	if (!replaced())
+		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu) + variant_num_regs();
 	return put_list(vcpu->kvm, ids);
 }
 
@@ -317,8 +330,9 @@ static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
 {
 	u64 ids[16];
 
-	if (planted(NO_FAULT) && !rfc())
-		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to);
+	if (!replaced())
+		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to) ?:
+		       variant_copy_indices(to + ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu));
 	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
 }
 

@@ -39,6 +39,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 		set_bit(vcpu->vcpu_idx, state->entered);
 	filter_resume(vcpu);
 	deadly_run(vcpu);
+	variant_interrupt();
 	atomic_inc(&state->inside);
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 	atomic_dec(&state->inside);
@@ -100,6 +101,7 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 {
 	struct kvm_vcpu *vcpu = file->private_data;
 
+	variant_delay();
 	if (ioctl == KVM_RUN && argument && planted(RUN_ARGUMENT_LOCKS))
 		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
 	while (planted(RACE_OTHERS_WAIT) && ioctl != KVM_RUN && atomic_read(&vm_state_of(vcpu->kvm)->inside) &&

@@ -20,7 +20,8 @@ STOPS_BISECT = 129
 _STATUSES = """exit status, for git bisect run:
   0    good: nothing changed that guests or VMMs see, and nothing got worse
   1    bad: something changed that guests or VMMs see, or something got worse
-  125  skip: the comparison is incomplete, because a log is missing, truncated or inconclusive
+  125  skip: the comparison is incomplete, because a log is missing, truncated or inconclusive, or because a test that
+       had a result is now not measured
   129  stop: wrong usage, or BEFORE cannot be read
 """
 

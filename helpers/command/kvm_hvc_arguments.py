@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-WITH_PATH = ("--kernel", "--board", "--reports", "--baseline")
+WITH_PATH = ("--kernel", "--board", "--reports", "--baseline", "--services")
 """The suite's options whose value can be the name of a file or folder."""
 _MARK = Path("helpers/command/kvm_hvc_arguments.py")
 

@@ -7,8 +7,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from helpers.command import fleet
 from helpers.command.files import check_inputs, input_label, load_log, save_report
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.errors import HarnessError, UsageError
@@ -27,10 +29,12 @@ from helpers.results.verdict import VerdictKind, exit_status
 
 def main(arguments: Sequence[str]) -> int:
     """Write the reports and print each verdict. Returns the exit status of a run with these results."""
+    if arguments[:1] == [fleet.NAME]:
+        return fleet.main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         check_inputs(options.logs)
-        logs = [(input_label(name), load_log(name)) for name in options.logs]
+        logs = [(input_label(name), _judged(load_log(name), options.strict)) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
             save_report(name, data)
@@ -48,6 +52,11 @@ def main(arguments: Sequence[str]) -> int:
     return exit_status(verdicts)
 
 
+def _judged(log: Log, strict: bool) -> Log:
+    """The log as a run with --strict has it if ``strict``."""
+    return replace(log, session=replace(log.session, strict=True)) if strict else log
+
+
 def _print(line: str) -> None:
     print(encodable_text(line, sys.stderr), file=sys.stderr)
 
@@ -59,8 +68,11 @@ def _page(name: str, logs: Sequence[Log]) -> bytes:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser("report", "Write reports from results logs, and print the verdicts.")
+    description = "Write reports from results logs, and print the verdicts."
+    parser = CommandParser("report", description, f"report {fleet.NAME} LOG... is a report on a set of hosts.")
     parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version; - is standard input")
+    strict = "INCONCLUSIVE if a test was not measured, as in a run with --strict"
+    parser.add_argument("--strict", action="store_true", help=strict)
     parser.add_argument("--html", metavar="FILE", help="one HTML page of all logs, without scripts")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, for every format")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")

@@ -73,7 +73,7 @@ def _faults() -> tuple[AccessFault, ...]:
         *(AccessFault(f"id of KVM_REG_{name}", high, 0xF << 60, arch << 60) for name, arch in _ARCHITECTURES),
         *(AccessFault(f"id with bit {bit}", high, 1 << bit, 1 << bit) for bit in (32, 47, 48, 51, 56, 59)),
         *(AccessFault(f"id of size {name}", size, size_mask, code << size_shift) for name, code in _SIZES),
-        *(AccessFault(f"id with index {index:#x}", low, 0xFFFF, index) for index in (0x7, 0x100, 0x8000, 0xFFFF)),
+        *(AccessFault(f"id with index {index:#x}", low, 0xFFFF, index) for index in (0x70, 0x100, 0x8000, 0xFFFF)),
         *(AccessFault(f"id with bit {bit}", low, 1 << bit, 1 << bit) for bit in (28, 31)),
         *_pointers(FaultKind.POINTER, *anywhere),
     )

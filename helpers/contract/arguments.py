@@ -52,8 +52,33 @@ def is_psci(function: int) -> bool:
     return function & ~_SMC64 & ~0x1F == 0x84000000
 
 
+def is_architecture(function: int) -> bool:
+    """Whether an id belongs to Arm's architecture calls, which no bitmap register enables."""
+    return not function & 0x3F << 24
+
+
 NEAR_MISSES = _near()
 """Ids by name for which KVM has no function, in a VM whose PSCI is 0.2 or later."""
+
+OWNERS = {
+    "ARCH": 0, "CPU": 1, "SIP": 2, "OEM": 3, "STANDARD": 4, "STANDARD_HYP": 5, "VENDOR_HYP": 6, "OWNER_7": 7,
+    "TRUSTED_APP": 48, "TRUSTED_OS": 50,
+}  # fmt: skip
+"""Arm DEN0028, owning entities."""
+
+
+def unassigned(owner: str, width: int) -> list[int]:
+    """The ids of an owner without a function: the first function numbers and those from 0xff00 on.
+
+    ``width`` is 32 or 64, for SMC32 or SMC64.
+    """
+    base = 1 << 31 | (_SMC64 if width == 64 else 0) | OWNERS[owner] << 24
+    ids = (base | n for n in (*range(0x80), *range(0xFF00, 0xFF20)))
+    return [i for i in ids if i not in SERVICE_IDS and i not in _WORKAROUND_IDS and not is_psci(i)]
+
+
+UNASSIGNED = tuple(sorted({*NEAR_MISSES.values(), *(i for o in OWNERS for w in (32, 64) for i in unassigned(o, w))}))
+"""Every id without a function that a test calls."""
 
 _IDS = tuple(sorted({*SERVICE_IDS, *NEAR_MISSES.values(), *_WORKAROUND_IDS}))
 ARGUMENTS = tuple(

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from helpers.contract.newer import LATEST_PSCI, Contradiction, unknown_services
 from helpers.contract.registers import RFC_V3, Dialect, Register
+from helpers.results.records import UnknownService
+from helpers.smccc import SMCCC_1_1
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A kernel's features. ``present`` are the dialect's registers that it has, ``listed`` its bitmap ids."""
+    """A kernel's features.
+
+    ``present`` are the bitmap registers that it has, with their unknown bits. ``listed`` are its bitmap ids.
+    """
 
     dialect: Dialect
     present: tuple[Register, ...]
@@ -27,11 +34,50 @@ class Probe:
     smccc_filter: bool
     """Whether a VM takes an SMCCC filter (KVM_ARM_VM_SMCCC_FILTER, by KVM_HAS_DEVICE_ATTR)."""
     release: str
+    psci: int = LATEST_PSCI
+    """PSCI_VERSION of a new VM."""
+    smccc: int = SMCCC_1_1
+    """The guest's SMCCC_VERSION, if it is later than the tables' version."""
+    firmware: tuple[RegisterId, ...] = ()
+    """Listed firmware registers that are no bitmaps and that the tables lack."""
+    contradictions: tuple[Contradiction, ...] = ()
+    new_functions: frozenset[int] = field(default_factory=frozenset)
+    """Function ids without a meaning in the tables that an unknown service enables."""
 
     @property
     def registers(self) -> tuple[Register, ...]:
-        """The registers that this kernel must have: the dialect's without the optional ones that it lacks."""
-        return tuple(r for r in self.dialect.registers if not r.optional or r in self.present)
+        """The registers that this kernel must have.
+
+        These are the dialect's without the optional ones that it lacks, and the registers that the tables lack.
+        """
+        by_id = {r.id: r for r in self.present}
+        tables = tuple(by_id.get(r.id, r) for r in self.dialect.registers if r.id in by_id or not r.optional)
+        return (*tables, *self.unknown_registers)
+
+    @property
+    def unknown_registers(self) -> tuple[Register, ...]:
+        """The bitmap registers that the tables lack."""
+        ids = {r.id for r in self.dialect.registers}
+        return tuple(r for r in self.present if r.id not in ids)
+
+    @property
+    def unknown(self) -> tuple[UnknownService, ...]:
+        """Everything that this kernel has and the tables lack."""
+        ids, names = (r.id for r in self.dialect.registers), (r.name for r in self.firmware)
+        return unknown_services(self.registers, ids, names, self.psci, self.smccc)
+
+
+def bitmap_name(dialect: Dialect, register_id: int) -> str:
+    """The name of a bitmap register that the tables lack, such as BMAP_4."""
+    return f"{'FW_REG' if dialect is RFC_V3 else 'BMAP'}_{register_id & 0xFFFF}"
+
+
+def is_unknown_firmware(dialect: Dialect, register_id: int) -> bool:
+    """Whether an id belongs to a firmware register that is no bitmap and that the tables lack."""
+    sizeless = register_id & ~uapi.KVM_REG_SIZE_MASK | uapi.KVM_REG_SIZE_U64
+    if dialect is RFC_V3 or sizeless & ~0xFFFF != uapi.fw_reg(0):
+        return False
+    return register_id != sizeless or register_id & 0xFFFF > 3
 
 
 def is_bitmap_id(dialect: Dialect, register_id: int) -> bool:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from helpers.contract.features import Probe
-from helpers.contract.functions import GATED, Function, Situation
+from helpers.contract.functions import FUNCTIONS, GATED, Function, Situation
 from helpers.contract.registers import MAINLINE, Register
+from helpers.results.wording import ranges
+from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import error_name
+from helpers.uapi.system_registers import vcpu_register_name
 
 SAVED_STATES = ("default", "full", "empty", "mixed")
 """The source's registers: as created, every service, none, and a different choice in each."""
@@ -35,6 +38,22 @@ def error_of(destination: Probe, listed: Collection[int], register_id: int, valu
     if there is not None:
         return errno.EINVAL if value & ~there.mask else 0
     return None if register_id in listed else errno.ENOENT
+
+
+def is_firmware_register(register_id: int) -> bool:
+    """Whether the register is one of those that the clauses are about: a bitmap, PSCI_VERSION or a workaround."""
+    return register_id & uapi.KVM_REG_ARM_COPROC_MASK in (uapi.KVM_REG_ARM_FW, uapi.KVM_REG_ARM_FW_FEAT_BMAP)
+
+
+def refused_others(errors: Iterable[Mapping[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The ids and errnos of refused registers that are no firmware registers, from the errnos by id of each vCPU."""
+    refused = {i: error for each in errors for i, error in each.items() if error and not is_firmware_register(i)}
+    return tuple(sorted(refused.items()))
+
+
+def show_refused(refused: Iterable[tuple[int, int]]) -> str:
+    """Refused registers as text, such as "CCSIDR_EL1[0] (0x6020000000110000): EINVAL"."""
+    return ", ".join(f"{vcpu_register_name(i)} ({i:#x}): {error_name(error)}" for i, error in refused)
 
 
 def held_after(destination: Probe, saved: Mapping[int, int]) -> dict[str, int]:
@@ -70,30 +89,57 @@ def _fixed() -> tuple[Function, ...]:
 
 GUEST_VIEW = _fixed()
 """The calls whose answers depend on the registers alone, on any kernel."""
+WHOLE_VIEW = (*GUEST_VIEW, *(f for f in FUNCTIONS if not f.gate))
+"""The same, and the calls that no register enables."""
 
 
 def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
-    """The services that gate the calls of GUEST_VIEW with different answers."""
-    return tuple(dict.fromkeys(".".join(f.gate) for f in GUEST_VIEW if f.gate and before[f.name] != after[f.name]))
+    """What has different answers: the services that gate the calls, and the calls that nothing gates."""
+    different = (f for f in WHOLE_VIEW if f.name in before and before[f.name] != after[f.name])
+    return tuple(dict.fromkeys(".".join(f.gate) if f.gate else f.name for f in different))
 
 
 @dataclass(frozen=True)
-class Told:
+class MigrationEffects:
     """The effects of migrating a fresh VM, which holds the source's defaults.
 
-    ``refused``: firmware registers with the value and the errno; ``changed``: services with other answers than before;
-    ``lost``: the source's services that the destination lacks, enabled or not.
+    ``refused``: firmware registers with the value and the errno; ``others``: other registers and the errno. ``changed``
+    and ``changed_by_smc``: services with other answers than before. ``smc``: whether the source and the destination
+    serve SMC calls. ``lost``: the source's services that the destination lacks, enabled or not.
     """
 
     refused: tuple[tuple[str, int, int], ...]
+    others: tuple[tuple[str, int], ...]
     changed: tuple[str, ...]
+    changed_by_smc: tuple[str, ...]
+    smc: tuple[bool, bool]
     lost: tuple[str, ...]
 
     def __str__(self) -> str:
+        return "; ".join(filter(None, (self._restored(), self._others(), *self._seen(), self._lost())))
+
+    def _restored(self) -> str:
         refused = ", ".join(f"{name} = {value:#x}: {error_name(error)}" for name, value, error in self.refused)
-        parts = [f"refuses {refused}" if refused else "restores every firmware register"]
-        answers = f"another answer of {', '.join(self.changed)}" if self.changed else "the same"
-        parts.append(f"the guest sees {answers}")
-        if self.lost:
-            parts.append(f"lacks {', '.join(self.lost)}")
-        return "; ".join(parts)
+        return f"refuses {refused}" if refused else "restores every firmware register"
+
+    def _others(self) -> str:
+        names: dict[int, list[str]] = {}
+        for name, error in self.others:
+            names.setdefault(error, []).append(name)
+        refused = ", ".join(f"{', '.join(ranges(each))} ({error_name(error)})" for error, each in names.items())
+        count = len(self.others)
+        return f"refuses {count} other register{'' if count == 1 else 's'}: {refused}" if refused else ""
+
+    def _seen(self) -> tuple[str, ...]:
+        source, destination = self.smc
+        same = "the same" if source == destination and not self.changed_by_smc else "the same through HVC"
+        answers = f"another answer of {', '.join(self.changed)}" if self.changed else same
+        seen = [f"the guest sees {answers}"]
+        if self.changed_by_smc and self.changed_by_smc != self.changed:
+            seen.append(f"through SMC another answer of {', '.join(self.changed_by_smc)}")
+        if source != destination:
+            seen.append(f"only the {'source' if source else 'destination'} serves SMC calls")
+        return tuple(seen)
+
+    def _lost(self) -> str:
+        return f"lacks {', '.join(self.lost)}" if self.lost else ""

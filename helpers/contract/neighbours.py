@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from helpers.contract.newer import LATEST_PSCI
 from helpers.smccc import NOT_SUPPORTED, U64
 from helpers.uapi.kvm import fw_reg
 from helpers.uapi.notation import RegisterId
@@ -59,6 +60,8 @@ class PsciCall:
     id: int
     args: tuple[int, ...]
     answer: Callable[[int], int]
+    until: int = U64
+    """The latest version for which the answer is defined: a later one may add the function."""
 
 
 def _always(value: int) -> Callable[[int], int]:
@@ -90,7 +93,10 @@ _NO_FEATURES = {
 PSCI_CALLS = (
     PsciCall("PSCI_VERSION", 0x84000000, (), lambda psci: psci),
     *(PsciCall(f"FEATURES.{n}", 0x8400000A, (i,), _since(v, x)) for n, (i, v, x) in _FEATURES.items()),
-    *(PsciCall(f"FEATURES.{n}", 0x8400000A, (i,), _always(NOT_SUPPORTED)) for n, i in _NO_FEATURES.items()),
+    *(
+        PsciCall(f"FEATURES.{n}", 0x8400000A, (i,), _always(NOT_SUPPORTED), LATEST_PSCI)
+        for n, i in _NO_FEATURES.items()
+    ),
     *(
         PsciCall(f"AFFINITY_INFO{width}.{name}", function, args, _always(answer))
         for width, function in (("", 0x84000004), ("64", 0xC4000004))
@@ -105,7 +111,10 @@ PSCI_CALLS = (
         for name, args, answer in (("on", (0, 0, 0), ALREADY_ON), ("nobody", (7, 0, 0), INVALID_PARAMETERS))
     ),
     PsciCall("MIGRATE_INFO_TYPE", 0x84000006, (), _always(2)),
-    *(PsciCall(n, i, (), _always(NOT_SUPPORTED)) for n, i in _NO_FEATURES.items() if i & ~0x4000001F == 0x84000000),
-    PsciCall("NO_FUNCTION", 0x8400001F, (), _always(NOT_SUPPORTED)),
+    *(
+        PsciCall(n, i, (), _always(NOT_SUPPORTED), LATEST_PSCI)
+        for n, i in _NO_FEATURES.items() if i & ~0x4000001F == 0x84000000
+    ),
+    PsciCall("NO_FUNCTION", 0x8400001F, (), _always(NOT_SUPPORTED), LATEST_PSCI),
 )  # fmt: skip
 """psci.c:kvm_psci_call from version 0.2 on, without the calls that end or suspend the guest."""

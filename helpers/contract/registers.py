@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
-from helpers.uapi.kvm import fw_feat_bmap_reg, fw_reg
+from helpers.contract.service_files import TABLES, RegisterEntry
 
 
 @dataclass(frozen=True)
@@ -19,25 +19,41 @@ class Register:
     reset: int
     optional: bool = False
     """Whether a kernel of this dialect may lack it."""
+    unknown: int = 0
+    """The bits that this kernel supports and the tables lack (helpers/contract/newer.py)."""
 
     @property
     def mask(self) -> int:
         """Every supported bit."""
-        return sum(1 << number for number, _ in self.bits)
+        return sum(1 << number for number, _ in self.bits) | self.unknown
+
+    @property
+    def beyond(self) -> int:
+        """The highest unsupported bit, as a bitmap. A register that supports 64 bits has no limit (newer.py)."""
+        return 1 << ((1 << 64) - 1 & ~self.mask).bit_length() - 1
 
     def bit(self, name: str) -> int | None:
         """The value of the bit called ``name``; None without such a bit."""
         return next((1 << number for number, bit in self.bits if bit == name), None)
 
     def subsets(self) -> tuple[int, ...]:
-        """Every bitmap that the register accepts, ascending."""
-        values = [1 << number for number, _ in self.bits]
-        return tuple(sorted(sum(c) for n in range(len(values) + 1) for c in combinations(values, n)))
+        """Bitmaps that the register accepts, ascending: all of them up to three bits, otherwise a sample.
+
+        The sample has the extremes, the known bits, the unknown bits, every second bit, and up to four bits alone.
+        """
+        values = [1 << number for number in range(64) if self.mask >> number & 1]
+        if len(values) <= 3:
+            return tuple(sorted(sum(c) for n in range(len(values) + 1) for c in combinations(values, n)))
+        known = self.mask & ~self.unknown
+        chosen = {0, self.mask, known, self.unknown, sum(values[::2]), sum(values[1::2]), *values[:2], *values[-2:]}
+        return tuple(sorted(chosen))
 
 
 STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2 = "STD", "STD_HYP", "VENDOR_HYP", "VENDOR_HYP_2"
-REGISTER_NAMES = (STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2)
+REGISTER_NAMES = tuple(dict.fromkeys(entry.name for entry in TABLES.registers))
 """The services' owners, one register each (VENDOR_HYP_2 continues VENDOR_HYP). Test ids use these names."""
+UNKNOWN = "UNKNOWN"
+"""In test ids: all registers that a kernel has and the tables lack."""
 
 TRNG, PV_TIME, FUNC_FEAT, PTP = "TRNG_V1_0", "PV_TIME", "FUNC_FEAT", "PTP"
 
@@ -55,29 +71,21 @@ class Dialect:
         return next((r for r in self.registers if r.name == name), None)
 
 
-MAINLINE = Dialect(
-    "mainline",
-    (
-        Register(STD, fw_feat_bmap_reg(0), ((0, TRNG),), 0x1),
-        Register(STD_HYP, fw_feat_bmap_reg(1), ((0, PV_TIME),), 0x1),
-        Register(VENDOR_HYP, fw_feat_bmap_reg(2), ((0, FUNC_FEAT), (1, PTP)), 0x3),
-        Register(
-            VENDOR_HYP_2, fw_feat_bmap_reg(3), ((0, "DISCOVER_IMPL_VER"), (1, "DISCOVER_IMPL_CPUS")), 0x0, optional=True
-        ),
-    ),
-    capability=False,
-)
+def _registers(dialect: str) -> tuple[Register, ...]:
+    return tuple(_register(entry) for entry in TABLES.registers if entry.dialect == dialect)
+
+
+def _register(entry: RegisterEntry) -> Register:
+    services = [s for s in TABLES.services if (s.register, s.dialect) == (entry.name, entry.dialect)]
+    bits = tuple(sorted((service.bit, service.name) for service in services))
+    reset = sum(1 << service.bit for service in services if service.reset)
+    return Register(entry.name, entry.id, bits, reset, entry.optional)
+
+
+MAINLINE = Dialect("mainline", _registers("mainline"), capability=False)
 """Linux 5.19 on: Documentation/virt/kvm/arm/fw-pseudo-registers.rst, hypercalls.c."""
 
-RFC_V3 = Dialect(
-    "rfc-v3",
-    (
-        Register(STD, fw_reg(3), ((0, TRNG),), 0x1),
-        Register(STD_HYP, fw_reg(4), ((0, PV_TIME),), 0x1),
-        Register(VENDOR_HYP, fw_reg(5), ((0, PTP),), 0x1),
-    ),
-    capability=True,
-)
+RFC_V3 = Dialect("rfc-v3", _registers("rfc-v3"), capability=True)
 """The RFC series of January 2022, version 3. Its FW_REG(3) became mainline's WORKAROUND_3."""
 
 NONE = Dialect("none", (), capability=False)

@@ -33,7 +33,7 @@ _LONGEST = 400
 
 
 def about(kvm: Kvm) -> dict[str, str]:
-    """Build, configuration, processors, machine and KVM's mode, as text."""
+    """Build, configuration, processors, machine, KVM's mode and the size of VMs, as text."""
     program = Program()
     paths = (VERSION, NOTES, CONFIG, CPUS, *_MACHINES)
     reads = {path: _read(program, path) for path in paths}
@@ -46,6 +46,7 @@ def about(kvm: Kvm) -> dict[str, str]:
         "processors": processors(files[CPUS]),
         "machine": next((_text(files[path]) for path in _MACHINES if files[path]), ""),
         "KVM mode": kvm_mode(kvm),
+        "IPA size": f"{kvm.ipa_bits} bits (VM type {kvm.vm_type})",
     }
     return {name: text or "unknown" for name, text in facts.items()}
 

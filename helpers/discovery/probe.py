@@ -7,14 +7,19 @@ import os
 
 from helpers import guests
 from helpers.batch import KvmError
-from helpers.contract.features import Probe, is_bitmap_id
+from helpers.contract.features import Probe, is_bitmap_id, is_unknown_firmware
+from helpers.contract.neighbours import PSCI_VERSION
+from helpers.contract.newer import LATEST_PSCI
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, Dialect, Register
+from helpers.discovery.newer import classify_registers
 from helpers.executor.program import Program
 from helpers.kvm import Kvm, Vm
-from helpers.smccc import Call, Conduit
+from helpers.smccc import SMCCC_1_1, Call, Conduit
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 
-_SMCCC_VERSION, _SMCCC_1_1 = 0x80000000, 0x10001
+_SMCCC_VERSION = 0x80000000
+_SMCCC_1_X = range(SMCCC_1_1, 0x20000)
 
 
 def probe(kvm: Kvm) -> Probe:
@@ -25,21 +30,28 @@ def probe(kvm: Kvm) -> Probe:
         capability = (on_host, vm.check_extension(uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP))
         dialect = _dialect(vm, ids, capability)
         present = tuple(r for r in dialect.registers if r.id in ids or _answers(vm, r))
+        psci, _ = vm.vcpu.try_get_reg(PSCI_VERSION)
         # A kernel that announces either is tested for both.
         pv_time = _has_attr(vm, vm.vcpu.fd, uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA)
         pv_time = pv_time or vm.check_extension(uapi.KVM_CAP_STEAL_TIME) > 0
         smccc_filter = _has_attr(vm, vm.fd, uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER)
+    listed = tuple(i for i in ids if is_bitmap_id(dialect, i))
+    classified = classify_registers(kvm, dialect, present, listed)
+    firmware = sorted({i for i in ids if is_unknown_firmware(dialect, i)})
     clock_source = _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource")
     return Probe(
         dialect=dialect,
-        present=present,
-        listed=tuple(i for i in ids if is_bitmap_id(dialect, i)),
+        present=tuple(each.register for each in classified),
+        listed=listed,
         capability=capability,
         arch_counter="arch_sys_counter" in clock_source,
         pv_time=pv_time,
         smc=smccc_filter or _serves_smc(kvm),
         smccc_filter=smccc_filter,
         release=_file(kvm, "/proc/sys/kernel/osrelease"),
+        psci=psci or LATEST_PSCI,
+        firmware=tuple(RegisterId(f"FW_REG_{i & 0xFFFF}", i) for i in firmware),
+        contradictions=tuple(wrong for each in classified for wrong in each.contradictions),
     )
 
 
@@ -68,7 +80,7 @@ def _has_attr(vm: Vm, fd: int, group: int, attr: int) -> bool:
 def _serves_smc(kvm: Kvm) -> bool:
     with kvm.create_vm() as vm:
         try:
-            return guests.call(vm.vcpu, Call(_SMCCC_VERSION, conduit=Conduit.SMC)).x[0] == _SMCCC_1_1
+            return guests.call(vm.vcpu, Call(_SMCCC_VERSION, conduit=Conduit.SMC)).x[0] in _SMCCC_1_X
         except KvmError:
             # The tests of SMC report the cause.
             return False

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each hypercall's answer in a fresh VM, for each bitmap of its register: for reports, not for a verdict."""
+"""Each hypercall's answer in a fresh VM, by HVC and by SMC, for each bitmap of its register.
+
+For reports, not for a verdict.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from helpers import guests
+from helpers.batch import KvmError
 from helpers.contract.features import Probe
-from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Function, Situation
+from helpers.contract.functions import CLOSED, FUNCTIONS, U32, Answer, Function, Ranges, Situation
 from helpers.contract.registers import REGISTER_NAMES, Register
 from helpers.guest_layout import PV_TIME_IPA
-from helpers.kvm import Kvm
-from helpers.results.records import ServiceInfo
-from helpers.smccc import NOT_SUPPORTED, Call, signed
+from helpers.kvm import Kvm, Vm
+from helpers.results.records import SMC_NOT_SERVED, ServiceInfo
+from helpers.smccc import NOT_SUPPORTED, Call, Conduit, signed
 from helpers.uapi.notation import error_name
 
 VARYING = "varying"
@@ -23,6 +28,8 @@ _LENGTHS = {"TRNG_RND32": (96, 97), "TRNG_RND64": (192, 193)}
 """Lengths of entropy (bits): the longest that is accepted, and the first that is refused."""
 _SMALLEST = -16
 """SMCCC's and PSCI's errors are small negative numbers."""
+Answers = Mapping[str, Mapping[Conduit, str]]
+"""Each function's answer by each conduit; none by SMC if the guest did not come back from it."""
 
 
 def survey_services(kvm: Kvm, probe: Probe) -> tuple[ServiceInfo, ...]:
@@ -46,7 +53,7 @@ def answer_class(function: Function, x: tuple[int, int, int, int], probe: Probe)
         return "NOT_SUPPORTED"
     # The kind of the answer does not depend on the registers' values.
     kind = function.answer(Situation(probe.dialect, dict.fromkeys(REGISTER_NAMES, 0), probe.arch_counter, None))
-    if isinstance(kind, str) and _varies(kind, x):
+    if _varies(kind, x):
         return VARYING
     return ", ".join(map(_number, x))
 
@@ -54,15 +61,19 @@ def answer_class(function: Function, x: tuple[int, int, int, int], probe: Probe)
 def _service(
     function: Function,
     probe: Probe,
-    fresh: Mapping[str, str],
-    by_register: Mapping[str, Mapping[int, Mapping[str, str]]],
+    fresh: Answers,
+    by_register: Mapping[str, Mapping[int, Answers]],
 ) -> ServiceInfo:
     gate = function.gated(probe.dialect)
     # Without the register nothing closes the call.
-    if gate is None or gate[0] not in by_register:
-        return ServiceInfo(function.name, "", "", fresh[function.name])
-    answers = tuple((value, answers_of[function.name]) for value, answers_of in by_register[gate[0]].items())
-    return ServiceInfo(function.name, *gate, fresh[function.name], answers)
+    bitmaps = by_register.get(gate[0], {}) if gate else {}
+
+    def answers(conduit: Conduit) -> tuple[str, tuple[tuple[int, str], ...]]:
+        each = ((value, answers_of[function.name].get(conduit)) for value, answers_of in bitmaps.items())
+        return fresh[function.name].get(conduit, ""), tuple((value, text) for value, text in each if text is not None)
+
+    register, bit = gate if gate and bitmaps else ("", "")
+    return ServiceInfo(function.name, register, bit, *answers(Conduit.HVC), *answers(Conduit.SMC))
 
 
 def _shown(function: Function) -> bool:
@@ -73,22 +84,40 @@ def _shown(function: Function) -> bool:
     return not function.name.endswith(".upper_half")
 
 
-def _answers(kvm: Kvm, probe: Probe, register: Register | None, value: int) -> dict[str, str]:
-    """Every function's answer in a VM of its own, whose ``register`` holds ``value``."""
+def _answers(kvm: Kvm, probe: Probe, register: Register | None, value: int) -> Answers:
+    """Every function's answers in a VM of its own, whose ``register`` holds ``value``."""
     functions = [function for function in FUNCTIONS if _shown(function)]
     with kvm.create_vm() as vm:
         refused = vm.vcpu.try_set_reg(register, value) if register is not None else 0
         if refused:
-            return {function.name: f"bitmap refused: {error_name(refused)}" for function in functions}
+            text = f"bitmap refused: {error_name(refused)}"
+            return {function.name: dict.fromkeys((Conduit.HVC, Conduit.SMC), text) for function in functions}
         if probe.pv_time:
             guests.set_pv_time(vm, PV_TIME_IPA)
-        calls = [Call(function.id, (*function.args, *_LEFT[len(function.args) :])) for function in functions]
-        results = guests.calls(vm.vcpu, calls)
-    return {f.name: answer_class(f, result.x0_3, probe) for f, result in zip(functions, results, strict=True)}
+        answers = {function.name: {Conduit.HVC: text} for function, text in _made(vm, functions, probe, Conduit.HVC)}
+        with contextlib.suppress(KvmError):
+            for function, text in _made(vm, functions, probe, Conduit.SMC):
+                answers[function.name][Conduit.SMC] = text
+    return answers
 
 
-def _varies(kind: str, x: tuple[int, int, int, int]) -> bool:
+def _made(vm: Vm, functions: list[Function], probe: Probe, conduit: Conduit) -> list[tuple[Function, str]]:
+    """Every function's answer by ``conduit``. Raises KvmError if the guest does not come back."""
+    calls = [Call(function.id, (*function.args, *_LEFT[len(function.args) :]), conduit) for function in functions]
+    answers = zip(functions, calls, guests.calls(vm.vcpu, calls), strict=True)
+    return [(function, _text(function, call, result.x0_3, probe)) for function, call, result in answers]
+
+
+def _text(function: Function, call: Call, x: tuple[int, int, int, int], probe: Probe) -> str:
+    if call.conduit is Conduit.SMC and x == (NOT_SUPPORTED, *call.registers[1:4]):
+        return SMC_NOT_SERVED
+    return answer_class(function, x, probe)
+
+
+def _varies(kind: Answer, x: tuple[int, int, int, int]) -> bool:
     """Whether x0..x3 are a valid changing answer of this kind; entropy of all zeros is not."""
+    if not isinstance(kind, str):
+        return isinstance(kind, Ranges) and kind.holds(x)
     if kind.startswith("entropy"):
         width = int(kind.split(":")[1])
         return x[0] == 0 and any(x[1:]) and not any(word >> width for word in x[1:])

@@ -40,6 +40,8 @@
  * block that signal with rt_sigprocmask; a call that blocks it itself (ppoll,
  * KVM_RUN after KVM_SET_SIGNAL_MASK) is not interrupted.
  *
+ * While a program runs, the soft limit of open files is the hard one.
+ *
  * After a program the signal mask is what it was before.  Signals that the
  * program blocked, sent to its own process and did not take are discarded.
  */
@@ -71,6 +73,7 @@ enum khx_code {
 	KHX_CLOCK,	/* clock id; returns clock_gettime in ns */
 	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
 	KHX_BARRIER,	/* waits until every thread of the stage waits here */
+	KHX_IOCTL_AGAIN,	/* as KHX_IOCTL; called again after EINTR, until the deadline */
 	KHX_CODE_END
 };
 

@@ -3,7 +3,8 @@
  * The executor as a program.  As /init, the only program of an initramfs, it
  * mounts what it needs, loads the modules in /modules, and serves requests on
  * the virtio-serial port.  Console lines that begin with "khx:" give the reason
- * if it cannot; results never use the console.
+ * if it cannot; results never use the console.  With khx_user=UID,FILE on the
+ * kernel's command line it serves as that user, who then owns FILE.
  * On a board it is not the first process: it removes its own file and serves
  * requests on its standard streams until they end.
  */
@@ -13,10 +14,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -207,8 +210,20 @@ static int serve_standard_streams(const char *own_file)
 	return 1;
 }
 
+/* The kernel passes what it does not know on its command line as a variable.  Like a login: no groups, own files in /proc. */
+static void become_user(const char *setting)
+{
+	char *file;
+	uid_t uid = strtoul(setting, &file, 10);
+
+	if (*file != ',' || chown(file + 1, uid, uid) || setgroups(0, NULL) || setgid(uid) || setuid(uid) ||
+	    prctl(PR_SET_DUMPABLE, 1))
+		die("cannot serve as the user of khx_user=UID,FILE");
+}
+
 static void serve_port(void)
 {
+	const char *user = getenv("khx_user");
 	int fd;
 
 	mount_all();
@@ -217,6 +232,8 @@ static void serve_port(void)
 	fd = wait_for_port();
 	if (fd < 0)
 		die("no virtio-serial port");
+	if (user)
+		become_user(user);
 	printf("khx: serving\n");
 	fflush(stdout);
 	while (!serve_one(fd, fd))

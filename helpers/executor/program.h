@@ -71,6 +71,7 @@ struct malformed read_program(struct program *p, const uint8_t *request, size_t 
 /* run_program.c: runs the stages; returns NULL, or why it cannot. */
 const char *run_program(struct program *p);
 int64_t wait_for_threads(struct program *p);
+int deadline_passed(void);
 void unblock_own_signals(void);
 
 /* run_op.c: runs one operation and stores its result in *res. */

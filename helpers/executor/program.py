@@ -29,6 +29,7 @@ class Code(IntEnum):
     CLOCK = 11
     SYSCALL = 12
     BARRIER = 13
+    IOCTL_AGAIN = 14
 
 
 class ArgType(IntEnum):
@@ -99,8 +100,9 @@ class Program:
     A method with the name of a system call makes that call.
     """
 
-    def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
-        self.deadline_ms = deadline_ms
+    def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS, traced: bool = True) -> None:
+        """``traced`` is false for a program of the harness itself, which no test's trace shows."""
+        self.deadline_ms, self.traced = deadline_ms, traced
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
         self.op_count = 0
@@ -134,6 +136,10 @@ class Program:
 
     def ioctl(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
         return self._append(Code.IOCTL, fd, request, argument)
+
+    def ioctl_again(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
+        """ioctl(2), called again after EINTR until the deadline. The result is the last call's."""
+        return self._append(Code.IOCTL_AGAIN, fd, request, argument)
 
     def mmap(self, length: int | Arg, prot: int, flags: int, fd: int | Arg = -1, *, addr: int | Arg = 0) -> Arg:
         """mmap(2) at offset 0."""

@@ -18,7 +18,7 @@ static const struct {
 	[KHX_MMAP] = { 6, 0 },	 [KHX_MUNMAP] = { 2, 0 }, [KHX_PEEK] = { 2, 0 },
 	[KHX_POKE] = { 1, 1 },	 [KHX_READ] = { 2, 0 },  [KHX_WRITE] = { 1, 1 },
 	[KHX_POKE_VALUE] = { 2, 0 }, [KHX_CLOCK] = { 1, 0 }, [KHX_SYSCALL] = { 6, 0 },
-	[KHX_BARRIER] = { 0, 0 },
+	[KHX_BARRIER] = { 0, 0 }, [KHX_IOCTL_AGAIN] = { 3, 0 },
 };
 
 static int refuse(struct reader *r, const char *text)

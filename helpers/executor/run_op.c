@@ -110,6 +110,17 @@ static int64_t call_kernel(const uint64_t *a)
 	return ret;
 }
 
+/* An interruption without a signal of ours is not the program's. */
+static int64_t ioctl_again(const uint64_t *a)
+{
+	int64_t ret;
+
+	do
+		ret = syscall(SYS_ioctl, a[0], a[1], a[2]);
+	while (ret == -1 && errno == EINTR && !deadline_passed());
+	return ret;
+}
+
 static int64_t clock_ns(uint64_t id)
 {
 	struct timespec now;
@@ -128,6 +139,8 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 		return close(a[0]);
 	case KHX_IOCTL:
 		return syscall(SYS_ioctl, a[0], a[1], a[2]);
+	case KHX_IOCTL_AGAIN:
+		return ioctl_again(a);
 	case KHX_MMAP:
 		return (int64_t)(intptr_t)mmap((void *)(uintptr_t)a[0], a[1], a[2], a[3], a[4], a[5]);
 	case KHX_MUNMAP:

@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,11 @@ static void on_deadline(int signal)
 	t = atomic_load(&running);
 	for (unsigned i = 0; t && i < atomic_load(&running_count); i++)
 		pthread_kill(t[i].id, signal);
+}
+
+int deadline_passed(void)
+{
+	return atomic_load(&expired);
 }
 
 static void run_list(struct thread *t)
@@ -230,13 +236,25 @@ static const char *run_with_handlers(struct program *p)
 	return reason;
 }
 
+/* The usual soft limit is for programs that call select(2), which this process may do between programs. */
+static void raise_file_limit(const struct rlimit *before)
+{
+	const struct rlimit raised = { before->rlim_max, before->rlim_max };
+
+	setrlimit(RLIMIT_NOFILE, &raised);
+}
+
 const char *run_program(struct program *p)
 {
+	struct rlimit files;
 	const char *reason;
 
 	if (atomic_flag_test_and_set(&busy))
 		return "another program still runs in this process";
+	getrlimit(RLIMIT_NOFILE, &files);
+	raise_file_limit(&files);
 	reason = run_with_handlers(p);
+	setrlimit(RLIMIT_NOFILE, &files);
 	atomic_flag_clear(&busy);
 	return reason;
 }

@@ -33,12 +33,14 @@ def _encode_op(op: Op) -> bytes:
     return b"".join(out)
 
 
-def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None) -> bytes:
-    """The request body for ``program``; ``deadline_ms`` replaces the program's own if that is longer.
+def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None, slowness: float = 1) -> bytes:
+    """The request body for ``program``; ``deadline_ms`` bounds ``slowness`` times the program's own deadline.
 
     Raises HarnessError for a program that is too long.
     """
-    deadline = program.deadline_ms if deadline_ms is None else min(program.deadline_ms, deadline_ms)
+    deadline = int(program.deadline_ms * slowness)
+    if deadline_ms is not None:
+        deadline = min(deadline, deadline_ms)
     stages = [s for s in program.stages if any(t.ops for t in s)]
     out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, deadline, program.scratch_size, len(stages), serial)]
     for stage in stages:

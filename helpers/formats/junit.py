@@ -12,12 +12,19 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
 from helpers.results.columns import summary
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, Result
 from helpers.results.rows import Section
 from helpers.results.verdict import counted
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ELEMENTS = {FAILED: "failure", ERROR: "error", NOT_APPLICABLE: "skipped", KNOWN: "skipped"}
+_ELEMENTS = {
+    FAILED: "failure",
+    ERROR: "error",
+    NOT_APPLICABLE: "skipped",
+    KNOWN: "skipped",
+    NOT_MEASURED: "skipped",
+}
+_PREFIXES = {KNOWN: "known deviation: ", NOT_MEASURED: "not measured: "}
 
 
 def junit(subjects: Iterable[Section]) -> bytes:
@@ -41,10 +48,11 @@ def _suite(section: Section) -> ET.Element:
         tests=str(len(rows)),
         failures=_count(rows, FAILED),
         errors=_count(rows, ERROR),
-        skipped=_count(rows, NOT_APPLICABLE, KNOWN),
+        skipped=_count(rows, NOT_APPLICABLE, KNOWN, NOT_MEASURED),
         time=f"{sum(row.duration for row in rows):.3f}",
     )
     values = {"verdict": verdict.line, "dialect": verdict.info.dialect, **verdict.info.environment}
+    values["unknown services"] = ", ".join(each.name for each in verdict.info.unknown)
     for clause in dict.fromkeys(clause for row in rows for clause in row.clauses):
         outcome, counts = summary(row for row in rows if clause in row.clauses)
         values[f"clause {clause}"] = f"{outcome}: {counted(counts)}"
@@ -62,7 +70,7 @@ def _count(rows: Iterable[Result], *outcomes: str) -> str:
 
 
 def _case(result: Result) -> ET.Element:
-    """A known deviation is skipped with a message, because JUnit has no expected failure."""
+    """A known deviation, or a test that was not measured, is skipped with a message: JUnit has no word for them."""
     folder, _, name = result.nodeid.partition("::")
     case = ET.Element(
         "testcase",
@@ -74,8 +82,8 @@ def _case(result: Result) -> ET.Element:
         case.set("group", legal(", ".join(result.clauses)))
     if result.outcome in _ELEMENTS:
         first = result.message.strip().partition("\n")[0]
-        prefix = "known deviation: " if result.outcome == KNOWN else ""
-        finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=legal(prefix + first))
+        message = legal(_PREFIXES.get(result.outcome, "") + first)
+        finding = ET.SubElement(case, _ELEMENTS[result.outcome], message=message)
         finding.text = legal(result.message)
     values = {"clauses": ", ".join(result.clauses), "requirement": result.requirement, "source": result.source}
     output = "\n".join(f"{name}: {value}" for name, value in values.items() if value)

@@ -19,12 +19,20 @@ from helpers.errors import UsageError
 from helpers.formats.junit import legal
 from helpers.identity import Identity, MigrationId
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED, Result
 from helpers.results.rows import Section
 from helpers.results.verdict import description
 
 _VERSION = {"major": 5, "minor": 3}
-_STATUS = {PASSED: "PASS", FAILED: "FAIL", ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "FAIL"}
+# Not measured: as the reports in KTAP, which KernelCI reads as SKIP. ERROR and MISS are failures of the harness.
+_STATUS = {
+    PASSED: "PASS",
+    FAILED: "FAIL",
+    ERROR: "ERROR",
+    NOT_APPLICABLE: "SKIP",
+    KNOWN: "FAIL",
+    NOT_MEASURED: "SKIP",
+}
 _PATH = "kvm_hvc"
 _LONGEST_EXCERPT = 16384
 _ORIGIN = re.compile("[a-z0-9_]+")
@@ -142,6 +150,7 @@ def _test(section: Section, row: Result, build: str, origin: Origin) -> dict[str
             "clauses": list(row.clauses),
             "requirement": row.requirement,
             "source": row.source,
+            "unknown_services": [each.name for each in section.verdict.info.unknown],
         },
         **_start(section),
     }

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, Result
 from helpers.results.rows import Section
 from helpers.results.verdict import VerdictKind
 
-_DIRECTIVES = {ERROR: "ERROR", NOT_APPLICABLE: "SKIP", KNOWN: "XFAIL"}
-_SUBJECT_DIRECTIVES = {VerdictKind.INCONCLUSIVE: "ERROR", VerdictKind.NOT_IMPLEMENTED: "SKIP"}
+_DIRECTIVES = {ERROR: "ERROR", NOT_APPLICABLE: "SKIP", NOT_MEASURED: "SKIP not measured:", KNOWN: "XFAIL"}
+_SUBJECT_DIRECTIVES = {
+    VerdictKind.INCONCLUSIVE: "ERROR", VerdictKind.NOT_IMPLEMENTED: "SKIP", VerdictKind.NEWER: "SKIP",
+}  # fmt: skip
 _MOST_LINES = 200
 """Lines of one test's message in the report. The log has all of them."""
 # kunit_parser.py stops reading at any line that contains one of these (KTAP_END).
@@ -85,7 +87,7 @@ def _explained(row: Result) -> Iterator[str]:
 
 def _subject_line(number: int, section: Section) -> str:
     verdict = section.verdict
-    good = verdict.kind in (VerdictKind.CONFORMANT, VerdictKind.NOT_IMPLEMENTED)
+    good = verdict.kind not in (VerdictKind.NON_CONFORMANT, VerdictKind.INCONCLUSIVE)
     reason = "; ".join(verdict.reasons) or verdict.word
     return _line(number, verdict.subject.label, good, _SUBJECT_DIRECTIVES.get(verdict.kind, ""), reason)
 

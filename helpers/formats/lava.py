@@ -13,16 +13,24 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from helpers.formats.kcidb import path_of
 from helpers.results.columns import summary
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED
 from helpers.results.rows import VERDICT_ROW, Section
 from helpers.results.verdict import VerdictKind
 
-_RESULTS = {PASSED: "pass", FAILED: "fail", ERROR: "unknown", NOT_APPLICABLE: "skip", KNOWN: "skip"}
+_RESULTS = {
+    PASSED: "pass",
+    FAILED: "fail",
+    ERROR: "unknown",
+    NOT_APPLICABLE: "skip",
+    KNOWN: "skip",
+    NOT_MEASURED: "skip",
+}
 _VERDICTS = {
     VerdictKind.CONFORMANT: "pass",
     VerdictKind.NON_CONFORMANT: "fail",
     VerdictKind.INCONCLUSIVE: "unknown",
     VerdictKind.NOT_IMPLEMENTED: "skip",
+    VerdictKind.NEWER: "skip",
 }
 CLAUSE = "clause."
 """The prefix of a clause's case."""

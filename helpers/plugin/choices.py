@@ -59,7 +59,9 @@ def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
         _places(config),
         dialect=option("--dialect-host") or OWN_DIALECT,
         plants=option("plant"),
-        variants=choose.boot_variants(option("--kvm-mode"), option("--cpu"), option("--kernel-args")),
+        variants=choose.boot_variants(
+            option("--kvm-mode"), option("--cpu"), option("--kernel-args"), option("--qemu-args")
+        ),
     )
 
 

@@ -12,21 +12,23 @@ import pytest
 
 from helpers.batch import KvmError
 from helpers.contract.features import Probe
+from helpers.contract.service_files import added_services
 from helpers.discovery.deviations import recognise_deviations
 from helpers.discovery.kernel_facts import about, merge_facts
+from helpers.discovery.newer import add_guest_facts
 from helpers.discovery.probe import probe
-from helpers.discovery.registers import survey
+from helpers.discovery.registers import survey, survey_firmware, survey_others
 from helpers.discovery.services import survey_services
 from helpers.errors import HarnessError
 from helpers.identity import MigrationId
 from helpers.plugin.choices import WATCHES, case_parameters
 from helpers.plugin.kvm_files import open_kvm
+from helpers.plugin.reporting import with_accepted
+from helpers.recording.phases import facts_as_properties
 from helpers.recording.selection import is_suite
-from helpers.results.records import KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
+from helpers.results.records import FirmwareInfo, KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
 
-SURVEY_SECONDS = 60.0
-"""Timeout of the guests' calls for the report, which do not count as a test's time."""
 T = TypeVar("T")
 Answers = dict[str, Any]
 
@@ -61,7 +63,10 @@ def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignore
 def contract(request: pytest.FixtureRequest, subject: Subject, _answers: Answers) -> Probe:
     """The subject's dialect and features. If the kernel dies of the probe, the next test probes again."""
     if "contract" not in _answers:
-        _answers["contract"] = probe(open_kvm(request.config, subject))
+        kvm = open_kvm(request.config, subject)
+        _answers["contract"] = probe(kvm)
+        # If the kernel dies of a guest, the next test has the probe without the guest's answers.
+        _answers["contract"] = add_guest_facts(kvm, _answers["contract"])
     features: Probe = _answers["contract"]
     return features
 
@@ -92,10 +97,12 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("environment"),
         registers=request.getfixturevalue("surveyed"),
         services=request.getfixturevalue("offered"),
+        firmware=request.getfixturevalue("firmware"),
+        other_registers=dict(request.getfixturevalue("other_registers")),
         known=request.getfixturevalue("known_deviations"),
+        unknown=with_accepted(request.config, subject.label, contract.unknown),
     )
-    # xdist sends lists, dicts and texts from the workers, but no object of a class.
-    request.node.user_properties += msgspec.to_builtins(info).items()
+    request.node.user_properties += facts_as_properties(info)
 
 
 @pytest.fixture
@@ -107,6 +114,26 @@ def surveyed(
 
 
 @pytest.fixture
+def firmware(
+    request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
+) -> tuple[FirmwareInfo, ...]:
+    """The firmware registers that are no bitmaps, for the report."""
+    if not _wants_survey(request.config):
+        return ()
+    return _once(_answers, "firmware", lambda: survey_firmware(open_kvm(request.config, subject), contract), KvmError)
+
+
+@pytest.fixture
+def other_registers(
+    request: pytest.FixtureRequest, subject: Subject, _answers: Answers
+) -> tuple[tuple[str, int | None], ...]:
+    """The registers that are neither firmware nor core registers, for the report."""
+    if not _wants_survey(request.config):
+        return ()
+    return _once(_answers, "other registers", lambda: survey_others(open_kvm(request.config, subject)), KvmError)
+
+
+@pytest.fixture
 def offered(
     request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
 ) -> tuple[ServiceInfo, ...]:
@@ -114,7 +141,8 @@ def offered(
 
     def ask() -> tuple[ServiceInfo, ...]:
         services: tuple[ServiceInfo, ...] = ()
-        subject.begin_test(SURVEY_SECONDS)
+        # These calls do not count as a test's time.
+        subject.begin_test(None)
         with contextlib.suppress(KvmError, HarnessError):
             services = survey_services(open_kvm(request.config, subject), contract)
         # The first test has not begun yet.
@@ -136,7 +164,8 @@ def environment(request: pytest.FixtureRequest, subject: Subject, contract: Prob
     if "environment" not in _answers:
         facts: dict[str, str] = {}
         with contextlib.suppress(KernelDied):
-            facts = about(open_kvm(request.config, subject)) if _wants_survey(request.config) else {}
+            kvm = open_kvm(request.config, subject)
+            facts = kvm.placement.describe() | (about(kvm) if _wants_survey(request.config) else {})
         watch = request.config.stash[WATCHES][subject.id]
         _answers["environment"] = {**merge_facts(facts, _environment(subject, contract)), **watch.sees()}
     environment: dict[str, str] = _answers["environment"]
@@ -149,6 +178,7 @@ def _environment(subject: Subject, contract: Probe) -> dict[str, str]:
         "registers": str(len(contract.present)),
         "capability 207": f"{contract.capability[0]} on /dev/kvm, {contract.capability[1]} on a VM",
         "clock source": "architected counter" if contract.arch_counter else "another",
+        **({"services": services} if (services := ", ".join(added_services())) else {}),
         "stolen time": "supported" if contract.pv_time else "not supported",
         **subject.describe(),
     }

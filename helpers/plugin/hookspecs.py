@@ -19,3 +19,8 @@ def pytest_hvc_wants_survey(config: pytest.Config) -> bool | None:
 @pytest.hookspec(firstresult=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool | None:
     """Whether a test that failed runs a second time, to detect flaky failures."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_hvc_why_not_run(item: pytest.Item) -> str | None:
+    """Why a test is left out, so that it has no result; None if it is run."""

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.differences import standing_of
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, NotMeasured
 from helpers.plugin.choices import (
     LINEUP,
     TRACE,
@@ -22,7 +22,9 @@ from helpers.plugin.choices import (
     subject_of,
     subjects_of,
 )
+from helpers.plugin.foreign import foreign_outcome
 from helpers.recording.known_deviations import excuse_known
+from helpers.recording.phases import NOTE
 from helpers.recording.selection import is_suite
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.watch import KernelComplained
@@ -91,17 +93,29 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     watches = item.config.stash[WATCHES]
     for watch in watches.values() if needs_subject(item) else ():
         with item.config.stash[TRACE].paused():
-            complaint = watch.complaint()
+            try:
+                complaint = watch.complaint()
+            finally:
+                item.user_properties += [(NOTE, note) for note in watch.notes()]
         if complaint:
             raise KernelComplained(complaint)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback."""
+    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback.
+
+    Outermost, because other plugins change the outcome here.
+    """
     report = yield
-    excuse_known(report, call)
     error = call.excinfo.value if call.excinfo is not None else None
+    foreign = foreign_outcome(item, call, report) if is_suite(item.nodeid) else None
+    if foreign is None:
+        excuse_known(report, call)
+    else:
+        report.user_properties = [*report.user_properties, ("harness_error", str(foreign))]
+        if not report.failed:
+            report.outcome, report.longrepr = "failed", str(foreign)
     if isinstance(error, HarnessError):
         report.user_properties = [*report.user_properties, ("harness_error", str(error))]
         report.longrepr = f"HARNESS ERROR, not a finding about the kernel: {error}"
@@ -112,7 +126,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif isinstance(error, KernelComplained):
         report.user_properties = [*report.user_properties, ("kernel_complained", str(error))]
         report.longrepr = str(error)
-    if error is not None and not isinstance(error, pytest.skip.Exception) and is_suite(item.nodeid):
+    if error is not None and not isinstance(error, (pytest.skip.Exception, NotMeasured)) and is_suite(item.nodeid):
         report.user_properties = [*report.user_properties, ("calls", listing(item.config.stash[TRACE]))]
     if isinstance(error, GivenUp) and len(subjects_of(item.config)) == 1:
         item.session.shouldstop = str(error)

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 import pytest
 
 from helpers.discovery.kvm_mode import MODES
 from helpers.plugin import hookspecs
+from helpers.results.baseline import SERVICE_NAME
 from helpers.results.gate import REQUIREMENTS
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
-from helpers.subjects.qemu import BOOT_SECONDS
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -23,7 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     _add_subjects(group)
     _add_plants(group)
     _add_measures(group)
-    _add_judgement(group)
+    verdict = "the verdict; with pytest's own --strict it is INCONCLUSIVE if a test was not measured"
+    _add_judgement(parser.getgroup("verdict", verdict))
 
 
 def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -> None:
@@ -32,8 +34,9 @@ def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -
 
 def _add_subjects(group: pytest.OptionGroup) -> None:
     kernel = (
-        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi or debian:SUITE. local: test this arm64 machine's "
-        "own KVM (default: local on an arm64 machine, else debian:stable)"
+        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi, debian:SUITE or debian:SUITE/FLAVOUR "
+        "(debian:stable/16k). local: test this arm64 machine's own KVM (default: local on an arm64 machine, else "
+        "debian:stable)"
     )
     _repeatable(group, "--kernel", "WHAT", kernel)
     _repeatable(group, "--board", "USER@HOST", "test the running kernel of an arm64 board, reached by ssh")
@@ -49,6 +52,14 @@ def _add_subjects(group: pytest.OptionGroup) -> None:
     )
     _repeatable(group, "--cpu", "CPU", "boot each kernel with each of these values of QEMU's -cpu")
     _repeatable(group, "--kernel-args", "ARGS", "boot each kernel with each of these additions to its command line")
+    group.addoption(
+        "--qemu-args",
+        action="append",
+        default=[],
+        type=_words,
+        metavar="ARGS",
+        help="boot each kernel with each of these additions to QEMU's own arguments, such as '-smp 4'; repeatable",
+    )
 
 
 def _add_plants(group: pytest.OptionGroup) -> None:
@@ -69,16 +80,15 @@ def _add_measures(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--test-deadline",
         type=_seconds,
-        default=20.0,
         metavar="SECONDS",
-        help="per-test timeout; the kernel is rebooted when it expires (default: 20)",
+        help="per-test timeout; the kernel is rebooted when it expires (default: 20, or 10 boots if that is longer)",
     )
     group.addoption(
         "--boot-deadline",
         type=_seconds,
-        default=BOOT_SECONDS,
         metavar="SECONDS",
-        help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180)",
+        help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180; 600 in "
+        "QEMU, where a kernel must print something every 45)",
     )
     group.addoption(
         "--race-rounds",
@@ -99,7 +109,17 @@ def _add_measures(group: pytest.OptionGroup) -> None:
 def _add_judgement(group: pytest.OptionGroup) -> None:
     group.addoption("--no-known-deviations", action="store_true", help="count known deviations as failures")
     group.addoption(
-        "--baseline", metavar="FILE", help="waive the failures that FILE lists (docs/schema/baseline.schema.json)"
+        "--baseline",
+        metavar="FILE",
+        help="waive the failures and accept the unknown services that FILE lists (docs/schema/baseline.schema.json)",
+    )
+    group.addoption(
+        "--accept-unknown",
+        action="append",
+        type=_service,
+        default=[],
+        metavar="NAME",
+        help="call a kernel conformant that has the unknown service NAME, such as VENDOR_HYP:2; repeatable",
     )
     group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not have this dialect")
     group.addoption("--reports", metavar="DIR", help="folder for the results log and the reports (default: reports)")
@@ -108,6 +128,21 @@ def _add_judgement(group: pytest.OptionGroup) -> None:
 def _fault(name: str) -> tuple[str, None]:
     """A helpers.subjects.choose.Plant; faults/plugin.py has the option for a proof's controls."""
     return name, None
+
+
+def _words(text: str) -> str:
+    """The text, if a shell can split it into words."""
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be split into words: {error}") from None
+    return text
+
+
+def _service(name: str) -> str:
+    if not SERVICE_NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"{name!r} is not the name of an unknown service, such as VENDOR_HYP:2")
+    return name
 
 
 def _seconds(text: str) -> float:

@@ -17,16 +17,17 @@ from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.errors import UsageError
 from helpers.plugin.choices import runs_suites
 from helpers.recording.folder import claim
-from helpers.results.baseline import read_baseline
+from helpers.recording.selection import suite_root
+from helpers.results.baseline import Acceptance, read_acceptances, read_baseline
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
-from helpers.results.records import Contract, Log
+from helpers.results.records import Contract, Log, UnknownService
 
 
 def reports_folder(config: pytest.Config) -> Path:
     """The folder of the reports; another one while a session uses it. Raises pytest.UsageError."""
     reports = config.getoption("--reports")
-    folder = config.invocation_params.dir / reports if reports else config.rootpath / "reports"
+    folder = config.invocation_params.dir / reports if reports else suite_root(config) / "reports"
     try:
         return claim(folder, asked=bool(reports)) if runs_suites(config) else folder
     except UsageError as error:
@@ -38,9 +39,28 @@ def judge(config: pytest.Config) -> Callable[[Log], Gate] | None:
     file, require = config.getoption("--baseline"), config.getoption("--require")
     try:
         baseline = read_baseline(config.invocation_params.dir / file) if file else ()
+        accepted = acceptances(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    return (lambda log: gate(columns([log]), baseline, require, date.today())) if file or require else None
+    if not file and not require:
+        return None
+    return lambda log: gate(columns([log]), baseline, require, date.today(), accepted)
+
+
+def acceptances(config: pytest.Config) -> tuple[Acceptance, ...]:
+    """The unknown services that the baseline accepts. Raises UsageError."""
+    file = config.getoption("--baseline")
+    return read_acceptances(config.invocation_params.dir / file) if file else ()
+
+
+def with_accepted(
+    config: pytest.Config, label: str, services: tuple[UnknownService, ...]
+) -> tuple[UnknownService, ...]:
+    """The unknown services of the subject with this label, with the accepted ones marked. Raises UsageError."""
+    valid = [each for each in acceptances(config) if each.until >= date.today()] if services else []
+    names = {*config.getoption("--accept-unknown")}
+    names |= {each.name for each in services for entry in valid if entry.accepts(label, each.name)}
+    return tuple(replace(each, accepted=each.name in names) for each in services)
 
 
 def suite(config: pytest.Config) -> dict[str, str]:

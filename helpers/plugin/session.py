@@ -21,7 +21,7 @@ from helpers.plugin.reporting import contract_sentences, judge, reports_folder, 
 from helpers.progress import Progress
 from helpers.recording.pytest_html import prepare_html
 from helpers.recording.recorder import Recorder
-from helpers.recording.selection import touches_suites
+from helpers.recording.selection import suite_root, touches_suites
 from helpers.subjects import choose, lab
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.lineup import Lineup
@@ -31,6 +31,11 @@ from helpers.trace.recorder import Trace, Traced
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Finds every kernel before the first test, so that a wrong name loses no results."""
+    clause = "clause(*ids): the clauses of the contract that the test checks (helpers/contract/clauses)"
+    config.addinivalue_line("markers", clause)
+    if touches_suites(config):
+        # With --rootdir or -c elsewhere, pytest's node ids would not begin with suites/, nor equal those of other runs.
+        config._rootpath = suite_root(config)
     config.stash[LINEUP] = _lineup(config)
     config.stash[WATCHES] = {}
     if hasattr(config, "workerinput"):

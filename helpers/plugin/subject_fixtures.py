@@ -16,6 +16,7 @@ from helpers.identity import LOCAL, MigrationId, SubjectId, pairs
 from helpers.kvm import Kvm
 from helpers.plugin.choices import LINEUP, WATCHES, case_parameters, needs_subject, runs_suites, subjects_of
 from helpers.plugin.kvm_files import close_kvm, open_kvm
+from helpers.recording.phases import NOTE
 from helpers.recording.recorder import Inconclusive
 from helpers.results.nodeids import parameter_word
 from helpers.subjects.base import KernelDied, Subject
@@ -158,9 +159,15 @@ def model_steps(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 
 @pytest.fixture
-def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], None]:
-    """Restarts the test's timeout, for a test that repeats one step as often as an option sets."""
+def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], float]:
+    """Restarts the test's timeout, in seconds, for a test that repeats one step as often as an option sets."""
     return lambda: subject.begin_test(request.config.getoption("--test-deadline"))
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Adds an observation outside of the test's clauses to its result. It does not affect the outcome."""
+    return lambda text: request.node.user_properties.append((NOTE, text))
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -11,24 +14,41 @@ import pytest
 
 from helpers.identity import Identity
 from helpers.results.nodeids import NodeIds
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Result, SubjectInfo, merge_results
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    Result,
+    SubjectInfo,
+    merge_results,
+)
 
 _LONGEST_MESSAGE = 20_000
+_LONG_FACTS = ("registers", "services", "firmware", "other_registers")
 QUIET = "QUIET-1"
 """The clause that every test also checks: the kernel does not complain."""
-_QUIET_REQUIREMENT = "The kernel neither warns, nor taints itself, nor dies."
+NOT_RUN = "not_run"
+"""The user property with the reason why the suite did not run a test."""
+NOTE = "note"
+"""The user property with an observation outside of the clauses. A report may have several."""
+_QUIET_REQUIREMENT = "KVM neither warns nor taints the kernel, and the kernel does not die."
 
 
 def outcome_of(report: pytest.TestReport) -> str:
     """The outcome of one phase. Only a call can fail; an expected failure is also a failure."""
     names = properties(report).keys()
-    if "harness_error" in names:
+    if names & {"harness_error", NOT_RUN}:
         return ERROR
     if "known_deviation" in names:
         return KNOWN
     if names & {"kernel_died", "kernel_complained"}:
         # In any phase: setup and teardown also make system calls.
         return FAILED
+    if "not_measured" in names:
+        return NOT_MEASURED
     if hasattr(report, "wasxfail"):
         return FAILED if report.skipped else PASSED
     if report.passed:
@@ -50,6 +70,7 @@ def result_of(reports: list[pytest.TestReport], node_ids: NodeIds) -> Result | N
         return None
     values = {name: value for report in reports for name, value in properties(report).items()}
     subject = values.get("subject")
+    notes = dict.fromkeys(str(value) for report in reports for name, value in report.user_properties if name == NOTE)
     result, *_ = merge_results(
         Result(
             nodeid=report.nodeid,
@@ -62,6 +83,7 @@ def result_of(reports: list[pytest.TestReport], node_ids: NodeIds) -> Result | N
             message=message_of(report),
             duration=report.duration,
             calls=_text(properties(report).get("calls")),
+            notes=tuple(notes),
         )
         for report in reports
     )
@@ -84,17 +106,34 @@ def _with_quiet_clause(result: Result, failed: list[pytest.TestReport]) -> Resul
     return result
 
 
+def facts_as_properties(info: SubjectInfo) -> Iterator[tuple[str, Any]]:
+    """The subject's facts as user properties, for ``subject_info``.
+
+    The long ones are one text each: every report of a test carries them, and xdist sends a value item by item.
+    """
+    for name, value in msgspec.to_builtins(info).items():
+        yield name, json.dumps(value) if name in _LONG_FACTS else value
+
+
 def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
     """The subject's facts, which are user properties with the names of the fields; None without a subject."""
     values = properties(report)
     if not values.get("subject") or "dialect" not in values:
         return None
+    facts = {
+        n: _unpacked(value) if n in _LONG_FACTS and isinstance(value, str) else value for n, value in values.items()
+    }
     # Other properties are ignored.
-    return msgspec.convert(values, SubjectInfo)
+    return msgspec.convert(facts, SubjectInfo)
+
+
+@lru_cache(maxsize=64)
+def _unpacked(text: str) -> Any:
+    return json.loads(text)
 
 
 def message_of(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """The message of the assertion or error, or why the test is not applicable."""
+    """The message of the assertion or error, or why the test is not applicable or was not measured."""
     harness_error = dict(getattr(report, "user_properties", ())).get("harness_error")
     if harness_error:
         return str(harness_error)[:_LONGEST_MESSAGE]

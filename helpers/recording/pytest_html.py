@@ -18,12 +18,20 @@ import pytest
 from helpers.formats.html.render import TEMPLATES, render
 from helpers.recording.phases import message_of, outcome_of, properties
 from helpers.recording.selection import only_shows, touches_suites
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED
 
 _REPORT = pytest.StashKey[Path]()
 MOST_ROWS = 500
 """With more tests, the table has no rows of good results: its script is slow with thousands of rows."""
-_WORDS = {FAILED: "Failed", ERROR: "Error", KNOWN: "XFailed", NOT_APPLICABLE: "Skipped", PASSED: "Passed"}
+_WORDS = {
+    FAILED: "Failed",
+    ERROR: "Error",
+    KNOWN: "XFailed",
+    NOT_APPLICABLE: "Skipped",
+    NOT_MEASURED: "XPassed",
+    PASSED: "Passed",
+}
+"""pytest-html's words; the style sheet shows other ones for Skipped, XFailed and XPassed."""
 _GOOD = ("Passed", "Skipped")
 
 
@@ -79,7 +87,7 @@ def table_row(report: Any, cells: list[str], *, shortened: bool) -> None:
 
 def row_details(report: Any, log: list[str]) -> None:
     """Remove the log below a row if the finding has the same text."""
-    if _row_word(report) in (*_GOOD, "XFailed") and not report.sections:
+    if _row_word(report) in (*_GOOD, "XFailed", "XPassed") and not report.sections:
         log.clear()
 
 

@@ -25,7 +25,7 @@ from helpers.formats.html.render import render
 from helpers.formats.junit import junit
 from helpers.identity import Identity, SubjectId
 from helpers.recording import pytest_html as html
-from helpers.recording.phases import message_of, outcome_of, result_of, subject_info
+from helpers.recording.phases import NOT_RUN, message_of, outcome_of, properties, result_of, subject_info
 from helpers.recording.selection import is_suite, only_shows, selection, touches_suites
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
@@ -40,7 +40,11 @@ _COLOURS = {
     VerdictKind.NON_CONFORMANT: "red",
     VerdictKind.INCONCLUSIVE: "yellow",
     VerdictKind.NOT_IMPLEMENTED: "cyan",
+    VerdictKind.NEWER: "yellow",
 }
+
+MOST_LINES = 20
+"""Lines of each of the sections that end the terminal's summary."""
 
 
 class Inconclusive(Exit):
@@ -134,6 +138,11 @@ class Recorder:
             self._foreign_failed |= report.failed
             return
         self._inform(report)
+        reason = properties(report).get(NOT_RUN)
+        if reason:
+            case = Case(report.nodeid, self._node_ids.subject_of(report.nodeid))
+            self._write(lambda log: log.collected([case], reason))
+            return
         # With --dist each several workers run the same test at the same time.
         phases = self._phases[report.nodeid, _worker(report)]
         phases.append(report)
@@ -141,6 +150,11 @@ class Recorder:
             return
         self._write_result(phases)
         phases.clear()
+
+    def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+        """A test that the suite did not run is not among pytest's errors: there may be hundreds with the same text."""
+        not_run = isinstance(report, pytest.TestReport) and NOT_RUN in properties(report)
+        return ("not run", "n", "NOT RUN") if not_run else None
 
     # The end
 
@@ -171,6 +185,19 @@ class Recorder:
             session.exitstatus = status or int(self._foreign_failed)
         elif gated and pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = gated.status
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the reasons of tests that were not run, and the notes, each once."""
+        for title, lines in (
+            ("not run", [line for each in self._verdicts if each.not_run_reasons for line in each.not_run_lines]),
+            ("notes", [f"{each.subject.label}: {line}" for each in self._verdicts for line in each.note_lines]),
+        ):
+            if lines:
+                terminalreporter.write_sep("=", title)
+            for line in lines[:MOST_LINES]:
+                terminalreporter.write_line(_printable(line))
+            if len(lines) > MOST_LINES:
+                terminalreporter.write_line(f"... and {len(lines) - MOST_LINES} more")
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
@@ -263,7 +290,9 @@ class Recorder:
     def _begin(self) -> LogWriter:
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
         writer = LogWriter(self._folder / "results.jsonl")
-        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment))
+        # --strict is pytest's own option, for its own strict mode.
+        strict = bool(self._config.getini("strict"))
+        writer.session(Session(VERSION, argv, self._subjects, time.time(), self._environment, strict))
         writer.contract(self._contract)
         writer.selection(selection(self._config, self._deselected))
         return writer

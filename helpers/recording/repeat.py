@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Repeats a failed test once, to mark flaky failures. The outcome is still a failure."""
+"""The protocol of a test: one that is left out is reported, and one that failed is repeated to mark flaky failures.
+
+The outcome of a flaky test is still a failure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from helpers.errors import UsageError
-from helpers.recording.phases import properties
+from helpers.recording.phases import NOT_RUN, properties
 from helpers.recording.selection import is_suite, only_shows, touches_suites
 
 LONGEST = 5.0
@@ -20,11 +23,20 @@ FLAKY = "flaky: it failed, then passed when it was repeated"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Raises pytest.UsageError for the options of pytest-rerunfailures: with our protocol they have no effect."""
-    source = _reruns(config) if touches_suites(config) and not only_shows(config) else ""
+    """Raises pytest.UsageError for options of other plugins that give no result or a wrong one.
+
+    With our protocol those of pytest-rerunfailures have no effect.
+    """
+    if not touches_suites(config) or only_shows(config):
+        return
+    source = _reruns(config)
     if source:
         why = "the suite repeats a failed test once, and marks it as flaky if it then passes"
         raise pytest.UsageError(str(UsageError(f"{source} is not supported", why=why, cure="Run without it")))
+    if _timeout_ends_process(config):
+        why = "it ends pytest with status 1, which means NON-CONFORMANT"
+        cure = "Use the method signal, or xdist (-n 1)"
+        raise pytest.UsageError(str(UsageError("pytest-timeout's method thread is not supported", why=why, cure=cure)))
 
 
 def _reruns(config: pytest.Config) -> str:
@@ -39,6 +51,17 @@ def _reruns(config: pytest.Config) -> str:
     return ""
 
 
+def _timeout_ends_process(config: pytest.Config) -> bool:
+    """Whether a timeout of pytest-timeout ends this process, not a worker of xdist."""
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        return False
+    method = config.getoption("timeout_method", None)
+    with contextlib.suppress(ValueError):
+        # ValueError: pytest-timeout is not installed.
+        method = method or config.getini("timeout_method")
+    return bool(method == "thread")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
     """Not if --pdb enters a debugger at each failure."""
@@ -48,7 +71,13 @@ def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """pytest's own protocol, with a second run between a failure and its reports."""
-    if not is_suite(item.nodeid) or not item.ihook.pytest_hvc_repeats_failure(item=item):
+    if not is_suite(item.nodeid):
+        return None
+    reason = item.ihook.pytest_hvc_why_not_run(item=item)
+    if reason:
+        leave_out(item, nextitem, reason)
+        return True
+    if not item.ihook.pytest_hvc_repeats_failure(item=item):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -60,6 +89,22 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def leave_out(item: pytest.Item, nextitem: pytest.Item | None, reason: str) -> None:
+    """Report that a test is not run.
+
+    The previous test's teardown kept the fixtures that this test shares with it. They end here, unless the next test
+    needs them.
+    """
+    properties: list[tuple[str, object]] = [*item.user_properties, (NOT_RUN, reason)]
+    text = f"not run: {reason}"
+    report = pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "setup", user_properties=properties)
+    item.ihook.pytest_runtest_logreport(report=report)
+    # Not the hook of teardowns: pytest's own plugins fail in it without a setup.
+    call = pytest.CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(nextitem), "teardown")
+    if call.excinfo is not None:
+        item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
 
 def _worth_repeating(reports: Sequence[pytest.TestReport]) -> bool:

@@ -25,9 +25,20 @@ def only_shows(config: pytest.Config) -> bool:
     return any(getattr(config.option, name, False) for name in (*_SHOWS, *_SETUP))
 
 
+def suite_root(config: pytest.Config) -> Path:
+    """The folder of suites/, which holds the conftest.py that loads this package; without one, pytest's root."""
+    conftests = (each for each in config.pluginmanager.get_plugins() if __package__ in _packages(each))
+    return next((Path(str(each.__file__)).parent for each in conftests), config.rootpath)
+
+
+def _packages(plugin: object) -> set[str]:
+    """The packages of the modules that a conftest.py names as plugins."""
+    return {str(name).rpartition(".")[0] for name in getattr(plugin, "pytest_plugins", ())}
+
+
 def touches_suites(config: pytest.Config) -> bool:
     """Whether the paths on the command line (or testpaths) can lead to a test under suites/."""
-    suites = (config.rootpath / SUITES).resolve()
+    suites = (suite_root(config) / SUITES).resolve()
     paths = [_resolved(config, arg) for arg in config.args]
     return any(suites in (path, *path.parents) or path in suites.parents for path in paths)
 
@@ -57,14 +68,14 @@ def _options(config: pytest.Config) -> Iterator[str]:
 
 def _narrower_paths(config: pytest.Config) -> list[str]:
     """The arguments, unless one of them is suites/ itself or a folder above it."""
-    suites = (config.rootpath / SUITES).resolve()
+    suites = (suite_root(config) / SUITES).resolve()
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         return []
     whole = [_resolved(config, arg) for arg in config.args if "::" not in arg]
     if any(path == suites or path in suites.parents for path in whole):
         return []
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
-        root = config.rootpath
+        root = suite_root(config)
         return [str(Path(arg).relative_to(root)) if Path(arg).is_relative_to(root) else arg for arg in config.args]
     return list(config.args)
 

@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from helpers.identity import MigrationId
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Clause, Difference, Log, Result
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    Clause,
+    Difference,
+    Log,
+    Result,
+)
 from helpers.results.verdict import Verdict, results_for, verdicts
 
 # The common outcome of several results is the first of these that one of them has.
-_PRECEDENCE = (FAILED, ERROR, KNOWN, PASSED, NOT_APPLICABLE)
+_PRECEDENCE = (FAILED, ERROR, NOT_MEASURED, KNOWN, PASSED, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)

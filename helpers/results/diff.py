@@ -5,19 +5,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
 from helpers.errors import UsageError
 from helpers.results.columns import Column
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, RegisterInfo, Result, ServiceInfo
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    KNOWN,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    RegisterInfo,
+    Result,
+    ServiceInfo,
+    serves_smc,
+)
 from helpers.results.verdict import COUNT_NAMES, VerdictKind, counted, many
 
 SAME, CHANGED, CANNOT_TELL = 0, 1, 125
 """The exit statuses. git bisect run takes them as good, bad and skip."""
 ABSENT = "-"
+_SERVED = {True: "served", False: "not served"}
 
 T = TypeVar("T")
 
@@ -151,27 +163,44 @@ def _register(register: RegisterInfo | None) -> str:
 
 def _services(before: Column, after: Column) -> Iterator[Change]:
     old, new = ({each.function: each for each in side.verdict.info.services} for side in (before, after))
-    if old and new:
-        for name, was, now in _joined(old, new):
-            yield from _service(name, was, now)
+    if not (old and new):
+        return
+    was_served, is_served = (serves_smc(side.values()) for side in (old, new))
+    if None not in (was_served, is_served) and was_served != is_served:
+        yield Change("SMC calls", _SERVED[bool(was_served)], _SERVED[bool(is_served)], Weight.VISIBLE)
+    for name, was, now in _joined(old, new):
+        yield from _service(name, was, now, smc=bool(was_served and is_served))
 
 
-def _service(name: str, old: ServiceInfo | None, new: ServiceInfo | None) -> Iterator[Change]:
+def _service(name: str, old: ServiceInfo | None, new: ServiceInfo | None, *, smc: bool) -> Iterator[Change]:
     if old is None or new is None:
         # Another version of the suite calls other functions.
         yield Change(name, old.default if old else ABSENT, new.default if new else ABSENT)
         return
-    if old.default != new.default:
-        yield Change(f"{name} in a new VM", old.default, new.default, Weight.VISIBLE)
     # A register or bitmap that only one side has is a change of the registers.
     was, now = (f"{each.register}.{each.bit}" for each in (old, new))
     if old.register and new.register and was != now:
         yield Change(f"{name} is opened by", was, now, Weight.VISIBLE)
-        return
-    answers = dict(new.answers)
-    for bitmap, was in old.answers:
+        old, new = replace(old, answers=(), smc_answers=()), replace(new, answers=(), smc_answers=())
+    by_hvc = list(_answers(name, old.register, (old.default, old.answers), (new.default, new.answers)))
+    yield from by_hvc
+    if smc:
+        by_smc = _answers(name, old.register, (old.smc_default, old.smc_answers), (new.smc_default, new.smc_answers))
+        # A change of both conduits is one change.
+        yield from (replace(each, what=f"{each.what} by SMC") for each in by_smc if each not in by_hvc)
+
+
+Given = tuple[str, tuple[tuple[int, str], ...]]
+"""The answer in a new VM, and (bitmap, answer)."""
+
+
+def _answers(name: str, register: str, old: Given, new: Given) -> Iterator[Change]:
+    if old[0] != new[0]:
+        yield Change(f"{name} in a new VM", old[0], new[0], Weight.VISIBLE)
+    answers = dict(new[1])
+    for bitmap, was in old[1]:
         if was != answers.get(bitmap, was):
-            yield Change(f"{name} with {old.register}={bitmap:#x}", was, answers[bitmap], Weight.VISIBLE)
+            yield Change(f"{name} with {register}={bitmap:#x}", was, answers[bitmap], Weight.VISIBLE)
 
 
 def _surveyed(column: Column) -> bool:
@@ -208,18 +237,22 @@ def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str
     for name, was, now in _joined(old, new):
         if was == now or now is None or (was is None and now not in (FAILED, KNOWN)):
             continue
-        if now in (FAILED, KNOWN) and (was == ERROR or (was is None and incomplete)):
+        weight = Weight.WORSE if _worse(was, now) else Weight.OTHER
+        if now in (FAILED, KNOWN) and (was in (ERROR, NOT_MEASURED) or (was is None and incomplete)):
             unsure.append(f"{name}, now {COUNT_NAMES[now]}, has no result before")
             weight = Weight.OTHER
-        else:
-            weight = Weight.WORSE if _worse(was, now) else Weight.OTHER
+        elif now == NOT_MEASURED and was in (PASSED, NOT_APPLICABLE, KNOWN):
+            unsure.append(f"{name}, {COUNT_NAMES[was]} before, is now not measured")
         changes.append(Change(name, _word(was), _word(now), weight))
     changes.sort(key=lambda change: change.weight is Weight.OTHER)
     return tuple(changes), tuple(unsure[:1])
 
 
 def _worse(was: str | None, now: str) -> bool:
-    """Not for an error, which is no fact about the kernel. A test that passed and no longer applies is lost."""
+    """Not for an error, and not for a test that was not measured: they are no facts about the kernel.
+
+    A test that passed and no longer applies is lost.
+    """
     if now == FAILED:
         return True
     if now == KNOWN:
@@ -265,5 +298,7 @@ def _doubts(before: Column, after: Column) -> Iterator[str]:
             yield f"{side}, {column.name}: its log does not have the register values"
         if not column.verdict.info.services:
             yield f"{side}, {column.name}: its log does not have the hypercall results"
+        elif serves_smc(column.verdict.info.services) is None:
+            yield f"{side}, {column.name}: its log does not have the results of SMC calls"
     if not _by_test(before).keys() & _by_test(after).keys():
         yield "no test was run on both"

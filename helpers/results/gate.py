@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 
-from helpers.results.baseline import Waiver
+from helpers.results.baseline import Acceptance, Waiver
 from helpers.results.columns import Column
-from helpers.results.records import FAILED, Result
-from helpers.results.verdict import VerdictKind, exit_status, many, one_line
+from helpers.results.records import FAILED, NOT_MEASURED, Result
+from helpers.results.verdict import WORST_FIRST, VerdictKind, exit_status, many, one_line
 
 REQUIREMENTS = ("mainline", "rfc-v3", "any")
 
@@ -24,9 +24,15 @@ class Gate:
     lines: tuple[str, ...]
 
 
-def gate(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], require: str | None, today: date) -> Gate:
+def gate(
+    columns: tuple[Column, ...],
+    baseline: tuple[Waiver, ...],
+    require: str | None,
+    today: date,
+    acceptances: tuple[Acceptance, ...] = (),
+) -> Gate:
     """The gate on these results. It leaves the verdicts unchanged; a subject without what is required has failed."""
-    checks = [*_stale(columns, baseline, today), *_wanting(columns, require)]
+    checks = [*_stale(columns, baseline, today), *_unused(columns, acceptances, today), *_wanting(columns, require)]
     if not columns:
         checks.append((3, "no test of the suites was run"))
     valid = tuple(each for each in baseline if each.until >= today)
@@ -34,7 +40,7 @@ def gate(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], require: str
         status, text = _judged(column, valid)
         checks.append((status, f"{column.name}: {text}"))
     statuses = {status for status, _ in checks}
-    status = next((each for each in (1, 3, 5) if each in statuses), 0)
+    status = next((each for each in WORST_FIRST if each in statuses), 0)
     word = "passed" if status == 0 else f"closed with status {status}"
     return Gate(status, (*(one_line(f"GATE: {text}") for _, text in checks), f"GATE {word}"))
 
@@ -52,7 +58,12 @@ def _judged(column: Column, baseline: tuple[Waiver, ...]) -> tuple[int, str]:
         return 3, f"every failure is in the baseline, but {'; '.join(verdict.reasons)}"
     if all(_excused(column, result, baseline) for result in column.results):
         return 3, "the baseline covers everything: it waives every test, so no failure could close the gate"
-    return 0, f"{many(len(failed), 'failure')}, each in the baseline"
+    unknown = [each.text for each in verdict.info.unknown if not each.accepted]
+    if unknown:
+        text = f"every failure is in the baseline, but the suite does not know {', '.join(unknown)}"
+        return VerdictKind.NEWER.status, text
+    unmeasured = f"; {len(verdict.unmeasured)} not measured" if verdict.unmeasured else ""
+    return 0, f"{many(len(failed), 'failure')}, each in the baseline{unmeasured}"
 
 
 def _excused(column: Column, result: Result, baseline: tuple[Waiver, ...]) -> bool:
@@ -71,10 +82,22 @@ def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: dat
             # The results are incomplete, so the entry may be needed. The verdict's reasons close the gate.
             continue
         results = [each for column in columns for each in column.results if entry.concerns(column, each)]
-        if any(result.outcome == FAILED for result in results):
+        if any(result.outcome in (FAILED, NOT_MEASURED) for result in results):
+            # What was not measured may still fail.
             continue
         if results or all(column.verdict.selection is None for column in columns):
             yield 3, f"the baseline's entry for {entry.name} is not needed: no test that it names fails; remove it"
+
+
+def _unused(columns: tuple[Column, ...], acceptances: tuple[Acceptance, ...], today: date) -> Iterator[tuple[int, str]]:
+    """Accepted unknown services that have expired, or that no subject of these names has."""
+    for entry in acceptances:
+        concerned = [column for column in columns if column.way is None and fnmatchcase(column.name, entry.subject)]
+        services = {each.name for column in concerned for each in column.verdict.info.unknown}
+        if entry.until < today:
+            yield 3, f"the baseline's entry for {entry.name} expired on {entry.until}: {entry.reason} {entry.url}"
+        elif concerned and entry.service not in services:
+            yield 3, f"the baseline's entry for {entry.name} is not needed: no such kernel has it; remove it"
 
 
 def _wanting(columns: Iterable[Column], require: str | None) -> Iterator[tuple[int, str]]:

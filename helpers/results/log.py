@@ -65,9 +65,9 @@ class LogWriter:
         """The clauses that the run checks."""
         self._write(contract)
 
-    def collected(self, tests: Iterable[Case]) -> None:
-        """Tests that are to run; may be written more than once."""
-        self._write(Collected(tuple((test.nodeid, test.subject) for test in tests)))
+    def collected(self, tests: Iterable[Case], reason: str = "") -> None:
+        """Tests that are to run, or that are not run for ``reason``; may be written more than once."""
+        self._write(Collected(tuple((test.nodeid, test.subject) for test in tests), reason))
 
     def subject(self, info: SubjectInfo) -> None:
         """The facts about a subject; a later record replaces an earlier one."""
@@ -170,11 +170,11 @@ class _Reader:
 
 def _log(records: list[Any], truncated: bool) -> Log:
     """The log of the records; the first one is the session."""
-    collected = (Case(*pair) for record in _all(records, Collected) for pair in record.tests)
+    collected = [(Case(*pair), record.reason) for record in _all(records, Collected) for pair in record.tests]
     end = next(reversed(_all(records, End)), None)
     return Log(
         session=records[0],
-        collected=tuple(dict.fromkeys(collected)),
+        collected=tuple(dict.fromkeys(test for test, _ in collected)),
         started=tuple(dict.fromkeys(_all(records, Case))),
         results=merge_results(_all(records, Result)),
         subjects=tuple({info.subject: info for info in _all(records, SubjectInfo)}.values()),
@@ -184,6 +184,7 @@ def _log(records: list[Any], truncated: bool) -> Log:
         reason=end.reason if end else "",
         truncated=truncated,
         contract=next(reversed(_all(records, Contract)), Contract()),
+        not_run=tuple((test, reason) for test, reason in collected if reason),
     )
 
 

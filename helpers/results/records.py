@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from helpers.identity import Identity
 
-VERSION = 3
+VERSION = 4
 """The version of the logs that this program writes; helpers/results/versions.py converts older ones."""
 
 PASSED = "passed"
@@ -20,9 +20,11 @@ FAILED = "failed"
 ERROR = "error"
 NOT_APPLICABLE = "not-applicable"
 KNOWN = "known-deviation"
+NOT_MEASURED = "not-measured"
+"""The conditions of the check could not be staged (helpers.errors.NotMeasured)."""
 
 # From best to worst. A failure outranks an error, because only the failure is a fact about the kernel.
-OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, ERROR, FAILED)
+OUTCOMES = (PASSED, NOT_APPLICABLE, KNOWN, NOT_MEASURED, ERROR, FAILED)
 Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 
 
@@ -35,6 +37,8 @@ class Session:
     subjects: tuple[Identity, ...]
     time: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    """Whether a test that was not measured makes the verdict inconclusive."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Result:
     duration: float = 0.0
     calls: str = ""
     """The last system calls before a failure or an error, one a line."""
+    notes: tuple[str, ...] = ()
+    """Observations outside of the clauses, such as a warning of another driver. They do not affect the outcome."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown outcome."""
@@ -81,6 +87,19 @@ class KnownDeviation:
 
 
 @dataclass(frozen=True)
+class UnknownService:
+    """A bit, a register or a version that a subject has and the suite's tables lack.
+
+    ``name`` is the value for --accept-unknown, such as "VENDOR_HYP:2". ``text`` is its description in the verdict.
+    """
+
+    name: str
+    text: str
+    accepted: bool = False
+    """Whether --accept-unknown or the baseline names it."""
+
+
+@dataclass(frozen=True)
 class RegisterInfo:
     """A bitmap register in a new VM of the subject.
 
@@ -95,11 +114,29 @@ class RegisterInfo:
 
 
 @dataclass(frozen=True)
+class FirmwareInfo:
+    """A firmware register that is no bitmap (PSCI_VERSION, the workarounds) in a new VM of the subject.
+
+    ``default`` is None if it cannot be read. ``accepted`` are the values that KVM_SET_ONE_REG accepts, ascending.
+    """
+
+    name: str
+    id: int
+    default: int | None
+    accepted: tuple[int, ...]
+
+
+SMC_NOT_SERVED = "NOT_SUPPORTED, x1 to x3 unchanged"
+"""The answer to an SMC call on a kernel that serves only HVC."""
+
+
+@dataclass(frozen=True)
 class ServiceInfo:
     """What a hypercall returns to the guest in x0 to x3, as words or numbers.
 
     ``register`` and ``bit`` enable it; both are empty if no bit does. ``default`` is the answer in a new VM.
     ``answers`` are (bitmap, answer) for each bitmap of the register, ascending; all other registers are at reset.
+    Both are by HVC; ``smc_default`` and ``smc_answers`` are the same by SMC, empty if they were not measured.
     """
 
     function: str
@@ -107,6 +144,14 @@ class ServiceInfo:
     bit: str
     default: str
     answers: tuple[tuple[int, str], ...] = ()
+    smc_default: str = ""
+    smc_answers: tuple[tuple[int, str], ...] = ()
+
+
+def serves_smc(services: Iterable[ServiceInfo]) -> bool | None:
+    """Whether any SMC call was served as a hypercall; None if none was measured."""
+    answers = {each.smc_default for each in services} - {""}
+    return bool(answers - {SMC_NOT_SERVED}) if answers else None
 
 
 class Standing(StrEnum):
@@ -160,13 +205,22 @@ class SubjectInfo:
     known: tuple[KnownDeviation, ...] = ()
     registers: tuple[RegisterInfo, ...] = ()
     services: tuple[ServiceInfo, ...] = ()
+    firmware: tuple[FirmwareInfo, ...] = ()
+    other_registers: Mapping[str, int | None] = field(default_factory=dict)
+    """The registers of KVM_GET_REG_LIST that are neither firmware nor core registers: the value of those that identify
+    the processor, None for the others."""
+    unknown: tuple[UnknownService, ...] = ()
 
 
 @dataclass(frozen=True)
 class Collected:
-    """Tests that are to run, as (node id, subject); a log may have several of these records."""
+    """Tests that are to run, as (node id, subject); a log may have several of these records.
+
+    ``reason``: why tests that were to run are not run; "" if they are to run.
+    """
 
     tests: tuple[tuple[str, Identity | None], ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,6 +252,8 @@ class Log:
     reason: str = ""
     truncated: bool = False
     contract: Contract = Contract()
+    not_run: tuple[tuple[Case, str], ...] = ()
+    """Tests that the suite itself did not run, each with the reason. None of them has a result."""
 
 
 def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from helpers.errors import UsageError
 from helpers.identity import Identity
-from helpers.results.records import ERROR, FAILED, Log, Result
+from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
 from helpers.results.verdict import Verdict, VerdictKind, results_for, verdicts
 
 VERDICT_ROW = "verdict"
-"""The node id of the row for an inconclusive verdict that no test's row shows."""
+"""The node id of the row for an inconclusive verdict, or one with unknown services, that no test's row shows."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,16 @@ def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
 
 
 def _section(log: Log, verdict: Verdict) -> Section:
-    not_run = [Result(nodeid, verdict.subject, ERROR, message="not run") for nodeid in verdict.not_run]
+    not_run = [_not_run(nodeid, verdict) for nodeid in verdict.not_run]
     rows = [*results_for(log, verdict.subject), *not_run]
     if verdict.kind is VerdictKind.INCONCLUSIVE and not any(row.outcome in (ERROR, FAILED) for row in rows):
         # For example, the log breaks off after a passed test. A reader that has only the rows must not see a pass.
         rows.append(Result(VERDICT_ROW, verdict.subject, ERROR, message="; ".join(verdict.reasons)))
+    if verdict.kind is VerdictKind.NEWER:
+        rows.append(Result(VERDICT_ROW, verdict.subject, NOT_APPLICABLE, message=verdict.word))
     return Section(verdict, tuple(rows), frozenset(verdict.not_run), log.session.time)
+
+
+def _not_run(nodeid: str, verdict: Verdict) -> Result:
+    reason = verdict.not_run_reasons.get(nodeid, "")
+    return Result(nodeid, verdict.subject, ERROR, message=f"not run: {reason}" if reason else "not run")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from helpers.results.baseline import Waiver
+from helpers.results.baseline import SERVICE_NAME, Acceptance, Waiver
 from helpers.results.log import RECORDS
 from helpers.results.records import VERSION
 
@@ -35,17 +35,22 @@ def log_schema() -> dict[str, Any]:
 
 def baseline_schema() -> dict[str, Any]:
     """The schema of a baseline, whose TOML dates are texts in JSON."""
-    (reference,), definitions = _components(Waiver)
-    waiver = definitions["Waiver"]
-    for value in waiver["properties"].values():
+    (waivers, acceptances), definitions = _components(Waiver, Acceptance)
+    waiver, acceptance = definitions["Waiver"], definitions["Acceptance"]
+    for value in (*waiver["properties"].values(), *acceptance["properties"].values()):
         value |= {"pattern": r"\S"} if "format" not in value else {}
+    acceptance["properties"]["service"]["pattern"] = f"^{SERVICE_NAME.pattern}$"
+    acceptance["additionalProperties"] = False
     waiver["required"] = [name for name in waiver["required"] if name not in ("clause", "test")]
     waiver |= {"oneOf": [{"required": ["clause"]}, {"required": ["test"]}], "additionalProperties": False}
     return {
         **_HEAD,
         "title": "A baseline of kvm-hvc-conformance",
         "type": "object",
-        "properties": {"deviation": {"type": "array", "items": reference}},
+        "properties": {
+            "deviation": {"type": "array", "items": waivers},
+            "accept-unknown": {"type": "array", "items": acceptances},
+        },
         "additionalProperties": False,
         "$defs": definitions,
     }

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from helpers.identity import Identity, OldLabel
@@ -13,6 +14,7 @@ from helpers.results.records import (
     FAILED,
     KNOWN,
     NOT_APPLICABLE,
+    NOT_MEASURED,
     PASSED,
     Case,
     KnownDeviation,
@@ -31,14 +33,17 @@ class VerdictKind(Enum):
     NON_CONFORMANT = "NON-CONFORMANT"
     NOT_IMPLEMENTED = "NOT-IMPLEMENTED"
     INCONCLUSIVE = "INCONCLUSIVE"
+    NEWER = "NEWER-THAN-SUITE"
 
     @property
     def status(self) -> int:
         """The exit status of a run with this verdict."""
-        return {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5}[self.value]
+        return _STATUSES[self.value]
 
 
-_WORST_FIRST = (1, 3, 5, 0)
+_STATUSES = {"CONFORMANT": 0, "NON-CONFORMANT": 1, "INCONCLUSIVE": 3, "NOT-IMPLEMENTED": 5, "NEWER-THAN-SUITE": 6}
+WORST_FIRST = (1, 3, 6, 5, 0)
+"""The exit statuses."""
 _SELECTION_WORDS = {VerdictKind.CONFORMANT: "PASSED", VerdictKind.NON_CONFORMANT: "FAILED"}
 _STATUS_REASONS = {
     2: "the run was interrupted",
@@ -62,6 +67,26 @@ class Verdict:
     selection: str | None = None
     known: tuple[KnownDeviation, ...] = ()
     """The known deviations that the tests reproduced."""
+    not_run_reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why tests were not run, by node id, if the suite itself did not run them."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """The notes of the results, and the number of results with each."""
+    unmeasured: tuple[Result, ...] = ()
+    """The tests that were not measured; each message is the reason."""
+    unmeasured_clauses: tuple[str, ...] = ()
+    """The clauses whose applicable tests were all not measured."""
+
+    @property
+    def not_run_lines(self) -> tuple[str, ...]:
+        """The tests that were not run: one line for each test, or for each test function and reason."""
+        functions = Counter((nodeid.partition("[")[0], reason) for nodeid, reason in self.not_run_reasons.items())
+        others = (nodeid for nodeid in self.not_run if nodeid not in self.not_run_reasons)
+        return (*(f"{name} ({many(n, 'case')}): {reason}" for (name, reason), n in functions.items()), *others)
+
+    @property
+    def note_lines(self) -> tuple[str, ...]:
+        """The notes, each with the number of tests."""
+        return tuple(f"{note} ({many(count, 'test')})" for note, count in self.notes.items())
 
     @property
     def status(self) -> int:
@@ -70,28 +95,41 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two, and its known deviations. Only a complete run is called conformant."""
+        """The verdict in a word or two, and what qualifies it. Only a complete run is called conformant."""
         word = self.kind.value
         if self.selection is not None:
             word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
-        if not self.known:
-            return word
-        return f"{word}, {many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
+        return ", ".join([word, *self._qualifications])
+
+    @property
+    def _qualifications(self) -> Iterator[str]:
+        for accepted in (False, True):
+            texts = [each.text for each in self.info.unknown if each.accepted is accepted]
+            if texts:
+                noun = f"{'accepted ' if accepted else ''}unknown service"
+                yield f"{many(len(texts), noun)}: {', '.join(texts)}"
+        if self.unmeasured:
+            yield f"{len(self.unmeasured)} not measured"
+        if self.known:
+            yield f"{many(len(self.known), 'known deviation')}: {', '.join(each.name for each in self.known)}"
 
     @property
     def title(self) -> str:
         """The word, the selection if there is one, and the subject with its description."""
         subject = f"{self.subject.label}{description(self.info)}"
+        qualified = any(self._qualifications)
         if self.selection is None:
-            return one_line(f"{self.word}{' on' if self.known else ''} {subject}")
-        return _without_verdict(one_line(f"{self.word}{';' if self.known else ':'} {self.selection} on {subject}"))
+            return one_line(f"{self.word}{' on' if qualified else ''} {subject}")
+        return _without_verdict(one_line(f"{self.word}{';' if qualified else ':'} {self.selection} on {subject}"))
 
     @property
     def summary(self) -> str:
-        """The counts, the broken clauses, and why the verdict is inconclusive."""
+        """The counts, the broken clauses, those that were not measured, and why the verdict is inconclusive."""
         text = self.counted
         if self.broken:
             text += f"; broken clauses: {', '.join(self.broken)}"
+        if self.unmeasured_clauses:
+            text += f"; clauses not measured: {', '.join(self.unmeasured_clauses)}"
         if self.kind is VerdictKind.INCONCLUSIVE:
             text += f"; because {'; '.join(self.reasons)}"
         text = one_line(text)
@@ -99,8 +137,8 @@ class Verdict:
 
     @property
     def counted(self) -> str:
-        """The number of results of each kind; known deviations only if there are any."""
-        shown = (each for each in COUNT_NAMES if each != KNOWN or self.counts[KNOWN])
+        """The number of results of each kind; known deviations and tests not measured only if there are any."""
+        shown = (each for each in COUNT_NAMES if each not in (KNOWN, NOT_MEASURED) or self.counts[each])
         return ", ".join(f"{self.counts[each]} {COUNT_NAMES[each]}" for each in shown)
 
     @property
@@ -114,6 +152,7 @@ COUNT_NAMES = {
     PASSED: "passed",
     NOT_APPLICABLE: "not applicable",
     KNOWN: "known to deviate",
+    NOT_MEASURED: "not measured",
     ERROR: "errors",
     "not-run": "not run",
 }
@@ -131,7 +170,7 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
     """The worst verdict's status. No verdict is inconclusive."""
     statuses = {verdict.status for verdict in all_verdicts}
-    return next((status for status in _WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
+    return next((status for status in WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
 
 
 def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
@@ -180,6 +219,7 @@ def description(info: SubjectInfo) -> str:
         f"Linux {kernel.removeprefix('Linux ')}" if kernel else "",
         {"none": "no registers"}.get(info.dialect, info.dialect),
         f"{registers} register{'' if registers == '1' else 's'}" if registers.isdecimal() else registers,
+        f"with {services}" if (services := info.environment.get("services", "")) else "",
         info.environment.get("migration", ""),
     ]
     text = ", ".join(filter(None, parts))
@@ -216,7 +256,19 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
         reasons=reasons,
         selection=log.selection,
         known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),
+        not_run_reasons={test.nodeid: why for test, why in log.not_run if test.nodeid in not_run},
+        notes=Counter(note for result in results for note in result.notes),
+        unmeasured=tuple(result for result in results if result.outcome == NOT_MEASURED),
+        unmeasured_clauses=_unmeasured_clauses(results),
     )
+
+
+def _unmeasured_clauses(results: tuple[Result, ...]) -> tuple[str, ...]:
+    outcomes: dict[str, set[str]] = {}
+    for result in results:
+        for clause in result.clauses:
+            outcomes.setdefault(clause, set()).add(result.outcome)
+    return tuple(sorted(clause for clause, each in outcomes.items() if each - {NOT_APPLICABLE} == {NOT_MEASURED}))
 
 
 def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
@@ -224,17 +276,21 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
         return VerdictKind.NON_CONFORMANT
     if doubtful:
         return VerdictKind.INCONCLUSIVE
-    return VerdictKind.NOT_IMPLEMENTED if info.dialect == "none" else VerdictKind.CONFORMANT
+    if info.dialect == "none":
+        return VerdictKind.NOT_IMPLEMENTED
+    return VerdictKind.CONFORMANT if all(each.accepted for each in info.unknown) else VerdictKind.NEWER
 
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:
     """Why the log proves nothing good about the subject."""
     reasons = [log.reason] if log.reason else []
+    unmeasured = [result for result in results if result.outcome == NOT_MEASURED]
+    if unmeasured and log.session.strict:
+        first = f"first {unmeasured[0].nodeid}: {_first_line(unmeasured[0].message)}"
+        reasons.append(f"{many(len(unmeasured), 'test')} not measured (--strict), {first}")
     errors = [result for result in results if result.outcome == ERROR]
     if errors:
-        line = errors[0].message.strip().partition("\n")[0]
-        message = line if len(line) <= 200 else f"{line[:200]}..."
-        reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {message}")
+        reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {_first_line(errors[0].message)}")
     started = {test.nodeid for test in log.started}
     in_flight = [nodeid for nodeid in not_run if nodeid in started]
     if in_flight:
@@ -242,7 +298,8 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
         reasons.append(f"in flight when the run ended: {', '.join(in_flight[:3])}{rest}")
     waiting = [nodeid for nodeid in not_run if nodeid not in started]
     if waiting:
-        reasons.append(f"{many(len(waiting), 'collected test')} not run, first {waiting[0]}")
+        why = next((f": {reason}" for test, reason in log.not_run if test.nodeid == waiting[0]), "")
+        reasons.append(f"{many(len(waiting), 'collected test')} not run, first {waiting[0]}{why}")
     if log.truncated or log.status is None:
         reasons.append("the results log breaks off")
     if log.status in _STATUS_REASONS and not log.reason:
@@ -254,13 +311,18 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
     return tuple(reasons)
 
 
+def _first_line(message: str) -> str:
+    line = message.strip().partition("\n")[0]
+    return line if len(line) <= 200 else f"{line[:200]}..."
+
+
 def _outdated(log: Log, info: SubjectInfo, results: tuple[Result, ...]) -> Iterator[str]:
     """Known deviations that no test reproduced: the list, or how a subject is recognised, is wrong."""
     for each in info.known:
         outcomes = _outcomes(each, results)
         if PASSED in outcomes:
             yield f"{each.name} is listed as a known deviation, but {each.clause} holds: take it off the list"
-        elif log.selection is None and not outcomes & {KNOWN, FAILED, ERROR}:
+        elif log.selection is None and not outcomes & {KNOWN, FAILED, ERROR, NOT_MEASURED}:
             yield f"{each.name} was recognised as a known deviation, but no test of {each.clause} found it"
 
 

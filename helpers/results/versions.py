@@ -2,11 +2,13 @@
 """Converts the records of older versions of the results log.
 
 Version 1 has no known deviations. Versions 1 and 2 have labels instead of identities, and one text for the clauses of a
-difference. A field that a version does not have gets its default.
+difference. Up to version 3 no test is "not measured", and the ids of two tests end in a number instead of a word. A
+field that a version does not have gets its default.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +21,7 @@ Conversion = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 class _Labels:
-    """Converts the records of one log of version 1 or 2.
+    """Converts the records of one log of version 1 or 2 to version 3.
 
     A migration's label is compared with those of the session's subjects, not taken apart: a kernel's path may hold an
     arrow. Raises ValueError for fields of other types.
@@ -31,7 +33,7 @@ class _Labels:
         self._identities = {each.label: each for each in (*identities, *subjects)}
 
     def convert(self, record: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of the current version."""
+        """The fields of version 3."""
         if record == "session":
             return {**fields, "subjects": [self._identity(label) for label in fields["subjects"]]}
         if record == "collected":
@@ -55,10 +57,37 @@ def _with_lists(values: object) -> list[dict[str, Any]]:
     ]
 
 
+_NUMBERED = re.compile(
+    r"(suites/(?:capability/test_capability\.py::test_register_list|access/test_reg_list\.py::test_listed_is_readable)"
+    r"\[(?:.*-)?)([01])\]$"
+)
+
+
+def _renamed(nodeid: str) -> str:
+    """The current id of a test that was called [0] or [1]."""
+    return _NUMBERED.sub(r"\1vcpu\2]", nodeid)
+
+
+def _with_words(record: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 3. Raises ValueError for fields of other types."""
+    if record == "collected":
+        tests = msgspec.convert(fields.get("tests"), list[tuple[str, Any]])
+        return {**fields, "tests": [(_renamed(nodeid), subject) for nodeid, subject in tests]}
+    if "nodeid" in fields:
+        return {**fields, "nodeid": _renamed(msgspec.convert(fields["nodeid"], str))}
+    return fields
+
+
+def _from_labels(session: dict[str, Any]) -> Conversion:
+    labels = _Labels(session)
+    return lambda record, fields: _with_words(record, labels.convert(record, fields))
+
+
 CONVERSIONS: Mapping[int, Callable[[dict[str, Any]], Conversion]] = {
-    1: lambda session: _Labels(session).convert,
-    2: lambda session: _Labels(session).convert,
-    3: lambda session: lambda record, fields: fields,
+    1: _from_labels,
+    2: _from_labels,
+    3: lambda session: _with_words,
+    4: lambda session: lambda record, fields: fields,
 }
 """For each version of the log, a function from the fields of its session record to the conversion.
 

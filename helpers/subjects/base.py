@@ -19,14 +19,21 @@ class Subject(Protocol):
     generation: int
     """Counts starts. If it changes, the descriptors of earlier programs are invalid."""
 
+    @property
+    def ends(self) -> int:
+        """Counts the programs that ended it, whatever the cause."""
+
     def launch(self) -> None:
         """Begins a start without waiting for it; ``start`` waits. Raises GivenUp, HarnessError."""
 
     def start(self) -> None:
         """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
 
-    def begin_test(self, seconds: float) -> None:
-        """Begins a test: ``seconds`` for all of its programs. A death in it shows the console from here on."""
+    def begin_test(self, seconds: float | None) -> float:
+        """Begins a test: ``seconds`` for all of its programs, or by default as many as this subject needs.
+
+        Returns the seconds. A death in it shows the console from here on.
+        """
 
     def begin_teardown(self, seconds: float) -> None:
         """Ends the test: at least ``seconds`` for the programs that clean up."""

@@ -145,6 +145,10 @@ class Board:
             os.close(self._errors)
             self._errors = None
 
+    def boot_seconds(self, waited: float) -> float:
+        """0: a start is a log-in, or waits for a reboot."""
+        return 0
+
     def console_size(self) -> int:
         return 0
 

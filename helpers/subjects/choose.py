@@ -34,11 +34,13 @@ Plant = tuple[str, int | None]
 """A fault to plant, and the number of a control in a proof. A tuple, so that xdist can send it to its workers."""
 
 
-def boot_variants(modes: Sequence[str], cpus: Sequence[str], arguments: Sequence[str]) -> tuple[BootVariant, ...]:
+def boot_variants(
+    modes: Sequence[str], cpus: Sequence[str], arguments: Sequence[str], qemu: Sequence[str] = ()
+) -> tuple[BootVariant, ...]:
     """Every combination of the values; an empty list leaves the default."""
-    if not (modes or cpus or arguments):
-        return (PLAIN,)
-    return tuple(BootVariant(*each) for each in product(modes or ("",), cpus or ("",), arguments or ("",)))
+    return tuple(
+        BootVariant(*each) for each in product(*(values or ("",) for values in (modes, cpus, arguments, qemu)))
+    )
 
 
 def subject_ids(
@@ -107,11 +109,11 @@ def _own_temporary_folder(instead_of: Path) -> Path:
 
 @dataclass(frozen=True)
 class Means:
-    """Debian mirror, progress lines, boot timeout (s), and labgrid's environment file or ""."""
+    """Debian mirror, progress lines, boot timeout (s; None: the default), and labgrid's environment file or ""."""
 
     mirror: str | None
     progress: Progress
-    boot_seconds: float = BOOT_SECONDS
+    boot_seconds: float | None = None
     environment: str = ""
 
 
@@ -142,6 +144,8 @@ def _kernel(machine: SubjectId, planted: bool, means: Means) -> Subject:
             module = module_for(kernel, mirror=means.mirror, progress=begin_step)
             kernel = replace(kernel, modules=(*kernel.modules, module))
     qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds)
+    # An error of usage must not wait for the first boot.
+    _ = qemu.cpu
     return Remote(qemu, means.progress.waiting)
 
 
@@ -159,7 +163,7 @@ def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
             what = f"--kernel={LOCAL_KERNEL} needs an arm64 machine: this one is {processor()}"
             raise UsageError(what, cure=f"{cure}; give a file of that name as ./{LOCAL_KERNEL}")
         return Local(build.NATIVE)
-    waiting, seconds = means.progress.waiting, means.boot_seconds
+    waiting, seconds = means.progress.waiting, means.boot_seconds or BOOT_SECONDS
     if machine.reach is Reach.LABGRID:
         place = lab.LabPlace(name, means.environment, build.INIT, waiting, start_seconds=seconds)
         return Remote(place, waiting)

@@ -15,7 +15,8 @@ _OBSTACLE = re.compile(r"khx: (cannot (?:mount|load) .*?)(?: \((CONFIG_\w+) is n
 """What init.c prints if it cannot mount a file system or load a module. Either may be why there is no port."""
 _CAUSES = (
     (_NO_PORT, "the kernel has no driver for PCI, virtio-pci or virtio-console",
-     "Build it with CONFIG_PCI_HOST_GENERIC=y, CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y"),
+     "Build it with CONFIG_PCI_HOST_GENERIC=y, CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y. Give a"
+     " Debian kernel with these modules as debian:SUITE/FLAVOUR, which loads them"),
     ("Out of memory and no killable processes", "it ran out of memory",
      "Give a smaller kernel or one without debug options"),
     ("Initramfs unpacking failed", "the kernel could not unpack the initramfs",
@@ -38,6 +39,15 @@ def size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def last_output_time(path: Path) -> float:
+    """The time (time.time()) of the last output; 0 if nothing was printed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_mtime if status.st_size else 0
 
 
 def tail(path: Path) -> str:

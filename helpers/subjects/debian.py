@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Fetches, verifies, unpacks and caches Debian's arm64 kernel of any suite.
 
-CACHE/debian/SUITE/MIRROR/ holds the private apt root, one folder per kernel, and ``current.json``: the kernel to use
-and the time of the last check of the mirror.
+CACHE/debian/SUITE/MIRROR/, or MIRROR-FLAVOUR/, holds the private apt root, one folder per kernel, and
+``current.json``: the kernel to use and the time of the last check of the mirror.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from helpers.subjects import images
 from helpers.subjects.apt import Apt, check_tools, choose_mirror
 from helpers.subjects.decompression import decompress
 
-_META = "linux-image-cloud-arm64"
-"""Debian's smallest arm64 kernel for QEMU's machines. It has KVM."""
+_CLOUD = "cloud"
+"""The default flavour: Debian's smallest arm64 kernel for QEMU's machines. It has KVM."""
+_METAPACKAGES = ("linux-image-{}", "linux-image-arm64-{}", "linux-image-{}-arm64")
+"""The names of a flavour's metapackage: linux-image-arm64, -arm64-16k, -rt-arm64, -cloud-arm64."""
 _FRESH = 24 * 3600
 """Seconds after a check during which the mirror is not checked again."""
 _RETRY = 600
@@ -68,21 +70,23 @@ class _Content:
     modules: Mapping[str, bytes]
 
 
-def kernel_of_suite(suite: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
-    """Return the newest cloud kernel of SUITE, from CACHE if the mirror was checked within a day."""
-    if not _SUITE.fullmatch(suite):
-        what = f"{suite!r} is not the name of a Debian suite"
-        raise UsageError(what, cure="Give debian:SUITE, such as debian:stable or debian:trixie-backports")
-    home = cache / "debian" / suite / mirror_key(mirror)
+def kernel_of_suite(name: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
+    """Return the newest kernel of NAME, SUITE or SUITE/FLAVOUR, from CACHE if the mirror was checked within a day."""
+    suite, slash, flavour = name.partition("/")
+    if not _SUITE.fullmatch(suite) or (slash and not _SUITE.fullmatch(flavour)):
+        what = f"{name!r} is not the name of a Debian suite"
+        cure = "Give debian:SUITE or debian:SUITE/FLAVOUR, such as debian:trixie-backports or debian:stable/16k"
+        raise UsageError(what, cure=cure)
+    home = cache / "debian" / suite / "-".join(filter(None, (mirror_key(mirror), flavour)))
     cached = _current(home, within=_FRESH)
     if cached:
         return cached
     try:
         home.mkdir(parents=True, exist_ok=True)
-        waiting = f"waiting for another session that fetches debian:{suite}"
+        waiting = f"waiting for another session that fetches debian:{name}"
         with locked_file(home / "lock", lambda: progress(waiting)):
             # Another session may have fetched it while this one waited.
-            return _current(home, within=_FRESH) or _refresh(home, suite, mirror, progress)
+            return _current(home, within=_FRESH) or _refresh(home, name, mirror, progress)
     except OSError as error:
         what = f"The kernel cache {home} cannot be written"
         cure = "Make room there or name another folder in XDG_CACHE_HOME"
@@ -97,31 +101,32 @@ def mirror_key(mirror: str | None) -> str:
     return hashlib.sha256(mirror.rstrip("/").encode()).hexdigest()[:8] if mirror else "default"
 
 
-def _refresh(home: Path, suite: str, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
+def _refresh(home: Path, name: str, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
     """Fetch the newest kernel. If the mirror fails, use the cached one and report that."""
     old = _current(home, within=None)
     if not old:
-        return _fetch(home, suite, mirror, progress)
+        return _fetch(home, name, mirror, progress)
     if _failed_recently(home):
-        progress(f"using the kept kernel of debian:{suite}, {old.origin}: its mirror failed a moment ago")
+        progress(f"using the kept kernel of debian:{name}, {old.origin}: its mirror failed a moment ago")
         return old
     try:
-        return _fetch(home, suite, mirror, progress)
+        return _fetch(home, name, mirror, progress)
     except HarnessError as error:
         (home / "failed").touch()
-        progress(f"using the kept kernel of debian:{suite}, {old.origin}: {error}")
+        progress(f"using the kept kernel of debian:{name}, {old.origin}: {error}")
         return old
 
 
-def _fetch(home: Path, suite: str, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
+def _fetch(home: Path, name: str, mirror: str | None, progress: Callable[[str], None]) -> SuiteKernel:
     check_tools()
+    suite, _, flavour = name.partition("/")
     apt = Apt(home / "apt", suite, choose_mirror(mirror))
     apt.prepare()
-    progress(f"checking {apt.mirror} for the kernel of debian:{suite}")
+    progress(f"checking {apt.mirror} for the kernel of debian:{name}")
     warning = apt.update()
     if warning:
         progress(warning)
-    package, version = _newest(apt)
+    package, version = _newest(apt, flavour or _CLOUD)
     folder = home / f"{package}_{version}"
     if not (folder / "Image").exists():
         progress(f"fetching {package} {version}")
@@ -135,15 +140,17 @@ def _fetch(home: Path, suite: str, mirror: str | None, progress: Callable[[str],
     return kernel
 
 
-def _newest(apt: Apt) -> tuple[str, str]:
-    """The package that the signed metapackage depends on, and its version."""
-    for name in _depends(apt.show(_META)):
-        if re.match(r"linux-image-\d", name):
-            version = apt.show(name).get("Version", "")
+def _newest(apt: Apt, flavour: str) -> tuple[str, str]:
+    """The package that the flavour's signed metapackage depends on, and its version."""
+    for metapackage in _METAPACKAGES:
+        for name in _depends(apt.show(metapackage.format(flavour))):
+            version = apt.show(name).get("Version", "") if re.match(r"linux-image-\d", name) else ""
             if version:
                 return name, version
-    cure = "Give a suite that has kernels, such as debian:stable"
-    raise UsageError(f"Debian's suite {apt.suite!r} has no arm64 cloud kernel ({_META})", cure=cure)
+    cure = (
+        "Give a suite that has kernels, such as debian:stable, or another flavour: cloud (the default), arm64, rt, 16k"
+    )
+    raise UsageError(f"Debian's suite {apt.suite!r} has no arm64 kernel of the flavour {flavour!r}", cure=cure)
 
 
 def _depends(fields: Mapping[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import stat
 import struct
 import tempfile
 import time
@@ -24,6 +25,14 @@ ARM64_MAGIC = b"ARM\x64"
 ARM64_MAGIC_AT = 56
 _ARM64_FLAGS_AT = 24
 _BIG_ENDIAN = 1
+_PAGE_SIZES = {1: 4, 2: 16, 3: 64}
+"""KiB, by bits 1 and 2 of the flags."""
+_SPECIAL = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _DEEPEST = 3
 """Layers of compression. An EFI zboot file in a compressed file has two."""
 _DAY = 86400
@@ -73,6 +82,15 @@ def is_raw_image(data: bytes) -> bool:
     return data[ARM64_MAGIC_AT : ARM64_MAGIC_AT + 4] == ARM64_MAGIC
 
 
+def page_size(image: Path) -> int:
+    """The page size (KiB) in the header of IMAGE, a raw arm64 Image; 0 if the header leaves it open.
+
+    Raises UsageError if the file cannot be read.
+    """
+    (flags,) = struct.unpack_from("<Q", _read_head(image).ljust(PROBE, b"\0"), _ARM64_FLAGS_AT)
+    return _PAGE_SIZES.get(flags >> 1 & 3, 0)
+
+
 def refuse_big_endian(data: bytes, path: Path) -> None:
     """Raise UsageError for a big-endian kernel: the executor is a little-endian program."""
     (flags,) = struct.unpack_from("<Q", data, _ARM64_FLAGS_AT)
@@ -104,8 +122,21 @@ def _size_of_sections(head: bytes) -> int:
     return int(max([end, *(sum(struct.unpack_from("<II", section, 16)) for section in sections)]))
 
 
+def _refuse_special(path: Path) -> None:
+    """Raise UsageError for a pipe, socket or device: to open one may wait without end, and it can be read only once."""
+    mode = path.stat().st_mode
+    kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "")
+    if kind:
+        raise UsageError(
+            f"The kernel {path} is {kind}, not a file",
+            why="each worker and each boot reads the kernel again",
+            cure="Write it to a file and give that, such as `zcat Image.gz >Image`; Image.gz itself is accepted too",
+        )
+
+
 def _read_head(path: Path) -> bytes:
     try:
+        _refuse_special(path)
         with path.open("rb") as file:
             head = file.read(PROBE)
     except FileNotFoundError:

@@ -30,7 +30,8 @@ class Kernel:
 
 
 def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Callable[[str], None]) -> Kernel:
-    """Find the kernel WHAT: a path (arm64 Image, also compressed, or EFI zboot file) or ``debian:SUITE``.
+    """Find the kernel WHAT: a path (arm64 Image, also compressed, or EFI zboot file), ``debian:SUITE`` or
+    ``debian:SUITE/FLAVOUR``.
 
     CACHE is the folder for fetched and unpacked kernels, MIRROR the Debian mirror (None: that of this machine's apt).
     PROGRESS receives one line before each slow step, and warnings. Raises UsageError if WHAT is wrong, HarnessError if
@@ -38,8 +39,8 @@ def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Call
     """
     cache = cache.absolute()
     if what.startswith(DEBIAN):
-        suite = what.removeprefix(DEBIAN)
-        kernel = debian.kernel_of_suite(suite, cache=cache, mirror=mirror, progress=progress)
+        name = what.removeprefix(DEBIAN)
+        kernel = debian.kernel_of_suite(name, cache=cache, mirror=mirror, progress=progress)
         return Kernel(what, kernel.image, kernel.modules, kernel.origin, kernel.config)
     try:
         path = Path(what).expanduser().absolute()

@@ -16,9 +16,14 @@ from helpers.executor.native import Native
 from helpers.executor.program import Answer, Program
 from helpers.identity import LOCAL
 from helpers.subjects.base import GivenUp, KernelDied
+from helpers.subjects.files import require_files
 from helpers.subjects.remote import EXECUTOR_SHARE, TimeLimit
 
 DEVICE = Path("/dev/kvm")
+_MORE_FILES = (
+    "Run sudo prlimit --pid=$$ --nofile={files} in this shell (for a container: docker run --ulimit nofile={files}),"
+    " and run again"
+)
 _END_SECONDS = 1.0
 """For the end of a thread. One that waits for a request ends at once."""
 
@@ -91,7 +96,7 @@ class Local:
 
     def __init__(self, shared_object: Path) -> None:
         self.id, self.label = LOCAL, LOCAL.label
-        self.generation = 0
+        self.generation = self.ends = 0
         self._shared_object = shared_object
         self._caller: _Caller | None = None
         self._lost = False
@@ -112,7 +117,12 @@ class Local:
         self.generation += 1
 
     def run(self, program: Program) -> Answer:
-        """Raises KernelDied if signals do not end a call, HarnessError if the test has no time left."""
+        """Raises KernelDied if signals do not end a call, HarnessError if the test has no time or no files left."""
+        answer = self._answer(program)
+        require_files(program, answer, self._answer, self.label, _MORE_FILES)
+        return answer
+
+    def _answer(self, program: Program) -> Answer:
         self.start()
         assert self._caller is not None
         left = self._limit.left()
@@ -121,6 +131,7 @@ class Local:
             return wire.decode(program, self._caller.call(wire.encode(program, deadline_ms=within), left))
         except TimeoutError:
             self.close()
+            self.ends += self._lost
             raise self._stuck(left) from None
         except BaseException:
             # After Ctrl-C, the late answer must not be read as the next program's.
@@ -134,8 +145,8 @@ class Local:
         what = f"The executor of {self.label} did not answer within {seconds:.0f} s"
         return HarnessError(what, cure="Run again, with a longer --test-deadline on a slow machine")
 
-    def begin_test(self, seconds: float) -> None:
-        self._limit.begin(seconds)
+    def begin_test(self, seconds: float | None) -> float:
+        return self._limit.begin(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._limit.extend(seconds)

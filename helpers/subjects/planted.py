@@ -41,11 +41,15 @@ class Planted:
     def alive(self) -> bool:
         return self._inner.alive
 
+    @property
+    def ends(self) -> int:
+        return self._inner.ends
+
     def launch(self) -> None:
         self._inner.launch()
 
-    def begin_test(self, seconds: float) -> None:
-        self._inner.begin_test(seconds)
+    def begin_test(self, seconds: float | None) -> float:
+        return self._inner.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._inner.begin_teardown(seconds)
@@ -77,6 +81,15 @@ class Planted:
         """Ends the machine, unless other faults will use it."""
         if not self._keep:
             self._inner.close()
+
+
+def module_parameter(subject: Subject, name: str) -> str:
+    """A parameter of the loaded module as text; "" if it cannot be read."""
+    program = Program()
+    fd = program.open(f"{_PARAMETERS}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    return subject.run(program)[text].data.decode().strip()
 
 
 def _write(subject: Subject, parameter: str, value: str) -> None:
@@ -120,7 +133,8 @@ def _package(kernel: Kernel) -> KernelPackage:
             cure="Give debian:SUITE, such as debian:stable",
         )
     name, version = kernel.origin.split()
-    return KernelPackage(kernel.label.removeprefix(DEBIAN), name.removeprefix("linux-image-"), version)
+    suite = kernel.label.removeprefix(DEBIAN).partition("/")[0]
+    return KernelPackage(suite, name.removeprefix("linux-image-"), version)
 
 
 def _sources() -> list[Path]:

@@ -6,16 +6,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from helpers.errors import HarnessError
 from helpers.identity import PLAIN, BootVariant, SubjectId
 from helpers.subjects import console
+from helpers.subjects.cpu_models import MACHINE, CpuModel, choose_cpu
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.remote import MachineEnd
@@ -24,11 +27,19 @@ from helpers.subjects.stream import Stream
 QEMU = "qemu-system-aarch64"
 BOOT_SECONDS = 180.0
 """Debian's kernel takes 3 s, and longer on a loaded machine. This only bounds hangs."""
-CPU = "a64fx"
-"""QEMU's oldest CPU with SVE. It has no pointer authentication, which is slow to emulate."""
-COMMAND_LINE = "console=ttyAMA0 panic=-1 oops=panic loglevel=6"
-"""A panic ends QEMU at once, and an oops panics: a kernel is unreliable after it."""
-MEMORY_MB = 512
+PRINTING_SECONDS = 600.0
+"""Default for a kernel in QEMU, which must print something in every quarter of BOOT_SECONDS.
+
+One with debug options prints all the time and boots many times slower.
+"""
+COMMAND_LINE = "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic loglevel=6"
+"""A panic ends QEMU at once, and an oops panics: a kernel is unreliable after it.
+
+earlycon shows why a kernel ends before its console driver. With the address, it works before the device tree is parsed.
+"""
+MEMORY_MB = 1024
+AFTER_PANIC_SECONDS = 2.0
+"""A panic early in the boot does not end QEMU: the kernel cannot reboot yet."""
 CODE_MB = 256
 """QEMU's cache of translated code, 1 GiB by default."""
 _CONSOLE_LIMIT = 64 << 20
@@ -51,15 +62,27 @@ class Qemu:
     """One virtual machine with EL2; a remote.Machine."""
 
     def __init__(
-        self, kernel: Kernel, init: Path, *, variant: BootVariant = PLAIN, start_seconds: float = BOOT_SECONDS
+        self, kernel: Kernel, init: Path, *, variant: BootVariant = PLAIN, start_seconds: float | None = None
     ) -> None:
         self.id = SubjectId(kernel.label, variant=variant)
-        self.start_seconds = start_seconds
-        self.stall_seconds = start_seconds / 4
+        self.start_seconds = start_seconds or PRINTING_SECONDS
+        self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
+        self._launched = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def stall_seconds(self) -> float:
+        """A start that prints nothing for this long has stalled."""
+        panicked = self._directory and console.last_panic(console.tail(self._file("console")))
+        return min(AFTER_PANIC_SECONDS, self._stall_seconds) if panicked else self._stall_seconds
+
+    @functools.cached_property
+    def cpu(self) -> CpuModel:
+        """The emulated CPU. Raises UsageError, HarnessError if there is none for this kernel."""
+        return choose_cpu(qemu_path(), self.kernel.image, self.id.variant.cpu)
 
     def launch(self) -> Stream:
         """Starts QEMU. Raises HarnessError if it, or a file that it needs, is missing."""
@@ -79,6 +102,7 @@ class Qemu:
         return Stream(fd, fd)
 
     def _spawn(self, qemu: str, initrd: bytes, fd: int) -> None:
+        self._launched = time.time()
         self._directory = tempfile.TemporaryDirectory(prefix="kvm-hvc-", ignore_cleanup_errors=True)
         self._file("initrd").write_bytes(initrd)
         with self._file("qemu").open("wb") as errors:
@@ -94,12 +118,13 @@ class Qemu:
 
     def _arguments(self, fd: int) -> list[str]:
         return [
-            "-M", "virt,virtualization=on,gic-version=3", "-cpu", self.id.variant.cpu or CPU, "-smp", "1",
+            "-M", MACHINE, "-cpu", self.cpu.name, "-smp", "1",
             "-m", str(MEMORY_MB), "-accel", f"tcg,tb-size={CODE_MB}",
             "-kernel", str(self.kernel.image), "-initrd", str(self._file("initrd")), "-append", self._command_line(),
             "-serial", f"file:{self._file('console')}",
             "-chardev", f"socket,id=wire,fd={fd}",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=wire,name=khx",
+            *shlex.split(self.id.variant.qemu),
         ]  # fmt: skip
 
     def _command_line(self) -> str:
@@ -126,6 +151,11 @@ class Qemu:
             self._directory.cleanup()
             self._directory = None
 
+    def boot_seconds(self, waited: float) -> float:
+        """Until /init printed its last line: the subject may have been launched long before it is used."""
+        printed = console.last_output_time(self._file("console")) if self._directory else 0
+        return min(waited, printed - self._launched) if printed > self._launched else waited
+
     def console_size(self) -> int:
         return console.size(self._file("console")) if self._directory else 0
 
@@ -135,11 +165,26 @@ class Qemu:
     def start_failure(self, reason: str | None) -> HarnessError:
         """With the likely cause, from its console."""
         printed = console.tail(self._file("console")) if self._directory else ""
-        cure = "Look at the console's last lines; a busy machine needs more --boot-deadline"
-        why, cure = console.boot_cause(printed) or (reason or self.end(None).how, cure)
-        last_lines = printed or "(nothing: has the kernel CONFIG_SERIAL_AMBA_PL011_CONSOLE?)"
+        end = MachineEnd(reason, True) if reason else self.end(None)
         what = f"The kernel of {self.id.label} did not start under QEMU"
-        return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{last_lines}")
+        if not printed:
+            cure = self._silent_boot_cures() if end.by_kernel else end.cure
+            return HarnessError(what, why=f"{end.how}; its console is empty", cure=cure)
+        cure = "Look at the console's last lines; a slow machine needs more --boot-deadline"
+        why, cure = console.boot_cause(printed) or (end.how, cure)
+        return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{printed}")
+
+    def _silent_boot_cures(self) -> str:
+        """What to try if nothing was printed, the likely cause first. The page size was checked before the boot."""
+        cures = (
+            "the kernel has no PL011 console: build it with CONFIG_SERIAL_AMBA_PL011_CONSOLE=y",
+            f"it needs a CPU feature that the model {self.cpu.name} lacks: try --cpu=max",
+            f"it needs more than {MEMORY_MB} MiB of memory: build it with fewer debug options",
+            "this machine is slow: give more --boot-deadline",
+        )
+        return "Check the likely causes in this order:\n" + "\n".join(
+            f"  {n}. {each}" for n, each in enumerate(cures, 1)
+        )
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
         if answered_nothing_for is not None and self._status() is None:
@@ -178,7 +223,7 @@ class Qemu:
         facts = {
             "home": "QEMU (TCG): emulated",
             "emulator": _version(qemu_path()),
-            "emulated CPU": self.id.variant.cpu or CPU,
+            "emulated CPU": f"{self.cpu.name} ({self.cpu.reason})",
             "kernel image": self.kernel.origin,
             "executor": "/init",
         }

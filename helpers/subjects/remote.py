@@ -14,15 +14,17 @@ from helpers.executor import wire
 from helpers.executor.program import Answer, Program
 from helpers.identity import SubjectId
 from helpers.subjects.base import GivenUp, KernelDied
+from helpers.subjects.files import require_files
 from helpers.subjects.stream import Stream
 
-MOST_DEATHS = 5
-"""Consecutive tests that end the subject before it is given up."""
 MOST_LOST_SECONDS = 600.0
 """Total time of timeouts and new starts before the subject is given up."""
 MOST_FAILED_STARTS = 2
+_MORE_FILES = "Raise the limit of its user there (USER - nofile {files} in /etc/security/limits.conf), and run again"
 DEFAULT_SECONDS = 20.0
-"""Timeout of a program outside of tests."""
+"""Timeout of a test, and of a program outside of tests."""
+BOOTS = 10
+"""The default timeout is at least so many times the boot. Debug options slow down the boot as much as the tests."""
 EXECUTOR_SHARE = 0.75
 """Share of the time left after which the executor interrupts a call, which avoids a new boot."""
 
@@ -44,19 +46,31 @@ class _Stalled(Exception):
 
 
 class TimeLimit:
-    """The time for the programs of a test. Until the first test, each program has DEFAULT_SECONDS."""
+    """The time for the programs of a test. Until the first test, each program has the default."""
 
     def __init__(self, label: str) -> None:
         self.seconds = DEFAULT_SECONDS
-        self._label, self._until = label, 0.0
+        self.slowness = 1.0
+        """Factor of all timeouts that the user did not choose."""
+        self._label, self._until, self._by_default = label, 0.0, True
 
-    def begin(self, seconds: float) -> None:
-        """Begins a test of ``seconds``."""
-        self._until, self.seconds = time.monotonic() + seconds, seconds
+    def begin(self, seconds: float | None) -> float:
+        """Begins a test of ``seconds``, or of the default time. Returns the seconds."""
+        self._by_default = seconds is None
+        self.seconds = DEFAULT_SECONDS * self.slowness if seconds is None else seconds
+        self._until = time.monotonic() + self.seconds
+        return self.seconds
+
+    def adapt(self, boot: float) -> None:
+        """Adapts the default to a boot of so many seconds, also for a test that has begun."""
+        self.slowness = max(1.0, BOOTS * boot / DEFAULT_SECONDS)
+        if self._by_default:
+            self.add(DEFAULT_SECONDS * self.slowness - self.seconds)
+            self.seconds = DEFAULT_SECONDS * self.slowness
 
     def extend(self, seconds: float) -> None:
-        """At least ``seconds`` from now."""
-        self._until = max(self._until, time.monotonic() + seconds)
+        """At least ``seconds`` from now, more if the subject is slow."""
+        self._until = max(self._until, time.monotonic() + seconds * self.slowness)
 
     def add(self, seconds: float) -> None:
         """Adds ``seconds`` if a test runs: a start does not count against its timeout."""
@@ -78,14 +92,19 @@ class Machine(Protocol):
     id: SubjectId
     start_seconds: float
     """Timeout of a start."""
-    stall_seconds: float
-    """A start that prints nothing for this long has stalled."""
+
+    @property
+    def stall_seconds(self) -> float:
+        """A start that prints nothing for this long has stalled."""
 
     def launch(self) -> Stream:
         """Begins a start, without waiting for it. Raises HarnessError."""
 
     def start_failure(self, reason: str | None) -> HarnessError:
         """Why it did not start; ``reason`` is None if the stream ended."""
+
+    def boot_seconds(self, waited: float) -> float:
+        """How long its kernel took to boot, of the ``waited`` seconds since the launch; 0 if it did not boot one."""
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """How it ended: the stream ended, or there was no answer for so many seconds."""
@@ -108,7 +127,7 @@ class Remote:
 
     def __init__(self, machine: Machine, waiting: Waiting) -> None:
         self.id, self.label = machine.id, machine.id.label
-        self.generation = 0
+        self.generation = self.ends = 0
         self._machine, self._waiting = machine, waiting
         self._stream: Stream | None = None
         self._started = False
@@ -118,8 +137,7 @@ class Remote:
         self._serial = 0
         self._limit = TimeLimit(self.label)
         self._mark = 0
-        self._deaths = self._failed_starts = 0
-        self._died_in_test = False
+        self._failed_starts = 0
         self._lost_seconds = 0.0
         self._size_at_answer = 0
         self._untold: KernelDied | None = None
@@ -140,8 +158,10 @@ class Remote:
     def _check_given_up(self) -> None:
         for reached, why in (
             (self._failed_starts >= MOST_FAILED_STARTS, f"it failed to start {self._failed_starts} times in a row"),
-            (self._deaths >= MOST_DEATHS, f"it ended in {self._deaths} tests in a row"),
-            (self._lost_seconds > MOST_LOST_SECONDS, f"its deaths have cost {self._lost_seconds:.0f} s"),
+            (
+                self._lost_seconds > MOST_LOST_SECONDS * self._limit.slowness,
+                f"its deaths have cost {self._lost_seconds:.0f} s",
+            ),
         ):
             if reached:
                 raise GivenUp(f"{self.label} is given up", why=why)
@@ -165,6 +185,7 @@ class Remote:
         self._lost_seconds += self._start_took if self.generation > 1 else 0
         self._mark = self._size_at_answer = self._machine.console_size()
         self._limit.add(now - began)
+        self._limit.adapt(self._machine.boot_seconds(self._start_took))
 
     def _wait_for_executor(self) -> None:
         """Sends an empty program and waits for its answer."""
@@ -218,11 +239,9 @@ class Remote:
         died, self._untold = self._untold, None
         return died
 
-    def begin_test(self, seconds: float) -> None:
-        self._deaths = self._deaths + 1 if self._died_in_test else 0
-        self._died_in_test = False
-        self._limit.begin(seconds)
+    def begin_test(self, seconds: float | None) -> float:
         self._mark = self._begin_of_last_words()
+        return self._limit.begin(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._limit.extend(seconds)
@@ -237,8 +256,13 @@ class Remote:
         """One round trip.
 
         Raises KernelDied if the kernel ended or stopped answering, HarnessError for any other failure. Both close the
-        subject: the next program starts it again.
+        subject, and the next program starts it again; only a program that ran out of files leaves it started.
         """
+        answer = self._answer(program)
+        require_files(program, answer, self._answer, self.label, _MORE_FILES)
+        return answer
+
+    def _answer(self, program: Program) -> Answer:
         self.start()
         left = self._limit.left()
         try:
@@ -247,9 +271,9 @@ class Remote:
             raise self._ended(left) from None
         except (OSError, EOFError):
             raise self._ended(None) from None
-        except BaseException:
-            # After an invalid answer, or one that Ctrl-C interrupted, the rest of the stream is undefined.
-            self._died_in_test = True
+        except BaseException as error:
+            # After an invalid answer, or one that Ctrl-C or a plugin's timeout interrupted, the stream is undefined.
+            self.ends += isinstance(error, HarnessError)
             self.close()
             raise
 
@@ -258,7 +282,8 @@ class Remote:
         until = time.monotonic() + seconds
         self._serial += 1
         within = max(1, int(seconds * EXECUTOR_SHARE * 1000))
-        self._stream.send(wire.encode(program, serial=self._serial, deadline_ms=within), until)
+        request = wire.encode(program, serial=self._serial, deadline_ms=within, slowness=self._limit.slowness)
+        self._stream.send(request, until)
         answer = wire.decode(program, self._stream.receive(until), serial=self._serial)
         self._size_at_answer = self._machine.console_size()
         return answer
@@ -266,7 +291,7 @@ class Remote:
     def _ended(self, silent_for: float | None) -> Exception:
         end = self._machine.end(silent_for)
         words = self._machine.console(self._mark) or "(nothing was printed)"
-        self._died_in_test = True
+        self.ends += 1
         self._lost_seconds += silent_for or 0
         self.close()
         # If little time was left, a timeout does not prove a dead kernel.

@@ -5,36 +5,38 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from dataclasses import dataclass, replace
 
+from helpers.errors import HarnessError
 from helpers.executor.program import Arg, OpResult, Program
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import LOG, kernel_lines, open_log, read_record, remaining_lines
+from helpers.subjects.kernel_warnings import KernelWarning, warnings_in
 from helpers.uapi import syscalls
 
 TAINTED = "/proc/sys/kernel/tainted"
 _COMPLAINTS = {5: "B (bad page)", 7: "D (died: oops or BUG)", 9: "W (warning)", 14: "L (soft lockup)"}
 """Taints that mean an error (Documentation/admin-guide/tainted-kernels.rst). The others describe the kernel."""
-_WARNING = re.compile(
-    r"^(WARNING: |BUG: |Internal error: |Oops|Unable to handle kernel |kernel BUG at |UBSAN: |INFO: rcu|rcu: INFO: "
-    r"|INFO: task .* blocked|watchdog: BUG|=+\[ cut here|-+\[ cut here|INFO: possible |kvm \[\d+\]: nVHE hyp BUG)"
-)
+COMM = "/proc/thread-self/comm"
 _LONGEST = 100
-"""Lines of one warning."""
+"""Lines of warnings in a message."""
 
 
 class KernelComplained(Exception):
-    """The kernel under test warned or tainted itself."""
+    """KVM of the kernel under test warned, or the kernel tainted itself and named no other code."""
 
 
 class Watch:
-    """Compares taint and log with the last look, in one round trip. Skips what needs missing privileges."""
+    """Compares taint and log with the last look, in one round trip. Skips what needs missing privileges.
+
+    A warning that does not concern KVM is a note.
+    """
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._state: _State | None = None
-        self._final: str | None = None
+        self._final: _Look | None = None
+        self._notes: dict[str, None] = {}
 
     def begin(self) -> None:
         """Earlier taints and log lines do not count."""
@@ -44,7 +46,7 @@ class Watch:
         """Looks a last time, for ``complaint``, and closes the log."""
         if self._final is not None:
             return
-        self._final = ""
+        self._final = _Look()
         state = self._state
         if state is not None and self._subject.alive and state.generation == self._subject.generation:
             self._final = self._look(state)
@@ -55,16 +57,33 @@ class Watch:
     def complaint(self) -> str:
         """New taints and warnings since the last look, with the lines of the log; "" for none.
 
-        "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once.
+        "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once. Raises
+        HarnessError if there is a new taint and the log cannot be read, so that the cause is unknown.
         """
+        look = self._next_look()
+        self._notes |= dict.fromkeys(f"the kernel warned outside of KVM: {each.title}" for each in look.others)
+        if look.unknown:
+            raise HarnessError(
+                f"{self._subject.label} tainted itself: {', '.join(look.taints)}",
+                why=f"the cause is unknown, because {look.unknown}",
+                cure="Look for a warning in its dmesg, or test as a user who can read /dev/kmsg",
+            )
+        return look.complaint
+
+    def notes(self) -> tuple[str, ...]:
+        """Returns and clears the warnings of other code in the looks so far."""
+        notes, self._notes = tuple(self._notes), {}
+        return notes
+
+    def _next_look(self) -> _Look:
         if self._final is not None:
-            complaint, self._final = self._final, ""
-            return complaint
+            look, self._final = self._final, _Look()
+            return look
         if not self._subject.alive:
-            return ""
+            return _Look()
         if self._state is None or self._state.generation != self._subject.generation:
             self.begin()
-            return ""
+            return _Look()
         return self._look(self._state)
 
     def sees(self) -> dict[str, str]:
@@ -76,18 +95,29 @@ class Watch:
         shown = self._state.taint_error or (f"tainted with {taint} before the tests" if taint else "not tainted")
         return {"kernel's taint": shown, "kernel's log": self._state.log_error or "watched for warnings"}
 
-    def _look(self, state: _State) -> str:
+    def _look(self, state: _State) -> _Look:
         program = Program()
-        taint = _read_taint(program)
+        taint = _read_file(program, TAINTED)
         record = None if state.log_error else read_record(program, state.log)
         answer = self._subject.run(program)
-        lines = []
+        lines, unknown = [], state.log_error and f"{LOG} cannot be read"
         if record is not None and answer[record].errno != errno.EAGAIN:
             lines = [*kernel_lines([answer[record]]), *remaining_lines(self._subject, state.log)]
+            unknown = "a part of its log was overwritten" if answer[record].errno == errno.EPIPE else ""
         now = state.taint if state.taint_error else state.taint | _number(answer[taint[1]])
         self._state = replace(state, taint=now)
         new = [name for bit, name in _COMPLAINTS.items() if now & ~state.taint & 1 << bit]
-        return _complaint(new, _warnings(lines))
+        return _look_of(new, warnings_in(lines), state.tasks, unknown)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look found: new taints, the complaint or why none can be made, and warnings of other code."""
+
+    taints: tuple[str, ...] = ()
+    complaint: str = ""
+    unknown: str = ""
+    others: tuple[KernelWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,24 +129,29 @@ class _State:
     taint_error: str
     log: int
     log_error: str
+    tasks: tuple[str, ...]
+    """The names of the executor's threads."""
 
 
 def _first_look(subject: Subject) -> _State:
     program = Program()
-    taint = _read_taint(program)
+    taint = _read_file(program, TAINTED)
     log = open_log(program)
     first = read_record(program, log)
     # Skip the earlier records, which may be thousands.
     program.syscall(syscalls.LSEEK, log, 0, os.SEEK_END)
+    comm = _read_file(program, COMM)
     answer = subject.run(program)
     # With dmesg_restrict the open succeeds and the read fails.
     log_error = _why_not(LOG, answer[log].errno, answer[first].errno if answer[first].errno != errno.EAGAIN else 0)
     taint_error = _why_not(TAINTED, *(answer[each].errno for each in taint))
-    return _State(subject.generation, _number(answer[taint[1]]), taint_error, answer[log].ret, log_error)
+    task = answer[comm[1]].data.decode("utf-8", "replace").strip()
+    tasks = (task,) if task else ()
+    return _State(subject.generation, _number(answer[taint[1]]), taint_error, answer[log].ret, log_error, tasks)
 
 
-def _read_taint(program: Program) -> tuple[Arg, Arg]:
-    fd = program.open(TAINTED, os.O_RDONLY | os.O_CLOEXEC)
+def _read_file(program: Program, path: str) -> tuple[Arg, Arg]:
+    fd = program.open(path, os.O_RDONLY | os.O_CLOEXEC)
     text = program.read(fd, 32)
     program.close(fd)
     return fd, text
@@ -132,15 +167,16 @@ def _why_not(path: str, *errors: int) -> str:
     return f"not watched, because {path} cannot be read ({errno.errorcode.get(first, first)})" if first else ""
 
 
-def _warnings(lines: list[str]) -> list[str]:
-    """The lines from the first warning on: a warning has many lines."""
-    first = next((i for i, line in enumerate(lines) if _WARNING.match(line)), None)
-    return [] if first is None else lines[first : first + _LONGEST]
+def _look_of(taints: list[str], warnings: tuple[KernelWarning, ...], tasks: tuple[str, ...], unknown: str) -> _Look:
+    of_kvm = [each for each in warnings if each.concerns_kvm(tasks)]
+    others = tuple(each for each in warnings if each not in of_kvm)
+    lines = [line for each in of_kvm for line in each.lines]
+    if of_kvm or (taints and not others and not unknown):
+        return _Look(tuple(taints), _complaint(taints, lines[:_LONGEST]), "", others)
+    return _Look(tuple(taints), "", unknown if taints else "", others)
 
 
 def _complaint(taints: list[str], lines: list[str]) -> str:
-    if not taints and not lines:
-        return ""
     what = f"it tainted itself: {', '.join(taints)}" if taints else "it wrote a warning to its log"
-    text = "\n".join(lines) or "(its log shows no warning, or cannot be read)"
+    text = "\n".join(lines) or "(its log shows no warning)"
     return f"The kernel complained during this test: {what}\n{text}"

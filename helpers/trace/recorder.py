@@ -37,7 +37,7 @@ class Trace:
         self._count = 0
 
     def add(self, sent: Sent) -> None:
-        if not self._paused:
+        if sent.program.traced and not self._paused:
             self._sent.append(sent)
             self._count += 1
 
@@ -86,14 +86,18 @@ class Traced:
     def generation(self, value: int) -> None:
         self._subject.generation = value
 
+    @property
+    def ends(self) -> int:
+        return self._subject.ends
+
     def launch(self) -> None:
         self._subject.launch()
 
     def start(self) -> None:
         self._subject.start()
 
-    def begin_test(self, seconds: float) -> None:
-        self._subject.begin_test(seconds)
+    def begin_test(self, seconds: float | None) -> float:
+        return self._subject.begin_test(seconds)
 
     def begin_teardown(self, seconds: float) -> None:
         self._subject.begin_teardown(seconds)

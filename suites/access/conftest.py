@@ -89,7 +89,7 @@ class Accesses:
         """One access with these faults; a SET would change the register."""
         kinds = {fault.kind: fault for fault in wrong}
         number = faulty_id(self._register, wrong)
-        value = self._register.mask ^ self._holds | (1 << 63 if FaultKind.VALUE in kinds else 0)
+        value = self._register.mask ^ self._holds | (self._register.beyond if FaultKind.VALUE in kinds else 0)
         raw = struct.pack("<Q", value) if direction is Direction.SET else CANARY
         name, faults = self._register.name, "with " + " and ".join(fault.name for fault in wrong)
         given = f" = {value:#x}" if direction is Direction.SET else ""

@@ -84,7 +84,7 @@ def test_no_register_twice(make_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("LIST-1")
-@pytest.mark.parametrize("vcpu", [0, 1])
+@pytest.mark.parametrize("vcpu", [0, 1], ids=["vcpu0", "vcpu1"])
 def test_listed_is_readable(vcpu: int, make_vm: MakeVm, contract: Probe, registers: tuple[Register, ...]) -> None:
     """Of the first 1024 indices of the dialect's range, those that are listed can be read, and no others."""
     vm = make_vm(2)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Many rounds of one race in one round trip: a VM for each, created first, and threads that meet at a barrier.
 
-One processor is enough. The thread that runs the vCPU has real-time priority and sleeps: when its timer expires, it
-preempts the writer in the middle of a system call, if the kernel is preemptible.
+One processor is enough. The thread that runs the vCPU sleeps: when its timer expires, it preempts the writer in the
+middle of a system call, if the kernel is preemptible. Where there are more, every second round trip has the writer on
+another processor, where it goes on while the vCPU runs.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import PC, KvmProgram, RegRead
 from helpers.smccc import Call
-from suites.concurrency.threads import real_time, sleep, timespec
+from suites.support.threads import join_race, run_to_the_end, sleep, timespec
 
-RUNNER_PRIORITY, WRITER_PRIORITY = 2, 1
+RUNNER_RANK, WRITER_RANK = 1, 0
 """A runner arms its timer before a writer on its processor writes."""
+LEAD_NS = 200_000
+"""How long a writer on a core of its own sleeps first: the other threads may leave the barrier later than it does."""
 CLOSERS = 16
 """Threads that destroy VMs: each waits for RCU's grace periods, which they share."""
 
@@ -100,14 +103,14 @@ class _RoundResults:
 
 
 class _Builder:
-    def __init__(self, kvm: Kvm, race: Race, delays: Sequence[int]) -> None:
-        self.kvm, self.race, self.delays = kvm, race, delays
+    def __init__(self, kvm: Kvm, race: Race, delays: Sequence[int], *, together: bool) -> None:
+        self.kvm, self.race, self.delays, self.together = kvm, race, delays, together
         self.program = p = KvmProgram(deadline_ms=60_000)
         self.sets = {v: p.one_reg(race.register, v) for values in race.writers for v in values}
         self.entry = p.one_reg(PC, MEMORY_IPA)
         self.memory = p.guest_memory(kvm.image)
         self.region = p.memory_region(self.memory)
-        vm = p.create_vm(kvm.fd)
+        vm = p.create_vm(kvm.fd, kvm.vm_type)
         _, self.init = p.prepare_init(vm, PSCI_0_2)
         p.close(vm)
         self.rounds = [self._round() for _ in delays]
@@ -116,7 +119,7 @@ class _Builder:
 
     def _round(self) -> _RoundResults:
         p, race = self.program, self.race
-        vm = p.create_vm(self.kvm.fd)
+        vm = p.create_vm(self.kvm.fd, self.kvm.vm_type)
         if race.view:
             p.add_memory(vm, self.region)
         count = race.runners + len(race.writers)
@@ -133,17 +136,18 @@ class _Builder:
         return results
 
     def _threads(self) -> None:
+        placement, runners = self.kvm.placement, self.race.runners
         with self.program.concurrently() as stage:
-            for i in range(self.race.runners):
+            for i in range(runners):
                 with stage.thread():
-                    real_time(self.program, RUNNER_PRIORITY)
+                    join_race(self.program, placement, RUNNER_RANK, core=0 if self.together else i)
                     for results, delay in zip(self.rounds, self.delays, strict=True):
                         self._run(results, i, delay * (4 + i) // 4)
             for i, values in enumerate(self.race.writers):
                 with stage.thread():
-                    real_time(self.program, WRITER_PRIORITY)
+                    join_race(self.program, placement, WRITER_RANK, core=0 if self.together else runners + i)
                     for results in self.rounds:
-                        self._write(results, results.vcpus[self.race.runners + i], values)
+                        self._write(results, results.vcpus[runners + i], values)
 
     def _run(self, results: _RoundResults, index: int, delay: int) -> None:
         p, view, vcpu = self.program, self.race.view if index == 0 else None, results.vcpus[index]
@@ -159,7 +163,10 @@ class _Builder:
 
     def _write(self, results: _RoundResults, vcpu: Arg, values: Sequence[int]) -> None:
         p = self.program
+        lead = None if self.together else timespec(p, LEAD_NS)
         p.barrier()
+        if lead is not None:
+            sleep(p, lead)
         results.sets.append([(v, p.set_reg(vcpu, self.sets[v])) for v in values])
 
     def _finish(self) -> None:
@@ -191,10 +198,11 @@ def _read(race: Race, results: _RoundResults, answer: Answer, delay: int) -> Rou
     return Round(tuple(threads), results.final.value(answer), delay)
 
 
-def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int]) -> list[Round]:
-    """One round for each delay (ns), each with a fresh VM, in one round trip. Raises KvmError."""
-    builder = _Builder(kvm, race, delays)
-    answer = kvm.subject.run(builder.program)
-    if answer.expired:
-        raise KvmError(f"A race of {race.register.name} did not end before the deadline")
+def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int], *, together: bool) -> list[Round]:
+    """One round for each delay (ns), each with a fresh VM, in one round trip. Raises KvmError, NotMeasured.
+
+    ``together``: all threads on one core.
+    """
+    builder = _Builder(kvm, race, delays, together=together)
+    answer = run_to_the_end(kvm, builder.program, f"A race of {race.register.name}")
     return [_read(race, results, answer, delay) for results, delay in zip(builder.rounds, delays, strict=True)]

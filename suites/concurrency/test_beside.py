@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,13 +13,16 @@ from helpers.batch import KvmError
 from helpers.contract.check import Comparison
 from helpers.contract.linearizability import EventKind, HistoryEvent, ThreadHistory, one_order, show_history
 from helpers.contract.registers import Register
+from helpers.errors import NotMeasured
 from helpers.executor.program import Answer, Arg, OpResult
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram, RegRead
-from suites.concurrency.threads import real_time, sleep
 from suites.conftest import MakeVm
+from suites.support.threads import arrangements, join_race, run_to_the_end, sleep, timespec
 
 ROUNDS, BUSY, RARE = 150, 10, 3
+MOST_BUSY, OVERLAPS = 160, ROUNDS // 10
+"""The continuous writes of a round grow to at most so many, until both other threads meet them in so many rounds."""
 LIVES = 25
 MARK = 0xA5A5_A5A5_A5A5_A5A5
 """The value of the memory before a read. Each thread has its own memory."""
@@ -25,11 +30,15 @@ MARK = 0xA5A5_A5A5_A5A5_A5A5
 
 @dataclass
 class _Round:
-    """References to the results of one round."""
+    """References to the results of one round. ``begin`` and ``end`` are the time of the continuous writes."""
 
+    begin: Arg
     busy: list[tuple[int, Arg]]
+    end: Arg
     rare: list[tuple[int, Arg]] = field(default_factory=list)
     reads: list[RegRead] = field(default_factory=list)
+    rare_at: list[Arg] = field(default_factory=list)
+    read_at: list[Arg] = field(default_factory=list)
     final: RegRead | None = None
 
     def threads(self, answer: Answer) -> tuple[ThreadHistory, ...]:
@@ -39,59 +48,101 @@ class _Round:
             tuple(HistoryEvent(EventKind.GET, read.value(answer), read.errno(answer)) for read in self.reads),
         )
 
+    def overlaps(self, answer: Answer) -> bool:
+        """Whether a call of each other thread began between the continuous writes."""
+        begin, end = answer[self.begin].ret, answer[self.end].ret
+        return all(any(begin < answer[at].ret < end for at in calls) for calls in (self.rare_at, self.read_at))
 
-def _busy_and_rare(program: KvmProgram, register: Register, vm: Vm) -> list[_Round]:
-    values, rounds = register.subsets(), []
-    writes = {v: program.one_reg(register, v) for v in values}
-    final, read = program.one_reg(register, MARK), program.one_reg(register, MARK)
-    with program.concurrently() as stage:
-        with stage.thread():
-            for _ in range(ROUNDS):
-                program.barrier()
-                one = _Round([(v, program.set_reg(vm.vcpus[0].fd, writes[v])) for v in (values * BUSY)[:BUSY]])
-                program.barrier()
-                one.final = program.get_reg(vm.vcpus[0].fd, final)
-                rounds.append(one)
-        # Real-time threads whose timers expire while the first one is inside a call.
-        with stage.thread():
-            real_time(program, 1)
-            for n, one in enumerate(rounds):
-                program.barrier()
-                for v in values[:RARE]:
-                    sleep(program, 10_000 + n * 500)
-                    one.rare.append((v, program.set_reg(vm.vcpus[1].fd, writes[v])))
-                program.barrier()
-        with stage.thread():
-            real_time(program, 2)
-            for n, one in enumerate(rounds):
-                program.barrier()
-                for _ in range(RARE):
-                    sleep(program, 15_000 + n * 300)
-                    one.reads.append(program.get_reg(vm.vcpus[2].fd, read))
-                program.barrier()
-    return rounds
+
+class _Writers:
+    """One program of ROUNDS rounds. ``busy`` is the number of continuous writes in each."""
+
+    def __init__(self, register: Register, vm: Vm, busy: int, *, together: bool) -> None:
+        self.register, self.vm, self.together = register, vm, together
+        self.program = KvmProgram(deadline_ms=60_000)
+        self.writes = {v: self.program.one_reg(register, v) for v in register.subsets()}
+        self.rounds: list[_Round] = []
+        with self.program.concurrently() as stage:
+            with stage.thread():
+                self._write_on(busy)
+            # Threads whose timers expire while the first one is inside a call.
+            with stage.thread():
+                self._write_sometimes()
+            with stage.thread():
+                self._read()
+
+    def _join(self, rank: int) -> None:
+        join_race(self.program, self.vm.kvm.placement, rank, core=0 if self.together else rank)
+
+    def _write_on(self, busy: int) -> None:
+        program, values, vcpu = self.program, self.register.subsets(), self.vm.vcpus[0]
+        final = program.one_reg(self.register, MARK)
+        self._join(0)
+        for _ in range(ROUNDS):
+            program.barrier()
+            begin = program.clock(time.CLOCK_MONOTONIC)
+            writes = [(v, program.set_reg(vcpu.fd, self.writes[v])) for v in (values * busy)[:busy]]
+            one = _Round(begin, writes, program.clock(time.CLOCK_MONOTONIC))
+            program.barrier()
+            one.final = program.get_reg(vcpu.fd, final)
+            self.rounds.append(one)
+
+    def _write_sometimes(self) -> None:
+        program, values = self.program, self.register.subsets()
+        self._join(1)
+        for n, one in enumerate(self.rounds):
+            length = timespec(program, 10_000 + n * 500)
+            program.barrier()
+            for v in values[:RARE]:
+                sleep(program, length)
+                one.rare_at.append(program.clock(time.CLOCK_MONOTONIC))
+                one.rare.append((v, program.set_reg(self.vm.vcpus[1].fd, self.writes[v])))
+            program.barrier()
+
+    def _read(self) -> None:
+        program, read = self.program, self.program.one_reg(self.register, MARK)
+        self._join(2)
+        for n, one in enumerate(self.rounds):
+            length = timespec(program, 15_000 + n * 300)
+            program.barrier()
+            for _ in range(RARE):
+                sleep(program, length)
+                one.read_at.append(program.clock(time.CLOCK_MONOTONIC))
+                one.reads.append(program.get_reg(self.vm.vcpus[2].fd, read))
+            program.barrier()
+
+    def check(self, before: int) -> tuple[int, int]:
+        """``before`` is the register's value. Returns the value at the end, and the number of rounds that overlap."""
+        register, comparison, overlaps = self.register, Comparison(), 0
+        answer = run_to_the_end(self.vm.kvm, self.program, f"A race of writers and a reader of {register.name}")
+        for number, one in enumerate(self.rounds):
+            assert one.final is not None
+            threads, after = one.threads(answer), one.final.value(answer)
+            comparison.error(f"KVM_GET_ONE_REG {register.name} after round {number}", 0, one.final.errno(answer))
+            comparison.that(
+                one_order(threads, after, reset=before, mask=register.mask),
+                f"round {number} of {register.name}, which held {before:#x}",
+                "answers that some order of these calls explains", show_history(threads, after),
+            )  # fmt: skip
+            before, overlaps = after, overlaps + one.overlaps(answer)
+        comparison.done()
+        return before, overlaps
 
 
 @pytest.mark.clause("RACE-2")
-def test_writers_and_a_reader(register: Register, make_vm: MakeVm) -> None:
+def test_writers_and_a_reader(register: Register, make_vm: MakeVm, renew_deadline: Callable[[], float]) -> None:
     """One vCPU writes continuously, another sometimes, and a third one reads."""
-    vm, program = make_vm(3), KvmProgram(deadline_ms=60_000)
-    rounds = _busy_and_rare(program, register, vm)
-    answer = vm.kvm.subject.run(program)
-    if answer.expired:
-        raise KvmError(f"Writers and a reader of {register.name} did not end before the deadline")
-    comparison, before = Comparison(), register.reset
-    for number, one in enumerate(rounds):
-        assert one.final is not None
-        threads, after = one.threads(answer), one.final.value(answer)
-        comparison.error(f"KVM_GET_ONE_REG {register.name} after round {number}", 0, one.final.errno(answer))
-        comparison.that(
-            one_order(threads, after, reset=before, mask=register.mask),
-            f"round {number} of {register.name}, which held {before:#x}",
-            "answers that some order of these calls explains", show_history(threads, after),
-        )  # fmt: skip
-        before = after
-    comparison.done()
+    vm, value = make_vm(3), register.reset
+    for together in arrangements(vm.kvm):
+        busy, overlaps = BUSY, 0
+        while overlaps < OVERLAPS:
+            if busy > MOST_BUSY:
+                raise NotMeasured(
+                    f"other calls met {busy // 4} writes of {register.name} in {overlaps} rounds of {ROUNDS}"
+                )
+            renew_deadline()
+            value, overlaps = _Writers(register, vm, busy, together=together).check(value)
+            busy *= 4
 
 
 Results = tuple[tuple[OpResult, ...], ...]
@@ -133,7 +184,7 @@ def test_vms_come_and_go(register: Register, kvm: Kvm, make_vm: MakeVm) -> None:
     with program.concurrently() as stage:
         for number, (fresh, written) in enumerate(readers):
             with stage.thread(repeat=LIVES):
-                other = program.create_vm(kvm.fd)
+                other = program.create_vm(kvm.fd, kvm.vm_type)
                 vcpu = program.create_vcpu(other, 0)
                 program.init_vcpu(vcpu, init)
                 value = values[number % len(values)]

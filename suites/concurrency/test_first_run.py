@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
 
 import pytest
 
@@ -11,14 +14,25 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.linearizability import one_order, show_history
 from helpers.contract.registers import RFC_V3, STD, STD_HYP, VENDOR_HYP, Dialect, Register
-from helpers.errors import HarnessError
+from helpers.errors import NotMeasured
 from helpers.kvm import Kvm
 from helpers.smccc import Call
 from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_rounds
+from suites.support.threads import arrangements
 
-ROUNDS_AT_ONCE = 100
-WRITES = 8
-"""Writes of one writer in one round: enough for the run to fall among them in spite of the timer's jitter."""
+Renew = Callable[[], float]
+RaceOf = Callable[[int], Race]
+"""A race, given the number of each writer's writes."""
+
+FIRST_ROUNDS, ROUNDS_AT_ONCE = 25, 100
+"""Rounds of the first round trip, and of a later one on a kernel that is fast enough."""
+SHARE_OF_TIMEOUT = 0.1
+"""Of the test's timeout, for one round trip."""
+WRITES, MOST_WRITES = 8, 64
+"""Writes of one writer in one round: enough for the run to fall among them in spite of the timer's jitter.
+
+The most are for all writers of a round. The search for an order takes time that grows with a power of their number.
+"""
 CROWD_ROUNDS, GUEST_ROUNDS = 60, 100
 
 
@@ -43,20 +57,48 @@ def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
     return tuple(all_values[(start + i) % len(all_values)] for i in range(count))
 
 
-def _rounds(kvm: Kvm, race: Race, count: int, seconds: float) -> Iterator[Round]:
-    pace = Pace()
-    for at in range(0, count, ROUNDS_AT_ONCE):
+@dataclass
+class _Staging:
+    """How the next rounds are staged, adapted to the last ones. ``pace`` has one for each arrangement of threads."""
+
+    kvm: Kvm
+    race: RaceOf
+    renew: Renew
+    """Restarts the test's timeout; returns it in seconds."""
+    writes: int
+    pace: dict[bool, Pace]
+    at_once: int = FIRST_ROUNDS
+    landed: int = 0
+
+    def rounds(self, most: int, *, together: bool) -> list[Round]:
+        """At most ``most`` rounds, in one round trip."""
         # The timeout applies to one round trip, so that a hang is detected for any number of rounds.
-        kvm.subject.begin_test(seconds)
-        rounds = run_rounds(kvm, race, pace.delays(min(ROUNDS_AT_ONCE, count - at)))
-        pace.learn(rounds)
+        seconds, began = self.renew(), time.monotonic()
+        race, delays = self.race(self.writes), self.pace[together].delays(min(self.at_once, most))
+        rounds = run_rounds(self.kvm, race, delays, together=together)
+        self.pace[together].learn(rounds)
+        landed = sum(r.landed not in (0, None) for r in rounds)
+        self.landed += landed
+        if not landed and 2 * self.writes * len(race.writers) <= MOST_WRITES:
+            self.writes *= 2
+        speed = len(rounds) / (time.monotonic() - began)
+        self.at_once = max(1, min(ROUNDS_AT_ONCE, int(speed * seconds * SHARE_OF_TIMEOUT)))
+        return rounds
+
+
+def _rounds(staging: _Staging, count: int) -> Iterator[Round]:
+    """At least ``count`` rounds; more if no run fell among the writes, until the test's time is used up."""
+    until, number, arrangement = time.monotonic() + staging.renew(), 0, cycle(staging.pace)
+    while number < count or (not staging.landed and time.monotonic() < until):
+        rounds = staging.rounds(count - number if number < count else ROUNDS_AT_ONCE, together=next(arrangement))
+        number += len(rounds)
         yield from rounds
 
 
-def _check(kvm: Kvm, race: Race, count: int, seconds: float) -> None:
-    register, comparison, landed = race.register, Comparison(), set()
-    for number, one in enumerate(_rounds(kvm, race, count, seconds)):
-        landed.add(one.landed)
+def _check(kvm: Kvm, race: RaceOf, writes: int, count: int, renew: Renew) -> None:
+    staging = _Staging(kvm, race, renew, writes, {together: Pace() for together in arrangements(kvm)})
+    register, comparison, number = race(writes).register, Comparison(), 0
+    for number, one in enumerate(_rounds(staging, count), start=1):
         comparison.that(
             one_order(one.threads, one.final, reset=register.reset, mask=register.mask),
             f"round {number} of {register.name} (default {register.reset:#x})",
@@ -64,36 +106,37 @@ def _check(kvm: Kvm, race: Race, count: int, seconds: float) -> None:
             show_history(one.threads, one.final),
         )
     comparison.done()
-    if landed <= {0, None}:
-        raise HarnessError(
-            f"The race for {register.name} did not take place",
-            why=f"in none of {count} rounds did KVM_RUN fall among the writes",
-            cure="Run again on a machine with less to do, or with a larger --race-rounds",
-        )
-
-
-@pytest.fixture
-def seconds(pytestconfig: pytest.Config) -> float:
-    """Timeout of one round trip."""
-    return float(pytestconfig.getoption("--test-deadline"))
+    if not staging.landed:
+        raise NotMeasured(f"in none of {number} rounds did KVM_RUN fall among the writes of {register.name}")
 
 
 @pytest.mark.clause("RACE-1")
-def test_one_writer(register: Register, kvm: Kvm, seconds: float, pytestconfig: pytest.Config) -> None:
+def test_one_writer(register: Register, kvm: Kvm, renew_deadline: Renew, pytestconfig: pytest.Config) -> None:
     """Thousands of rounds of one writer and a run that ends before the guest. The runner's value stays."""
-    race = Race(register, (_values(register, first=0, count=WRITES),))
-    _check(kvm, race, pytestconfig.getoption("--race-rounds"), seconds)
+
+    def race(writes: int) -> Race:
+        return Race(register, (_values(register, first=0, count=writes),))
+
+    _check(kvm, race, WRITES, pytestconfig.getoption("--race-rounds"), renew_deadline)
 
 
 @pytest.mark.clause("RACE-1")
-def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
+def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm, renew_deadline: Renew) -> None:
     """The guest's answer, the final value and the writes' results agree."""
-    race = Race(register, (_values(register, first=0, count=WRITES),), view=_view(register, contract.dialect))
-    _check(kvm, race, GUEST_ROUNDS, seconds)
+    view = _view(register, contract.dialect)
+
+    def race(writes: int) -> Race:
+        return Race(register, (_values(register, first=0, count=writes),), view=view)
+
+    _check(kvm, race, WRITES, GUEST_ROUNDS, renew_deadline)
 
 
 @pytest.mark.clause("RACE-1")
-def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, seconds: float) -> None:
+def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, renew_deadline: Renew) -> None:
     """Three vCPUs write, three run."""
-    writers = tuple(_values(register, first=i, count=WRITES // 2) for i in range(3))
-    _check(kvm, Race(register, writers, runners=3, view=_view(register, contract.dialect)), CROWD_ROUNDS, seconds)
+    view = _view(register, contract.dialect)
+
+    def race(writes: int) -> Race:
+        return Race(register, tuple(_values(register, first=i, count=writes) for i in range(3)), runners=3, view=view)
+
+    _check(kvm, race, WRITES // 2, CROWD_ROUNDS, renew_deadline)

@@ -16,8 +16,8 @@ from helpers.guest_layout import MEMORY_SIZE
 from helpers.kvm import Vm
 from helpers.kvm_program import KvmProgram, OneReg
 from helpers.uapi import kvm as uapi
-from suites.concurrency.threads import sleep
 from suites.conftest import MakeVm
+from suites.support.threads import sleep
 
 SPIN = struct.pack("<I", 0x14000000)
 """The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""

@@ -41,6 +41,7 @@ class EventPlace:
     """
 
     kvm: int | Arg
+    vm_type: int
     vm: int | Arg
     vcpu: int | Arg
     other: int | Arg
@@ -318,7 +319,7 @@ def run_mapping(p: KvmProgram, at: EventPlace) -> None:
 def another_vm(p: KvmProgram, at: EventPlace) -> None:
     """Opens /dev/kvm again; makes a VM there, empties its registers, runs it and closes it."""
     kvm = p.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
-    vm = p.create_vm(kvm)
+    vm = p.create_vm(kvm, at.vm_type)
     vcpu = p.create_vcpu(vm, 0)
     _, init = p.prepare_init(vm, (uapi.KVM_ARM_VCPU_PSCI_0_2,))
     p.init_vcpu(vcpu, init)

@@ -31,6 +31,7 @@ class Observed:
     results: dict[str, CallResult]
     realtime: tuple[int, int]
     psci_version: int
+    smccc_version: int
 
 
 _PSCI_VERSION = RegisterId("PSCI_VERSION", uapi.fw_reg(0))
@@ -67,7 +68,7 @@ def _observe(kvm: Kvm, contract: Probe, situation: Situation, form: Form) -> Obs
         psci = vm.vcpu.get_reg(_PSCI_VERSION)
         timed = guests.timed_calls(vm.vcpu, [call_of(f, form) for f in FUNCTIONS])
     results = {f.name: r for f, r in zip(FUNCTIONS, timed.results, strict=True)}
-    return Observed(situation, contract.smc, results, timed.realtime, psci)
+    return Observed(situation, contract.smc, results, timed.realtime, psci, contract.smccc)
 
 
 Situations = Callable[[str], list[Situation]]

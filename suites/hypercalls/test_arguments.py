@@ -6,20 +6,14 @@ from __future__ import annotations
 import pytest
 
 from helpers import guests
-from helpers.contract.arguments import ARGUMENTS, NEAR_MISSES, QUERIES, SERVICE_IDS, Query, is_psci
+from helpers.contract.arguments import ARGUMENTS, NEAR_MISSES, OWNERS, QUERIES, Query, unassigned
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
-from helpers.contract.functions import CLOSED, WORKAROUNDS
+from helpers.contract.functions import CLOSED, U32
 from helpers.kvm import Vm
 from helpers.smccc import Call, show_registers
 from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, At, Form, VmAt
 
-OWNERS = {
-    "ARCH": 0, "CPU": 1, "SIP": 2, "OEM": 3, "STANDARD": 4, "STANDARD_HYP": 5, "VENDOR_HYP": 6, "OWNER_7": 7,
-    "TRUSTED_APP": 48, "TRUSTED_OS": 50,
-}  # fmt: skip
-"""Arm DEN0028, owning entities."""
-_KNOWN = {*SERVICE_IDS, *(i for _, i in WORKAROUNDS)}
 _CLAUSE = {
     "ARCH_FEATURES": pytest.mark.clause("ARCH-1"),
     "PV_TIME_FEATURES": pytest.mark.clause("PVTIME-2"),
@@ -32,11 +26,11 @@ _QUERIES = [pytest.param(query, id=query.name, marks=_CLAUSE[query.name]) for qu
 @pytest.mark.parametrize("query", _QUERIES)
 @pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
-def test_query(level: str, pv_time: bool, query: Query, at: At, vm_at: VmAt) -> None:
+def test_query(level: str, pv_time: bool, query: Query, at: At, vm_at: VmAt, contract: Probe) -> None:
     """Every function id, plain and beside an upper half, near misses, single bits and extremes."""
     situation = at(level, pv_time)
     asked = [(a, query.answers(situation, a)) for a in ARGUMENTS]
-    asked = [(argument, acceptable) for argument, acceptable in asked if acceptable]
+    asked = [(a, acceptable) for a, acceptable in asked if acceptable and a & U32 not in contract.new_functions]
     results = guests.calls(vm_at(situation).vcpu, [Call(query.id, (a, *GARBAGE[1:])) for a, _ in asked])
     comparison = Comparison()
     for (argument, acceptable), result in zip(asked, results, strict=True):
@@ -58,11 +52,10 @@ def _all_closed(vm: Vm, ids: list[int], level: str) -> None:
 @pytest.mark.parametrize("width", [32, 64], ids=["SMC32", "SMC64"])
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
-def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: VmAt) -> None:
-    """Each owner's first function numbers and those from 0xff00 on, but for the services."""
-    base = 1 << 31 | (1 << 30 if width == 64 else 0) | OWNERS[owner] << 24
-    ids = [base | n for n in (*range(0x80), *range(0xFF00, 0xFF20))]
-    _all_closed(vm_at(at(level, False)), [i for i in ids if i not in _KNOWN and not is_psci(i)], level)
+def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: VmAt, contract: Probe) -> None:
+    """Each owner's first function numbers and those from 0xff00 on, except for the services."""
+    ids = [i for i in unassigned(owner, width) if i not in contract.new_functions]
+    _all_closed(vm_at(at(level, False)), ids, level)
 
 
 @pytest.mark.clause("CALL-7")
@@ -70,9 +63,10 @@ def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: Vm
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_near_misses(level: str, form: Form, at: At, vm_at: VmAt, contract: Probe) -> None:
     """Each service's id with the other width, yielding, with the SVE hint, of the next owner or number."""
-    results = guests.calls(vm_at(at(level, False)).vcpu, [Call(i, GARBAGE, form.conduit) for i in NEAR_MISSES.values()])
+    misses = {name: i for name, i in NEAR_MISSES.items() if i not in contract.new_functions}
+    results = guests.calls(vm_at(at(level, False)).vcpu, [Call(i, GARBAGE, form.conduit) for i in misses.values()])
     expected = CLOSED if form.served(contract.smc) else (CLOSED[0], *GARBAGE[:3])
     comparison = Comparison()
-    for name, result in zip(NEAR_MISSES, results, strict=True):
+    for name, result in zip(misses, results, strict=True):
         comparison.x(f"{form.name} {name} ({NEAR_MISSES[name]:#x}), registers {level}", expected, result.x0_3)
     comparison.done()

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from helpers import guests
+from helpers.contract.arguments import is_architecture
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
-from helpers.contract.functions import FUNCTIONS, GATED, Function
-from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP
+from helpers.contract.functions import CLOSED, FUNCTIONS, GATED, Function
+from helpers.contract.registers import REGISTER_NAMES, VENDOR_HYP, Register
+from helpers.smccc import Call
 from suites.hypercalls.answers import compare_answers
 from suites.hypercalls.conftest import Observe, Situations
-from suites.support.calls import CONDUITS, HVC, SMC, Form, call_of
+from suites.support.calls import CONDUITS, GARBAGE, HVC, REGISTER_LEVELS, SMC, At, Form, VmAt, call_of
 
 
 @pytest.mark.clause("CALL-1", "CALL-2")
@@ -62,6 +66,40 @@ def test_other_registers_do_not_gate(
     wanted = situations(name)
     for situation, form in product(wanted, CONDUITS):
         compare_answers(comparison, function, form, observe(situation, form), observe(wanted[0], form))
+    comparison.done()
+
+
+@pytest.mark.clause("CALL-3")
+def test_unknown_registers_do_not_gate(
+    registers: tuple[Register, ...], situations: Situations, observe: Observe, contract: Probe
+) -> None:
+    """No bitmap of a register that the tables lack changes the answer of a known function."""
+    if not contract.unknown_registers:
+        pytest.skip("not applicable, because KVM_GET_REG_LIST shows no bitmap register that the tables lack")
+    comparison = Comparison()
+    for register in contract.unknown_registers:
+        for situation, form in product(situations(register.name), CONDUITS):
+            first = observe(situations(register.name)[0], form)
+            for function in (f for f in FUNCTIONS if f.id not in contract.new_functions):
+                compare_answers(comparison, function, form, observe(situation, form), first)
+    comparison.done()
+
+
+@pytest.mark.clause("CALL-2")
+def test_new_functions(registers: tuple[Register, ...], at: At, vm_at: VmAt, contract: Probe) -> None:
+    """A function that an unknown bit enables is closed without that bit, if every known bit is set and if none is."""
+    ids = [i for i in contract.new_functions if not is_architecture(i)]
+    if not ids:
+        pytest.skip("not applicable, because no unknown service enables a function that the tables lack")
+    comparison = Comparison()
+    for level, form in product(REGISTER_LEVELS, CONDUITS):
+        values = {r.name: r.mask & ~r.unknown if level == "full" else 0 for r in registers}
+        vm = vm_at(replace(at(level, False), values=values))
+        for number, result in zip(
+            ids, guests.calls(vm.vcpu, [Call(i, GARBAGE, form.conduit) for i in ids]), strict=True
+        ):
+            expected = CLOSED if form.served(contract.smc) else (CLOSED[0], *GARBAGE[:3])
+            comparison.x(f"{form.name} {number:#x} without the unknown bits, {level}", expected, result.x0_3)
     comparison.done()
 
 

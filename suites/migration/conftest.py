@@ -10,32 +10,37 @@ import pytest
 
 from helpers import guests
 from helpers.contract.features import Probe
-from helpers.contract.migration import GUEST_VIEW, Told, X, changed, lost, values_at
+from helpers.contract.migration import WHOLE_VIEW, MigrationEffects, X, changed, lost, values_at
 from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.discovery.probe import probe
 from helpers.identity import MigrationId, SubjectId
 from helpers.kvm import Kvm, Vcpu
 from helpers.subjects.base import Subject
+from helpers.uapi.system_registers import vcpu_register_name
 from suites.migration.state import Saved, restore, save
-from suites.support.calls import call_of
+from suites.support.calls import HVC, SMC, Form, call_of
 
 VCPUS = 2
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A VM in its life: what its registers held by name and by id, its state, and what its guest saw."""
+    """A VM in its life: what its registers held by name and by id, its state, and what its guest saw.
+
+    ``smc_view`` is empty if the kernel does not serve SMC calls.
+    """
 
     values: dict[str, int]
     by_id: dict[int, int]
     saved: Saved
     view: dict[str, X]
+    smc_view: dict[str, X]
 
 
-def see(vcpu: Vcpu) -> dict[str, X]:
-    """What the guest sees of the calls that the registers alone decide. Raises KvmError."""
-    results = guests.calls(vcpu, [call_of(f) for f in GUEST_VIEW])
-    return {f.name: r.x0_3 for f, r in zip(GUEST_VIEW, results, strict=True)}
+def see(vcpu: Vcpu, form: Form = HVC) -> dict[str, X]:
+    """The answers to the calls of WHOLE_VIEW by name. Raises KvmError."""
+    results = guests.calls(vcpu, [call_of(f, form) for f in WHOLE_VIEW])
+    return {f.name: r.x0_3 for f, r in zip(WHOLE_VIEW, results, strict=True)}
 
 
 def _take(kvm: Kvm, known: Probe, level: str) -> Snapshot:
@@ -43,10 +48,10 @@ def _take(kvm: Kvm, known: Probe, level: str) -> Snapshot:
     with kvm.create_vm(VCPUS) as vm:
         if level != "default":
             vm.vcpu.set_regs([(r, values[r.name]) for r in known.registers])
-        view = see(vm.vcpu)
+        view, smc_view = see(vm.vcpu), see(vm.vcpu, SMC) if known.smc else {}
         # The store that the guest left with has to be completed before its state is whole.
         vm.vcpu.immediate_exit()
-        return Snapshot(values, {r.id: values[r.name] for r in known.registers}, save(vm), view)
+        return Snapshot(values, {r.id: values[r.name] for r in known.registers}, save(vm), view, smc_view)
 
 
 Taken = tuple[Probe, Snapshot]
@@ -74,33 +79,36 @@ def take(source: SubjectId, source_kvm: Callable[[], Kvm], taken: dict[tuple[Sub
 
 
 @pytest.fixture(scope="session")
-def told() -> dict[MigrationId, Told]:
-    """What was found out about migration so far, by pair."""
+def effects() -> dict[MigrationId, MigrationEffects]:
+    """The effects of migration so far, by pair."""
     return {}
 
 
 @pytest.fixture(autouse=True)
-def _tell(request: pytest.FixtureRequest, subject: Subject, told: dict[MigrationId, Told]) -> None:
+def _describe(request: pytest.FixtureRequest, subject: Subject, effects: dict[MigrationId, MigrationEffects]) -> None:
     """With another kernel as the source, the pair's verdict says what a VMM would meet."""
     if "source" not in request.fixturenames or request.getfixturevalue("source") == subject.id:
         return
     pair = MigrationId(request.getfixturevalue("source"), subject.id)
-    if pair not in told:
+    if pair not in effects:
         take: Take = request.getfixturevalue("take")
-        told[pair] = _migrate(request.getfixturevalue("kvm"), request.getfixturevalue("contract"), take("default"))
-    request.node.user_properties.append(("environment", {"migration": str(told[pair])}))
+        effects[pair] = _migrate(request.getfixturevalue("kvm"), request.getfixturevalue("contract"), take("default"))
+    request.node.user_properties.append(("environment", {"migration": str(effects[pair])}))
 
 
-def _migrate(kvm: Kvm, here: Probe, taken: Taken) -> Told:
+def _migrate(kvm: Kvm, here: Probe, taken: Taken) -> MigrationEffects:
     known, snapshot = taken
     names = {r.id: r.name for r in (PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS))}
     names |= {r.id: r.name for r in known.registers}
     with kvm.create_vm(VCPUS) as vm:
         errors = restore(vm, snapshot.saved)[0]
-        now = see(vm.vcpu)
-    refused = [(names[i], snapshot.saved.value(i) or 0, error) for i, error in errors.items() if error and i in names]
-    return Told(
-        tuple(refused),
+        now, smc_now = see(vm.vcpu), see(vm.vcpu, SMC) if known.smc and here.smc else {}
+    refused = {i: error for i, error in errors.items() if error}
+    return MigrationEffects(
+        tuple((names[i], snapshot.saved.value(i) or 0, error) for i, error in refused.items() if i in names),
+        tuple((vcpu_register_name(i), error) for i, error in refused.items() if i not in names),
         changed(snapshot.view, now),
+        changed(snapshot.smc_view, smc_now) if smc_now else (),
+        (known.smc, here.smc),
         lost(known, here, values_at("full", known.registers)),
     )

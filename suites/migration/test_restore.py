@@ -13,6 +13,7 @@ from helpers.kvm_program import PC
 from suites.conftest import MakeVm
 from suites.migration.conftest import VCPUS, Take, see
 from suites.migration.state import ORDERS, restore
+from suites.support.calls import SMC
 from suites.support.held import compare_fixed, compare_open
 from suites.support.view import compare_view
 
@@ -65,7 +66,10 @@ def test_guest_goes_on(order: str, level: str, source: str, take: Take, make_vm:
         compare_view(comparison, vm.vcpu, contract, after, when)
         compare_fixed(comparison, vm.vcpus, contract.registers, after, f"{when}, once the guest went on")
     if known.dialect is contract.dialect and after == snapshot.values:
-        now = see(vm.vcpu)
-        for function in GUEST_VIEW:
-            comparison.x(f"HVC {function.name} {when}", snapshot.view[function.name], now[function.name])
+        views = [("HVC", snapshot.view, see(vm.vcpu))]
+        if known.smc and contract.smc:
+            views.append(("SMC", snapshot.smc_view, see(vm.vcpu, SMC)))
+        for conduit, before, now in views:
+            for function in GUEST_VIEW:
+                comparison.x(f"{conduit} {function.name} {when}", before[function.name], now[function.name])
     comparison.done()

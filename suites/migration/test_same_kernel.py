@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Within one kernel: nothing at all is refused, a service too many is named, and a reboot restores in place."""
+"""Within one kernel: no firmware register is refused, a service too many is named, and a reboot restores in place."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import pytest
 from helpers import guests
 from helpers.contract.check import EBUSY, EINVAL, Comparison
 from helpers.contract.features import Probe
-from helpers.contract.migration import values_at, visible_services
+from helpers.contract.migration import (
+    is_firmware_register,
+    refused_others,
+    show_refused,
+    values_at,
+    visible_services,
+)
 from helpers.contract.registers import Register
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import error_name
-from suites.conftest import MakeVm
+from suites.conftest import MakeVm, Note
 from suites.migration.conftest import VCPUS
 from suites.migration.state import ORDERS, restore, save
 from suites.support.held import compare_fixed, compare_open, fill
@@ -30,16 +35,23 @@ SYSTEM_RESET = 0x84000009
 @HELD
 @pytest.mark.clause("MIGRATE-1")
 def test_nothing_refused(
-    order: str, held: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe
+    order: str, held: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe, note: Note
 ) -> None:
-    """Every register that KVM lists, bitmap or not, goes from a VM that ran to a fresh one."""
+    """Every register that KVM lists goes from a VM that ran to a fresh one. A refused register of another kind than
+    the clause's, such as a cache size on processors of two kinds, is a note."""
     old, new, comparison = make_vm(VCPUS), make_vm(VCPUS), Comparison()
     values = fill(old, registers, held)
     compare_view(comparison, old.vcpu, contract, values, "before migration")
     old.vcpu.immediate_exit()
-    for index, errors in enumerate(restore(new, save(old), order)):
-        refused = ", ".join(f"{number:#x} ({error_name(error)})" for number, error in errors.items() if error)
-        comparison.that(not refused, f"restoring {len(errors)} registers of vCPU {index}", "none refused", refused)
+    restored = restore(new, save(old), order)
+    for index, errors in enumerate(restored):
+        firmware = {number: error for number, error in errors.items() if is_firmware_register(number)}
+        refused = show_refused((number, error) for number, error in firmware.items() if error)
+        what = f"restoring {len(firmware)} firmware registers of vCPU {index}"
+        comparison.that(bool(firmware) and not refused, what, "none refused", refused)
+    others = refused_others(restored)
+    if others:
+        note(f"a fresh VM of the same kernel refuses registers that MIGRATE-1 does not cover: {show_refused(others)}")
     compare_open(comparison, new.vcpus, registers, values, "after migration")
     compare_view(comparison, new.vcpu, contract, values, "after migration")
     comparison.done()
@@ -53,8 +65,9 @@ def test_service_too_many(order: str, register: Register, registers: tuple[Regis
     values = values_at("mixed", registers)
     old.vcpu.set_regs([(r, values[r.name]) for r in registers])
     saved = save(old)
-    for bit in (register.mask.bit_length(), 63):
-        value = values[register.name] | 1 << bit
+    lowest = next(1 << bit for bit in range(64) if not register.mask >> bit & 1)
+    for bit in (lowest, register.beyond):
+        value = values[register.name] | bit
         new = make_vm()
         (errors,) = restore(new, saved.replaced({register.id: value}), order)
         for each in registers:

@@ -95,7 +95,7 @@ class _Sequence:
     # --- VMs ----------------------------------------------------------------
 
     def _create_vm(self, number: int) -> Arg:
-        vm = self.program.create_guest_vm(self._kvm.fd, self._kvm.image)
+        vm = self.program.create_guest_vm(self._kvm.fd, self._kvm.vm_type, self._kvm.image)
         self._vms[number] = _Vm(vm.fd, vm.memory)
         self._opened.append(vm.fd)
         return vm.fd

@@ -33,8 +33,8 @@ _FORMS = st.sampled_from([
     Form("SMC #1", Conduit.SMC_1), Form("SMC #0xffff", Conduit.SMC_FFFF),
     Form("HVC with x0's upper half set", Conduit.HVC, UPPER), Form("SMC with x0's upper half set", Conduit.SMC, UPPER),
 ])  # fmt: skip
-_AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
-_IPAS = (*_AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
+AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
+_IPAS = (*AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
 _VERSIONS = (PSCI_0_1, PSCI_0_2, *(PSCI_1_0 | minor for minor in range(5)), 0, 3, 1 << 32 | PSCI_0_2)
 
 
@@ -59,10 +59,11 @@ def _bitmaps(host: Host) -> SearchStrategy[op.OnVm]:
     right: list[op.OnVm] = []
     wrong: list[op.OnVm] = []
     for register in host.registers:
-        exact, above = RegisterId(register.name, register.id), register.mask + 1
+        exact = RegisterId(register.name, register.id)
+        above = next(1 << bit for bit in range(64) if not register.mask >> bit & 1)
         right += [op.GetReg(0, 0, exact)] * 4
         right += [op.SetReg(0, 0, exact, value) for value in register.subsets()] * 3
-        wrong += [op.SetReg(0, 0, exact, v) for v in (above, above | 1, 1 << 32, 1 << 63, U64)]
+        wrong += [op.SetReg(0, 0, exact, v) for v in (above, above | 1, 1 << 32, register.beyond, U64)]
         wrong += [op.GetReg(0, 0, each) for each in _almost(register, Direction.GET, host.dialect)]
         wrong += [op.SetReg(0, 0, each, 0) for each in _almost(register, Direction.SET, host.dialect)]
     return st.one_of(*_turns(_somewhere(right), 4), _somewhere(wrong))

@@ -50,7 +50,7 @@ def _story(host: Host, finding: Finding, kvm: Kvm, keep: Keep, again: str) -> st
 @pytest.mark.clause("MODEL-1")
 @pytest.mark.parametrize("mix", MIXES)
 def test_any_order(
-    mix: str, kvm: Kvm, host: Host, model_steps: ModelSteps, renew_deadline: Callable[[], None], keep_reproducer: Keep
+    mix: str, kvm: Kvm, host: Host, model_steps: ModelSteps, renew_deadline: Callable[[], object], keep_reproducer: Keep
 ) -> None:
     """Every answer to calls that create, initialise, access, run and close VMs and vCPUs."""
     current, driven = kvm, 0

@@ -7,6 +7,7 @@ import pytest
 
 from helpers import guests
 from helpers.contract.check import EINVAL, Comparison
+from helpers.contract.features import Probe
 from helpers.contract.neighbours import PSCI_0_2, PSCI_VERSION, WORKAROUND_REGISTERS, Workaround
 from helpers.contract.registers import Register
 from helpers.smccc import Call
@@ -67,6 +68,30 @@ def test_bitmaps_stay(level: str, workaround: Workaround, registers: tuple[Regis
     comparison.done()
 
 
+@pytest.mark.clause("NEIGHBOUR-1", "MIGRATE-1", "DEFAULT-3")
+def test_unknown_firmware_registers(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """One value per VM, through each vCPU, after a run and another KVM_ARM_VCPU_INIT; it can be written back."""
+    if not contract.firmware:
+        pytest.skip("not applicable, because KVM_GET_REG_LIST shows no firmware register that the tables lack")
+    vm, other, comparison = make_vm(2), make_vm(), Comparison()
+    bitmaps = vm.vcpu.get_regs(registers)
+    for register in contract.firmware:
+        value, _ = vm.vcpu.try_get_reg(register)
+        comparison.that(value is not None, f"{register.name} in a new VM", "a value", "a read that fails")
+        for when in ("before a run", "after a run", "after another KVM_ARM_VCPU_INIT"):
+            if when == "after a run":
+                vm.vcpu.immediate_exit()
+            elif when != "before a run":
+                comparison.error(when, 0, vm.vcpu.try_init())
+            for vcpu in (*vm.vcpus, other.vcpu):
+                what = f"{register.name} through vCPU {vcpu.index} {when}"
+                comparison.error(f"writing back {what}", 0, vcpu.try_set_reg(register, value or 0))
+                comparison.value(what, value or 0, vcpu.try_get_reg(register)[0])
+    for bitmap, was, now in zip(registers, bitmaps, vm.vcpu.get_regs(registers), strict=True):
+        comparison.value(f"{bitmap.name} after these writes", was, now)
+    comparison.done()
+
+
 @pytest.mark.clause("NEIGHBOUR-1")
 def test_neighbours_stay(register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
     """Writes to a bitmap, good and bad, change neither PSCI_VERSION nor a workaround register."""
@@ -75,7 +100,7 @@ def test_neighbours_stay(register: Register, registers: tuple[Register, ...], ma
     others = [PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps)]
     vcpu.set_reg(PSCI_VERSION, PSCI_0_2)
     before = vcpu.get_regs(others)
-    for value in (*register.subsets(), register.mask + 1, (1 << 64) - 1):
+    for value in (*register.subsets(), register.beyond, (1 << 64) - 1):
         vcpu.try_set_reg(register, value)
         for other, expected, got in zip(others, before, vcpu.get_regs(others), strict=True):
             comparison.value(f"{other.name} after {register.name} = {value:#x}", expected, got)

@@ -75,7 +75,7 @@ def _pending_signal(vcpu: Vcpu) -> int:
     process, thread = program.syscall(syscalls.GETPID), program.syscall(syscalls.GETTID)
     program.syscall(syscalls.TGKILL, process, thread, _SIGUSR1)
     masked = batch.call("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, none_blocked)
-    done = batch.run_vcpu(vcpu)
+    done = batch.run_vcpu(vcpu, signalled=True)
     unmasked = batch.ioctl("KVM_SET_SIGNAL_MASK", vcpu.fd, uapi.KVM_SET_SIGNAL_MASK, 0)
     program.syscall(syscalls.RT_SIGTIMEDWAIT, blocked, 0, at_once, 8)
     program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_SETMASK, before, 0, 8)

@@ -25,7 +25,7 @@ def compare_fixed(
         batch, accesses = vcpu.vm.batch(), []
         for register in registers:
             held = values[register.name]
-            writes = [(v, 0 if v == held else EBUSY) for v in register.subsets()] + [(held | 1 << 63, EINVAL)]
+            writes = [(v, 0 if v == held else EBUSY) for v in register.subsets()] + [(held | register.beyond, EINVAL)]
             accesses += [
                 (register, v, error, batch.set(vcpu, register, v), batch.get(vcpu, register)) for v, error in writes
             ]

@@ -18,7 +18,7 @@ from helpers.results.columns import columns
 from helpers.results.log import read_log
 from helpers.results.records import FAILED, PASSED, Log, Result, ServiceInfo
 from tests.support.pages import BOTH, a_log
-from tests.support.throwaway import BAD, GOOD, run_suite
+from tests.support.throwaway import BAD, GOOD, UNMEASURED, run_suite
 
 JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self';"
 HOSTILE = (
@@ -104,7 +104,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     texts = "".join(f"def test_hostile_{n}(): assert 0, {text!r}\n" for n, text in enumerate(HOSTILE))
     skips = "".join(f"def test_skip_{n}(): pytest.skip({text!r})\n" for n, text in enumerate(HOSTILE))
-    return run_suite(folder, GOOD + BAD + texts + skips)
+    return run_suite(folder, GOOD + BAD + UNMEASURED + texts + skips)
 
 
 def test_the_matrix_says_what_the_log_says(viewer: Viewer, tmp_path: Path) -> None:
@@ -152,14 +152,18 @@ def test_outcomes_and_sorting(viewer: Viewer, report: Path) -> None:
     seen = viewer.open(report)
     rows = seen.page.locator("tbody.results-table-row")
     (column,) = columns([read_log(report.with_name("results.jsonl"))])
-    assert rows.count() == len(column.results) == 12
+    assert rows.count() == len(column.results) == 13
     assert rows.first.locator(".col-result").inner_text() == "Failed"
     groups = seen.page.locator("section[aria-labelledby=chapter-all-results] details")
-    assert [groups.nth(n).locator("summary").inner_text() for n in range(3)] == [
+    assert [groups.nth(n).locator("summary").inner_text() for n in range(4)] == [
         "✗ 5 failed",
+        "? 1 not measured",
         "- 5 not applicable",
         "✓ 2 passed",
     ]
+    # pytest-html's own word for it is another one.
+    shown = "cell => getComputedStyle(cell, '::before').content"
+    assert seen.page.locator(".xpassed .col-result").evaluate_all(f"cells => cells.map({shown})") == ['"Not measured"']
     assert not groups.first.locator("li").first.is_visible()
     groups.first.locator("summary").click()
     assert groups.first.locator("li.failed:visible").count() == 5

@@ -117,6 +117,26 @@ def test_an_executor_without_memory_gives_the_reason(board: FakeBoard, subject: 
         subject.run(program)
 
 
+def test_a_program_for_which_the_files_do_not_suffice(board: FakeBoard, subject: Remote) -> None:
+    board.does("ulimit -n 20")
+    pid = executor_pid(subject)
+    program = Program()
+    files = [program.open("/dev/null", os.O_RDONLY) for _ in range(30)]
+    program.close(files[3])
+    with pytest.raises(HarnessError) as caught:
+        subject.run(program)
+    assert str(caught.value) == (
+        "board:root@board ran out of file descriptors: a program of this test creates 30, and the hard limit of open"
+        " files is 20."
+        " Raise the limit of its user there (USER - nofile 64 in /etc/security/limits.conf), and run again."
+    )
+    # The executor goes on, and has what it had before.
+    assert executor_pid(subject) == pid and len(list(Path(f"/proc/{pid}/fd").iterdir())) < 10
+    fewer = Program()
+    file = fewer.open("/dev/null", os.O_RDONLY)
+    assert not subject.run(fewer)[file].errno
+
+
 DENIED = "root@board: Permission denied (publickey,password)."
 REFUSED = "ssh: connect to host board port 22: Connection refused"
 CHANGED = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."

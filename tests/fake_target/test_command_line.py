@@ -51,6 +51,12 @@ def test_wrong_kernel_is_wrong_usage(tmp_path: Path) -> None:
     assert "none" in done.stderr and "Traceback" not in done.stderr + done.stdout
 
 
+def test_words_that_do_not_end_are_wrong_usage(tmp_path: Path) -> None:
+    done = _pytest("--qemu-args=-smp '4", f"--reports={tmp_path}")
+    assert done.returncode == 4
+    assert "cannot be split into words: No closing quotation" in done.stderr
+
+
 def _on(machine: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "no_kvm.py").write_text(NO_KVM.format(machine=machine, device=str(folder / "kvm")))
     build.build_all()
@@ -103,11 +109,13 @@ def test_the_seed_is_told(seed: list[str], line: str) -> None:
 
 QUIET = "suites/quiet"
 """The chapter that is collected fastest."""
-RERUNFAILURES = """
+OTHER_PLUGINS = """
 def pytest_addoption(parser):
     for name in ("--reruns", "--force-reruns"):
         parser.addoption(name, type=int)
     parser.addini("reruns", "of pytest-rerunfailures", default=None)
+    parser.addoption("--timeout-method", dest="timeout_method")
+    parser.addini("timeout_method", "of pytest-timeout", default=None)
 """
 
 
@@ -121,14 +129,18 @@ def pytest_addoption(parser):
         (["-o", "reruns=2", "--reruns=0", QUIET], None),
         (["--reruns=2", "--collect-only", QUIET], None),
         (["--reruns=2", "tests/unit/test_about.py"], None),
+        (["--timeout-method=thread", QUIET], "pytest-timeout's method thread is"),
+        (["-o", "timeout_method=thread", QUIET], "pytest-timeout's method thread is"),
+        (["-o", "timeout_method=thread", "--timeout-method=signal", QUIET], None),
+        (["--timeout-method=thread", "-n", "1", QUIET], None),
     ],
 )
-def test_pytest_rerunfailures(arguments: list[str], source: str | None, tmp_path: Path) -> None:
-    """With the options of that plugin, which need not be installed."""
-    (tmp_path / "reruns.py").write_text(RERUNFAILURES)
+def test_options_of_other_plugins(arguments: list[str], source: str | None, tmp_path: Path) -> None:
+    """Of pytest-rerunfailures and pytest-timeout, which need not be installed."""
+    (tmp_path / "reruns.py").write_text(OTHER_PLUGINS)
     (tmp_path / "Image").write_bytes(arm64_image())
     kernel, reports = f"--kernel={tmp_path / 'Image'}", f"--reports={tmp_path / 'reports'}"
     done = _pytest("-p", "reruns", kernel, reports, "-k", "no_such_test", *arguments, path=tmp_path)
     assert (done.returncode == 4) is bool(source), done
-    assert f"{source} not supported: the suite repeats a failed test once" in done.stderr or not source
+    assert f"{source} not supported: " in done.stderr or not source
     assert not (source and (tmp_path / "reports/results.jsonl").exists())

@@ -18,8 +18,9 @@ from helpers.subjects import remote
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import Qemu
-from helpers.subjects.remote import MOST_DEATHS, MOST_FAILED_STARTS, Remote
+from helpers.subjects.remote import MOST_FAILED_STARTS, Remote
 from tests.support.fake_qemu import SILENCE, FakeQemu
+from tests.support.kernels import arm64_image
 
 FOREVER = "honest(1 << 30)\n"
 # Python ignores the signal, QEMU does not.
@@ -32,10 +33,10 @@ class Under:
     """A subject on a fake QEMU with short timeouts."""
 
     def __init__(self, folder: Path) -> None:
-        init, image = folder / "init", folder / "Image"
-        init.touch()
-        image.touch()
-        self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), init, start_seconds=3)
+        self.init, image = folder / "init", folder / "Image"
+        self.init.touch()
+        image.write_bytes(arm64_image())
+        self.machine = Qemu(Kernel("lab:liar", image, (), "a test"), self.init, start_seconds=3)
         self.subject = Remote(self.machine, lambda _: contextlib.nullcontext())
 
     def number(self, flags: int = os.O_RDONLY, *, test: float = 0) -> int:
@@ -71,11 +72,33 @@ def test_one_that_was_launched_long_before_it_is_wanted(fake: FakeQemu, under: U
     assert under.subject.describe()["boot"].startswith("at most 3.")
 
 
+def test_the_boot_ends_with_the_last_output(fake: FakeQemu, under: Under) -> None:
+    """The default timeouts adapt to the boot, not to the time that the subject waited for its first test."""
+    fake.does("console.write('x\\n'); os.utime(console.name, (time.time() + 99,) * 2)\n" + FOREVER)
+    under.subject.start()
+    assert 99 <= under.machine.boot_seconds(1000) < 1000
+    assert under.machine.boot_seconds(50) == 50
+
+
+def test_the_boot_of_a_silent_kernel(fake: FakeQemu, under: Under) -> None:
+    fake.does(FOREVER)
+    under.subject.start()
+    assert under.machine.boot_seconds(1000) == 1000
+
+
 AT_START = {
-    "never answers": (SILENCE, "nothing was printed"),
+    "never answers": (
+        SILENCE,
+        r"(?s)nothing was printed for 1 s.*console is empty.*1\. the kernel has no PL011 console: .*"
+        r"2\. it needs a CPU feature that the model max,pauth=off,lpa2=off lacks: try --cpu=max.*3\. .* MiB of memory",
+    ),
     "prints and never answers": ("while True: print(time.sleep(.1), file=console)\n", "no answer within 3 s"),
     "dies": ("sys.exit(0)\n", "powered off"),
-    "dies with an error": ("sys.exit('no such machine')\n", "status 1: no such machine"),
+    "ends in silence": ("sys.exit(0)\n", "powered off or rebooted; its console is empty. Check the likely causes"),
+    "dies with an error": (
+        "sys.exit('no such machine')\n",
+        "status 1: no such machine; its console is empty. Run again",
+    ),
     "is killed": ("import signal; os.kill(os.getpid(), signal.SIGKILL)\n", r"killed \(SIGKILL\)"),
     "answers garbage": ("ask(); wire.sendall(os.urandom(64) * 4)\ntime.sleep(600)\n", "cannot be read"),
     "answers with text": ("ask(); wire.sendall(b'\\x05\\0\\0\\0hello')\ntime.sleep(600)\n", "ends at byte 5"),
@@ -115,6 +138,18 @@ def test_at_the_start(does: str, message: str, fake: FakeQemu, under: Under) -> 
     assert caught.value.cure
     assert "\x1b" not in str(caught.value)
     assert not under.subject.alive and under.machine.pid is None
+
+
+def test_a_panic_before_the_kernel_can_reboot(fake: FakeQemu, under: Under) -> None:
+    """QEMU goes on. The panic is reported at once, not after the default timeout without output."""
+    machine = Qemu(under.machine.kernel, under.init)
+    subject = Remote(machine, lambda _: contextlib.nullcontext())
+    fake.does(PANIC.format("Oops: Fatal exception") + SILENCE)
+    began = time.monotonic()
+    with pytest.raises(HarnessError, match=r"it panicked: .*Oops: Fatal exception"):
+        subject.start()
+    assert time.monotonic() - began < machine.start_seconds / 20
+    assert machine.pid is None
 
 
 IN_A_TEST: dict[str, tuple[str, type[Exception], str]] = {
@@ -214,21 +249,33 @@ def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> N
     assert under.subject.generation == 1
 
 
-def test_what_ends_in_every_test_is_given_up(fake: FakeQemu, under: Under) -> None:
-    fake.does("honest(1); ask()\n")
-    for _ in range(MOST_DEATHS):
-        with pytest.raises(KernelDied):
-            under.number(test=5)
-    with pytest.raises(GivenUp, match="ended in 5 tests in a row"):
-        under.number(test=5)
-
-
-def test_what_ends_now_and_then_is_not_given_up(fake: FakeQemu, under: Under) -> None:
+def test_each_end_is_counted(fake: FakeQemu, under: Under) -> None:
     fake.does("honest(2); ask()\n")
-    for _ in range(MOST_DEATHS + 2):
+    for number in range(7):
         under.number(test=5)
+        assert under.subject.ends == number
         with pytest.raises(KernelDied):
             under.number(test=5)
+    fake.does("honest(1); ask(); wire.sendall(os.urandom(64))\n" + SILENCE)
+    with pytest.raises(HarnessError):
+        under.number(test=5)
+    assert under.subject.ends == 8
+
+
+def test_an_interrupted_program_is_no_end_of_the_kernel(
+    fake: FakeQemu, under: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest-timeout raises pytest's Failed wherever the test is."""
+    fake.does(FOREVER)
+    under.number()
+
+    def time_out(*arguments: object) -> bytes:
+        pytest.fail("Timeout")
+
+    with monkeypatch.context() as patched, pytest.raises(pytest.fail.Exception):
+        patched.setattr("helpers.subjects.stream.Stream.receive", time_out)
+        under.number(test=5)
+    assert under.subject.ends == 0 and under.number(test=5) > 2
 
 
 def test_what_does_not_start_is_given_up(fake: FakeQemu, under: Under) -> None:

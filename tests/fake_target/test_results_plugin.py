@@ -12,8 +12,9 @@ import pytest
 
 from helpers.identity import Reach, SubjectId
 from helpers.results.log import read_log
+from helpers.results.records import ERROR, FAILED, NOT_MEASURED
 from helpers.results.verdict import VerdictKind, verdicts
-from tests.support.throwaway import BAD, GOOD, MODES, SUBJECTS, RecorderProject
+from tests.support.throwaway import BAD, GOOD, MODES, SUBJECTS, UNMEASURED, RecorderProject
 
 HARNESS_ERROR = "from helpers.errors import HarnessError\ndef test_h(): raise HarnessError('the VM is gone')\n"
 DROPS = "def pytest_collection_modifyitems(config, items):\n    config.hook.pytest_deselected(items=[items.pop()])\n"
@@ -35,6 +36,97 @@ def test_non_conformant(project: RecorderProject, mode: tuple[str, ...]) -> None
     assert status == 1
     assert line.startswith("NON-CONFORMANT debian:stable")
     assert line.endswith("1 failed, 2 passed, 1 not applicable, 0 errors, 0 not run; broken clauses: LOCK-1")
+
+
+@MODES
+def test_not_measured(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    """A result of its own in the log, on the terminal and in the page; not a skip, and no failure."""
+    project.file("suites/test_a.py", GOOD + UNMEASURED)
+    ended = project.session(*mode, "-rs")
+    assert ended.status == 0 and "2 passed, 1 skipped, " in ended.out and ", 1 not measured in " in ended.out
+    assert "NOT MEASURED suites/test_a.py::test_unmeasured: no write met the run" in ended.lines
+    assert ended.lines[-1].startswith("CONFORMANT, 1 not measured on debian:stable")
+    assert unmeasured(project) == {"suites/test_a.py::test_unmeasured": "no write met the run"}
+    text = (project.reports / "report.html").read_text()
+    assert outcomes_shown(text) == ["1 not measured", "1 not applicable", "2 passed"]
+    assert sorted(row["result"] for row in rows_of(text)) == ["Passed", "Passed", "Skipped", "XPassed"]
+
+
+def unmeasured(project: RecorderProject) -> dict[str, str]:
+    results = read_log(project.reports / "results.jsonl").results
+    return {each.nodeid: each.message for each in results if each.outcome == NOT_MEASURED}
+
+
+@MODES
+def test_strict(project: RecorderProject, mode: tuple[str, ...]) -> None:
+    status, line = project.run(*mode, "--strict", suite=GOOD + UNMEASURED)
+    assert status == 3 and line.startswith("INCONCLUSIVE, 1 not measured on debian:stable"), line
+    assert "1 test not measured (--strict), first suites/test_a.py::test_unmeasured: no write met the run" in line
+    assert project.run(*mode, "--strict", suite=GOOD)[0] == 0
+    assert project.run(*mode, "--strict", suite=GOOD + UNMEASURED + BAD)[0] == 1
+
+
+FIXTURES = """
+import pytest
+from helpers.errors import NotMeasured
+@pytest.fixture
+def before(): raise NotMeasured("before")
+@pytest.fixture
+def after():
+    yield
+    raise NotMeasured("after")
+@pytest.fixture
+def broken():
+    yield
+    raise OSError
+class KernelComplained(Exception): pass
+@pytest.fixture
+def warns():
+    yield
+    raise KernelComplained("WARNING")
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("def test_x(before): pass", NOT_MEASURED),
+        ("def test_x(after): pass", ERROR),
+        ("def test_x(broken): raise NotMeasured('call')", ERROR),
+        ("def test_x(warns): raise NotMeasured('call')", FAILED),
+        ("@pytest.mark.xfail\ndef test_x(): raise NotMeasured('call')", NOT_MEASURED),
+    ],
+    ids=["setup", "teardown", "broken teardown", "kernel complains", "xfail"],
+)
+def test_not_measured_hides_nothing(project: RecorderProject, text: str, outcome: str) -> None:
+    project.run(suite=FIXTURES + text + "\n")
+    (result,) = read_log(project.reports / "results.jsonl").results
+    assert result.outcome == outcome
+
+
+def test_a_test_of_the_harness_that_raises_it_has_failed(project: RecorderProject) -> None:
+    project.file("tests/test_own.py", UNMEASURED)
+    status, line = project.run("suites", "tests", suite=GOOD)
+    assert (status, line.split()[0]) == (1, "CONFORMANT")
+
+
+def test_a_failure_that_is_not_measured_again_stays(project: RecorderProject) -> None:
+    """Failed tests are repeated once. The second result must not replace the first."""
+    conftest = project.folder / "conftest.py"
+    head, foot = (
+        "pytest_plugins = (",
+        "\ndef pytest_addhooks(pluginmanager):\n    pluginmanager.add_hookspecs(hookspecs)\n",
+    )
+    text = conftest.read_text().replace(
+        head, f'from helpers.plugin import hookspecs\n{head}"helpers.recording.repeat", '
+    )
+    conftest.write_text(text + foot)
+    twice = (
+        "import itertools\nfrom helpers.errors import NotMeasured\nCOUNT = itertools.count()\ndef test_bad():\n"
+        "    if next(COUNT): raise NotMeasured('the second time')\n    assert False, 'the first time'\n"
+    )
+    status, line = project.run(suite=GOOD + twice)
+    assert status == 1 and line.endswith("broken clauses: LOCK-1"), line
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)

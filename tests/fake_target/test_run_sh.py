@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.results.records import FAILED, PASSED
+from helpers.results.records import FAILED, NOT_MEASURED, PASSED, SubjectInfo, UnknownService
 from tests.support import ROOT
-from tests.support.reports import log_of, result, write_log
+from tests.support.reports import STABLE, log_of, result, write_log
 from tests.support.sessions import wait_for
 
+UNMEASURED = log_of(result(PASSED, "test_c"), result(NOT_MEASURED, "test_d"))
 GOOD, BAD = log_of(result(PASSED, "test_c")), log_of(result(FAILED, "test_c"))
 
 
@@ -57,6 +58,12 @@ LOGS = {
     "failed": BAD,
     "broken off": replace(GOOD, status=None),
     "no registers": log_of(result(PASSED, "test_c"), dialect="none"),
+    "not measured": UNMEASURED,
+    "strict": replace(UNMEASURED, session=replace(UNMEASURED.session, strict=True)),
+    "newer": log_of(
+        result(PASSED, "test_d"),
+        infos=(SubjectInfo(STABLE, "mainline", unknown=(UnknownService("PSCI:1.4", "PSCI 1.4"),)),),
+    ),
 }
 
 
@@ -65,6 +72,9 @@ STATUSES = {
     "failed": {1: 1, 0: 1},
     "broken off": {3: 1, 0: 1},
     "no registers": {5: 4, 0: 1},
+    "not measured": {0: 0, 3: 1},
+    "strict": {3: 1, 0: 1},
+    "newer": {6: 4, 0: 1},
 }
 """For each log: pytest's status to that of run.sh."""
 

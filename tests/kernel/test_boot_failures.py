@@ -11,6 +11,7 @@ import pytest
 
 from helpers import build
 from helpers.errors import HarnessError
+from helpers.identity import PLAIN, BootVariant
 from helpers.subjects import choose
 from helpers.subjects.kernels import Kernel, resolve_kernel
 from helpers.subjects.qemu import Qemu
@@ -23,8 +24,8 @@ def kernel() -> Kernel:
     return resolve_kernel("debian:stable", cache=choose.cache_directory(), mirror=None, progress=print)
 
 
-def start(kernel: Kernel) -> None:
-    subject = Remote(Qemu(kernel, build.INIT), lambda _: contextlib.nullcontext())
+def start(kernel: Kernel, variant: BootVariant = PLAIN) -> None:
+    subject = Remote(Qemu(kernel, build.INIT, variant=variant), lambda _: contextlib.nullcontext())
     try:
         subject.start()
     finally:
@@ -39,3 +40,14 @@ def test_a_kernel_without_a_file_system(name: str, option: str, kernel: Kernel, 
     (tmp_path / "Image").write_bytes(image.replace(f"{name}\0".encode(), f"{name[:-1]}_\0".encode()))
     with pytest.raises(HarnessError, match=f"cannot mount {name} on .*: No such device.*Build it with {option}=y"):
         start(replace(kernel, image=tmp_path / "Image"))
+
+
+def test_a_kernel_that_ends_before_its_console_driver(kernel: Kernel) -> None:
+    """Its page tables do not fit into 20 MiB. Without earlycon, nothing would be printed."""
+    with pytest.raises(HarnessError, match="it panicked: Kernel panic"):
+        start(kernel, BootVariant(arguments="mem=20M"))
+
+
+def test_a_kernel_that_does_not_warn_at_boot(kernel: Kernel) -> None:
+    """A warning of a driver for this CPU model would end each boot."""
+    start(kernel, BootVariant(arguments="panic_on_warn=1"))

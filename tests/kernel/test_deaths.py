@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from faults.deaths import DEATHS, Death
 from helpers.identity import SubjectId
 from helpers.results.log import read_log
 from helpers.results.nodeids import without_subject
-from helpers.results.records import FAILED, PASSED, Log, Result
+from helpers.results.records import FAILED, NOT_APPLICABLE, PASSED, Log, Result
 from tests.support.sessions import run_pytest, strays
 
 KERNEL = "debian:stable"
@@ -65,3 +66,23 @@ def test_a_death_costs_its_own_test_and_nothing_else(tmp_path: Path) -> None:
         assert f"with planted fault {death.id} (Linux " in text
     verdicts = re.findall(r"^SELECTION FAILED: .*?: 1 failed, 4 passed, .* 0 errors, 0 not run", text, re.MULTILINE)
     assert len(verdicts) == len(DEATHS), text
+
+
+def test_a_deadly_call_leaves_out_the_rest_of_its_test_function(tmp_path: Path) -> None:
+    """Every other test has its result, with two workers, each of which counts for itself."""
+    selection = (
+        "suites/defaults",
+        "suites/limits",
+        LOCK,
+        "-k",
+        "test_changed_value or test_reset or test_every_subset",
+    )
+    status, text = _session(tmp_path, "-n", "2", "--plant=panics", *selection)
+    log = read_log(tmp_path / "reports/results.jsonl")
+    deadly = f"{LOCK}::test_changed_value["
+    outcomes = Counter((result.nodeid.startswith(deadly), result.outcome) for result in log.results)
+    assert status == 1 and set(outcomes) <= {(True, FAILED), (False, PASSED), (False, NOT_APPLICABLE)}, text
+    assert 2 <= outcomes[True, FAILED] <= 4 and outcomes[False, PASSED] > 10
+    left_out = [test.nodeid for test, reason in log.not_run if "2 cases of this test function ended" in reason]
+    assert len(left_out) > 10 and all(nodeid.startswith(deadly) for nodeid in left_out)
+    assert f" 0 errors, {len(left_out)} not run; broken clauses: LOCK-" in text.splitlines()[-1]

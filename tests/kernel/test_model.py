@@ -39,8 +39,9 @@ def _ended(subject_id: SubjectId, program: Path) -> KernelDied:
         subject.close()
 
 
-def test_the_program_on_a_kernel_that_keeps_the_contract(tmp_path: Path) -> None:
-    died = _ended(SubjectId("debian:stable"), compiled(tmp_path, predict(HOST, EVERY)))
+@pytest.mark.parametrize("fault", ["", "ipa-36-bits"])
+def test_the_program_on_a_kernel_that_keeps_the_contract(fault: str, tmp_path: Path) -> None:
+    died = _ended(SubjectId("debian:stable", fault=fault), compiled(tmp_path, predict(HOST, EVERY)))
     assert "exitcode=0x00000000" in died.how, died.last_words
     assert "Every answer was the expected one." in died.last_words
 

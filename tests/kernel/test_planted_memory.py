@@ -22,9 +22,9 @@ from helpers.kvm_program import KvmProgram
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.subjects import choose
 from helpers.subjects.base import Subject
-from helpers.subjects.planted import MODULE
+from helpers.subjects.planted import MODULE, module_parameter
 from helpers.subjects.qemu import Qemu
-from suites.concurrency.threads import sleep
+from suites.support.threads import sleep
 
 DELETE_MODULE = 106
 """arm64's delete_module(2)."""
@@ -59,14 +59,6 @@ def two_processors() -> Iterator[None]:
 def replant(vm: Vm, fault: str, plant: Callable[..., Kvm]) -> None:
     """Plants another fault; the VM stays."""
     vm.kvm = plant(fault)
-
-
-def module_parameter(subject: Subject, name: str) -> str:
-    program = Program()
-    fd = program.open(f"/sys/module/{MODULE}/parameters/{name}", os.O_RDONLY)
-    text = program.read(fd, 4096)
-    program.close(fd)
-    return subject.run(program)[text].data.decode().strip()
 
 
 def unload(program: Program) -> Arg:

@@ -26,7 +26,9 @@ def test_a_real_kernel_shows_what_the_contract_says(plant: Callable[..., Kvm]) -
     shown_services, features = services(plant("none"))
     ipa = PV_TIME_IPA if features.pv_time else None
     fresh = {register.name: register.reset for register in features.present}
+    assert features.smc
     for service in shown_services.values():
+        assert (service.smc_default, service.smc_answers) == (service.default, service.answers)
         function = NAMED[service.function]
         gate = function.gated(features.dialect)
         assert (service.register, service.bit) == (gate or ("", "")) and bool(service.answers) is (gate is not None)
@@ -54,8 +56,13 @@ def test_what_a_fault_changes_shows_and_nothing_else(plant: Callable[..., Kvm]) 
     shut, _ = services(plant("gate-ptp-shut"))
     changed = {name for name in whole if whole[name] != shut[name]}
     assert changed == {"KVM_PTP.VIRTUAL", "KVM_PTP.PHYSICAL"}
+    answers = tuple((value, "NOT_SUPPORTED") for value in range(4))
     assert shut["KVM_PTP.VIRTUAL"] == replace(
-        whole["KVM_PTP.VIRTUAL"], default="NOT_SUPPORTED", answers=tuple((value, "NOT_SUPPORTED") for value in range(4))
+        whole["KVM_PTP.VIRTUAL"],
+        default="NOT_SUPPORTED",
+        answers=answers,
+        smc_default="NOT_SUPPORTED",
+        smc_answers=answers,
     )
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, OUTCOMES, PASSED
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, OUTCOMES, PASSED
 
-__all__ = ["ERROR", "FAILED", "KNOWN", "NOT_APPLICABLE", "OUTCOMES", "PASSED", "ROOT", "imports_of"]
+__all__ = ["ERROR", "FAILED", "KNOWN", "NOT_APPLICABLE", "NOT_MEASURED", "OUTCOMES", "PASSED", "ROOT", "imports_of"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout."""

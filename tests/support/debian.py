@@ -14,9 +14,10 @@ from pathlib import Path
 from helpers.errors import HarnessError
 from helpers.subjects.apt import Apt, check_tools, choose_mirror
 from helpers.subjects.choose import cache_directory
+from helpers.subjects.cpu_models import MACHINE, choose_cpu
 from helpers.subjects.initramfs import ArchiveEntry
 from helpers.subjects.kernels import Kernel
-from helpers.subjects.qemu import CPU, qemu_path
+from helpers.subjects.qemu import qemu_path
 
 
 def fetched_once(home: Path, fetch: Callable[[Path], Path]) -> Path:
@@ -87,7 +88,7 @@ def qemu_command(kernel: Kernel, work: Path, *more: str) -> list[str]:
     """QEMU with a kernel and WORK/initrd. The console goes to WORK/console. QEMU is killed with pytest."""
     return [
         *(["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []),
-        *(qemu_path(), "-M", "virt,virtualization=on,gic-version=3", "-cpu", CPU),
+        *(qemu_path(), "-M", MACHINE, "-cpu", choose_cpu(qemu_path(), kernel.image, "").name),
         *("-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{work / 'console'}"),
         *("-kernel", str(kernel.image), "-initrd", str(work / "initrd"), *more),
     ]

@@ -49,6 +49,7 @@ _PROGRAM = """
 #include <asm/unistd.h>
 #include <asm/signal.h>
 #include <linux/kvm.h>
+#include <linux/prctl.h>
 #define SIZE(type, member) sizeof(((type *)0)->member)
 void f(void)
 {
@@ -74,7 +75,9 @@ def ours() -> dict[str, int]:
 def expressions() -> dict[str, str]:
     """The same in the headers' words."""
     texts = {name: OURS.get(name, name) for name in constants(kvm)}
-    texts |= {name: name if name.startswith("SIG_") else f"__NR_{name.lower()}" for name in constants(syscalls)}
+    texts |= {
+        name: name if name.startswith(("SIG_", "PR_")) else f"__NR_{name.lower()}" for name in constants(syscalls)
+    }
     texts |= {name: text for name, _, text in (*_members(), *_registers(), *_functions())}
     del texts["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
     return texts

@@ -21,7 +21,7 @@ from helpers.identity import Identity, MigrationId, SubjectId
 from helpers.results.log import LogWriter, read_log
 from helpers.results.records import VERSION, Case, KnownDeviation, Log, Result, Session, SubjectInfo
 from helpers.results.rows import sections
-from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, ROOT
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED, ROOT
 
 STABLE, OTHER = SubjectId("debian:stable"), SubjectId("Image # SKIP")
 WAY = MigrationId(STABLE, OTHER)
@@ -111,6 +111,7 @@ def everything(path: Path) -> Path:
         result(ERROR, "test_broken"),
         result(NOT_APPLICABLE, "test_absent"),
         result(KNOWN, "test_known"),
+        result(NOT_MEASURED, "test_unmeasured"),
         result(PASSED, "test_good", OTHER),
         result(FAILED, "test_way", WAY),
         Result("suites/lock/test_c.py", None, ERROR, message=HOSTILE),
@@ -189,13 +190,13 @@ def flat_ktap_of(path: Path) -> dict[str, str]:
 
 
 def _words(*words: str) -> dict[str, str]:
-    return dict(zip((PASSED, FAILED, ERROR, NOT_APPLICABLE, KNOWN), words, strict=True))
+    return dict(zip((PASSED, FAILED, ERROR, NOT_APPLICABLE, KNOWN, NOT_MEASURED), words, strict=True))
 
 
 FORMATS: dict[str, tuple[Callable[[Path], Outcomes], Callable[[str], str], dict[str, str]]] = {
-    "junit": (junit_of, legal, _words("passed", "failure", "error", "skipped", "skipped")),
-    "ktap": (ktap_of, plain, _words("ok", "not ok", "ERROR", "SKIP", "XFAIL")),
-    "kcidb": (kcidb_of, str, _words("PASS", "FAIL", "ERROR", "SKIP", "known")),
+    "junit": (junit_of, legal, _words("passed", "failure", "error", "skipped", "skipped", "skipped")),
+    "ktap": (ktap_of, plain, _words("ok", "not ok", "ERROR", "SKIP", "XFAIL", "SKIP")),
+    "kcidb": (kcidb_of, str, _words("PASS", "FAIL", "ERROR", "SKIP", "known", "SKIP")),
 }
 NOT_RUN = {"junit": "error", "ktap": "ERROR", "kcidb": "MISS"}
 

@@ -32,8 +32,10 @@ from helpers.recording.pytest_html import prepare_html
 from helpers.recording.known_deviations import excuse_known
 from helpers.identity import SubjectId
 from helpers.recording.recorder import Recorder
+from helpers.recording.repeat import leave_out
 from msgspec import convert, to_builtins
 
+pytest_plugins = ("helpers.recording.not_measured",)
 SUBJECTS = convert({subjects!r}, tuple[SubjectId, ...])
 LABELS = {{each.label: each for each in SUBJECTS}}
 
@@ -66,6 +68,16 @@ def pytest_runtest_makereport(item, call):
         report.user_properties = [*report.user_properties, ("kernel_complained", str(call.excinfo.value))]
     excuse_known(report, call)
     return report
+
+@pytest.fixture
+def note(request):
+    return lambda text: request.node.user_properties.append(("note", text))
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    if item.get_closest_marker("left_out"):
+        leave_out(item, nextitem, "two of its cases ended the kernel")
+        return True
 """
 GOOD = """
 import pytest
@@ -73,6 +85,9 @@ def test_good(): pass
 def test_other(): pass
 def test_na(): pytest.skip("not applicable, because PTP is missing")
 """
+UNMEASURED = (
+    "\nfrom helpers.errors import NotMeasured\ndef test_unmeasured(): raise NotMeasured('no write met the run')\n"
+)
 BAD = "def test_bad():\n    x0 = 1\n    assert x0 == 0, 'expected <0>'\n"
 MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", "2")], ids=" ".join)
 
@@ -119,7 +134,7 @@ class RecorderProject:
 
     def file(self, path: str, text: str) -> None:
         target = self.folder / path
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
     def session(self, *arguments: str) -> Ended:

@@ -19,7 +19,8 @@ from helpers import build
 from helpers.errors import HarnessError
 from helpers.executor import wire
 from helpers.executor.native import Native
-from helpers.executor.program import Answer, Program
+from helpers.executor.program import Answer, Code, Program
+from helpers.kvm_program import KvmProgram
 
 RW, PRIVATE = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
@@ -49,6 +50,47 @@ def test_any_system_call(native: Native) -> None:
     answer = run(native, program)
     assert answer[process].ret == os.getpid()
     assert answer[missing].error == "ENOSYS"
+
+
+def interrupts(program: Program, request: int) -> None:
+    """Lets every ioctl of this thread with ``request`` end with EINTR (seccomp_filter in linux/seccomp.h)."""
+    ioctl, no_new_privileges, seccomp = {"x86_64": (16, 157, 317), "aarch64": (29, 167, 277)}[platform.machine()]
+    load, equal, ret, allow, fail = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000 | errno.EINTR
+    # struct seccomp_data: the system call's number at byte 0, the low half of its second argument at byte 24.
+    rules = (
+        (load, 0, 0, 0), (equal, 0, 3, ioctl), (load, 0, 0, 24), (equal, 0, 1, request), (ret, 0, 0, fail),
+        (ret, 0, 0, allow),
+    )  # fmt: skip
+    code = program.scratch_bytes(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
+    filter_ = program.scratch_bytes(struct.pack("<QQ", len(rules), 0))
+    program.poke_address(filter_ + 8, code)
+    program.syscall(no_new_privileges, 38, 1)
+    program.syscall(seccomp, 1, 0, filter_)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
+def test_ioctl_that_is_interrupted(again: bool, native: Native) -> None:
+    """Called again until the deadline, or not at all."""
+    program = Program(deadline_ms=200)
+    with program.concurrently() as stage:
+        with stage.thread():
+            interrupts(program, 0x1234)
+            done = (program.ioctl_again if again else program.ioctl)(-1, 0x1234)
+            other = program.ioctl_again(-1, 0x4321)
+        with stage.thread():
+            program.clock(time.CLOCK_MONOTONIC)
+    answer = run(native, program)
+    assert answer[done].error == "EINTR" and answer.expired is again
+    assert not answer[other].ran if again else answer[other].error == "EBADF"
+
+
+def test_a_run_is_repeated_unless_eintr_is_the_answer() -> None:
+    program = KvmProgram()
+    program.run(3)
+    program.run(3, immediate_exit=True)
+    program.run(3, signalled=True)
+    (thread,) = program.stages[0]
+    assert [op.code for _, op in thread.ops] == [Code.IOCTL_AGAIN, Code.IOCTL, Code.IOCTL]
 
 
 def test_errno(native: Native) -> None:

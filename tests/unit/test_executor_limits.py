@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -36,6 +37,23 @@ def run(native: Native, program: Program) -> Answer:
 def block(program: Program, *signals: int, everything: bool = False) -> None:
     mask = (1 << 64) - 1 if everything else sum(1 << number - 1 for number in signals)
     program.syscall(RT_SIGPROCMASK, signal.SIG_BLOCK, program.scratch_bytes(struct.pack("<Q", mask)), 0, 8)
+
+
+def test_the_soft_limit_of_files_is_raised_for_the_program(native: Native) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open("/dev/null", os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, before[1]))
+    try:
+        program = Program()
+        files = [program.open("/dev/null", os.O_RDONLY) for _ in range(10)]
+        for file in files:
+            program.close(file)
+        answer = run(native, program)
+        assert [answer[file].error for file in files] == ["0"] * 10
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (lowest + 2, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def in_a_thread(work: Callable[[], object]) -> tuple[set[int], set[int]]:

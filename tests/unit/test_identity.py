@@ -11,7 +11,8 @@ import pytest
 from helpers.identity import LOCAL, BootVariant, Identity, MigrationId, OldLabel, Reach, SubjectId
 from helpers.progress import Progress
 from helpers.results.nodeids import NodeIds, parameter_word, without_subject
-from helpers.subjects import choose
+from helpers.subjects import choose, qemu
+from helpers.subjects.cpu_models import CpuModel
 from tests.support.kernels import arm64_image
 
 ODD = "odd cpu=x args=y speaking z with planted fault w -> [v]-STD"
@@ -46,7 +47,8 @@ def test_identities_survive_json(label: str) -> None:
     assert msgspec.json.decode(text, type=Identity) == LABELS[label]
 
 
-def test_a_kernel_at_an_odd_path_is_the_one_that_is_booted(tmp_path: Path) -> None:
+def test_a_kernel_at_an_odd_path_is_the_one_that_is_booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qemu, "choose_cpu", lambda *_: CpuModel("max", "a test"))
     for folder in (tmp_path / ODD, tmp_path / "odd"):
         folder.mkdir()
         (folder / "Image").write_bytes(arm64_image())

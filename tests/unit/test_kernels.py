@@ -7,7 +7,9 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
+import socket
 import struct
 import subprocess
 import time
@@ -174,6 +176,37 @@ def test_a_compressed_file_of_terabytes(tmp_path: Path) -> None:
         resolve(str(tmp_path / "kernel"), tmp_path / "cache")
 
 
+def pipe_of_a_shell(tmp_path: Path) -> Path:
+    """As in --kernel <(zcat Image.gz): the file name is that of an open descriptor."""
+    return Path(f"/dev/fd/{os.pipe()[0]}")
+
+
+def named_pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "kernel")
+    return tmp_path / "kernel"
+
+
+def listening_socket(tmp_path: Path) -> Path:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "kernel"))
+    return tmp_path / "kernel"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (pipe_of_a_shell, "a pipe"),
+        (named_pipe, "a pipe"),
+        (listening_socket, "a socket"),
+        (lambda _: Path("/dev/zero"), "a device"),
+    ],
+)
+def test_what_can_be_read_only_once(make: Callable[[Path], Path], kind: str, tmp_path: Path) -> None:
+    """It is refused before it is opened: open(2) of a FIFO without a writer does not return."""
+    with pytest.raises(UsageError, match=rf"{kind}, not a file: each worker and each boot .*`zcat Image\.gz >Image`"):
+        resolve(str(make(tmp_path)), tmp_path)
+
+
 def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "Kconfig").touch()
     with pytest.raises(UsageError, match=r"is a directory.*arch/arm64/boot/Image"):
@@ -184,6 +217,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "kernel").touch()
     # Not by chmod: root reads everything.
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UsageError, match="cannot be read: Permission denied"):
@@ -198,7 +232,7 @@ def test_an_unwritable_cache(tmp_path: Path) -> None:
         resolve("debian:stable", tmp_path / "cache", NOWHERE)
 
 
-@pytest.mark.parametrize("suite", ["", "../etc", "a b", "stable]", "Stable"])
+@pytest.mark.parametrize("suite", ["", "../etc", "a b", "stable]", "Stable", "stable/", "stable/..", "stable/16k/x"])
 def test_what_is_no_suite_name(suite: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not the name of a Debian suite"):
         resolve(f"debian:{suite}", tmp_path)
@@ -281,6 +315,42 @@ def test_a_damaged_cache_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "debian/stable" / debian.mirror_key(NOWHERE) / "linux-image-1/Image").unlink()
     with pytest.raises(UsageError, match="has no suite"):
         again()
+
+
+PACKAGES = {
+    "linux-image-cloud-arm64": {"Depends": "linux-image-6.12-cloud-arm64 (= 6.12-1)"},
+    "linux-image-arm64": {"Depends": "linux-image-6.12-arm64 (= 6.12-1)"},
+    "linux-image-arm64-16k": {"Depends": "linux-image-6.12-arm64-16k (= 6.12-1)"},
+    "linux-image-rt-arm64": {"Depends": "linux-image-6.12-rt-arm64 (= 6.12-1)"},
+    **{
+        f"linux-image-6.12-{flavour}": {"Version": "6.12-1"}
+        for flavour in ("cloud-arm64", "arm64", "arm64-16k", "rt-arm64")
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("flavour", "package"),
+    [("", "cloud-arm64"), ("/cloud", "cloud-arm64"), ("/arm64", "arm64"), ("/16k", "arm64-16k"), ("/rt", "rt-arm64"),
+     ("/arm64-16k", "arm64-16k"), ("/64k", "no arm64 kernel of the flavour '64k'")],
+)  # fmt: skip
+def test_a_flavour_of_debians_kernel(
+    flavour: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(_: apt.Apt, package: str, version: str, folder: Path) -> None:
+        raise HarnessError(f"{package} {version}")
+
+    monkeypatch.setattr(apt.Apt, "update", lambda _: "")
+    monkeypatch.setattr(apt.Apt, "show", lambda _, name: PACKAGES.get(name, {}))
+    monkeypatch.setattr(debian, "_install", install)
+    with pytest.raises(HarnessError, match=package):
+        resolve(f"debian:stable{flavour}", tmp_path, NOWHERE)
+
+
+def test_flavours_do_not_share_a_folder(tmp_path: Path) -> None:
+    kept(tmp_path, age=60)
+    with pytest.raises(UsageError, match="has no suite"):
+        resolve("debian:stable/16k", tmp_path, NOWHERE)
 
 
 def test_depends_of_a_module() -> None:

@@ -7,6 +7,7 @@ creates a descriptor opens a file instead, and the others do nothing.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -29,7 +30,11 @@ VM_STEPS = ["KVM_CREATE_VM", "KVM_SET_USER_MEMORY_REGION", "KVM_ARM_PREFERRED_TA
 
 
 class NoKvm:
-    """A subject in this process. ``refused`` is the ioctl that fails; the others succeed and do nothing."""
+    """A subject in this process. ``refused`` is the ioctl that fails; the others succeed and do nothing.
+
+    ``ipa_limit`` (bits) is the host's: the answer to KVM_CAP_ARM_VM_IPA_SIZE, and the largest VM.
+    An old kernel (``is_old``) does not have that capability.
+    """
 
     label, generation, alive = "no KVM", 1, True
 
@@ -37,6 +42,7 @@ class NoKvm:
         build.build_all()
         self._native = Native(build.NATIVE)
         self.refused, self.unmappable = 0, False
+        self.ipa_limit, self.is_old = 48, False
 
     def start(self) -> None:
         """It runs."""
@@ -48,15 +54,29 @@ class NoKvm:
         results = list(answer.results)
         for index, op in (each for stage in program.stages for thread in stage for each in thread.ops):
             if op.code == Code.IOCTL and op.args[1].value != self.refused:
-                results[index] = (OpResult(RETURNS.get(op.args[1].value, 0), 0, True, b""),)
+                results[index] = (self._result(op),)
         return Answer(tuple(results), answer.expired)
 
     def _replaced(self, op: Op) -> Op:
+        if op.code == Code.SYSCALL:
+            # The numbers are arm64's.
+            return Op(Code.CLOCK, (Arg(ArgType.VALUE, 0, 1),), b"")
         creates = op.code == Code.IOCTL and op.args[1].value in CREATING and op.args[1].value != self.refused
-        if not creates and op.code != Code.OPEN:
+        if self._is_too_large(op) or (not creates and op.code != Code.OPEN):
             return op
         path = b"/dev/null\0" if creates and self.unmappable else b"/dev/zero\0"
         return Op(Code.OPEN, (Arg(ArgType.VALUE, 0, os.O_RDWR), Arg(ArgType.VALUE, 0, 0)), path)
+
+    def _is_too_large(self, op: Op) -> bool:
+        """Whether this is KVM_CREATE_VM with a type beyond the limit; 0 is 40 bits."""
+        creates = op.code == Code.IOCTL and op.args[1].value == uapi.KVM_CREATE_VM
+        return creates and (op.args[2].value or 40) > self.ipa_limit
+
+    def _result(self, op: Op) -> OpResult:
+        if self._is_too_large(op):
+            return OpResult(-1, errno.EINVAL, True, b"")
+        returns = {**RETURNS, uapi.KVM_CHECK_EXTENSION: 0 if self.is_old else self.ipa_limit}
+        return OpResult(returns.get(op.args[1].value, 0), 0, True, b"")
 
 
 def _held() -> tuple[int, int]:
@@ -108,3 +128,28 @@ def test_a_vm_that_is_closed_leaves_nothing(kvm: Kvm) -> None:
         descriptors, mapped = _held()
         assert (descriptors - before[0], mapped - before[1]) == (3, MEMORY_SIZE + 2 * mmap.PAGESIZE)
     assert _held() == before
+
+
+@pytest.mark.parametrize(("limit", "bits", "vm_type"), [(32, 32, 32), (36, 36, 36), (40, 40, 0), (52, 40, 0)])
+def test_a_vm_has_the_bits_that_the_host_allows(subject: NoKvm, limit: int, bits: int, vm_type: int) -> None:
+    subject.ipa_limit = limit
+    before = _held()
+    kvm = Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
+    assert (kvm.ipa_bits, kvm.vm_type) == (bits, vm_type)
+    with kvm.create_vm(2):
+        assert _held()[0] - before[0] == 5
+    kvm.close()
+    assert _held() == before
+
+
+def test_a_kernel_without_the_capability_makes_vms_of_type_0(subject: NoKvm) -> None:
+    subject.is_old = True
+    kvm = Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
+    assert (kvm.ipa_bits, kvm.vm_type) == (40, 0)
+
+
+def test_an_old_kernel_that_makes_no_vm_is_named_with_the_type(subject: NoKvm) -> None:
+    subject.is_old, subject.ipa_limit = True, 36
+    kvm = Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
+    with pytest.raises(KvmError, match=r"^KVM_CREATE_VM \(type 0\) failed: EINVAL"):
+        kvm.create_vm()

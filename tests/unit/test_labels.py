@@ -17,6 +17,9 @@ def test_every_combination_once() -> None:
     subjects = subject_ids(["a", "b", "a"], variants=boot_variants(["vhe", "nvhe"], [], ["x", "y"]))
     labels = [f"{k} kvm-mode={m} args={a}" for k in "ab" for m in ("vhe", "nvhe") for a in "xy"]
     assert [each.label for each in subjects] == labels
+    subjects = subject_ids(["a"], variants=boot_variants([], ["max"], [], ["-smp 2", "-smp 4"]))
+    labels = [f"a cpu=max qemu=-smp {n}" for n in (2, 4)]
+    assert [each.label for each in subjects] == labels
 
 
 def test_nothing_is_planted_in_this_machine_or_in_a_file() -> None:

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -62,6 +65,48 @@ def test_a_call_that_blocks_is_interrupted(subject: local.Local, blocked: Progra
     assert subject.run(blocked).expired
     subject.begin_test(20)
     assert opened(subject) and subject.generation == 1
+
+
+TOO_MANY = """
+import os
+from pathlib import Path
+from helpers import build
+from helpers.errors import HarnessError
+from helpers.executor.program import Program
+from helpers.subjects import local
+
+local.DEVICE = Path("/dev/null")
+program = Program()
+for _ in range(40):
+    program.open("/dev/null", os.O_RDONLY)
+subject = local.Local(build.NATIVE)
+before = len(os.listdir("/proc/self/fd"))
+try:
+    subject.run(program)
+except HarnessError as error:
+    print(error)
+print(len(os.listdir("/proc/self/fd")) - before)
+"""
+
+
+def test_too_few_files_give_no_result_and_leave_nothing_open(subject: local.Local) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_MANY],
+        cwd=build.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        preexec_fn=limit,
+    )
+    assert done.stdout.splitlines() == [
+        "local ran out of file descriptors: a program of this test creates 40, and the hard limit of open files is 32."
+        " Run sudo prlimit --pid=$$ --nofile=128 in this shell (for a container: docker run --ulimit nofile=128),"
+        " and run again.",
+        "0",
+    ]
 
 
 @pytest.fixture

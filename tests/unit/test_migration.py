@@ -12,7 +12,7 @@ import pytest
 from helpers.contract import migration
 from helpers.contract.features import Probe
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
-from helpers.identity import MigrationId, SubjectId, pairs
+from helpers.identity import BootVariant, MigrationId, SubjectId, pairs
 from helpers.results.records import SubjectInfo
 from helpers.results.verdict import description
 
@@ -77,16 +77,76 @@ def test_changed_names_the_gate() -> None:
     assert migration.changed(same, same | {"TRNG_VERSION": (1, 0, 0, 0)}) == ("STD.TRNG_V1_0",)
 
 
-def test_told() -> None:
-    assert str(migration.Told((), (), ())) == "restores every firmware register; the guest sees the same"
-    text = str(migration.Told((("PSCI_VERSION", 0x10003, errno.EINVAL),), ("STD.TRNG_V1_0",), ("VENDOR_HYP.PTP",)))
-    for part in ("refuses PSCI_VERSION = 0x10003: EINVAL", "another answer of STD.TRNG_V1_0", "lacks VENDOR_HYP.PTP"):
-        assert part in text
+def test_the_clauses_are_about_firmware_registers() -> None:
+    ccsidr, tcr2, first, psci = 0x6020000000110001, 0x603000000013C103, IDS[STD_HYP], 0x6030000000140000
+    assert [migration.is_firmware_register(i) for i in (ccsidr, tcr2, first, psci)] == [False, False, True, True]
+    errors = [{ccsidr: errno.EINVAL, first: errno.EBUSY, tcr2: 0}, {ccsidr: errno.EINVAL, tcr2: errno.ENOENT}]
+    refused = migration.refused_others(errors)
+    assert refused == ((ccsidr, errno.EINVAL), (tcr2, errno.ENOENT))
+    text = "CCSIDR_EL1[1] (0x6020000000110001): EINVAL, TCR2_EL1 (0x603000000013c103): ENOENT"
+    assert migration.show_refused(refused) == text
+
+
+NO_EFFECTS = migration.MigrationEffects((), (), (), (), (True, True), ())
+
+
+def test_changed_names_a_call_that_nothing_gates() -> None:
+    same = {f.name: (0, 0, 0, 0) for f in migration.WHOLE_VIEW}
+    assert migration.changed(same, same | {"ARCH_FEATURES.WORKAROUND_1": (1, 0, 0, 0)}) == (
+        "ARCH_FEATURES.WORKAROUND_1",
+    )
+
+
+def test_effects_as_text() -> None:
+    assert str(NO_EFFECTS) == "restores every firmware register; the guest sees the same"
+    text = str(
+        replace(
+            NO_EFFECTS,
+            refused=(("PSCI_VERSION", 0x10003, errno.EINVAL),),
+            changed=("STD.TRNG_V1_0",),
+            changed_by_smc=("STD.TRNG_V1_0",),
+            lost=("VENDOR_HYP.PTP",),
+        )
+    )
+    assert text == (
+        "refuses PSCI_VERSION = 0x10003: EINVAL; the guest sees another answer of STD.TRNG_V1_0; lacks VENDOR_HYP.PTP"
+    )
     pair = MigrationId(SubjectId("a"), SubjectId("b"))
     assert text in description(SubjectInfo(pair, environment={"migration": text}))
+
+
+def test_other_registers_are_named_by_errno() -> None:
+    others = (("TCR2_EL1", errno.ENOENT), ("MIDR_EL1", errno.EINVAL), ("PIR_EL1", errno.ENOENT))
+    text = str(replace(NO_EFFECTS, others=others))
+    assert "; refuses 3 other registers: TCR2_EL1, PIR_EL1 (ENOENT), MIDR_EL1 (EINVAL); the guest" in text
+    caches = tuple((f"CCSIDR_EL1[{n}]", errno.ENOENT) for n in (0, 3, 4, 5))
+    assert "refuses 4 other registers: CCSIDR_EL1[0], CCSIDR_EL1[3..5] (ENOENT)" in str(
+        replace(NO_EFFECTS, others=caches)
+    )
+    assert "refuses 1 other register: TCR2_EL1 (ENOENT); " in str(replace(NO_EFFECTS, others=others[:1]))
+
+
+@pytest.mark.parametrize(
+    ("smc", "changed_by_smc", "expected"),
+    [
+        ((False, False), (), "the guest sees the same"),
+        ((True, True), ("STD.TRNG_V1_0",), "the same through HVC; through SMC another answer of STD.TRNG_V1_0"),
+        ((True, False), (), "the same through HVC; only the source serves SMC calls"),
+        ((False, True), (), "the same through HVC; only the destination serves SMC calls"),
+    ],
+)
+def test_smc_is_seen(smc: tuple[bool, bool], changed_by_smc: tuple[str, ...], expected: str) -> None:
+    assert str(replace(NO_EFFECTS, smc=smc, changed_by_smc=changed_by_smc)).endswith(expected)
 
 
 def test_pairs() -> None:
     a, b, planted = SubjectId("a"), SubjectId("b"), SubjectId("debian:stable", fault="lock-missing")
     assert pairs([a, b]) == ((a, a), (b, a), (a, b), (b, b))
     assert pairs([a, planted]) == ((a, a), (planted, planted))
+
+
+def test_pairs_of_boot_variants() -> None:
+    vhe, nvhe = (SubjectId("a", variant=BootVariant(mode, "max", "quiet")) for mode in ("vhe", "nvhe"))
+    assert pairs([vhe, nvhe]) == ((vhe, vhe), (nvhe, vhe), (vhe, nvhe), (nvhe, nvhe))
+    planted = SubjectId("a", fault="lock-missing", variant=vhe.variant)
+    assert pairs([vhe, planted]) == ((vhe, vhe), (planted, planted))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.command.report import main
-from helpers.results.records import PASSED
+from helpers.results.records import NOT_MEASURED, PASSED
 from tests.support.reports import OLD_LOGS, OTHER, STABLE, expected, good, ktap_of, result, write
 
 
@@ -23,6 +23,22 @@ def test_a_subject_of_two_logs_is_refused(tmp_path: Path, capsys: pytest.Capture
     one, two = good(tmp_path / "1.jsonl"), good(tmp_path / "2.jsonl")
     assert main([f"--ktap={tmp_path / 'x'}", str(one), str(two)]) == 4
     assert "debian:stable has results in both" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given here or in the run; the reports are red where they show only rows."""
+    log = write(tmp_path / "1.jsonl", result(PASSED, "a"), result(NOT_MEASURED, "b", message="no write met the run"))
+    assert main([f"--junit={tmp_path / 'x'}", f"--ktap={tmp_path / 'ktap'}", str(log)]) == 0
+    assert "CONFORMANT, 1 not measured on debian:stable" in capsys.readouterr().err
+    suite = ET.parse(tmp_path / "x").getroot()[0]
+    skipped = suite.find("testcase/skipped")
+    assert skipped is not None and skipped.get("message") == "not measured: no write met the run"
+    assert suite.get("errors") == "0" and suite.get("skipped") == "1"
+    assert "test_a.py::b # SKIP not measured: no write met the run\n" in (tmp_path / "ktap").read_text()
+    assert main([f"--junit={tmp_path / 'x'}", f"--html={tmp_path / 'page'}", "--strict", str(log)]) == 3
+    assert "because 1 test not measured (--strict)" in capsys.readouterr().err
+    assert ET.parse(tmp_path / "x").getroot()[0].get("errors") == "1"
+    assert "INCONCLUSIVE, 1 not measured" in (tmp_path / "page").read_text()
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -14,20 +14,31 @@ from helpers.formats.diff_text import page, text
 from helpers.identity import BootVariant, SubjectId
 from helpers.results.columns import columns
 from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weight, compare_logs, paired
-from helpers.results.records import Case, KnownDeviation, Log, RegisterInfo, Result, ServiceInfo, SubjectInfo
-from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED
+from helpers.results.records import (
+    SMC_NOT_SERVED,
+    Case,
+    KnownDeviation,
+    Log,
+    RegisterInfo,
+    Result,
+    ServiceInfo,
+    SubjectInfo,
+)
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED
 from tests.support.pages import Page
 from tests.support.reports import log_of, set_input, write_log
 
 ONE, TWO = "suites/a/test_a.py::test_one", "suites/a/test_a.py::test_two[STD]"
 STD = RegisterInfo("STD", 0x6030000000160000, ((0, "TRNG_V1_0"),), 1, 1)
 OPEN = "0x10000, 0, 0, 0"
-TRNG = ServiceInfo("TRNG_VERSION", "STD", "TRNG_V1_0", OPEN, ((0, "NOT_SUPPORTED"), (1, OPEN)))
-PSCI = ServiceInfo("PSCI_VERSION", "", "", "0x10001, 0, 0, 0")
+GIVEN = (OPEN, ((0, "NOT_SUPPORTED"), (1, OPEN)))
+TRNG = ServiceInfo("TRNG_VERSION", "STD", "TRNG_V1_0", *GIVEN, *GIVEN)
+PSCI = ServiceInfo("PSCI_VERSION", "", "", "0x10001, 0, 0, 0", (), "0x10001, 0, 0, 0")
 DEVIATION = KnownDeviation("early", "LOCK-1", "r", "https://e")
 INFO = SubjectInfo(SubjectId("good"), "mainline", {"kernel": "Linux 6.12", "home": "QEMU"}, (), (STD,), (TRNG, PSCI))
 OTHER_DEFAULT, MORE_BITS = replace(STD, default=0), replace(STD, supported=3)
 SHUT = replace(TRNG, answers=((0, "NOT_SUPPORTED"), (1, "NOT_SUPPORTED")))
+ONLY_HVC = tuple(replace(each, smc_default=SMC_NOT_SERVED, smc_answers=()) for each in (TRNG, PSCI))
 HOSTILE = "<script>x</script>\x1b[2J\nSAME: nothing"
 
 
@@ -72,6 +83,9 @@ def test_the_same() -> None:
         (with_info(services=(SHUT, PSCI)), "TRNG_VERSION with STD=0x1"),
         (with_info(services=(replace(TRNG, bit="X"), PSCI)), "TRNG_VERSION is opened by"),
         (with_info(services=(TRNG, replace(PSCI, default="0x10003, 0, 0, 0"))), "PSCI_VERSION in a new VM"),
+        (with_info(services=ONLY_HVC), "SMC calls"),
+        (with_info(services=(TRNG, replace(PSCI, smc_default="0x2, 0, 0, 0"))), "PSCI_VERSION in a new VM by SMC"),
+        (with_info(services=(replace(TRNG, smc_answers=SHUT.answers), PSCI)), "TRNG_VERSION with STD=0x1 by SMC"),
     ],
 )
 def test_what_guests_see_counts(after: Log, what: str | None) -> None:
@@ -79,6 +93,17 @@ def test_what_guests_see_counts(after: Log, what: str | None) -> None:
         visible = [change.what for change in comparison.changes if change.weight is Weight.VISIBLE]
         assert comparison.status == (CHANGED if what else CANNOT_TELL)
         assert visible[:1] == ([what] if what else [])
+
+
+def test_smc_calls_that_are_not_served_are_one_change() -> None:
+    (change,) = compared(with_info(services=ONLY_HVC)).changes
+    assert (change.what, change.before, change.after) == ("SMC calls", "served", "not served")
+
+
+def test_a_change_of_both_conduits_is_one_change() -> None:
+    both = replace(TRNG, answers=SHUT.answers, smc_answers=SHUT.answers)
+    (change,) = compared(with_info(services=(both, PSCI))).changes
+    assert change.what == "TRNG_VERSION with STD=0x1"
 
 
 def test_what_a_vmm_is_told_counts() -> None:
@@ -94,6 +119,8 @@ def test_what_a_vmm_is_told_counts() -> None:
         *((CHANGED, NOT_APPLICABLE, FAILED), (CHANGED, KNOWN, FAILED), (SAME, FAILED, FAILED), (SAME, FAILED, PASSED)),
         *((SAME, NOT_APPLICABLE, PASSED), (SAME, FAILED, NOT_APPLICABLE), (CANNOT_TELL, PASSED, ERROR)),
         *((CANNOT_TELL, ERROR, FAILED), (CANNOT_TELL, ERROR, PASSED)),
+        *((CANNOT_TELL, PASSED, NOT_MEASURED), (CANNOT_TELL, KNOWN, NOT_MEASURED), (SAME, FAILED, NOT_MEASURED)),
+        *((CANNOT_TELL, NOT_MEASURED, FAILED), (SAME, NOT_MEASURED, PASSED), (SAME, NOT_MEASURED, NOT_MEASURED)),
     ],
 )
 def test_what_is_worse(was: str, now: str, status: int) -> None:
@@ -103,6 +130,13 @@ def test_what_is_worse(was: str, now: str, status: int) -> None:
     assert comparison.status == status
     assert bool(comparison.parts.get("Tests")) is (was != now)
     assert ("Clauses" in comparison.parts) is (was != now)
+
+
+def test_a_test_that_is_no_longer_measured_is_shown_and_named() -> None:
+    comparison = compared(with_outcomes(NOT_MEASURED))
+    assert f"{ONE}: passed -> not measured\n" in text(comparison)
+    assert comparison.summary == f"CANNOT TELL: {ONE}, passed before, is now not measured"
+    assert compared(with_outcomes(NOT_MEASURED, FAILED)).status == CHANGED
 
 
 def test_a_deviation_recognised_anew_is_worse() -> None:
@@ -121,6 +155,7 @@ DOUBTFUL = {
     "empty": a_log("new", outcomes={}),
     "nothing in common": a_log("new", outcomes={"suites/b/test_c.py::other": PASSED}),
     "services unknown": with_info(services=()),
+    "SMC unknown": with_info(services=tuple(replace(each, smc_default="", smc_answers=()) for each in (TRNG, PSCI))),
     "registers unknown": with_info(registers=()),
     "all skipped": with_outcomes(NOT_APPLICABLE, NOT_APPLICABLE),
 }

@@ -14,7 +14,17 @@ from helpers.identity import Reach, SubjectId
 from helpers.results.baseline import Waiver, read_baseline
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
-from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, PASSED, Case, Log, Result, merge_results
+from helpers.results.records import (
+    ERROR,
+    FAILED,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    Case,
+    Log,
+    Result,
+    merge_results,
+)
 from tests.support.reports import log_of
 
 TODAY = date(2026, 11, 24)
@@ -37,6 +47,8 @@ def result(outcome: str, name: str = "bad", *clauses: str) -> Result:
 
 
 FINE, BROKEN = result(PASSED, "good", "CAP-1"), result(FAILED)
+UNMEASURED = result(NOT_MEASURED, "race", "RACE-1")
+NOTED = log_of(FINE, BROKEN, UNMEASURED)
 
 
 def judged(log: Log, *baseline: Waiver, require: str | None = None) -> Gate:
@@ -47,6 +59,15 @@ def judged(log: Log, *baseline: Waiver, require: str | None = None) -> Gate:
 def test_a_failure_in_the_baseline_passes(entry: Waiver) -> None:
     decision = judged(log_of(FINE, BROKEN), entry)
     assert decision == Gate(0, ("GATE: debian:stable: 1 failure, each in the baseline", "GATE passed"))
+
+
+def test_a_test_that_was_not_measured_is_shown() -> None:
+    assert judged(NOTED, LOCK).lines[0] == "GATE: debian:stable: 1 failure, each in the baseline; 1 not measured"
+    assert judged(log_of(FINE, UNMEASURED)).lines[0] == "GATE: debian:stable: CONFORMANT, 1 not measured"
+
+
+def test_an_entry_is_needed_while_its_test_is_not_measured() -> None:
+    assert judged(log_of(FINE, result(NOT_MEASURED)), LOCK).status == 0
 
 
 def test_without_one_the_verdict_stands() -> None:
@@ -65,6 +86,8 @@ NOT_GREEN = {
     "truncated": (log_of(FINE, BROKEN, truncated=True), 3),
     "no end": (log_of(FINE, BROKEN, status=None), 3),
     "interrupted": (log_of(FINE, BROKEN, status=2), 3),
+    "nothing measured": (log_of(BROKEN, UNMEASURED), 3),
+    "strict": (replace(NOTED, session=replace(NOTED.session, strict=True)), 3),
     "missing": (log_of(FINE, BROKEN, collected=(Case("suites/a.py::lost", SUBJECT),)), 3),
     "in flight": (log_of(FINE, BROKEN, started=(Case("suites/a.py::killer", SUBJECT),)), 3),
     "nothing applies": (log_of(result(NOT_APPLICABLE, "na")), 3),

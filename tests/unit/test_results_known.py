@@ -13,7 +13,7 @@ from helpers.contract.deviations import DEVIATIONS
 from helpers.errors import HarnessError
 from helpers.identity import OldLabel, SubjectId
 from helpers.results.log import read_log
-from helpers.results.records import FAILED, KNOWN, PASSED, VERSION, KnownDeviation, Result, SubjectInfo
+from helpers.results.records import FAILED, KNOWN, NOT_MEASURED, PASSED, VERSION, KnownDeviation, Result, SubjectInfo
 from helpers.results.verdict import Verdict, VerdictKind, verdicts
 from tests.support.reports import log_of
 
@@ -57,6 +57,11 @@ def test_half_of_it_gone_is_an_error() -> None:
 def test_an_entry_that_nothing_checks_is_an_error_of_a_whole_run() -> None:
     assert judged(FINE).status == 3
     assert judged(FINE, selection="-k fine").status == 0
+
+
+def test_an_entry_whose_test_was_not_measured_stays() -> None:
+    verdict = judged(FINE, result(NOT_MEASURED))
+    assert (verdict.status, verdict.known, verdict.unmeasured_clauses) == (0, (), ("LOCK-1",))
 
 
 def test_a_failure_beside_it_counts() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,18 +19,36 @@ from helpers.formats.junit import junit, legal
 from helpers.identity import Identity, MigrationId, OldLabel, Reach, SubjectId
 from helpers.results import records
 from helpers.results.log import LogWriter, read_log
-from helpers.results.records import Case, Clause, Contract, Difference, Log, Result, ServiceInfo, Session, SubjectInfo
+from helpers.results.records import (
+    Case,
+    Clause,
+    Contract,
+    Difference,
+    FirmwareInfo,
+    Log,
+    Result,
+    ServiceInfo,
+    Session,
+    SubjectInfo,
+)
 from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
-from tests.support import ERROR, FAILED, NOT_APPLICABLE, OUTCOMES, PASSED
+from tests.support import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, OUTCOMES, PASSED
 from tests.support.reports import OLD_LOGS, log_of
 
 SUBJECT, BOARD = SubjectId("debian:stable"), SubjectId("a", Reach.BOARD)
 SERVICES = (
     ServiceInfo("KVM_FEATURES", "VENDOR_HYP", "FUNC_FEAT", "0x3, 0, 0, 0", ((0, "NOT_SUPPORTED"), (1, "0x1, 0, 0, 0"))),
-    ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0"),
+    ServiceInfo("SMCCC_VERSION", "", "", "0x10001, 0, 0, 0", (), "0x10001, 0, 0, 0", ((0, "NOT_SUPPORTED"),)),
 )
-INFO = SubjectInfo(SUBJECT, "mainline", {"kernel": "6.12.107", "registers": "3"}, services=SERVICES)
+INFO = SubjectInfo(
+    SUBJECT,
+    "mainline",
+    {"kernel": "6.12.107", "registers": "3"},
+    services=SERVICES,
+    firmware=(FirmwareInfo("PSCI_VERSION", 0x6030000000140000, None, (2, 0x10000)),),
+    other_registers={"MIDR_EL1": 1 << 63, "TCR_EL1": None},
+)
 CONTRACT = Contract(
     (Clause("LOCK-2", "It is locked.", "a.rst", "documented; documents and code differ: SAME", "lock"),),
     (Difference("SAME", ("LOCK-2", "LOCK-3"), "No.", "Yes.", "The code."), Difference("OTHER", (), "a", "b", "c")),
@@ -117,7 +136,7 @@ def test_every_cut_is_read_and_none_is_green(tmp_path: Path) -> None:
         b'{"record": "start", "nodeid": "a", "subject": {"kind": "moon", "name": "a"}}',
         b'{"record": "collected", "tests": [["a"]]}',
         b'{"record": "contract", "sentences": [], "differences": [{"id": "SAME", "clauses": ["LOCK-1"]}]}',
-        b'{"record": "session", "version": 3, "argv": [], "subjects": [], "time": 0}',
+        b'{"record": "session", "version": 4, "argv": [], "subjects": [], "time": 0}',
         b'{"record": "result", "nodeid": "a", "subject": null, "outcome": "good"}',
         b"\xff\xfe",
         b"\xef\xbb\xbf",
@@ -226,6 +245,7 @@ def test_not_implemented() -> None:
         (log(result(PASSED), status=2), "interrupted"),
         (log(result(PASSED), status=3), "internal error"),
         (log(result(NOT_APPLICABLE)), "no test passed"),
+        (log(result(NOT_MEASURED)), "no test passed"),
         (log(), "no test was run"),
         (log(result(PASSED), result(ERROR, "suites/b.py", None)), "1 error"),
     ],
@@ -234,6 +254,45 @@ def test_inconclusive(doubtful: Log, reason: str) -> None:
     verdict = only(doubtful)
     assert (verdict.kind, verdict.status) == (VerdictKind.INCONCLUSIVE, 3)
     assert reason in verdict.line
+
+
+def strict(a_log: Log) -> Log:
+    return replace(a_log, session=replace(a_log.session, strict=True))
+
+
+def test_not_measured_is_counted_and_a_clause_without_a_measured_test_is_named() -> None:
+    rows = (
+        result(PASSED),
+        result(NOT_MEASURED, TWO, clause="RACE-1"),
+        result(NOT_APPLICABLE, f"{TWO}2", clause="RACE-1"),
+    )
+    verdict = only(log(*rows, result(NOT_MEASURED, f"{TWO}3")))
+    assert verdict.status == 0
+    assert verdict.line == (
+        "CONFORMANT, 2 not measured on debian:stable (Linux 6.12.107, mainline, 3 registers): "
+        "0 failed, 1 passed, 1 not applicable, 2 not measured, 0 errors, 0 not run; clauses not measured: RACE-1"
+    )
+
+
+def test_strict_is_inconclusive_only_if_a_test_was_not_measured() -> None:
+    verdict = only(strict(log(result(PASSED), result(NOT_MEASURED, TWO))))
+    assert (verdict.kind, verdict.status) == (VerdictKind.INCONCLUSIVE, 3)
+    assert verdict.line.startswith("INCONCLUSIVE, 1 not measured on debian:stable (")
+    assert verdict.line.endswith(f"; because 1 test not measured (--strict), first {TWO}: why")
+    assert only(strict(log(result(PASSED)))).status == 0
+
+
+def test_not_measured_hides_no_failure() -> None:
+    both = log(result(FAILED), result(NOT_MEASURED, TWO))
+    for judged in (both, strict(both)):
+        verdict = only(judged)
+        assert verdict.status == 1 and "; broken clauses: LOCK-1" in verdict.line
+        assert "clauses not measured" not in verdict.line
+
+
+def test_a_selection_with_a_test_that_was_not_measured() -> None:
+    verdict = only(log(result(PASSED), result(NOT_MEASURED, TWO), selection="-k lock"))
+    assert verdict.line.startswith("SELECTION PASSED, 1 not measured; -k lock on debian:stable (")
 
 
 def test_a_subject_without_results_is_inconclusive() -> None:

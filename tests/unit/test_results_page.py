@@ -15,9 +15,18 @@ from helpers.command.report import main
 from helpers.formats.html.page import document
 from helpers.identity import SubjectId
 from helpers.results.columns import columns, sentences
-from helpers.results.records import FAILED, NOT_APPLICABLE, PASSED, Contract, Result
+from helpers.results.records import (
+    FAILED,
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    PASSED,
+    SMC_NOT_SERVED,
+    Contract,
+    Result,
+    ServiceInfo,
+)
 from tests.support import ROOT
-from tests.support.pages import BOTH, Page, a_log
+from tests.support.pages import BOTH, FILE, Page, a_log
 from tests.support.reports import log_of, write_log
 
 
@@ -54,6 +63,23 @@ def test_it_says_what_a_person_needs() -> None:
     assert text.index("chapter-failures") < text.index("chapter-conformance-matrix")
 
 
+def test_a_clause_that_was_not_measured_is_not_green() -> None:
+    rows = (("LOCK-1", PASSED), ("LOCK-2", NOT_MEASURED), ("LOCK-3", PASSED), ("LOCK-3", NOT_MEASURED))
+    results = (
+        Result(f"{FILE}::t[{n}]", BOTH[0], each, (clause,), "r", "s", f"reason {n}")
+        for n, (clause, each) in enumerate(rows)
+    )
+    text = document(columns([log_of(*results)]))
+    cells = re.findall(r'<td class="state ([a-z-]+)"><a[^>]* aria-label="(LOCK-\d)[^>]*>([^<]*)</a>', text)
+    assert cells == [
+        ("passed", "LOCK-1", "✓ 1/1"),
+        ("not-measured", "LOCK-2", "? 0/1"),
+        ("not-measured", "LOCK-3", "? 1/2"),
+    ]
+    assert f"<li>{FILE}::t[1]: reason 1</li>" in text and "<p>Clauses not measured: LOCK-2</p>" in text
+    assert f"<code>{FILE}::t</code>: reason 1" in text.replace("\n", "")
+
+
 def test_the_registers_are_drawn_bit_by_bit() -> None:
     text = document(columns([a_log()]))
     for default in ("0x3", "0x1"):
@@ -62,6 +88,20 @@ def test_the_registers_are_drawn_bit_by_bit() -> None:
     assert text.count("≠ differs") == 2 and "no such register" in text
     picture = text[text.index('in a new VM 0x3">') :].partition("</code>")[0]
     assert picture.count("</span>") == 64 and picture.count('class="reserved"') == 62
+
+
+def test_smc_is_compared_with_hvc() -> None:
+    given = ("0x3, 0, 0, 0", ((0, "NOT_SUPPORTED"), (1, "0x1, 0, 0, 0")))
+    both = ServiceInfo("KVM_FEATURES", "VENDOR_HYP", "FUNC_FEAT", *given, *given)
+    log = a_log()
+    for service, shown in (
+        (both, "<td>same</td>"),
+        (replace(both, smc_default=SMC_NOT_SERVED, smc_answers=()), "<td>not served</td>"),
+        (replace(both, smc_answers=given[1][:1]), "<td>new VM: 0x3, 0, 0, 0; 0x0: NOT_SUPPORTED</td>"),
+        (replace(both, smc_default="", smc_answers=()), "<td></td></tr>"),
+    ):
+        info = replace(log.subjects[0], services=(service,))
+        assert shown in document(columns([replace(log, subjects=(info,))]))
 
 
 def test_a_log_without_contract_or_results() -> None:

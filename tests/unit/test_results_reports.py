@@ -22,10 +22,13 @@ from helpers.results.diff import SAME, compare_logs
 from helpers.results.log import read_log
 from helpers.results.records import Case
 from helpers.results.rows import Section, sections
-from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, kunit, reports
+from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED, kunit, reports
 from tests.support.reports import LOGS, STABLE, everything, expected, good, log_of, result, write_log
 
-LAVA_WORDS = {PASSED: "pass", FAILED: "fail", ERROR: "unknown", NOT_APPLICABLE: "skip", KNOWN: "skip"}
+LAVA_WORDS = {
+    **{PASSED: "pass", FAILED: "fail", ERROR: "unknown"},
+    **dict.fromkeys((NOT_APPLICABLE, KNOWN, NOT_MEASURED), "skip"),
+}
 LAVA_VERDICTS = {"CONFORMANT": "pass", "NON-CONFORMANT": "fail", "INCONCLUSIVE": "unknown", "NOT-IMPLEMENTED": "skip"}
 
 
@@ -164,7 +167,11 @@ def test_what_ends_the_kernels_parser_is_spelled_out(tmp_path: Path) -> None:
     assert plain("reboot: the guest asked for it") == "reboot: the guest asked for it"
 
 
-@given(st.text(alphabet=st.characters()), st.sampled_from([FAILED, ERROR, NOT_APPLICABLE, KNOWN]), st.booleans())
+@given(
+    st.text(alphabet=st.characters()),
+    st.sampled_from([FAILED, ERROR, NOT_APPLICABLE, KNOWN, NOT_MEASURED]),
+    st.booleans(),
+)
 def test_no_message_adds_a_line_that_counts(message: str, outcome: str, flat: bool) -> None:
     row = result(outcome, "test_a", message=message)
     verdict = sections(log_of(row))[0].verdict

@@ -16,11 +16,13 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from helpers.errors import UsageError
 from helpers.results.baseline import read_baseline
 from helpers.results.log import RECORDS, read_log
-from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED, VERSION
+from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED, VERSION, Result
 from helpers.results.schema import baseline_schema, log_schema, schemas
-from tests.support.reports import OLD_LOGS, lines, write_log
+from helpers.results.verdict import verdicts
+from tests.support.reports import OLD_LOGS, STABLE, lines, log_of, write_log
 
-# version-1.jsonl is from the last commit that wrote version 1; version-2.jsonl is part of a run on Debian stable.
+# version-1.jsonl is from the last commit that wrote version 1; version-2.jsonl and version-3.jsonl are parts
+# of runs on Debian stable.
 LINE = Draft202012Validator(log_schema())
 BASELINE = Draft202012Validator(baseline_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 ENTRY = {"clause": "LOCK-1", "subject": "*", "reason": "r", "url": "https://example.org/1", "until": "2026-12-31"}
@@ -54,6 +56,39 @@ def test_a_log_of_version_2() -> None:
     assert {each["record"] for each in lines(path)} == set(RECORDS)
 
 
+def test_a_log_of_version_3() -> None:
+    """Ids that ended in a number end in a word, so that this log can be compared with a current one."""
+    log = read_log(OLD_LOGS / "version-3.jsonl")
+    capability, access = (
+        "suites/capability/test_capability.py::test_register_list",
+        "suites/access/test_reg_list.py::test_listed_is_readable",
+    )
+    names = [f"{capability}[vcpu0]", f"{capability}[vcpu1]", f"{access}[vcpu1]"]
+    for cases in (log.collected, log.started, log.results):
+        assert [case.nodeid for case in cases][:3] == names
+    assert [result.outcome for result in log.results] == [PASSED, PASSED, PASSED, KNOWN]
+    assert verdicts(log)[0].status == 0 and not log.session.strict
+
+
+@pytest.mark.parametrize(
+    ("parameters", "renamed"),
+    [
+        ("0", "vcpu0"),
+        ("debian:stable-1", "debian:stable-vcpu1"),
+        ("a[0]-1", "a[0]-vcpu1"),
+        ("vcpu1", "vcpu1"),
+        ("10", "10"),
+    ],
+)
+def test_names_of_version_3(parameters: str, renamed: str, tmp_path: Path) -> None:
+    names = ("suites/capability/test_capability.py::test_register_list", "suites/lock/test_lock.py::test_other")
+    path = tmp_path / "results.jsonl"
+    log = log_of(*(Result(f"{name}[{parameters}]", STABLE, PASSED) for name in names))
+    write_log(path, replace(log, session=replace(log.session, version=3)))
+    read = [result.nodeid for result in read_log(path).results]
+    assert read == [f"{names[0]}[{renamed}]", f"{names[1]}[{parameters}]"]
+
+
 @pytest.mark.parametrize("path", sorted(OLD_LOGS.glob("*.jsonl")), ids=lambda path: path.name)
 def test_old_logs_are_valid_when_written_again(path: Path, tmp_path: Path) -> None:
     old = read_log(path)
@@ -72,7 +107,7 @@ def test_old_logs_are_valid_when_written_again(path: Path, tmp_path: Path) -> No
         {"record": "collected", "tests": [["a"]]},
         {"record": "result", "nodeid": "a", "subject": None, "outcome": "good"},
         {"record": "start", "nodeid": "a", "subject": "a label"},
-        {"record": "session", "version": 2, "argv": [], "subjects": [], "time": 0},
+        {"record": "session", "version": 3, "argv": [], "subjects": [], "time": 0},
         {"record": "session", "version": 99, "argv": [], "subjects": [], "time": 0},
     ],
 )

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +17,7 @@ from helpers.contract.features import Probe
 from helpers.contract.registers import MAINLINE
 from helpers.executor.program import Arg, ArgType
 from suites.capability.test_capability import test_check_extension as check_extension
+from suites.migration import test_same_kernel as same_kernel
 from suites.quiet import test_quiet as quiet
 
 PROBE = Probe(MAINLINE, MAINLINE.registers, (), (0, 0), True, True, True, True, "7.2")
@@ -44,6 +48,27 @@ def test_a_capability_that_changes_with_other_vms(on: str) -> None:
     for wrong in (lambda vms: int(vms > own), lambda vms: int(vms <= own)):
         with pytest.raises(AssertionError, match=r"actual: +0x1"):
             check(wrong)
+
+
+CCSIDR, PSCI_VERSION = 0x6020000000110000, 0x6030000000140000
+
+
+@pytest.mark.parametrize(
+    ("refused", "fails"), [(CCSIDR, False), (PSCI_VERSION, True), (MAINLINE.registers[0].id, True)]
+)
+def test_migration_is_judged_by_firmware_registers(refused: int, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = dict.fromkeys([CCSIDR, PSCI_VERSION, MAINLINE.registers[0].id], 0) | {refused: errno.EINVAL}
+    for name in ("fill", "save", "compare_view", "compare_open"):
+        monkeypatch.setattr(same_kernel, name, lambda *arguments: None)
+    monkeypatch.setattr(same_kernel, "restore", lambda *arguments: [errors, errors])
+    notes: list[str] = []
+    run = partial(same_kernel.test_nothing_refused, "list_order", "full", (), Mock(), PROBE, notes.append)
+    if fails:
+        with pytest.raises(AssertionError, match=rf"none refused\n *actual: .*{refused:#x}\): EINVAL"):
+            run()
+    else:
+        run()
+    assert [f"CCSIDR_EL1[0] ({CCSIDR:#x}): EINVAL" in note for note in notes] == [True] * (not fails)
 
 
 class LenientVm:

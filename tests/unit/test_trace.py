@@ -100,6 +100,7 @@ def test_a_vm_and_a_refused_write(trace: Trace) -> None:
         "open('/dev/kvm', 0o2000002) = fd 3",
         "/dev/kvm: KVM_GET_API_VERSION() = 12",
         "/dev/kvm: KVM_GET_VCPU_MMAP_SIZE() = 0",
+        "/dev/kvm: KVM_CHECK_EXTENSION(165 KVM_CAP_ARM_VM_IPA_SIZE) = 0",
         "/dev/kvm: KVM_CREATE_VM() = fd 11 (vm1)",
         f"mmap(memory, 0x10000 bytes) = {RUN_ADDRESS:#x}",
         "/dev/kvm: KVM_CREATE_VM() = fd 11 (vm2)",

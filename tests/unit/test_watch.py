@@ -8,13 +8,21 @@ import os
 
 import pytest
 
-from helpers.executor.program import Answer, Code, Op, OpResult, Program
+from helpers.errors import HarnessError
+from helpers.executor.program import Answer, ArgType, Code, Op, OpResult, Program
 from helpers.identity import SubjectId
 from helpers.subjects.kernel_log import LOG, whole_log
-from helpers.subjects.watch import TAINTED, Watch
+from helpers.subjects.watch import COMM, TAINTED, Watch
 from helpers.uapi import syscalls
 
-WARNING = ["4,1,1,-;WARNING: CPU: 0 PID: 1 at arch/arm64/kvm/arm.c:1", "4,2,1,-;Call trace:", "4,3,1,-; kvm_x+0x1"]
+WARNING = [
+    *("4,1,1,-;WARNING: CPU: 0 PID: 1 at arch/arm64/kvm/arm.c:1", "4,2,1,-;Call trace:"),
+    "4,3,1,-; kvm_x+0x1/0x2",
+]
+ELSEWHERE = [
+    "4,1,1,-;WARNING: CPU: 0 PID: 7 at drivers/net/x.c:1 x_poll+0x10/0x20",
+    *("4,2,1,-;CPU: 0 PID: 7 Comm: kworker/0:1", "4,3,1,-;Call trace:", "4,4,1,-; x_poll+0x10/0x20"),
+]
 
 
 class Talker:
@@ -25,6 +33,7 @@ class Talker:
 
     def __init__(self, **refused: int) -> None:
         self.taint, self.log, self._refused = 0, ["6,0,0,-;Booting", "4,0,0,-;WARNING: at boot"], refused
+        self.overwritten = False
 
     def run(self, program: Program) -> Answer:
         opened: dict[int, str] = {}
@@ -36,7 +45,8 @@ class Talker:
             error = self._refused.get("open", 0) if opened[index] == LOG else 0
             return OpResult(-1 if error else 7, error, True, b"")
         if op.code == Code.READ:
-            return self._read(opened.get(op.args[0].index, LOG))
+            # The log's fd is a number from an earlier program.
+            return self._read(LOG if op.args[0].type == ArgType.VALUE else opened[op.args[0].index])
         if op.code == Code.SYSCALL and op.args[0].value == syscalls.LSEEK:
             assert op.args[3].value == os.SEEK_END
             self.log.clear()
@@ -46,6 +56,11 @@ class Talker:
         if path == TAINTED:
             error = self._refused.get("taint", 0)
             return OpResult(0, error, True, b"" if error else f"{self.taint}\n".encode())
+        if path == COMM:
+            return OpResult(4, 0, True, b"khx\n")
+        if self.overwritten:
+            self.overwritten = False
+            return OpResult(-1, errno.EPIPE, True, b"")
         if self._refused.get("read") or not self.log:
             return OpResult(-1, self._refused.get("read", errno.EAGAIN), True, b"")
         record = self.log.pop(0).encode()
@@ -121,7 +136,41 @@ def test_a_log_that_cannot_be_read_is_said(how: str) -> None:
     talker, watch = watched(**{how: errno.EPERM})
     assert watch.sees()["kernel's log"] == "not watched, because /dev/kmsg cannot be read (EPERM)"
     talker.taint = 1 << 9
-    assert "its log shows no warning, or cannot be read" in watch.complaint()
+    with pytest.raises(HarnessError, match="the cause is unknown, because /dev/kmsg cannot be read"):
+        watch.complaint()
+    assert watch.complaint() == ""
+
+
+def test_a_taint_after_a_log_that_was_overwritten() -> None:
+    talker, watch = watched()
+    talker.overwritten, talker.taint, talker.log = True, 1 << 9, list(ELSEWHERE)
+    with pytest.raises(HarnessError, match=r"W \(warning\): the cause is unknown, because a part of its log was overw"):
+        watch.complaint()
+    talker.overwritten, talker.log = True, list(WARNING)
+    assert "kvm_x+0x1" in watch.complaint()
+
+
+def test_a_warning_of_other_code_is_a_note() -> None:
+    talker, watch = watched()
+    talker.taint, talker.log = 1 << 9, list(ELSEWHERE)
+    assert watch.complaint() == ""
+    assert watch.notes() == ("the kernel warned outside of KVM: WARNING: at drivers/net/x.c:1 x_poll+0x10/0x20",)
+    assert watch.notes() == ()
+    talker.log = [*ELSEWHERE, *WARNING]
+    assert "kvm_x+0x1" in watch.complaint() and len(watch.notes()) == 1
+
+
+def test_other_code_in_the_last_look_is_a_note() -> None:
+    talker, watch = watched()
+    talker.log = list(ELSEWHERE)
+    watch.end()
+    assert watch.complaint() == "" and len(watch.notes()) == 1
+
+
+def test_an_ioctl_of_the_executor_is_kvms() -> None:
+    talker, watch = watched()
+    talker.log = [each.replace("kworker/0:1", "khx") for each in ELSEWHERE]
+    assert "Comm: khx" in watch.complaint()
 
 
 def test_a_taint_that_cannot_be_read_is_said() -> None:

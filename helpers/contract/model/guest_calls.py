@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from helpers.contract.arguments import NEAR_MISSES
 from helpers.contract.calling_forms import GARBAGE, Form
-from helpers.contract.functions import ARCH_FEATURES, CLOSED, FUNCTIONS, U32, WORKAROUNDS, Function, Situation
+from helpers.contract.functions import ARCH_FEATURES, CLOSED, FUNCTIONS, U32, WORKAROUNDS, Function, Ranges, Situation
 from helpers.contract.neighbours import PSCI_0_1, PSCI_CALLS, PsciCall
 from helpers.contract.neighbours import WORKAROUND_REGISTERS as LEVELS
+from helpers.contract.service_files import CONDUITS
 from helpers.smccc import U64, Call
 
 
@@ -20,6 +21,7 @@ class GuestView:
 
     situation: Situation
     psci: int
+    smccc: int
     levels: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -33,6 +35,9 @@ class Callee:
     answer: Callable[[GuestView], tuple[tuple[int, int], ...]]
     level: str = ""
     """The workaround register whose level the answer depends on."""
+    until: int = U32
+    """The latest PSCI version of a new VM for which the answer is defined."""
+    conduits: tuple[str, ...] = CONDUITS
 
     def call(self, form: Form) -> Call:
         """The call, with garbage where it takes no argument."""
@@ -59,11 +64,15 @@ def _of_function(function: Function) -> Callee:
         expected = function.expected(view.situation)
         if isinstance(expected, tuple):
             return exact(expected)
+        if isinstance(expected, Ranges):
+            return tuple((low, U64 & ~((1 << (low ^ high).bit_length()) - 1)) for low, high in expected.limits)
         if expected.startswith("entropy"):
             _, width, bits = expected.split(":")
             return _entropy(int(width), int(bits))
         if expected == "ptp":
             return _PTP
+        if expected == "smccc-version":
+            return exact((view.smccc, 0, 0, 0))
         if expected == "psci-version":
             return exact(CLOSED if view.psci == PSCI_0_1 else (view.psci, 0, 0, 0))
         assert expected == "constant" and workaround, expected
@@ -71,14 +80,14 @@ def _of_function(function: Function) -> Callee:
 
     workaround = next((w for w in LEVELS if function.id == ARCH_FEATURES and function.args == (w.function,)), None)
     level = workaround.register.name if workaround else ""
-    return Callee(function.name, function.id, function.args, answer, level)
+    return Callee(function.name, function.id, function.args, answer, level, conduits=function.conduits)
 
 
 def _of_psci(call: PsciCall) -> Callee:
     def answer(view: GuestView) -> tuple[tuple[int, int], ...]:
         return exact(CLOSED if view.psci == PSCI_0_1 else (call.answer(view.psci), 0, 0, 0))
 
-    return Callee(f"PSCI.{call.name}", call.id, call.args, answer)
+    return Callee(f"PSCI.{call.name}", call.id, call.args, answer, until=call.until)
 
 
 def _all() -> dict[str, Callee]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from helpers.contract.access import ORDER, Direction, FaultKind
 from helpers.contract.functions import CLOSED, U32, Situation
 from helpers.contract.model import operations as op
-from helpers.contract.model.guest_calls import CALLEES, FAST_PATH, GuestView, exact
+from helpers.contract.model.guest_calls import CALLEES, FAST_PATH, Callee, GuestView, exact
 from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUND_REGISTERS, accepts_version
 from helpers.contract.registers import RFC_V3, Dialect, Register
 from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
-from helpers.smccc import U64, Conduit
+from helpers.smccc import SMCCC_1_1, U64, Conduit
 from helpers.uapi import kvm as uapi
 
 MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
@@ -42,6 +42,9 @@ class Host:
     pv_time: bool
     smc: bool
     smccc_filter: bool
+    smccc: int = SMCCC_1_1
+    new_functions: frozenset[int] = frozenset()
+    """Functions that an unknown service enables: their answers are not defined."""
 
 
 @dataclass
@@ -112,7 +115,7 @@ class Model:
                 return self._host.pv_time
             case op.CreateVcpu(id=number):
                 return number < MOST_VCPUS
-            case op.GuestCall(name=name) if CALLEES[name].level and CALLEES[name].level not in self._levels:
+            case op.GuestCall(name=name) if not self._has_answer(CALLEES[name]):
                 return False
             case op.Run(how=op.How.ARGUMENT):
                 return True
@@ -124,6 +127,11 @@ class Model:
                 current = self._vms[operation.vm].features
                 return current in (None, features) or self._vcpu(operation).initialised
         return True
+
+    def _has_answer(self, callee: Callee) -> bool:
+        if callee.id in self._host.new_functions or self._host.psci_version > callee.until:
+            return False
+        return not callee.level or callee.level in self._levels
 
     def _vcpu(self, operation: op.OnVcpu) -> _Vcpu:
         return self._vms[operation.vm].vcpus[operation.vcpu]
@@ -268,8 +276,10 @@ class Model:
             return exact((0, 0, *entered[2:4]))
         if not form.served(self._host.smc):
             return exact((U64, *entered[1:4]))
+        if form.conduit.instruction not in callee.conduits:
+            return exact(CLOSED)
         situation = Situation(self._host.dialect, vm.values, self._host.arch_counter, vcpu.ipa)
-        return callee.answer(GuestView(situation, vm.psci, self._levels))
+        return callee.answer(GuestView(situation, vm.psci, self._host.smccc, self._levels))
 
 
 def _errno(name: str, value: int) -> op.Want:

@@ -15,7 +15,7 @@ from helpers.contract.model import text
 from helpers.contract.model.guest_calls import CALLEES
 from helpers.contract.model.machine import MOST_VCPUS, STALE, Host
 from helpers.contract.registers import RFC_V3
-from helpers.guest_layout import CALL_RESULT, MAILBOX, MAILBOX_HEAD, MEMORY_IPA, MEMORY_SIZE, VM_TYPE
+from helpers.guest_layout import CALL_RESULT, MAILBOX, MAILBOX_HEAD, MEMORY_IPA, MEMORY_SIZE
 from helpers.uapi import kvm as uapi
 
 TEMPLATE = Path(__file__).with_suffix(".c.in")
@@ -27,7 +27,7 @@ def reproducer(host: Host, steps: Sequence[op.Step], image: bytes, title: str) -
     body = "\n\n".join(f"\tstep({json.dumps(text.call_text(s.operation))});\n\t{_statement(host, s)};" for s in steps)
     holes = {
         "TITLE": "\n".join(f" * {line}".rstrip() for line in title.replace("*/", "* /").splitlines()),
-        "VM_TYPE": str(VM_TYPE), "MEMORY_IPA": f"{MEMORY_IPA:#x}", "MEMORY_SIZE": f"{MEMORY_SIZE:#x}",
+        "MEMORY_IPA": f"{MEMORY_IPA:#x}", "MEMORY_SIZE": f"{MEMORY_SIZE:#x}",
         "MAILBOX": f"{MAILBOX:#x}", "MAILBOX_HEAD": str(MAILBOX_HEAD), "CALL_RESULT": str(CALL_RESULT),
         "GUEST": _words(image), "VCPUS": str(MOST_VCPUS), "VMS": str(1 + max(s.operation.vm for s in steps)),
         "STALE": f"{STALE:#x}", "SEQUENCE": body,

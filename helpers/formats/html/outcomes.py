@@ -12,7 +12,7 @@ from helpers.formats.html.matrix import place
 from helpers.formats.html.signs import WORST_FIRST
 from helpers.results.columns import Column, sentences
 from helpers.results.nodeids import without_subject
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, PASSED, Clause, Result
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PASSED, Clause, Result
 
 T = TypeVar("T")
 
@@ -72,14 +72,15 @@ def _of_outcomes(column: Column) -> Iterator[ResultList]:
             # The chapter of tests by clause has their parameters: thousands of them would be half of the page.
             groups = tuple(replace(group, parameters=()) for group in groups)
         yield ResultList(column.name, outcome, len(results), groups)
-    names = column.verdict.not_run
-    yield ResultList(column.name, "", len(names), tuple(ResultGroup("", name, 1, "", (), 0, "") for name in names))
+    names, reasons = column.verdict.not_run, column.verdict.not_run_reasons
+    groups = tuple(ResultGroup("", name, 1, reasons.get(name, ""), (), 0, "") for name in names)
+    yield ResultList(column.name, "", len(names), groups)
 
 
 def _groups(results: Iterable[Result], column: Column) -> tuple[ResultGroup, ...]:
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for each in sorted(results, key=lambda each: WORST_FIRST.index(each.outcome)):
-        reason = each.message if each.outcome == NOT_APPLICABLE else ""
+        reason = each.message if each.outcome in (NOT_APPLICABLE, NOT_MEASURED) else ""
         name = each.nodeid if _is_finding(each) else each.nodeid.partition("[")[0]
         groups.setdefault((each.outcome, name, reason), []).append(each)
     return tuple(_group(outcome, name, reason, same, column) for (outcome, name, reason), same in groups.items())

@@ -18,12 +18,16 @@ from helpers.formats.html.render import anchor, render
 from helpers.formats.html.services import service_tables
 from helpers.formats.html.signs import VERDICT_SIGNS
 from helpers.results.columns import Column, differences
+from helpers.results.records import Result
 from helpers.results.verdict import Verdict, VerdictKind
 
 TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 PROOF = "proof.html"
 """The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
+_NOTES = "Notes, which do not affect the verdict"
+ACCEPT = "--accept-unknown"
+"""The option of a run that accepts an unknown service."""
 _TABLE = ("#results-by-pytest-html", "Table by pytest-html")
 
 
@@ -82,16 +86,30 @@ def _data(columns: tuple[Column, ...], proof: bool, *more: tuple[str, str]) -> M
 
 def _box(verdict: Verdict) -> VerdictBox:
     broken = (f"Broken clauses: {', '.join(verdict.broken)}",) if verdict.broken else ()
+    missing = verdict.unmeasured_clauses
+    unmeasured = (f"Clauses not measured: {', '.join(missing)}",) if missing else ()
     inconclusive = verdict.kind is VerdictKind.INCONCLUSIVE
     deviations = tuple(f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known)
-    errors = tuple(f"{each.nodeid}: {each.message.strip().partition(chr(10))[0]}" for each in verdict.errors)
+    unknown = tuple(
+        f"{each.text}: accepted by {ACCEPT} {each.name}"
+        if each.accepted
+        else f"{each.text}: the suite has no tests of its own for it; {ACCEPT} {each.name} accepts it"
+        for each in verdict.info.unknown
+    )
     lists = {
+        "Unknown services": unknown,
         "Known deviations": deviations,
         "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
-        "Errors": errors,
-        "Not run": verdict.not_run,
+        "Not measured": tuple(map(_with_reason, verdict.unmeasured)),
+        "Errors": tuple(map(_with_reason, verdict.errors)),
+        "Not run": verdict.not_run_lines,
+        _NOTES: verdict.note_lines,
     }
-    return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken), tuple(lists.items()))
+    return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken, *unmeasured), tuple(lists.items()))
+
+
+def _with_reason(result: Result) -> str:
+    return f"{result.nodeid}: {result.message.strip().partition(chr(10))[0]}"
 
 
 def _migration_box(verdicts: list[Verdict]) -> VerdictBox:
@@ -99,7 +117,10 @@ def _migration_box(verdicts: list[Verdict]) -> VerdictBox:
     others = tuple(each.line for each in verdicts if each.kind is not VerdictKind.CONFORMANT)
     worst = min((each.kind for each in verdicts), key=list(VERDICT_SIGNS).index)
     title = f"Migration: {len(verdicts) - len(others)} of {len(verdicts)} kernel pairs are conformant"
-    return VerdictBox(worst, title, (), (("Other verdicts", others),))
+    unmeasured = tuple(_with_reason(result) for each in verdicts for result in each.unmeasured)
+    notes = tuple(f"{each.subject.label}: {line}" for each in verdicts for line in each.note_lines)
+    lists = (("Other verdicts", others), ("Not measured", unmeasured), (_NOTES, notes))
+    return VerdictBox(worst, title, (), lists)
 
 
 def _environment(columns: tuple[Column, ...]) -> tuple[FactTable, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from helpers.results.columns import Column
-from helpers.results.records import ServiceInfo
+from helpers.results.records import SMC_NOT_SERVED, ServiceInfo
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,17 @@ class ServiceTable:
     register: str
     functions: tuple[ServiceInfo, ...]
     subjects: tuple[str, ...]
+
+    def smc(self, service: ServiceInfo) -> str:
+        """The answers by SMC, compared with those by HVC; "" if they were not measured."""
+        if not service.smc_default:
+            return ""
+        if service.smc_default == SMC_NOT_SERVED:
+            return "not served"
+        if (service.smc_default, service.smc_answers) == (service.default, service.answers):
+            return "same"
+        bitmaps = (f"{bitmap:#x}: {answer}" for bitmap, answer in service.smc_answers)
+        return "; ".join((f"new VM: {service.smc_default}", *bitmaps))
 
     @property
     def bitmaps(self) -> tuple[int, ...]:

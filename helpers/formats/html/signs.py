@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, OUTCOMES, PASSED
+from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, OUTCOMES, PASSED
 from helpers.results.verdict import VerdictKind
 
-SIGNS = {PASSED: "✓", FAILED: "✗", ERROR: "!", KNOWN: "≈", NOT_APPLICABLE: "-", None: "·"}
+SIGNS = {PASSED: "✓", FAILED: "✗", ERROR: "!", NOT_MEASURED: "?", KNOWN: "≈", NOT_APPLICABLE: "-", None: "·"}
 WORDS = {
     PASSED: "passed",
     FAILED: "failed",
     ERROR: "error",
+    NOT_MEASURED: "not measured",
     KNOWN: "known deviation",
     NOT_APPLICABLE: "not applicable",
     None: "not run",
@@ -19,6 +20,7 @@ WORST_FIRST = OUTCOMES[::-1]
 VERDICT_SIGNS = {
     VerdictKind.NON_CONFORMANT: "✗",
     VerdictKind.INCONCLUSIVE: "?",
+    VerdictKind.NEWER: "+",
     VerdictKind.NOT_IMPLEMENTED: "-",
     VerdictKind.CONFORMANT: "✓",
 }

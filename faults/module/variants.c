@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Benign variants: what another correct kernel or host does.  The bitmap
+ * registers and the calls stay KVM's own.
+ */
+#include <linux/clocksource.h>
+#include <linux/delay.h>
+#include <linux/kobject.h>
+#include <linux/kthread.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include <clocksource/arm_arch_timer.h>
+
+#include "planted.h"
+
+enum { DEV_IOCTL, VM_IOCTL, INIT_VM, PVTIME_HAS };
+
+#define ORIGINAL(index, type) ((type)original(&variants_hooks[index]))
+
+#define EVERY_RUN 3	/* of these KVM_RUNs one is interrupted */
+#define EVERY_VM 16	/* at the creation of one of these VMs another driver warns */
+#define MORE 300
+
+/* A count of calls that met the variant, since it was planted. */
+static int get_met(char *text, const struct kernel_param *param)
+{
+	return sysfs_emit(text, "%d\n", atomic_read(&memory.met));
+}
+
+static const struct kernel_param_ops met_ops = { .get = get_met };
+
+module_param_cb(met, &met_ops, NULL, 0444);
+
+/* Of the calls of this function one in EVERY, the first one included. */
+static bool turn(int every)
+{
+	return atomic_inc_return(&memory.turns) % every == 1;
+}
+
+/* The clock source */
+
+static u64 read_counter(struct clocksource *source)
+{
+	return arch_timer_read_counter();
+}
+
+/* Better than the architected counter's, so that the kernel takes it; KVM_PTP needs that other one. */
+static struct clocksource other_clocksource = {
+	.name = "planted",
+	.rating = 500,
+	.read = read_counter,
+	.mask = CLOCKSOURCE_MASK(56),
+	.flags = CLOCK_SOURCE_IS_CONTINUOUS,
+	.owner = THIS_MODULE,
+};
+
+/* When something is planted, also nothing; under the lock of the parameters. */
+void variant_chosen(void)
+{
+	static bool registered;
+	bool wanted = planted(OTHER_CLOCKSOURCE);
+
+	if (wanted && !registered)
+		registered = !clocksource_register_hz(&other_clocksource, arch_timer_get_cntfrq());
+	else if (!wanted && registered)
+		registered = clocksource_unregister(&other_clocksource) != 0;
+}
+
+/* A call, which KVM then makes: KVM_PTP reads the clock source. */
+void variant_called(u32 id)
+{
+	if (id == PTP_ID)
+		in_force(OTHER_CLOCKSOURCE);
+}
+
+/* Capabilities */
+
+/* Whether the variant's host lacks what EXTENSION announces. */
+bool variant_lacks(long extension)
+{
+	return (extension == KVM_CAP_ARM_PMU_V3 && in_force(NO_PMU)) ||
+	       (extension == KVM_CAP_ARM_SVE && in_force(NO_SVE)) ||
+	       (extension == KVM_CAP_STEAL_TIME && in_force(NO_STOLEN_TIME));
+}
+
+#define DEFAULT_IPA_BITS 40
+#define IPA_BITS 36
+
+/* KVM_CHECK_EXTENSION's answer to EXTENSION, where KVM's own is ANSWER. */
+int variant_answer(long extension, int answer)
+{
+	return extension == KVM_CAP_ARM_VM_IPA_SIZE && in_force(IPA_36_BITS) ? IPA_BITS : answer;
+}
+
+/* vCPUs */
+
+/* arch/arm64/kvm/guest.c:kvm_target_cpu() before 6.6: it depends on the core that asks. */
+static u32 target_of_this_core(void)
+{
+	return raw_smp_processor_id() & 1 ? KVM_ARM_TARGET_GENERIC_V8 : KVM_ARM_TARGET_CORTEX_A53;
+}
+
+/* After a successful KVM_ARM_PREFERRED_TARGET. */
+int variant_preferred_target(struct kvm_vcpu_init __user *init)
+{
+	return in_force(PREFERRED_TARGET_BY_CORE) ? put_user(target_of_this_core(), &init->target) : 0;
+}
+
+/* kvm_vcpu_init_check_features(): -EINVAL for a feature that the host lacks. */
+static int feature_error(u32 features)
+{
+	if (features & BIT(KVM_ARM_VCPU_PMU_V3) && in_force(NO_PMU))
+		return -EINVAL;
+	return features & BIT(KVM_ARM_VCPU_SVE) && in_force(NO_SVE) ? -EINVAL : 0;
+}
+
+/*
+ * This kernel has one target only.  Other threads may use the caller's
+ * structure, so KVM reads a copy below the thread's stack pointer, where arm64
+ * programs keep nothing.
+ */
+static int give_only_target(struct kvm_vcpu_init *init, struct kvm_vcpu_init __user **argument)
+{
+	struct kvm_vcpu_init __user *copy = (void __user *)(user_stack_pointer(current_pt_regs()) - 16 * sizeof(*init));
+
+	if (init->target != target_of_this_core())
+		return -EINVAL;
+	init->target = KVM_ARM_TARGET_GENERIC_V8;
+	*argument = copy;
+	return copy_to_user(copy, init, sizeof(*init)) ? -EFAULT : 0;
+}
+
+/* Before KVM_ARM_VCPU_INIT: the error of the variant's host, or 0. */
+int variant_init(struct kvm_vcpu_init __user **argument)
+{
+	struct kvm_vcpu_init init;
+
+	if (copy_from_user(&init, *argument, sizeof(init)))
+		return 0;
+	return in_force(PREFERRED_TARGET_BY_CORE) ? give_only_target(&init, argument) : feature_error(init.features[0]);
+}
+
+/*
+ * Before a KVM_RUN: wakes the thread up without a signal for it, as when
+ * another thread takes the process's signal first, or the freezer wakes it.
+ */
+void variant_interrupt(void)
+{
+	if (planted(SPURIOUS_EINTR) && turn(EVERY_RUN) && in_force(SPURIOUS_EINTR))
+		set_thread_flag(TIF_SIGPENDING);
+}
+
+/* Registers */
+
+/* System registers with op0 3 and op1 7, which this kernel does not have. */
+static u64 more_id(int number)
+{
+	return KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG | 3 << 14 | 7 << 11 | number;
+}
+
+static bool is_more(u64 id)
+{
+	return id >= more_id(0) && id < more_id(MORE) && in_force(MORE_REGISTERS);
+}
+
+int variant_num_regs(void)
+{
+	return in_force(MORE_REGISTERS) ? MORE : 0;
+}
+
+int variant_copy_indices(u64 __user *to)
+{
+	for (int i = 0; i < variant_num_regs(); i++)
+		if (put_user(more_id(i), to + i))
+			return -EFAULT;
+	return 0;
+}
+
+/* Whether the variant answers KVM_GET_ONE_REG itself; *ERROR with what. Its registers read as zero. */
+bool variant_get_reg(const struct kvm_one_reg *reg, int *error)
+{
+	if (!is_more(reg->id))
+		return false;
+	*error = put_user(0ULL, (u64 __user *)reg->addr);
+	return true;
+}
+
+/*
+ * The same of KVM_SET_ONE_REG.  A cache size: sys_regs.c:demux_c15_set() before
+ * 6.3 gives -EINVAL for the value of another kind of core.
+ */
+bool variant_set_reg(const struct kvm_one_reg *reg, int *error)
+{
+	u64 value = 0;
+
+	*error = -EINVAL;
+	if ((reg->id & KVM_REG_ARM_COPROC_MASK) == KVM_REG_ARM_DEMUX && in_force(CCSIDR_REFUSED))
+		return true;
+	if (!is_more(reg->id))
+		return false;
+	*error = get_user(value, (u64 __user *)reg->addr) ?: value ? -EINVAL : 0;
+	return true;
+}
+
+/* kvm_arm_pvtime_has_attr() of a host without the kernel's account of waiting threads (CONFIG_SCHED_INFO). */
+bool variant_no_stolen_time(void)
+{
+	return in_force(NO_STOLEN_TIME);
+}
+
+static int planted_pvtime_has(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)
+{
+	if (variant_no_stolen_time())
+		return -ENXIO;
+	return ORIGINAL(PVTIME_HAS, int (*)(struct kvm_vcpu *, struct kvm_device_attr *))(vcpu, attr);
+}
+
+/* /dev/kvm and VMs */
+
+void variant_delay(void)
+{
+	if (in_force(SLOW_IOCTLS))
+		usleep_range(5000, 5100);
+}
+
+static struct kobject never_initialised = { .name = "another-driver", .kref = KREF_INIT(1) };
+
+/* lib/kobject.c:kobject_get() warns.  It is the thread's function, so that no function of ours is in the trace. */
+static void let_another_warn(void)
+{
+	kthread_run((void *)kobject_get, &never_initialised, "another-driver");
+}
+
+static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	variant_delay();
+	if (ioctl == KVM_CREATE_VM && planted(WARN_ELSEWHERE) && turn(EVERY_VM) && in_force(WARN_ELSEWHERE))
+		let_another_warn();
+	return ORIGINAL(DEV_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+/* kvm_ioctl_create_device(): -ENODEV for a type that no driver has registered, with KVM_CREATE_DEVICE_TEST too. */
+static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	struct kvm_create_device device;
+
+	variant_delay();
+	if (ioctl == KVM_CREATE_DEVICE && !copy_from_user(&device, (void __user *)argument, sizeof(device)) &&
+	    device.type == KVM_DEV_TYPE_ARM_VGIC_V3 && in_force(NO_GICV3_DEVICE))
+		return -ENODEV;
+	return ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+}
+
+/* kvm_init_ipa_range(): -EINVAL for a VM larger than the host's limit; type 0 asks for the default. */
+static int planted_init_vm(struct kvm *kvm, unsigned long type)
+{
+	if ((type ? type : DEFAULT_IPA_BITS) > IPA_BITS && in_force(IPA_36_BITS))
+		return -EINVAL;
+	return ORIGINAL(INIT_VM, int (*)(struct kvm *, unsigned long))(kvm, type);
+}
+
+struct hook variants_hooks[] = {
+	[DEV_IOCTL] = { "kvm_dev_ioctl", planted_dev_ioctl },
+	[VM_IOCTL] = { "kvm_vm_ioctl", planted_vm_ioctl },
+	[PVTIME_HAS] = { "kvm_arm_pvtime_has_attr", planted_pvtime_has },
+	[INIT_VM] = { "kvm_arch_init_vm", planted_init_vm },
+	{}
+};

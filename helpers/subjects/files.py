@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A program that reached the limit of open files: it gives no result about the kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from helpers.errors import HarnessError
+from helpers.executor.program import Answer, Arg, ArgType, Code, Op, Program
+from helpers.uapi import kvm as uapi
+
+_CREATING = frozenset((uapi.KVM_CREATE_VM, uapi.KVM_CREATE_VCPU, uapi.KVM_CREATE_DEVICE))
+_LIMITS = "/proc/self/limits"
+_HARD_LIMIT = re.compile(rb"^Max open files +\d+ +(\d+)", re.MULTILINE)
+
+
+def require_files(program: Program, answer: Answer, run: Callable[[Program], Answer], label: str, cure: str) -> None:
+    """Raises HarnessError if a call of ``program`` that creates a file descriptor failed with EMFILE.
+
+    ``run`` makes a program: it closes the descriptors that the first one left open, and reads the limit. ``cure`` has
+    "{files}" in the place of a sufficient limit.
+    """
+    if not any(each.errno == errno.EMFILE for op, index in _creating(program) for each in answer.results[index]):
+        return
+    limit = _hard_limit(_left_open(program, answer).elements(), run)
+    count = sum(1 for _ in _creating(program))
+    enough = 1 << ((limit or 0) + count).bit_length()
+    raise HarnessError(
+        f"{label} ran out of file descriptors",
+        why=f"a program of this test creates {count}, and the hard limit of open files is {limit or 'unknown'}",
+        cure=cure.format(files=enough),
+    )
+
+
+def _operations(program: Program) -> Iterator[tuple[Op, int]]:
+    """Each operation with its number."""
+    for index, op in (each for stage in program.stages for thread in stage for each in thread.ops):
+        yield op, index
+
+
+def _creating(program: Program) -> Iterator[tuple[Op, int]]:
+    """The operations that return a new file descriptor."""
+    for op, index in _operations(program):
+        if op.code == Code.OPEN or (op.code == Code.IOCTL and op.args[1].value in _CREATING):
+            yield op, index
+
+
+def _left_open(program: Program, answer: Answer) -> Counter[int]:
+    """The descriptors that the program created and did not close."""
+    opened: Counter[int] = Counter()
+    for op, index in _creating(program):
+        # KVM_CREATE_DEVICE returns its descriptor in memory.
+        if op.code == Code.OPEN or op.args[1].value != uapi.KVM_CREATE_DEVICE:
+            opened.update(each.ret for each in answer.results[index] if each.ran and not each.errno)
+    for op, index in _operations(program):
+        if op.code == Code.CLOSE:
+            done = [turn for turn, each in enumerate(answer.results[index]) if each.ran and not each.errno]
+            opened -= Counter(_value(op.args[0], turn, answer) for turn in done)
+    return opened
+
+
+def _value(arg: Arg, turn: int, answer: Answer) -> int:
+    """An argument's value in a repetition: a result is that of the same repetition, or the last one."""
+    if arg.type is not ArgType.RESULT:
+        return arg.value
+    results = answer.results[arg.index]
+    return results[min(turn, len(results) - 1)].ret + arg.value
+
+
+def _hard_limit(left_open: Iterable[int], run: Callable[[Program], Answer]) -> int | None:
+    """Closes ``left_open``, and reads the executor's hard limit; None if it cannot be read."""
+    program = Program()
+    for fd in left_open:
+        program.close(fd)
+    file = program.open(_LIMITS, os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(file, 4096)
+    program.close(file)
+    limit = _HARD_LIMIT.search(run(program)[text].data)
+    return int(limit[1]) if limit else None

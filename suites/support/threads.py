@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How the threads of a race are scheduled, and how they time their calls."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+from helpers.batch import KvmError
+from helpers.errors import NotMeasured
+from helpers.executor.program import Answer, Arg, Program
+from helpers.kvm import Kvm
+from helpers.placement import Placement, bind, set_scheduler
+from helpers.uapi import syscalls
+
+
+def timespec(program: Program, ns: int) -> Arg:
+    return program.scratch_bytes(struct.pack("<qq", *divmod(ns, 1_000_000_000)))
+
+
+def sleep(program: Program, length: int | Arg) -> Arg:
+    """clock_nanosleep(2) on CLOCK_MONOTONIC, for a number of ns or a struct timespec."""
+    length = timespec(program, length) if isinstance(length, int) else length
+    return program.syscall(syscalls.CLOCK_NANOSLEEP, time.CLOCK_MONOTONIC, 0, length)
+
+
+def join_race(program: Program, placement: Placement, rank: int, *, core: int) -> None:
+    """The calling thread's core and priority. ``rank`` 0 is the lowest, ``core`` counts the placement's.
+
+    A thread whose timer expires preempts one of a lower rank on its core, in the middle of a call if the kernel is
+    preemptible: with SCHED_FIFO, or, without privileges, because a waking thread preempts one of SCHED_IDLE at once
+    (kernel/sched/fair.c, check_preempt_wakeup_fair). Between threads of ordinary priority the scheduler protects the
+    one that runs for a slice of milliseconds.
+    """
+    if placement.cores:
+        bind(program, [placement.cores[core % len(placement.cores)]])
+    if placement.real_time:
+        set_scheduler(program, os.SCHED_FIFO, rank + 1)
+    elif not rank:
+        set_scheduler(program, os.SCHED_IDLE)
+
+
+def run_to_the_end(kvm: Kvm, program: Program, what: str) -> Answer:
+    """Runs the program of a race. Raises KvmError if it did not end before its deadline.
+
+    Raises NotMeasured instead where the threads have no real-time priority: other processes may have kept the core.
+    """
+    answer = kvm.subject.run(program)
+    if answer.expired and not kvm.placement.real_time:
+        raise NotMeasured(f"{what} did not end before the deadline, with threads of ordinary priority")
+    if answer.expired:
+        raise KvmError(f"{what} did not end before the deadline")
+    return answer
+
+
+def arrangements(kvm: Kvm) -> tuple[bool, ...]:
+    """Whether all threads of a race are on one core: no, where there are several cores, then yes."""
+    return (False, True) if len(kvm.placement.cores) > 1 else (True,)

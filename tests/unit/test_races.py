@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A race is staged anew, in other ways, until a run falls among the writes; without one it is not measured."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from helpers.contract.features import Probe
+from helpers.contract.linearizability import EventKind, HistoryEvent
+from helpers.contract.registers import MAINLINE
+from helpers.errors import NotMeasured
+from helpers.placement import Placement
+from suites.concurrency import test_first_run as first_run
+from suites.concurrency.rounds import Race, Round
+from suites.hypercalls import test_stolen_time as stolen_time
+
+STD = MAINLINE.registers[0]
+PROBE = Probe(MAINLINE, MAINLINE.registers, (), (0, 0), True, True, True, True, "7.2")
+
+
+def one_round(values: Sequence[int], landed: int | None, delay: int) -> Round:
+    """The run comes before the write number ``landed``; after all of them if that is None."""
+    sets, current = [], STD.reset
+    for number, value in enumerate(values):
+        locked = landed is not None and number >= landed and value != current
+        sets.append(HistoryEvent(EventKind.SET, value, errno.EBUSY if locked else 0))
+        current = current if locked else value
+    seen = [HistoryEvent(EventKind.GET, current), HistoryEvent(EventKind.SEEN, current)]
+    return Round(((HistoryEvent(EventKind.RUN), *seen), tuple(sets)), current, delay)
+
+
+class Rounds:
+    """Replaces run_rounds: a run falls among the writes from the round number ``lands`` on, and with ``writes``."""
+
+    def __init__(self, *, lands: int, writes: int = 0, seconds: float = 0.0) -> None:
+        self.lands, self.writes, self.seconds = lands, writes, seconds
+        self.trips: list[tuple[int, int, bool]] = []
+        self.now = 0.0
+
+    def __call__(self, kvm: object, race: Race, delays: Sequence[int], *, together: bool) -> list[Round]:
+        before, writes = sum(each[0] for each in self.trips), len(race.writers[0])
+        self.trips.append((len(delays), writes, together))
+        self.now += self.seconds * len(delays)
+        late = before < self.lands or writes < self.writes
+        return [one_round(race.writers[0], None if late else writes // 2, delay) for delay in delays]
+
+
+@pytest.fixture
+def race(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the test of the guest's view with these rounds, on so many cores."""
+
+    def run(rounds: Rounds, cores: int = 1) -> Rounds:
+        monkeypatch.setattr(first_run, "run_rounds", rounds)
+        monkeypatch.setattr(time, "monotonic", lambda: rounds.now)
+        numbers = tuple(range(cores))
+        kvm: Any = SimpleNamespace(placement=Placement(numbers, numbers, {}))
+        first_run.test_guest_sees_the_last_write(STD, PROBE, kvm, lambda: 20.0)
+        return rounds
+
+    return run
+
+
+def test_a_run_among_the_writes_needs_no_more_rounds(race: Any) -> None:
+    trips = race(Rounds(lands=0, seconds=0.001)).trips
+    assert sum(count for count, _, _ in trips) == first_run.GUEST_ROUNDS
+    assert {(writes, together) for _, writes, together in trips} == {(first_run.WRITES, True)}
+
+
+def test_more_rounds(race: Any) -> None:
+    assert sum(count for count, _, _ in race(Rounds(lands=600, seconds=0.001)).trips) > 600
+
+
+def test_more_writes(race: Any) -> None:
+    assert race(Rounds(lands=0, writes=32, seconds=0.001)).trips[-1][1] == 32
+
+
+def test_on_several_cores_and_on_one(race: Any) -> None:
+    assert [together for _, _, together in race(Rounds(lands=0, seconds=0.001), cores=4).trips][:2] == [False, True]
+
+
+def test_a_slow_kernel_gets_fewer_rounds_at_once(race: Any) -> None:
+    # Each takes 0.2 s: one round trip must not come near the test's timeout.
+    trips = race(Rounds(lands=0, seconds=0.2)).trips
+    assert max(count for count, _, _ in trips[1:]) == 10
+
+
+class BesideABusyThread:
+    """Replaces the program of the stolen time: a vCPU that waits only in a program of at least ``enough`` runs."""
+
+    def __init__(self, enough: int) -> None:
+        self.enough, self.programs = enough, list[int]()
+
+    def __call__(self, vm: object, runs: int) -> Any:
+        self.programs.append(runs)
+        waited = 100 if runs >= self.enough else 0
+        return SimpleNamespace(measured=lambda: SimpleNamespace(least=waited, stolen=waited, most=waited))
+
+
+@pytest.mark.parametrize(("enough", "programs"), [(0, [40]), (500, [40, 160, 640]), (10**9, [40, 160, 640, 2560])])
+def test_stolen_time_needs_time_that_was_stolen(
+    enough: int, programs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = BesideABusyThread(enough)
+    make_vm: Any = object
+    monkeypatch.setattr(stolen_time, "_Beside", beside)
+    monkeypatch.setattr(stolen_time, "set_pv_time", lambda vm, ipa: None)
+    with nullcontext() if enough < 10**9 else pytest.raises(NotMeasured, match="did not wait in 2560 runs"):
+        stolen_time.test_time_that_others_take(make_vm, lambda: 20.0)
+    assert beside.programs == programs
+
+
+def test_no_run_among_the_writes_is_not_measured(race: Any) -> None:
+    rounds = Rounds(lands=10**9, seconds=0.01)
+    with pytest.raises(NotMeasured, match=r"in none of \d{4} rounds did KVM_RUN fall among the writes of STD"):
+        race(rounds)
+    assert 20 <= rounds.now < 21
