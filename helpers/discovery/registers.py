@@ -56,6 +56,8 @@ def survey_others(kvm: Kvm) -> tuple[tuple[str, int | None], ...]:
     """Names and values for SubjectInfo.other_registers. Raises KvmError if no VM can be created."""
     with kvm.create_vm() as vm:
         ids = [each for each in vm.vcpu.reg_list() if each & 0x0FFF_0000 not in _NOT_OTHERS]
+        # A VM is saved after it has run, and the first KVM_RUN can change ID_AA64PFR0_EL1 (kvm_finalize_sys_regs).
+        vm.vcpu.immediate_exit()
         batch = vm.batch()
         # CCSIDR_EL1[n] has 32 bits; the rest of the memory stays 0.
         reads = {each: batch.get(vm.vcpu, RegisterId("", each)) for each in ids if identifies_processor(each)}

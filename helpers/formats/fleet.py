@@ -64,9 +64,12 @@ def _lines(fleet: Fleet) -> Iterator[str]:
     yield from ("", "Firmware registers of every VM")
     heads = ("register", "value", "every host accepts", "action")
     yield from _table([heads, *(_row(each) for each in fleet.settings)])
-    lost = [(s.register, host, names) for s in fleet.settings for host, names in s.lost.items()]
-    yield from ("", "What guests lose")
-    yield from (_entry(f"{register} on {host}", names) for register, host, names in lost)
+    lost: dict[tuple[str, ...], list[str]] = {}
+    for setting in fleet.settings:
+        for name, services in setting.lost.items():
+            lost.setdefault(services, []).append(name)
+    yield from ("", "What guests lose, and on which hosts")
+    yield from (_entry(", ".join(services), hosts) for services, hosts in lost.items())
     if not lost:
         yield "  nothing"
     lacking = [each for each in fleet.settings if each.lacking]

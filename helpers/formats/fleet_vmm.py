@@ -62,8 +62,8 @@ def libvirt(fleet: Fleet) -> VmmSettings:
             f"  <qemu:arg value='-cpu'/> <qemu:arg value='{version}'/>",
             "</qemu:commandline>",
         )
-        without.append("QEMU uses the last -cpu: append the features of the domain's cpu element to it.")
-        without.append("libvirt marks the domain tainted.")
+        without.append("These lines pass it to QEMU, which uses the last -cpu. libvirt marks the domain tainted.")
+        without.append("Append the features of the domain's cpu element to the value.")
     return VmmSettings(LIBVIRT, lines, tuple(without))
 
 
@@ -94,7 +94,7 @@ def _omitted(fleet: Fleet) -> Iterator[str]:
     """Which of the registers that a destination lacks stop QEMU."""
     for each in fleet.settings:
         if each.lacking and each.mask is not None and (each.register, each.value) != (_TOLERATED_IF_0, 0):
-            yield f"{QEMU} cannot omit {each.register}: it stops on {', '.join(each.lacking)}."
+            yield f"{QEMU} does not omit {each.register}: migrations to {', '.join(each.lacking)} fail."
         elif each.lacking and each.mask is not None:
             yield f"{QEMU} with -cpu host omits {each.register} by itself if it is 0."
     for pair in fleet.pairs:

@@ -123,6 +123,8 @@ def test_other_registers_are_named_by_errno() -> None:
     assert "refuses 4 other registers: CCSIDR_EL1[0], CCSIDR_EL1[3..5] (ENOENT)" in str(
         replace(NO_EFFECTS, others=caches)
     )
+    counters = tuple((f"PMEVCNTR{n}_EL0", errno.ENOENT) for n in (0, 1, 2, 4, 5))
+    assert "PMEVCNTR0..2_EL0, PMEVCNTR4_EL0, PMEVCNTR5_EL0 (ENOENT)" in str(replace(NO_EFFECTS, others=counters))
     assert "refuses 1 other register: TCR2_EL1 (ENOENT); " in str(replace(NO_EFFECTS, others=others[:1]))
 
 
