@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -157,25 +157,29 @@ class Vm:
         batch.run()
         done.ok()
 
-    def try_create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> tuple[Vcpu | None, int]:
-        """KVM_CREATE_VCPU with the next index, initialised unless ``features`` is None.
+    def try_create_vcpu(
+        self, features: Iterable[int] | None = PSCI_0_2, *, number: int | None = None
+    ) -> tuple[Vcpu | None, int]:
+        """KVM_CREATE_VCPU with the id ``number`` (default: the next one), initialised unless ``features`` is None.
 
         The vCPU, or None and KVM_CREATE_VCPU's errno. Raises KvmError if a later call fails.
         """
         program = KvmProgram()
-        new = program.create_guest_vcpu(self.fd, len(self.vcpus), self.kvm.run_size, features)
+        number = len(self.vcpus) if number is None else number
+        new = program.create_guest_vcpu(self.fd, number, self.kvm.run_size, features)
         answer = self.kvm.subject.run(program)
         if answer[new.fd].ran and answer[new.fd].errno:
             return None, answer[new.fd].errno
         with self.kvm.closing_on_error(answer, fds=[new.fd], mappings=[(new.run_address, self.kvm.run_size)]):
-            self.vcpus.append(_vcpu(self, len(self.vcpus), new, answer))
+            self.vcpus.append(_vcpu(self, number, new, answer))
         return self.vcpus[-1], 0
 
-    def create_vcpu(self, features: Iterable[int] | None = PSCI_0_2) -> Vcpu:
-        """KVM_CREATE_VCPU with the next index. Raises KvmError."""
-        vcpu, error = self.try_create_vcpu(features)
+    def create_vcpu(self, features: Iterable[int] | None = PSCI_0_2, *, number: int | None = None) -> Vcpu:
+        """KVM_CREATE_VCPU with the id ``number`` (default: the next one). Raises KvmError."""
+        vcpu, error = self.try_create_vcpu(features, number=number)
         if vcpu is None:
-            raise KvmError(f"KVM_CREATE_VCPU {len(self.vcpus)} failed: {error_name(error)}")
+            number = len(self.vcpus) if number is None else number
+            raise KvmError(f"KVM_CREATE_VCPU {number} failed: {error_name(error)}")
         return vcpu
 
     def close(self) -> None:
@@ -254,18 +258,19 @@ class Kvm:
         done = program.ioctl(self.fd if fd is None else fd, uapi.KVM_CHECK_EXTENSION, capability)
         return ok(self.subject.run(program)[done], f"KVM_CHECK_EXTENSION({capability})")
 
-    def create_vm(self, vcpus: int = 1, *, features: Iterable[int] | None = PSCI_0_2) -> Vm:
+    def create_vm(self, vcpus: int | Sequence[int] = 1, *, features: Iterable[int] | None = PSCI_0_2) -> Vm:
         """A VM with guest memory, the guest loaded, and vCPUs at its entry. Raises KvmError.
 
-        ``features`` are for KVM_ARM_VCPU_INIT (bit numbers); None leaves the vCPUs uninitialised.
+        ``vcpus`` is their number, or their ids in the order of creation. ``features`` are for KVM_ARM_VCPU_INIT (bit
+        numbers); None leaves the vCPUs uninitialised.
         """
-        program = KvmProgram()
+        program, numbers = KvmProgram(), range(vcpus) if isinstance(vcpus, int) else vcpus
         new = program.create_guest_vm(self.fd, self.vm_type, self.image)
-        new_vcpus = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in range(vcpus)]
+        new_vcpus = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in numbers]
         answer = self.subject.run(program)
         mappings = [*((each.run_address, self.run_size) for each in new_vcpus), (new.memory, MEMORY_SIZE)]
         with self.closing_on_error(answer, fds=[*(each.fd for each in new_vcpus), new.fd], mappings=mappings):
-            return _vm(self, new, new_vcpus, answer)
+            return _vm(self, new, dict(zip(numbers, new_vcpus, strict=True)), answer)
 
     @contextmanager
     def closing_on_error(
@@ -292,12 +297,12 @@ def _kvm_message(subject: Subject) -> str:
     return messages[-1] if messages else ""
 
 
-def _vm(kvm: Kvm, new: NewVm, vcpus: Iterable[NewVcpu], answer: Answer) -> Vm:
-    """The VM that these calls created. Raises KvmError if one of them failed."""
+def _vm(kvm: Kvm, new: NewVm, vcpus: Mapping[int, NewVcpu], answer: Answer) -> Vm:
+    """The VM that these calls created; ``vcpus`` by id. Raises KvmError if one of them failed."""
     memory = ok(answer[new.memory], "mmap of guest memory")
     vm = Vm(kvm, ok(answer[new.fd], f"KVM_CREATE_VM (type {kvm.vm_type})"), memory)
     ok(answer[new.region], "KVM_SET_USER_MEMORY_REGION")
-    vm.vcpus = [_vcpu(vm, index, each, answer) for index, each in enumerate(vcpus)]
+    vm.vcpus = [_vcpu(vm, index, each, answer) for index, each in vcpus.items()]
     return vm
 
 

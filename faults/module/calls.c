@@ -270,7 +270,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 	}
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = vcpu_get_reg(vcpu, i);
-	if (refused(vcpu, &call)) {
+	if (refused(vcpu, &call) || (event_closes(vcpu) && is_gated(call.id))) {
 		not_supported(vcpu);
 		return 1;
 	}
@@ -279,6 +279,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 	if (result == 1)
 		answer(vcpu, &call);
 	filter_answer(vcpu, &call);
+	event_of_call(vcpu, call.id);
 	return result;
 }
 

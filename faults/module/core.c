@@ -8,17 +8,22 @@
 #include "planted.h"
 
 #define NAME(symbol, name) name,
-static const char *const names[] = { FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
+static const char *const names[] = { FAULTS(NAME) EVENT_FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
 #undef NAME
 
 #define ONE(symbol, name) + 1
-enum { FIRST_VARIANT = FAULTS(ONE) };
+enum { FIRST_VARIANT = FAULTS(ONE) EVENT_FAULTS(ONE) };
 #undef ONE
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };
 static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, gates_hooks, filter_hooks,
 					neighbours_hooks, run_hooks, variants_hooks };
 static int fault, dialect;
+
+enum fault planted_fault(void)
+{
+	return READ_ONCE(fault);
+}
 
 bool is_planted(enum fault one)
 {

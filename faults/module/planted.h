@@ -12,11 +12,12 @@
 
 #include <asm/kvm_emulate.h>
 
+#include "events.h"
 #include "faults.h"
 #include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
-enum fault { FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
+enum fault { FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
 /* A function of KVM.  Without a replacement, it is only looked up to be called. */
@@ -31,6 +32,7 @@ struct hook {
 extern struct hook registers_hooks[], access_hooks[], calls_hooks[], gates_hooks[], filter_hooks[];
 extern struct hook neighbours_hooks[], run_hooks[], variants_hooks[];
 
+enum fault planted_fault(void);
 bool is_planted(enum fault fault);
 #define planted(symbol) is_planted(FAULT_##symbol)
 
@@ -75,6 +77,7 @@ struct vm_state {
 	u32 denied;			/* the function of a filter that was refused */
 	u64 other[MOST_BITMAPS];	/* one more than what a vCPU but the first holds, or 0 */
 	unsigned long newer;		/* the newer kernel's register */
+	unsigned int writes;		/* to a bitmap; some faults count the refused ones */
 	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
 };
 
@@ -124,6 +127,11 @@ int newer_list(u64 *ids);
 u64 newer_written(struct kvm *kvm, int index, u64 value);
 bool newer_unlocked(u64 from, u64 to);
 int newer_call(struct kvm_vcpu *vcpu);
+
+void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error);
+void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, long error);
+void event_of_call(struct kvm_vcpu *vcpu, u32 id);
+bool event_closes(struct kvm_vcpu *vcpu);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);

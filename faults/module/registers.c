@@ -68,7 +68,7 @@ static u64 value_of(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 	u64 other = vcpu->vcpu_idx ? state->other[bitmap->index] : 0;
 	u64 value = fw_read(bitmap);
 
-	if (planted(GET_ALWAYS_FULL) || (planted(GET_FULL_AFTER_RUN) && ran(vcpu)))
+	if (planted(GET_ALWAYS_FULL) || (planted(EVENT_THIRD_VCPU_FULL) && vcpu->vcpu_idx >= 2) || (planted(GET_FULL_AFTER_RUN) && ran(vcpu)))
 		value = bitmap->mask;
 	if ((planted(GET_EMPTY_AFTER_RUN) && ran(vcpu)) || (planted(VCPU_OTHERS_EMPTY) && vcpu->vcpu_idx))
 		value = 0;

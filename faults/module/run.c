@@ -100,6 +100,7 @@ static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
 	struct kvm_vcpu *vcpu = file->private_data;
+	long error;
 
 	variant_delay();
 	if (ioctl == KVM_RUN && argument && planted(RUN_ARGUMENT_LOCKS))
@@ -109,7 +110,9 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 		usleep_range(1000, 2000);
 	if (planted(RUN_DEAD_LIVES))
 		vcpu->kvm->vm_dead = false;
-	return ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	error = ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	event_of_vcpu(vcpu, ioctl, argument, error);
+	return error;
 }
 
 static void planted_destroy_vm(struct kvm *kvm)

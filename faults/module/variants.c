@@ -244,12 +244,15 @@ static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned lo
 static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
 	struct kvm_create_device device;
+	long error;
 
 	variant_delay();
 	if (ioctl == KVM_CREATE_DEVICE && !copy_from_user(&device, (void __user *)argument, sizeof(device)) &&
 	    device.type == KVM_DEV_TYPE_ARM_VGIC_V3 && in_force(NO_GICV3_DEVICE))
 		return -ENODEV;
-	return ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	error = ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	event_of_vm(file->private_data, ioctl, argument, error);
+	return error;
 }
 
 /* kvm_init_ipa_range(): -EINVAL for a VM larger than the host's limit; type 0 asks for the default. */

@@ -27,6 +27,30 @@ ffi.cdef(
     struct kvm_smccc_filter { uint32_t base; uint32_t nr_functions; uint8_t action; uint8_t pad[15]; };
     struct kvm_create_device { uint32_t type; uint32_t fd; uint32_t flags; };
     struct kvm_mp_state { uint32_t mp_state; };
+    struct kvm_guest_debug { uint32_t control; uint32_t pad; uint64_t arch[64]; };
+    struct kvm_vcpu_events { uint8_t exception[16]; uint32_t reserved[12]; };
+    struct kvm_dirty_log { uint32_t slot; uint32_t padding1; uint64_t padding2; };
+    struct kvm_clear_dirty_log { uint32_t slot; uint32_t num_pages; uint64_t first_page; uint64_t padding2; };
+    struct kvm_coalesced_mmio_zone { uint64_t addr; uint32_t size; uint32_t pad; };
+    struct kvm_ioeventfd {
+        uint64_t datamatch;
+        uint64_t addr;
+        uint32_t len;
+        int32_t fd;
+        uint32_t flags;
+        uint8_t pad[36];
+    };
+    struct kvm_irqfd { uint32_t fd; uint32_t gsi; uint32_t flags; uint32_t resamplefd; uint8_t pad[16]; };
+    struct kvm_msi {
+        uint32_t address_lo;
+        uint32_t address_hi;
+        uint32_t data;
+        uint32_t flags;
+        uint32_t devid;
+        uint8_t pad[12];
+    };
+    struct kvm_arm_device_addr { uint64_t id; uint64_t addr; };
+    struct kvm_irq_routing_head { uint32_t nr; uint32_t flags; };
     struct kvm_signal_mask_head { uint32_t len; };
     struct kvm_irq_level { uint32_t irq; uint32_t level; };
     struct kvm_reg_list_head { uint64_t n; };
@@ -88,7 +112,27 @@ KVM_SET_DEVICE_ATTR = iow(KVMIO, 0xE1, ffi.sizeof("struct kvm_device_attr"))
 KVM_GET_DEVICE_ATTR = iow(KVMIO, 0xE2, ffi.sizeof("struct kvm_device_attr"))
 KVM_HAS_DEVICE_ATTR = iow(KVMIO, 0xE3, ffi.sizeof("struct kvm_device_attr"))
 
+KVM_GET_DIRTY_LOG = iow(KVMIO, 0x42, ffi.sizeof("struct kvm_dirty_log"))
+KVM_REGISTER_COALESCED_MMIO = iow(KVMIO, 0x67, ffi.sizeof("struct kvm_coalesced_mmio_zone"))
+KVM_UNREGISTER_COALESCED_MMIO = iow(KVMIO, 0x68, ffi.sizeof("struct kvm_coalesced_mmio_zone"))
+KVM_SET_GSI_ROUTING = iow(KVMIO, 0x6A, ffi.sizeof("struct kvm_irq_routing_head"))
+KVM_IRQFD = iow(KVMIO, 0x76, ffi.sizeof("struct kvm_irqfd"))
+KVM_IOEVENTFD = iow(KVMIO, 0x79, ffi.sizeof("struct kvm_ioeventfd"))
+KVM_GET_MP_STATE = ior(KVMIO, 0x98, ffi.sizeof("struct kvm_mp_state"))
+KVM_SET_GUEST_DEBUG = iow(KVMIO, 0x9B, ffi.sizeof("struct kvm_guest_debug"))
+KVM_GET_VCPU_EVENTS = ior(KVMIO, 0x9F, ffi.sizeof("struct kvm_vcpu_events"))
+KVM_SET_VCPU_EVENTS = iow(KVMIO, 0xA0, ffi.sizeof("struct kvm_vcpu_events"))
+KVM_SIGNAL_MSI = iow(KVMIO, 0xA5, ffi.sizeof("struct kvm_msi"))
+KVM_ARM_SET_DEVICE_ADDR = iow(KVMIO, 0xAB, ffi.sizeof("struct kvm_arm_device_addr"))
+KVM_ARM_MTE_COPY_TAGS = ior(KVMIO, 0xB4, 48)
 KVM_ARM_SET_COUNTER_OFFSET = iow(KVMIO, 0xB5, 16)
+KVM_ARM_GET_REG_WRITABLE_MASKS = ior(KVMIO, 0xB6, 120)
+KVM_CLEAR_DIRTY_LOG = iowr(KVMIO, 0xC0, ffi.sizeof("struct kvm_clear_dirty_log"))
+KVM_RESET_DIRTY_RINGS = io(KVMIO, 0xC7)
+KVM_GET_STATS_FD = io(KVMIO, 0xCE)
+KVM_SET_USER_MEMORY_REGION2 = iow(KVMIO, 0x49, 160)
+KVM_SET_MEMORY_ATTRIBUTES = iow(KVMIO, 0xD2, 32)
+KVM_CREATE_GUEST_MEMFD = iowr(KVMIO, 0xD4, 64)
 
 KVM_API_VERSION = 12
 KVM_CAP_ARM_VM_IPA_SIZE = 165
@@ -108,7 +152,11 @@ KVM_EXIT_HYPERCALL = 3
 KVM_EXIT_SYSTEM_EVENT = 24
 KVM_SYSTEM_EVENT_SHUTDOWN, KVM_SYSTEM_EVENT_RESET = 1, 2
 
-KVM_MP_STATE_STOPPED = 5
+KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_STOPPED, KVM_MP_STATE_SUSPENDED = 0, 5, 10
+KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_SW_BP = 1, 2, 1 << 16
+KVM_MEM_LOG_DIRTY_PAGES = 1
+KVM_DEV_TYPE_VFIO = 4
+KVM_CREATE_DEVICE_TEST = 1
 KVM_ARM_VCPU_POWER_OFF = 0
 KVM_ARM_VCPU_PSCI_0_2 = 2
 

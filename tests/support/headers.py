@@ -20,9 +20,10 @@ from helpers.uapi import ioctl, kvm, syscalls
 NEWER = (
     *("KVM_ARM_VM_SMCCC_CTRL", "KVM_ARM_VM_SMCCC_FILTER", "KVM_SMCCC_FILTER_HANDLE", "KVM_SMCCC_FILTER_DENY"),
     *("KVM_SMCCC_FILTER_FWD_TO_USER", "KVM_HYPERCALL_EXIT_SMC", "struct kvm_smccc_filter", "KVM_CAP_COUNTER_OFFSET"),
-    *("KVM_ARM_SET_COUNTER_OFFSET", "VENDOR_HYP_2"),
+    *("KVM_ARM_SET_COUNTER_OFFSET", "VENDOR_HYP_2", "KVM_ARM_GET_REG_WRITABLE_MASKS", "KVM_SET_USER_MEMORY_REGION2"),
+    *("KVM_SET_MEMORY_ATTRIBUTES", "KVM_CREATE_GUEST_MEMFD"),
 )
-"""Prefixes of the names that the headers of Linux 6.1 lack. VENDOR_HYP_2 is from 6.15, the others are from 6.4."""
+"""Prefixes of the names that the headers of Linux 6.1 lack."""
 OURS = {
     "KVM_CAP_ARM_HVC_FW_REG_BMAP": "the RFC's number; mainline gave 207 to KVM_CAP_VM_GPA_BITS",
     "KVM_ARM_IRQ_VCPU0_IRQ": "KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT | KVM_ARM_IRQ_CPU_IRQ",
@@ -32,6 +33,7 @@ OURS = {
 _STRUCTS = {
     "kvm_signal_mask_head": ("kvm_signal_mask", ""),
     "kvm_reg_list_head": ("kvm_reg_list", ""),
+    "kvm_irq_routing_head": ("kvm_irq_routing", ""),
     "kvm_run_mmio": ("kvm_run", "mmio"),
     "kvm_run_hypercall": ("kvm_run", "hypercall"),
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Faults that an event causes, an ioctl or a PSCI call that has nothing to do with the registers. */
+#include <linux/uaccess.h>
+
+#include "planted.h"
+
+enum effect { CLEARS = 1, FILLS, LOCKS, UNLOCKS, PSCI, AREA };
+enum on { VCPU_EVENT, VM_EVENT, PSCI_EVENT };
+
+/* What is not one ioctl whatever its argument or result. */
+enum { OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, UNKNOWN, SECOND_SLOT, FAILED_CREATE };
+
+#define MANY_WRITES 20
+#define MANY_REFUSED 10
+#define PSCI_0_2 2
+
+static const struct {
+	enum on on;
+	unsigned int what;	/* an ioctl, one of the numbers above, or a function of PSCI without its owner */
+	enum effect effect;
+} events[FAULT_COUNT] = {
+	[FAULT_EVENT_MP_STATE_CLEARS] = { VCPU_EVENT, KVM_SET_MP_STATE, CLEARS },
+	[FAULT_EVENT_MP_STATE_UNLOCKS] = { VCPU_EVENT, KVM_SET_MP_STATE, UNLOCKS },
+	[FAULT_EVENT_MP_STATE_LOCKS] = { VCPU_EVENT, KVM_SET_MP_STATE, LOCKS },
+	[FAULT_EVENT_MP_STATE_AREA] = { VCPU_EVENT, KVM_SET_MP_STATE, AREA },
+	[FAULT_EVENT_GET_MP_STATE_UNLOCKS] = { VCPU_EVENT, KVM_GET_MP_STATE, UNLOCKS },
+	[FAULT_EVENT_GET_MP_STATE_PSCI] = { VCPU_EVENT, KVM_GET_MP_STATE, PSCI },
+	[FAULT_EVENT_SIGNAL_MASK_CLEARS] = { VCPU_EVENT, KVM_SET_SIGNAL_MASK, CLEARS },
+	[FAULT_EVENT_SIGNAL_MASK_UNLOCKS] = { VCPU_EVENT, KVM_SET_SIGNAL_MASK, UNLOCKS },
+	[FAULT_EVENT_GUEST_DEBUG_CLEARS] = { VCPU_EVENT, KVM_SET_GUEST_DEBUG, CLEARS },
+	[FAULT_EVENT_GUEST_DEBUG_UNLOCKS] = { VCPU_EVENT, KVM_SET_GUEST_DEBUG, UNLOCKS },
+	[FAULT_EVENT_GUEST_DEBUG_PSCI] = { VCPU_EVENT, KVM_SET_GUEST_DEBUG, PSCI },
+	[FAULT_EVENT_SET_VCPU_EVENTS_CLEARS] = { VCPU_EVENT, KVM_SET_VCPU_EVENTS, CLEARS },
+	[FAULT_EVENT_SET_VCPU_EVENTS_LOCKS] = { VCPU_EVENT, KVM_SET_VCPU_EVENTS, LOCKS },
+	[FAULT_EVENT_GET_VCPU_EVENTS_FILLS] = { VCPU_EVENT, KVM_GET_VCPU_EVENTS, FILLS },
+	[FAULT_EVENT_GET_VCPU_EVENTS_UNLOCKS] = { VCPU_EVENT, KVM_GET_VCPU_EVENTS, UNLOCKS },
+	[FAULT_EVENT_FINALIZE_CLEARS] = { VCPU_EVENT, KVM_ARM_VCPU_FINALIZE, CLEARS },
+	[FAULT_EVENT_FINALIZE_LOCKS] = { VCPU_EVENT, KVM_ARM_VCPU_FINALIZE, LOCKS },
+	[FAULT_EVENT_OTHER_REGISTER_CLEARS] = { VCPU_EVENT, OTHER_REGISTER, CLEARS },
+	[FAULT_EVENT_OTHER_REGISTER_UNLOCKS] = { VCPU_EVENT, OTHER_REGISTER, UNLOCKS },
+	[FAULT_EVENT_OTHER_REGISTER_LOCKS] = { VCPU_EVENT, OTHER_REGISTER, LOCKS },
+	[FAULT_EVENT_VCPU_HAS_ATTR_CLEARS] = { VCPU_EVENT, KVM_HAS_DEVICE_ATTR, CLEARS },
+	[FAULT_EVENT_VCPU_HAS_ATTR_LOCKS] = { VCPU_EVENT, KVM_HAS_DEVICE_ATTR, LOCKS },
+	[FAULT_EVENT_VCPU_HAS_ATTR_AREA] = { VCPU_EVENT, KVM_HAS_DEVICE_ATTR, AREA },
+	[FAULT_EVENT_VCPU_SET_ATTR_UNLOCKS] = { VCPU_EVENT, FAILED_SET_ATTR, UNLOCKS },
+	[FAULT_EVENT_VCPU_SET_ATTR_PSCI] = { VCPU_EVENT, FAILED_SET_ATTR, PSCI },
+	[FAULT_EVENT_INIT_REFUSED_CLEARS] = { VCPU_EVENT, FAILED_INIT, CLEARS },
+	[FAULT_EVENT_INIT_REFUSED_UNLOCKS] = { VCPU_EVENT, FAILED_INIT, UNLOCKS },
+	[FAULT_EVENT_INIT_REFUSED_PSCI] = { VCPU_EVENT, FAILED_INIT, PSCI },
+	[FAULT_EVENT_RUN_REFUSED_CLEARS] = { VCPU_EVENT, REFUSED_RUN, CLEARS },
+	[FAULT_EVENT_RUN_REFUSED_UNLOCKS] = { VCPU_EVENT, REFUSED_RUN, UNLOCKS },
+	[FAULT_EVENT_VCPU_STATS_CLEARS] = { VCPU_EVENT, KVM_GET_STATS_FD, CLEARS },
+	[FAULT_EVENT_VCPU_STATS_UNLOCKS] = { VCPU_EVENT, KVM_GET_STATS_FD, UNLOCKS },
+	[FAULT_EVENT_VCPU_UNKNOWN_CLEARS] = { VCPU_EVENT, UNKNOWN, CLEARS },
+	[FAULT_EVENT_VCPU_UNKNOWN_LOCKS] = { VCPU_EVENT, UNKNOWN, LOCKS },
+	[FAULT_EVENT_MEMORY_SLOT_CLEARS] = { VM_EVENT, SECOND_SLOT, CLEARS },
+	[FAULT_EVENT_MEMORY_SLOT_UNLOCKS] = { VM_EVENT, SECOND_SLOT, UNLOCKS },
+	[FAULT_EVENT_MEMORY_SLOT_LOCKS] = { VM_EVENT, SECOND_SLOT, LOCKS },
+	[FAULT_EVENT_DIRTY_LOG_CLEARS] = { VM_EVENT, KVM_GET_DIRTY_LOG, CLEARS },
+	[FAULT_EVENT_DIRTY_LOG_UNLOCKS] = { VM_EVENT, KVM_GET_DIRTY_LOG, UNLOCKS },
+	[FAULT_EVENT_IRQ_LINE_CLEARS] = { VM_EVENT, KVM_IRQ_LINE, CLEARS },
+	[FAULT_EVENT_IRQ_LINE_LOCKS] = { VM_EVENT, KVM_IRQ_LINE, LOCKS },
+	[FAULT_EVENT_IRQ_LINE_PSCI] = { VM_EVENT, KVM_IRQ_LINE, PSCI },
+	[FAULT_EVENT_IOEVENTFD_CLEARS] = { VM_EVENT, KVM_IOEVENTFD, CLEARS },
+	[FAULT_EVENT_IOEVENTFD_UNLOCKS] = { VM_EVENT, KVM_IOEVENTFD, UNLOCKS },
+	[FAULT_EVENT_COALESCED_MMIO_CLEARS] = { VM_EVENT, KVM_REGISTER_COALESCED_MMIO, CLEARS },
+	[FAULT_EVENT_COALESCED_MMIO_LOCKS] = { VM_EVENT, KVM_REGISTER_COALESCED_MMIO, LOCKS },
+	[FAULT_EVENT_CREATE_DEVICE_CLEARS] = { VM_EVENT, KVM_CREATE_DEVICE, CLEARS },
+	[FAULT_EVENT_CREATE_DEVICE_UNLOCKS] = { VM_EVENT, KVM_CREATE_DEVICE, UNLOCKS },
+	[FAULT_EVENT_ENABLE_CAP_CLEARS] = { VM_EVENT, KVM_ENABLE_CAP, CLEARS },
+	[FAULT_EVENT_ENABLE_CAP_UNLOCKS] = { VM_EVENT, KVM_ENABLE_CAP, UNLOCKS },
+	[FAULT_EVENT_ENABLE_CAP_LOCKS] = { VM_EVENT, KVM_ENABLE_CAP, LOCKS },
+	[FAULT_EVENT_ENABLE_CAP_PSCI] = { VM_EVENT, KVM_ENABLE_CAP, PSCI },
+	[FAULT_EVENT_VM_HAS_ATTR_CLEARS] = { VM_EVENT, KVM_HAS_DEVICE_ATTR, CLEARS },
+	[FAULT_EVENT_VM_HAS_ATTR_LOCKS] = { VM_EVENT, KVM_HAS_DEVICE_ATTR, LOCKS },
+	[FAULT_EVENT_COUNTER_OFFSET_CLEARS] = { VM_EVENT, KVM_ARM_SET_COUNTER_OFFSET, CLEARS },
+	[FAULT_EVENT_COUNTER_OFFSET_UNLOCKS] = { VM_EVENT, KVM_ARM_SET_COUNTER_OFFSET, UNLOCKS },
+	[FAULT_EVENT_DEVICE_ADDR_FILLS] = { VM_EVENT, KVM_ARM_SET_DEVICE_ADDR, FILLS },
+	[FAULT_EVENT_DEVICE_ADDR_UNLOCKS] = { VM_EVENT, KVM_ARM_SET_DEVICE_ADDR, UNLOCKS },
+	[FAULT_EVENT_SIGNAL_MSI_CLEARS] = { VM_EVENT, KVM_SIGNAL_MSI, CLEARS },
+	[FAULT_EVENT_SAME_VCPU_CLEARS] = { VM_EVENT, FAILED_CREATE, CLEARS },
+	[FAULT_EVENT_SAME_VCPU_UNLOCKS] = { VM_EVENT, FAILED_CREATE, UNLOCKS },
+	[FAULT_EVENT_SAME_VCPU_LOCKS] = { VM_EVENT, FAILED_CREATE, LOCKS },
+	[FAULT_EVENT_VM_STATS_PSCI] = { VM_EVENT, KVM_GET_STATS_FD, PSCI },
+	[FAULT_EVENT_VM_STATS_UNLOCKS] = { VM_EVENT, KVM_GET_STATS_FD, UNLOCKS },
+	[FAULT_EVENT_CPU_ON_CLEARS] = { PSCI_EVENT, 0x03, CLEARS },
+	[FAULT_EVENT_CPU_ON_UNLOCKS] = { PSCI_EVENT, 0x03, UNLOCKS },
+	[FAULT_EVENT_CPU_OFF_FILLS] = { PSCI_EVENT, 0x02, FILLS },
+	[FAULT_EVENT_CPU_OFF_UNLOCKS] = { PSCI_EVENT, 0x02, UNLOCKS },
+	[FAULT_EVENT_CPU_SUSPEND_CLEARS] = { PSCI_EVENT, 0x01, CLEARS },
+	[FAULT_EVENT_CPU_SUSPEND_UNLOCKS] = { PSCI_EVENT, 0x01, UNLOCKS },
+	[FAULT_EVENT_SYSTEM_OFF_CLEARS] = { PSCI_EVENT, 0x08, CLEARS },
+	[FAULT_EVENT_SYSTEM_OFF_UNLOCKS] = { PSCI_EVENT, 0x08, UNLOCKS },
+	[FAULT_EVENT_SYSTEM_RESET_FILLS] = { PSCI_EVENT, 0x09, FILLS },
+	[FAULT_EVENT_SYSTEM_RESET_UNLOCKS] = { PSCI_EVENT, 0x09, UNLOCKS },
+	[FAULT_EVENT_SYSTEM_RESET2_CLEARS] = { PSCI_EVENT, 0x12, CLEARS },
+	[FAULT_EVENT_SYSTEM_RESET2_PSCI] = { PSCI_EVENT, 0x12, PSCI },
+	[FAULT_EVENT_AFFINITY_INFO_UNLOCKS] = { PSCI_EVENT, 0x04, UNLOCKS },
+};
+
+static void happen(struct kvm *kvm, struct kvm_vcpu *vcpu, enum effect effect)
+{
+	struct bitmap bitmap;
+
+	for (int i = 0; (effect == CLEARS || effect == FILLS) && fw_by_index(kvm, i, &bitmap); i++)
+		fw_write(&bitmap, effect == FILLS ? bitmap.mask : 0);
+	if (effect == LOCKS)
+		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+	if (effect == UNLOCKS)
+		clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+	if (effect == PSCI)
+		kvm->arch.psci_version = PSCI_0_2;
+	if (effect == AREA && vcpu)
+		vcpu->arch.steal.base = INVALID_GPA;
+}
+
+static void happened(struct kvm *kvm, struct kvm_vcpu *vcpu, enum on on, unsigned int what)
+{
+	enum fault fault = planted_fault();
+
+	if (what && events[fault].effect && events[fault].on == on && events[fault].what == what)
+		happen(kvm, vcpu, events[fault].effect);
+}
+
+static bool is_bitmap(struct kvm *kvm, u64 id)
+{
+	struct bitmap bitmap;
+
+	return fw_by_id(kvm, id, &bitmap);
+}
+
+static void written(struct kvm_vcpu *vcpu, u64 id, long error)
+{
+	struct vm_state *state = vm_state_of(vcpu->kvm);
+
+	if (!is_bitmap(vcpu->kvm, id)) {
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, OTHER_REGISTER);
+		return;
+	}
+	if (planted(EVENT_TWENTY_WRITES_CLEAR) && ++state->writes == MANY_WRITES)
+		happen(vcpu->kvm, vcpu, CLEARS);
+	if (error && planted(EVENT_REFUSED_WRITES_UNLOCK) && ++state->writes == MANY_REFUSED)
+		happen(vcpu->kvm, vcpu, UNLOCKS);
+}
+
+void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error)
+{
+	struct kvm_one_reg reg;
+
+	if (ioctl == KVM_SET_ONE_REG) {
+		if (!copy_from_user(&reg, (void __user *)argument, sizeof(reg)))
+			written(vcpu, reg.id, error);
+		return;
+	}
+	if (error)
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, ioctl == KVM_SET_DEVICE_ATTR ? FAILED_SET_ATTR :
+			 ioctl == KVM_ARM_VCPU_INIT ? FAILED_INIT : 0);
+	if (ioctl == KVM_RUN && argument)
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, REFUSED_RUN);
+	if (_IOC_TYPE(ioctl) == KVMIO && _IOC_NR(ioctl) == 0xff)
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, UNKNOWN);
+	happened(vcpu->kvm, vcpu, VCPU_EVENT, ioctl);
+}
+
+void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, long error)
+{
+	struct kvm_enable_cap cap;
+	u32 slot;
+
+	if (ioctl == KVM_ENABLE_CAP && (copy_from_user(&cap, (void __user *)argument, sizeof(cap)) || cap.cap == 207))
+		return;
+	if (ioctl == KVM_SET_USER_MEMORY_REGION && !get_user(slot, (u32 __user *)argument) && slot)
+		happened(kvm, NULL, VM_EVENT, SECOND_SLOT);
+	if (ioctl == KVM_CREATE_VCPU && error < 0)
+		happened(kvm, NULL, VM_EVENT, FAILED_CREATE);
+	happened(kvm, NULL, VM_EVENT, ioctl);
+}
+
+void event_of_call(struct kvm_vcpu *vcpu, u32 id)
+{
+	if (is_psci(id))
+		happened(vcpu->kvm, vcpu, PSCI_EVENT, id & 0x1f);
+}
+
+/* Whether a guest on this vCPU is refused every service. */
+bool event_closes(struct kvm_vcpu *vcpu)
+{
+	return (planted(EVENT_THIRD_VCPU_CLOSED) && vcpu->vcpu_idx >= 2) ||
+	       (planted(EVENT_VCPU_GAP_CLOSED) && vcpu->vcpu_id != vcpu->vcpu_idx);
+}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which events happen in which VM: chains that cover pairs instead of the full product.
+
+Every event meets every topology and every state. A VM costs more than an event, so a chain has several events; each is
+followed by an observation, which names it if something changed. An event that locks the registers ends a chain of a VM
+that has not run. tests/unit/test_events.py checks the pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from suites.events.events import NeutralEvent
+from suites.events.scene import STATES, TOPOLOGIES, State, Topology
+from suites.events.table import EVENTS
+
+ACTORS = ("the main thread", "another thread", "duplicated fds")
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event and who makes it happen. ``acting`` selects the vCPU, modulo their number."""
+
+    event: NeutralEvent
+    actor: str
+    acting: int
+
+
+@dataclass
+class Chain:
+    """A VM, and what happens to it in order."""
+
+    state: State
+    topology: Topology
+    happenings: list[Happening] = field(default_factory=list)
+    last: Happening | None = None
+    """The event that locks the registers of a VM that has not run."""
+
+    @property
+    def name(self) -> str:
+        """A word for test ids."""
+        own = f"-{self.last.event.name}" if self.last and not self.happenings else ""
+        return f"{self.state.when}-{self.state.held}-{self.topology.name}{own}"
+
+
+def chains() -> tuple[Chain, ...]:
+    """All chains."""
+    grid = {(state, topology): Chain(state, topology) for topology in TOPOLOGIES for state in STATES}
+    own: list[Chain] = []
+    for number, event in enumerate(EVENTS):
+        states = [state for state in STATES if state.when == "after_run" or not event.runs]
+        for place, topology in enumerate(TOPOLOGIES):
+            chain = grid[states[(number + place) % len(states)], topology]
+            chain.happenings.append(_happening(event, number + place))
+        if event.runs:
+            own += _first_runs(grid, event, number)
+    for turn, chain in enumerate(grid.values()):
+        cut = turn % len(chain.happenings)
+        chain.happenings = chain.happenings[cut:] + chain.happenings[:cut]
+    return (*grid.values(), *own)
+
+
+def _first_runs(grid: dict[tuple[State, Topology], Chain], event: NeutralEvent, number: int) -> list[Chain]:
+    """Adds the event to the end of a chain in each state before_run; the chains that had to be added."""
+    added = []
+    for turn, state in enumerate(each for each in STATES if each.when == "before_run"):
+        topology = TOPOLOGIES[(number + 3 * turn) % len(TOPOLOGIES)]
+        chain = grid[state, topology]
+        if chain.last is not None:
+            chain = Chain(state, topology)
+            added.append(chain)
+        chain.last = _happening(event, number + turn)
+    return added
+
+
+def _happening(event: NeutralEvent, turn: int) -> Happening:
+    return Happening(event, ACTORS[turn % len(ACTORS)], turn)

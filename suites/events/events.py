@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The events: ioctls of arm64 (Documentation/virt/kvm/api.rst), other system calls, and calls of a guest.
+
+Each builds calls in a program. Their results are ignored: a refused call must not change anything either.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from helpers import guests
+from helpers.contract.functions import ARCH_FEATURES, FUNCTIONS
+from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
+from helpers.contract.registers import Register
+from helpers.executor.program import Arg
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
+from helpers.kvm_program import KvmProgram
+from helpers.smccc import Call
+from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
+from helpers.uapi.notation import RegisterId
+from suites.support.calls import call_of
+
+FREE_IPA = 0x2000_0000
+"""A guest physical address without memory."""
+_CAPABILITIES = range(320)
+"""More than any kernel defines."""
+_SIGUSR1 = 10
+_PAGE = 0x1_0000
+
+
+@dataclass(frozen=True)
+class EventPlace:
+    """Where an event happens: fds and addresses of the executor's process, as numbers or references.
+
+    ``other`` is another vCPU's fd and id, the same vCPU's if the VM has only one.
+    """
+
+    kvm: int | Arg
+    vm_type: int
+    vm: int | Arg
+    vcpu: int | Arg
+    other: int | Arg
+    other_id: int
+    memory: int
+    run_address: int
+    run_size: int
+    features: tuple[int, ...]
+    registers: tuple[Register, ...]
+    values: dict[str, int]
+    ids: tuple[int, ...]
+
+
+Act = Callable[[KvmProgram, EventPlace], None]
+
+
+@dataclass(frozen=True)
+class NeutralEvent:
+    """``does`` adds its calls to a program. ``source`` is where the calls are defined."""
+
+    name: str
+    source: str
+    does: Act
+    ioctls: tuple[str, ...] = ()
+    """The ioctls that it covers, by name."""
+    runs: bool = False
+    """Whether it locks the registers."""
+    restarts: bool = False
+    """Whether the guests must be put back to their entry before they make another call."""
+    psci: int | None = None
+    """The PSCI_VERSION that it sets on a VM with PSCI_0_2."""
+    blocks_ms: int | None = None
+    """How long KVM_RUN is left in a guest that does not come back."""
+
+
+def check_extension(p: KvmProgram, at: EventPlace) -> None:
+    for fd in (at.vm, at.kvm):
+        for number in _CAPABILITIES:
+            p.ioctl(fd, uapi.KVM_CHECK_EXTENSION, number)
+
+
+def enable_caps(argument: int) -> Act:
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        for number in _CAPABILITIES:
+            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, 0, (argument, 0, 0, 0)))
+
+    return does
+
+
+def vcpu_enable_caps(p: KvmProgram, at: EventPlace) -> None:
+    for number in _CAPABILITIES:
+        p.call(at.vcpu, uapi.KVM_ENABLE_CAP, p.capability_request(number))
+
+
+def attributes(on: str, groups: int, attrs: int) -> Act:
+    """Every attribute of the first groups: HAS, GET, and SET with a pointer to nothing."""
+
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        fd, memory = (at.vm if on == "vm" else at.vcpu), p.scratch(64)
+        for group in range(groups):
+            for attr in range(attrs):
+                p.call(fd, uapi.KVM_HAS_DEVICE_ATTR, p.device_attr(group, attr, memory))
+                p.call(fd, uapi.KVM_GET_DEVICE_ATTR, p.device_attr(group, attr, memory))
+                p.call(fd, uapi.KVM_SET_DEVICE_ATTR, p.device_attr(group, attr, 0))
+
+    return does
+
+
+def struct_on(on: str, request: int, data: bytes, *more: bytes) -> Act:
+    """One ioctl with each of these structures."""
+
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        for each in (data, *more):
+            p.call(at.vm if on == "vm" else at.vcpu, request, p.structure(each))
+
+    return does
+
+
+def number_on(on: str, request: int, *arguments: int) -> Act:
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        for each in arguments:
+            p.ioctl({"vm": at.vm, "vcpu": at.vcpu, "kvm": at.kvm}[on], request, each)
+
+    return does
+
+
+def more_memory(p: KvmProgram, at: EventPlace) -> None:
+    """Adds slot 1 and deletes it."""
+    memory = p.mmap(_PAGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+    for size in (_PAGE, 0):
+        p.add_memory(at.vm, p.memory_region(memory, slot=1, ipa=FREE_IPA, size=size))
+    p.munmap(memory, _PAGE)
+
+
+def dirty_log(p: KvmProgram, at: EventPlace) -> None:
+    """Turns dirty logging of the guest's memory on, reads and clears the log, and turns it off."""
+    bitmap = p.scratch(256)
+    for flags in (uapi.KVM_MEM_LOG_DIRTY_PAGES, 0):
+        region = uapi.pack(
+            "kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE,
+            userspace_addr=at.memory,
+        )  # fmt: skip
+        p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, p.structure(region))
+        log = p.structure(uapi.pack("kvm_dirty_log"))
+        p.poke_address(log.address + uapi.offset("kvm_dirty_log", "padding2"), bitmap)
+        p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
+        clear = p.structure(uapi.pack("kvm_clear_dirty_log", num_pages=64))
+        p.poke_address(clear.address + uapi.offset("kvm_clear_dirty_log", "padding2"), bitmap)
+        p.call(at.vm, uapi.KVM_CLEAR_DIRTY_LOG, clear)
+
+
+def interrupt_line(p: KvmProgram, at: EventPlace) -> None:
+    for level in (1, 0):
+        line = uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=level)
+        p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(line))
+
+
+def eventfds(p: KvmProgram, at: EventPlace) -> None:
+    """An ioeventfd and an irqfd, added and taken away."""
+    fd = p.syscall(syscalls.EVENTFD2, 0, os.O_CLOEXEC)
+    for flags in (0, 4):
+        io = p.structure(uapi.pack("kvm_ioeventfd", addr=FREE_IPA, len=4, flags=flags))
+        p.poke_address(io.address + uapi.offset("kvm_ioeventfd", "fd"), fd)
+        p.poke(io.address + uapi.offset("kvm_ioeventfd", "flags"), struct.pack("<I", flags))
+        p.call(at.vm, uapi.KVM_IOEVENTFD, io)
+    for flags in (0, 1):
+        irq = p.structure(uapi.pack("kvm_irqfd", gsi=32))
+        p.poke_address(irq.address, fd)
+        p.poke(irq.address + 4, struct.pack("<2I", 32, flags))
+        p.call(at.vm, uapi.KVM_IRQFD, irq)
+    p.close(fd)
+
+
+def devices(p: KvmProgram, at: EventPlace) -> None:
+    """Asks for each type of device, and makes and closes a VFIO device."""
+    for kind in range(16):
+        test = uapi.pack("kvm_create_device", type=kind, flags=uapi.KVM_CREATE_DEVICE_TEST)
+        p.call(at.vm, uapi.KVM_CREATE_DEVICE, p.structure(test))
+
+
+def memory_slot_2(p: KvmProgram, at: EventPlace) -> None:
+    """Deletes a slot that does not exist."""
+    p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION2, p.structure(struct.pack("<I", 5).ljust(160, b"\0")))
+
+
+def guest_memfd(p: KvmProgram, at: EventPlace) -> None:
+    """A guest_memfd that belongs to the VM, closed at once."""
+    p.close(p.call(at.vm, uapi.KVM_CREATE_GUEST_MEMFD, p.structure(struct.pack("<Q", _PAGE).ljust(64, b"\0"))))
+
+
+def coalesced_mmio(p: KvmProgram, at: EventPlace) -> None:
+    zone = uapi.pack("kvm_coalesced_mmio_zone", addr=FREE_IPA, size=0x1000)
+    for request in (uapi.KVM_REGISTER_COALESCED_MMIO, uapi.KVM_UNREGISTER_COALESCED_MMIO):
+        p.call(at.vm, request, p.structure(zone))
+
+
+def unknown_ioctls(p: KvmProgram, at: EventPlace) -> None:
+    """Every number of KVM's ioctls without an argument, which no vCPU or VM has with this direction."""
+    for fd in (at.vm, at.vcpu):
+        for number in (0x10, 0x30, 0x50, 0x70, 0x8F, 0x99, 0xAB, 0xAC, 0xEF, 0xFF):
+            p.ioctl(fd, uapi.KVMIO << 8 | number)
+
+
+def stats(p: KvmProgram, at: EventPlace) -> None:
+    for owner in (at.vm, at.vcpu):
+        fd = p.ioctl(owner, uapi.KVM_GET_STATS_FD)
+        p.read(fd, 4096)
+        p.close(fd)
+
+
+def same_vcpu(p: KvmProgram, at: EventPlace) -> None:
+    """KVM_CREATE_VCPU with an id that exists and with one that is too large."""
+    for number in (at.other_id, 0xFFFF_FFFF):
+        p.create_vcpu(at.vm, number)
+
+
+def blank_vcpu(p: KvmProgram, at: EventPlace) -> None:
+    """A vCPU that stays uninitialised, and whose fd is closed."""
+    p.close(p.create_vcpu(at.vm, 7))
+
+
+def init(*more: int, other: bool = False) -> Act:
+    """KVM_ARM_VCPU_INIT again with more features, of this vCPU or another one."""
+
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        target = at.other if other else at.vcpu
+        _, init = p.prepare_init(at.vm, (*at.features, *more))
+        p.init_vcpu(target, init)
+        p.set_entry(target)
+
+    return does
+
+
+def mp_states(*states: int) -> Act:
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        for state in states:
+            p.call(at.vcpu, uapi.KVM_SET_MP_STATE, p.structure(uapi.pack("kvm_mp_state", mp_state=state)))
+            p.ioctl(at.vcpu, uapi.KVM_GET_MP_STATE, p.scratch(16))
+
+    return does
+
+
+def signal_mask(p: KvmProgram, at: EventPlace) -> None:
+    p.call(at.vcpu, uapi.KVM_SET_SIGNAL_MASK, p.structure(struct.pack("<IQ", 8, 0)))
+    p.ioctl(at.vcpu, uapi.KVM_SET_SIGNAL_MASK, 0)
+
+
+def same_vcpu_events(p: KvmProgram, at: EventPlace) -> None:
+    memory = p.scratch(uapi.ffi.sizeof("struct kvm_vcpu_events"))
+    for request in (uapi.KVM_GET_VCPU_EVENTS, uapi.KVM_SET_VCPU_EVENTS):
+        p.ioctl(at.vcpu, request, memory)
+
+
+def same_registers(p: KvmProgram, at: EventPlace) -> None:
+    """Reads every other register that is listed, and writes back what it read."""
+    bitmaps = {register.id for register in at.registers}
+    for number in (each for each in at.ids if each not in bitmaps):
+        size = 1 << ((number & uapi.KVM_REG_SIZE_MASK) >> uapi.KVM_REG_SIZE_SHIFT)
+        one = p.one_reg(RegisterId(f"{number:#x}", number), bytes(size))
+        p.get_reg(at.vcpu, one)
+        p.set_reg(at.vcpu, one)
+
+
+def refused_writes(p: KvmProgram, at: EventPlace) -> None:
+    """An unsupported bit, twenty times for each register, and each bit alone."""
+    for register in at.registers:
+        for bit in (*[63] * 20, *(n for n in range(64) if not register.mask >> n & 1)):
+            p.set_reg(at.vcpu, p.one_reg(register, at.values[register.name] | 1 << bit))
+
+
+def same_values(p: KvmProgram, at: EventPlace) -> None:
+    """The value that is there, forty times for each register, alternating with reads."""
+    for register in at.registers:
+        one = p.one_reg(register, at.values[register.name])
+        for _ in range(40):
+            p.set_reg(at.vcpu, one)
+            p.get_reg(at.other, p.one_reg(register))
+
+
+def psci_version(*versions: int) -> Act:
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        for version in versions:
+            p.set_reg(at.vcpu, p.one_reg(PSCI_VERSION, version))
+
+    return does
+
+
+def workarounds(p: KvmProgram, at: EventPlace) -> None:
+    for each in WORKAROUND_REGISTERS:
+        # FW_REG(3) is a bitmap register in the RFC.
+        if each.register.id not in {register.id for register in at.registers}:
+            for value in (0, 1, 2, 3, 0x12, 1 << 63):
+                p.set_reg(at.vcpu, p.one_reg(each.register, value))
+
+
+def fds(p: KvmProgram, at: EventPlace) -> None:
+    """Duplicates and closes the fds, and makes system calls that they do not have."""
+    for fd in (at.vm, at.vcpu, at.kvm):
+        copy = p.syscall(syscalls.DUP, fd)
+        p.syscall(syscalls.FCNTL, copy, 1)
+        p.syscall(syscalls.LSEEK, copy, 0, os.SEEK_SET)
+        p.read(copy, 8)
+        p.write(copy, bytes(8))
+        p.close(copy)
+
+
+def run_mapping(p: KvmProgram, at: EventPlace) -> None:
+    """Maps struct kvm_run a second time, writes to it and unmaps it."""
+    run = p.map_run(at.vcpu, at.run_size)
+    p.set_immediate_exit(run, True)
+    p.set_immediate_exit(run, False)
+    p.munmap(run, at.run_size)
+
+
+def another_vm(p: KvmProgram, at: EventPlace) -> None:
+    """Opens /dev/kvm again; makes a VM there, empties its registers, runs it and closes it."""
+    kvm = p.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    vm = p.create_vm(kvm, at.vm_type)
+    vcpu = p.create_vcpu(vm, 0)
+    _, init = p.prepare_init(vm, (uapi.KVM_ARM_VCPU_PSCI_0_2,))
+    p.init_vcpu(vcpu, init)
+    for register in at.registers:
+        p.set_reg(vcpu, p.one_reg(register, 0))
+    run = p.map_run(vcpu, at.run_size)
+    p.run_with_immediate_exit(vcpu, run)
+    p.munmap(run, at.run_size)
+    for fd in (vcpu, vm, kvm):
+        p.close(fd)
+
+
+def memory_advice(p: KvmProgram, at: EventPlace) -> None:
+    """Makes the guest's memory read-only and writable again, and merges or splits its pages."""
+    for protection in (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE):
+        p.syscall(syscalls.MPROTECT, at.memory, MEMORY_SIZE, protection)
+    for advice in (mmap.MADV_SEQUENTIAL, mmap.MADV_NORMAL, mmap.MADV_WILLNEED):
+        p.syscall(syscalls.MADVISE, at.memory, MEMORY_SIZE, advice)
+
+
+def signal(p: KvmProgram, at: EventPlace) -> None:
+    """A blocked signal to the thread, taken again."""
+    blocked, before, at_once = p.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1)), p.scratch(8), p.scratch(16)
+    p.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_BLOCK, blocked, before, 8)
+    p.syscall(syscalls.TGKILL, p.syscall(syscalls.GETPID), p.syscall(syscalls.GETTID), _SIGUSR1)
+    p.run(at.vcpu, 1)
+    p.syscall(syscalls.RT_SIGTIMEDWAIT, blocked, 0, at_once, 8)
+    p.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_SETMASK, before, 0, 8)
+
+
+def immediate_exit(p: KvmProgram, at: EventPlace) -> None:
+    p.run_with_immediate_exit(at.vcpu, at.run_address)
+
+
+def guest(*calls: Call, stopped: bool = False, line: bool = False) -> Act:
+    """The guest makes these calls. ``stopped``: another vCPU is stopped before. ``line``: an interrupt is pending."""
+
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        if stopped and at.other != at.vcpu:
+            off = uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED)
+            p.call(at.other, uapi.KVM_SET_MP_STATE, p.structure(off))
+        if line:
+            for number in range(8):
+                irq = number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ
+                p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
+        guests.put_calls(p, at.memory, [Call(c.function, _with_id(c, at.other_id), c.conduit) for c in calls])
+        p.run(at.vcpu)
+        for number in range(8) if line else ():
+            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=number << 16)))
+
+    return does
+
+
+OTHER = 0xFFFF
+"""Stands for another vCPU's MPIDR in a guest's arguments."""
+
+
+def _with_id(call: Call, number: int) -> tuple[int, ...]:
+    return tuple(number if each == OTHER else each for each in call.args)
+
+
+def every_service(p: KvmProgram, at: EventPlace) -> None:
+    calls = [call_of(function) for function in FUNCTIONS]
+    for start in range(0, len(calls), guests.MAX_CALLS):
+        guests.put_calls(p, at.memory, calls[start : start + guests.MAX_CALLS])
+        p.run(at.vcpu)
+
+
+def architecture_queries(p: KvmProgram, at: EventPlace) -> None:
+    ids = (0x80000000, 0x80008000, 0x80007FFF, 0x80003FFF, 0x84000050, 0xC5000020, 0x86000000, 0xFFFFFFFF)
+    guests.put_calls(p, at.memory, [Call(ARCH_FEATURES, (each,)) for each in ids])
+    p.run(at.vcpu)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compares everything that the contract defines about a VM with what it must be."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from helpers import guests
+from helpers.batch import Batch, Pending
+from helpers.contract.check import EBUSY, EINVAL, Comparison
+from helpers.contract.neighbours import PSCI_VERSION
+from helpers.contract.registers import Register
+from helpers.kvm import Vcpu, Vm
+from helpers.uapi import kvm as uapi
+from suites.events.scene import DENIED, Scene
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """A call in the batch: what it is, its errno and, for a read, its value."""
+
+    what: str
+    call: Pending
+    errno: int
+    value: int | None = None
+
+
+def _reads(batch: Batch, vm: Vm, registers: tuple[Register, ...], values: dict[str, int], of: str) -> list[_Expected]:
+    return [
+        _Expected(f"{r.name} through vCPU {vcpu.index}{of}", batch.get(vcpu, r), 0, values[r.name])
+        for vcpu in vm.vcpus
+        for r in registers
+    ]
+
+
+def _writes(batch: Batch, vcpu: Vcpu, register: Register, held: int, locked: bool) -> list[_Expected]:
+    """The same value, another one, an unsupported bit; then the old value again, and a read."""
+    other, name, through = held ^ register.mask, register.name, f"through vCPU {vcpu.index}"
+    rows = ((held, 0), (other, EBUSY if locked else 0), (held | 1 << 63, EINVAL), (held, 0))
+    expected = [
+        _Expected(f"write {name} = {value:#x} from {held:#x} {through}", batch.set(vcpu, register, value), error)
+        for value, error in rows
+    ]
+    return [*expected, _Expected(f"{name} after the writes {through}", batch.get(vcpu, register), 0, held)]
+
+
+def _neighbours(batch: Batch, scene: Scene) -> list[_Expected]:
+    """PSCI_VERSION, the stolen-time address, and the filter: its range is taken."""
+    vm, group, attr = scene.vm, uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
+    rows = [
+        _Expected(f"PSCI_VERSION through vCPU {vcpu.index}", batch.get(vcpu, PSCI_VERSION), 0, scene.psci)
+        for vcpu in vm.vcpus
+    ]
+    if scene.area is not None:
+        memory = batch.program.scratch(8)
+        done = batch.program.call(
+            vm.vcpus[0].fd, uapi.KVM_GET_DEVICE_ATTR, batch.program.device_attr(group, attr, memory)
+        )
+        area = batch.pending("KVM_ARM_VCPU_PVTIME_IPA", done, batch.program.peek(memory, 8))
+        rows.append(_Expected("KVM_ARM_VCPU_PVTIME_IPA", area, 0, scene.area))
+    if scene.contract.smccc_filter:
+        taken = batch.set_filter(vm.fd, DENIED, 1, uapi.KVM_SMCCC_FILTER_DENY)
+        rows.append(_Expected("a filter for a function that has one", taken, EBUSY if scene.locked else errno.EEXIST))
+    return rows
+
+
+def compare_state(comparison: Comparison, scene: Scene, when: str) -> None:
+    """The registers through every vCPU, what they accept, and their neighbours. Changes nothing. Raises KvmError."""
+    batch, vm = scene.vm.batch(), scene.vm
+    rows = _reads(batch, vm, scene.registers, scene.values, "")
+    for i, register in enumerate(scene.registers):
+        for vcpu in {
+            vm.vcpus[i % len(vm.vcpus)].index: vm.vcpus[i % len(vm.vcpus)],
+            vm.vcpus[-1].index: vm.vcpus[-1],
+        }.values():
+            rows += _writes(batch, vcpu, register, scene.values[register.name], scene.locked)
+    rows += _neighbours(batch, scene)
+    if scene.twin is not None:
+        rows += _reads(batch, scene.twin, scene.registers, scene.twin_values, " of the other VM")
+        for register in scene.registers:
+            rows += _writes(batch, scene.twin.vcpu, register, scene.twin_values[register.name], False)
+    listing = batch.program.reg_list(vm.vcpu.fd, len(scene.ids) + 16)
+    answer = batch.run()
+    for row in rows:
+        what = f"{row.what}, {when}"
+        comparison.error(what, row.errno, row.call.errno)
+        if row.value is not None:
+            comparison.value(what, row.value, row.call.value)
+    count, ids = listing.listed(answer)
+    same = not answer[listing.done].errno and ids[:count] == scene.ids
+    comparison.that(same, f"KVM_GET_REG_LIST, {when}", f"the same {len(scene.ids)} ids", f"{count} ids, or an error")
+
+
+def compare_guests(comparison: Comparison, scene: Scene, when: str) -> None:
+    """Every vCPU's guest makes every call whose answer is defined, in one round trip. Raises KvmError."""
+    batch, expected = scene.vm.batch(), []
+    for vcpu in scene.vm.vcpus:
+        rows = scene.expected_view(vcpu)
+        for start in range(0, len(rows), guests.MAX_CALLS):
+            part = rows[start : start + guests.MAX_CALLS]
+            calls = [call for _, call, _ in part]
+            guests.put_calls(batch.program, scene.vm.memory, calls)
+            run = batch.run_vcpu(vcpu)
+            expected.append((vcpu, part, run, guests.take_calls(batch.program, run.ref, scene.vm.memory, calls)))
+    answer = batch.run()
+    for vcpu, part, run, mailbox in expected:
+        run.ok()
+        for (form, call, x), result in zip(part, guests.read(answer[mailbox].data), strict=True):
+            what = f"{form.name} {call.function:#x} on vCPU {vcpu.index}, {when}"
+            comparison.x(what, x, result.x0_3)
+    scene.locked = True

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""VMs in a given state and topology, in which an event happens."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from helpers import guests
+from helpers.contract.features import Probe
+from helpers.contract.functions import CLOSED, GATED, Situation, X
+from helpers.contract.neighbours import PSCI_VERSION
+from helpers.contract.registers import Register
+from helpers.guest_layout import PV_TIME_IPA
+from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
+from helpers.smccc import Call
+from helpers.uapi import kvm as uapi
+from suites.support.calls import CONDUITS, Form, call_of
+
+DENIED = 0x84000052
+"""TRNG_GET_UUID: the function that the VM's filter denies."""
+FORWARDED = 0x86000010
+"""An id of no function, which the VM's filter forwards to user space."""
+
+
+@dataclass(frozen=True)
+class State:
+    """``when`` is before_run or after_run. ``held`` names the registers' values: empty, full or mixed."""
+
+    when: str
+    held: str
+
+    def values(self, registers: tuple[Register, ...]) -> dict[str, int]:
+        """The values by name. "mixed": every bit of one register, only bit 0 of the next, none of the next."""
+        masks = {"empty": (0,), "full": (~0,), "mixed": (~0, 0, 1)}[self.held]
+        return {r.name: masks[i % len(masks)] & r.mask for i, r in enumerate(registers)}
+
+
+STATES = tuple(State(when, held) for held in ("mixed", "full", "empty") for when in ("after_run", "before_run"))
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The vCPUs' ids in the order of their creation, and what else is special about the VM."""
+
+    name: str
+    ids: tuple[int, ...]
+    late: int | None = None
+    """The id of a vCPU created when the registers are set and, after_run, the VM has run."""
+    features: tuple[int, ...] = PSCI_0_2
+    capability: int | None = None
+    """The capability that the features need."""
+    twin: bool = False
+    """Whether an older VM with other values is alive."""
+
+
+TOPOLOGIES = (
+    Topology("one_vcpu", (0,)),
+    Topology("two_vcpus", (0, 1)),
+    Topology("four_vcpus", (0, 1, 2, 3)),
+    Topology("ids_out_of_order", (5, 0, 2)),
+    Topology("late_vcpu", (0, 1), late=2),
+    Topology("pmu", (0, 1), features=(*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3), capability=uapi.KVM_CAP_ARM_PMU_V3),
+    Topology("psci_0_1", (0, 1), features=()),
+    Topology("second_vm", (0, 1), twin=True),
+)
+
+
+@dataclass
+class Scene:
+    """A VM with the state that it must have. ``vcpus`` are initialised; ``ids`` is KVM_GET_REG_LIST's answer."""
+
+    vm: Vm
+    state: State
+    topology: Topology
+    registers: tuple[Register, ...]
+    contract: Probe
+    values: dict[str, int]
+    features: tuple[int, ...]
+    twin: Vm | None = None
+    twin_values: dict[str, int] = field(default_factory=dict)
+    locked: bool = False
+    psci: int = 0
+    area: int | None = None
+    ids: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The state and topology, for messages."""
+        return f"{self.state.when}, registers {self.state.held}, {self.topology.name}"
+
+    def restart(self) -> None:
+        """Puts every guest back to its entry: completes a pending exit, then KVM_ARM_VCPU_INIT. Raises KvmError."""
+        for vcpu in self.vm.vcpus:
+            if self.locked:
+                vcpu.immediate_exit()
+            error = vcpu.try_init(self.features)
+            assert not error, f"KVM_ARM_VCPU_INIT again of vCPU {vcpu.index}: expected 0, actual errno {error}"
+
+    def expected_view(self, vcpu: Vcpu) -> list[tuple[Form, Call, X]]:
+        """The calls whose answers the state alone defines, by each served conduit, with x0 to x3."""
+        area = self.area if vcpu is self.vm.vcpus[0] else None
+        situation = Situation(self.contract.dialect, self.values, self.contract.arch_counter, area)
+        rows: list[tuple[Form, Call, X]] = []
+        for form in (form for form in CONDUITS if form.served(self.contract.smc)):
+            for function in GATED:
+                answer = function.expected(situation)
+                if self.contract.smccc_filter and function.id == DENIED:
+                    answer = CLOSED
+                if isinstance(answer, tuple):
+                    rows.append((form, call_of(function, form), answer))
+        return rows
+
+
+def _init_pmus(vm: Vm) -> None:
+    batch = vm.batch()
+    group, attr = uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT
+    done = [
+        batch.device_attr("KVM_ARM_VCPU_PMU_V3_INIT", vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, b"")
+        for vcpu in vm.vcpus
+    ]
+    batch.run()
+    for each in done:
+        each.ok()
+
+
+def _twin(kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int]) -> tuple[Vm, dict[str, int]]:
+    """A VM that has not run, with the other bits of each register."""
+    vm = kvm.create_vm()
+    others = {r.name: r.mask & ~values[r.name] for r in registers}
+    vm.vcpu.set_regs([(r, others[r.name]) for r in registers])
+    return vm, others
+
+
+def _hold(scene: Scene) -> None:
+    """Sets the registers, a stolen-time area, and a filter with a denied and a forwarded function. Then may run."""
+    vm, last = scene.vm, scene.vm.vcpus[-1]
+    batch = vm.batch()
+    done = [batch.set(vm.vcpu, r, scene.values[r.name]) for r in scene.registers]
+    if scene.contract.pv_time:
+        scene.area = PV_TIME_IPA
+        group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
+        data = struct.pack("<Q", PV_TIME_IPA)
+        done.append(batch.device_attr("stolen time", vm.vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data))
+    if scene.contract.smccc_filter:
+        done.append(batch.set_filter(vm.fd, DENIED, 1, uapi.KVM_SMCCC_FILTER_DENY))
+        done.append(batch.set_filter(vm.fd, FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER))
+    if scene.state.when == "after_run":
+        guests.put_calls(batch.program, vm.memory, [Call(0x80000000)])
+        done.append(batch.run_vcpu(last))
+        # Completes the store that the guest left with.
+        batch.program.run_with_immediate_exit(last.fd, last.run_address)
+        scene.locked = True
+    batch.run()
+    for each in done:
+        each.ok()
+
+
+@contextmanager
+def scene_of(
+    kvm: Kvm, contract: Probe, registers: tuple[Register, ...], state: State, topology: Topology
+) -> Iterator[Scene]:
+    """The VM, set up. Raises KvmError.
+
+    Without the capability that the topology's features need, the vCPUs have PSCI_0_2 alone.
+    """
+    missing = topology.capability is not None and not kvm.check_extension(topology.capability)
+    features = PSCI_0_2 if missing else topology.features
+    values = state.values(registers)
+    twin, twin_values = _twin(kvm, registers, values) if topology.twin else (None, {})
+    try:
+        with kvm.create_vm(topology.ids, features=features) as vm:
+            if uapi.KVM_ARM_VCPU_PMU_V3 in features:
+                _init_pmus(vm)
+            scene = Scene(vm, state, topology, registers, contract, values, features, twin, twin_values)
+            _hold(scene)
+            if topology.late is not None:
+                vm.create_vcpu(features, number=topology.late)
+            scene.psci = vm.vcpu.get_reg(PSCI_VERSION)
+            scene.ids = tuple(vm.vcpu.reg_list())
+            yield scene
+    finally:
+        if twin is not None:
+            twin.close()

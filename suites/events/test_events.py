@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each event, in VMs of each state and topology: what the contract defines is the same before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import Kvm
+from helpers.kvm_program import KvmProgram
+from helpers.uapi import syscalls
+from suites.events.covering import Chain, Happening, chains
+from suites.events.events import EventPlace
+from suites.events.observation import compare_guests, compare_state
+from suites.events.scene import Scene, scene_of
+
+
+def _place(scene: Scene, acting: int) -> EventPlace:
+    vcpus, kvm = scene.vm.vcpus, scene.vm.kvm
+    vcpu, other = vcpus[acting % len(vcpus)], vcpus[(acting + 1) % len(vcpus)]
+    return EventPlace(
+        kvm=kvm.fd, vm_type=kvm.vm_type, vm=scene.vm.fd, vcpu=vcpu.fd, other=other.fd, other_id=other.index,
+        memory=scene.vm.memory, run_address=vcpu.run_address, run_size=kvm.run_size, features=scene.features,
+        registers=scene.registers, values=scene.values, ids=scene.ids,
+    )  # fmt: skip
+
+
+def _happen(scene: Scene, happening: Happening) -> None:
+    """The event, by the executor's main thread, by another thread, or through duplicates of the fds."""
+    program, place, event = KvmProgram(), _place(scene, happening.acting), happening.event
+    if event.blocks_ms is not None:
+        program.deadline_ms = event.blocks_ms
+    if happening.actor == "another thread":
+        with program.concurrently() as stage, stage.thread():
+            event.does(program, place)
+    elif happening.actor == "duplicated fds":
+        vm, vcpu = (program.syscall(syscalls.DUP, fd) for fd in (place.vm, place.vcpu))
+        event.does(program, replace(place, vm=vm, vcpu=vcpu))
+        program.close(vcpu)
+        program.close(vm)
+    else:
+        event.does(program, place)
+    scene.vm.kvm.subject.run(program)
+    scene.locked = scene.locked or event.runs
+    if event.psci is not None and scene.features:
+        scene.psci = event.psci
+
+
+def _follow(scene: Scene, happenings: Iterable[Happening]) -> None:
+    """Each event and an observation after it. The first difference ends the test."""
+    for happening in happenings:
+        comparison, event = Comparison(), happening.event
+        _happen(scene, happening)
+        compare_state(comparison, scene, f"after {event.name} by {happening.actor}, {scene.text}")
+        comparison.done()
+        if event.restarts:
+            scene.restart()
+
+
+@pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3", "EVENT-4")
+@pytest.mark.parametrize("chain", chains(), ids=lambda chain: chain.name)
+def test_events(chain: Chain, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> None:
+    """What the contract defines is the same after each event; at the end each guest gets the defined answers."""
+    with scene_of(kvm, contract, registers, chain.state, chain.topology) as scene:
+        comparison = Comparison()
+        compare_state(comparison, scene, f"before the first event, {scene.text}")
+        comparison.done()
+        _follow(scene, chain.happenings)
+        if chain.last is not None:
+            _follow(scene, [chain.last])
+        names = ", ".join(each.event.name for each in chain.happenings)
+        compare_guests(comparison, scene, f"after {names}, {scene.text}")
+        compare_state(comparison, scene, f"after {names} and the guests' calls, {scene.text}")
+        comparison.done()

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""suites/events covers its pairs, and its table or its list of exclusions has every ioctl of the kernel's headers."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from suites.events.covering import ACTORS, Happening, chains
+from suites.events.exclusions import NOT_EVENTS
+from suites.events.scene import STATES, TOPOLOGIES, State, Topology
+from suites.events.table import EVENTS
+
+HEADERS = [Path("/usr/aarch64-linux-gnu/include/linux/kvm.h"), Path("/usr/include/linux/kvm.h")]
+
+
+def _placed() -> list[tuple[State, Topology, Happening]]:
+    return [
+        (chain.state, chain.topology, each)
+        for chain in chains()
+        for each in (*chain.happenings, *([chain.last] if chain.last else []))
+    ]
+
+
+def test_every_event_meets_every_topology_state_and_actor() -> None:
+    placed, names = _placed(), [event.name for event in EVENTS]
+    assert {(t.name, h.event.name) for _, t, h in placed} == set(product((t.name for t in TOPOLOGIES), names))
+    assert {(s, h.event.name) for s, _, h in placed} == set(product(STATES, names))
+    assert {(h.actor, h.event.name) for _, _, h in placed} == set(product(ACTORS, names))
+
+
+def test_only_the_last_event_locks_registers_of_a_vm_that_has_not_run() -> None:
+    for chain in chains():
+        runs = [each.event.runs for each in chain.happenings]
+        assert chain.state.when == "after_run" or not any(runs)
+
+
+def test_names_are_unique() -> None:
+    for names in ([event.name for event in EVENTS], [chain.name for chain in chains()]):
+        assert len(names) == len(set(names))
+
+
+def test_every_ioctl_of_the_headers_is_an_event_or_excluded_with_a_reason() -> None:
+    header = next((path for path in HEADERS if path.exists()), None)
+    if header is None:
+        pytest.fail("linux/kvm.h is not installed: run make setup")
+    defined = set(re.findall(r"^#define (KVM_\w+)\s+_IO[RW]*\(KVMIO", header.read_text(), re.MULTILINE))
+    events = {name for event in EVENTS for name in event.ioctls}
+    assert len(defined) > 100
+    assert not events & NOT_EVENTS.keys()
+    assert sorted(defined - events - NOT_EVENTS.keys()) == []
