@@ -21,8 +21,9 @@ def _constants(prefix: str) -> dict[int, str]:
 IOCTLS = {
     value: name
     for value, name in _constants("KVM_").items()
-    if value >> _REQUEST_BITS == 0 and value >> 8 & 0xFF == uapi.KVMIO
+    if value >> _REQUEST_BITS == 0 and value >> 8 & 0xFF == uapi.KVMIO and name != "KVM_ARM_SET_DEVICE_ADDR"
 }
+"""The names by number. On a VM's fd, the number of KVM_GET_ONE_REG is KVM_ARM_SET_DEVICE_ADDR's."""
 CAPABILITIES = _constants(_CAPABILITY)
 EXITS = _constants(_EXIT)
 SYSCALLS = {value: name.lower() for name, value in vars(syscalls).items() if name.isupper() and "_SIG" not in name}
