@@ -11,19 +11,24 @@ from helpers.uapi import syscalls
 
 _EXIT = "KVM_EXIT_"
 _CAPABILITY = "KVM_CAP_"
+_SAME_NUMBER = "KVM_ARM_SET_DEVICE_ADDR"
+"""On a VM's fd, this has the number of KVM_GET_ONE_REG."""
 _REQUEST_BITS = 32
 
 
 def _constants(prefix: str) -> dict[int, str]:
-    return {value: name for name, value in vars(uapi).items() if name.startswith(prefix) and isinstance(value, int)}
+    return {
+        value: name
+        for name, value in vars(uapi).items()
+        if name.startswith(prefix) and isinstance(value, int) and name != _SAME_NUMBER
+    }
 
 
 IOCTLS = {
     value: name
     for value, name in _constants("KVM_").items()
-    if value >> _REQUEST_BITS == 0 and value >> 8 & 0xFF == uapi.KVMIO and name != "KVM_ARM_SET_DEVICE_ADDR"
+    if value >> _REQUEST_BITS == 0 and value >> 8 & 0xFF == uapi.KVMIO
 }
-"""The names by number. On a VM's fd, the number of KVM_GET_ONE_REG is KVM_ARM_SET_DEVICE_ADDR's."""
 CAPABILITIES = _constants(_CAPABILITY)
 EXITS = _constants(_EXIT)
 SYSCALLS = {value: name.lower() for name, value in vars(syscalls).items() if name.isupper() and "_SIG" not in name}
