@@ -14,7 +14,7 @@
 
 #include "planted.h"
 
-enum { DEV_IOCTL, VM_IOCTL, INIT_VM, PVTIME_HAS };
+enum { DEV_IOCTL, VM_IOCTL, PVTIME_HAS, INIT_VM };
 
 #define ORIGINAL(index, type) ((type)original(&variants_hooks[index]))
 

@@ -36,8 +36,10 @@ The most are for all writers of a round. The search for an order takes time that
 CROWD_ROUNDS, GUEST_ROUNDS = 60, 100
 
 
-def _view(register: Register, dialect: Dialect) -> RegisterView:
-    """A call whose answer differs for each value in ``_values``."""
+def _view(register: Register, dialect: Dialect) -> RegisterView | None:
+    """A call whose answer differs for each value in ``_values``; None if no answer shows every bit of the register."""
+    if register.unknown or (register.name in (STD, STD_HYP) and register.mask != 1):
+        return None
     if register.name == STD:
         return RegisterView(Call(0x84000050), lambda x: int(x[0] == 0x10000))
     if register.name == STD_HYP:
@@ -51,8 +53,8 @@ def _view(register: Register, dialect: Dialect) -> RegisterView:
 
 def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
     """A writer's values: neighbours differ, and the first is not the default, so that each write is a change."""
-    # Without FUNC_FEAT the guest cannot read the other vendor bit.
-    all_values = [v for v in register.subsets() if v != 2 or register.name != VENDOR_HYP]
+    # Without FUNC_FEAT the guest cannot read the other vendor bits.
+    all_values = [v for v in register.subsets() if not v or v & 1 or register.name != VENDOR_HYP]
     start = (all_values.index(register.reset) + 1 + first) % len(all_values)
     return tuple(all_values[(start + i) % len(all_values)] for i in range(count))
 

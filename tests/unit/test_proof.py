@@ -221,7 +221,10 @@ def test_the_catalogue_is_the_module() -> None:
     assert sorted(names) == sorted([CONTROL, *planted])
     hooked = set()
     for source in (build.ROOT / "faults/module").glob("*.c"):
-        hooked |= set(re.findall(r'\] = \{ "(\w+)"', source.read_text()))
+        hooks = re.findall(r'\[(\w+)\] = \{ "(\w+)"', source.read_text())
+        hooked |= {symbol for _, symbol in hooks}
+        # The table ends after its last row, so the rows must be in the order of their numbers.
+        assert not hooks or f"enum {{ {', '.join(name for name, _ in hooks)} }};" in source.read_text(), source.name
     assert {hook for fault in FAULTS for hook in fault.hooks} <= hooked
     assert {hook for variant in VARIANTS for hook in variant.hooks} <= hooked
     assert len(FAULTS) >= 60

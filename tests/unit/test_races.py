@@ -7,6 +7,8 @@ import errno
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +16,10 @@ import pytest
 
 from helpers.contract.features import Probe
 from helpers.contract.linearizability import EventKind, HistoryEvent
-from helpers.contract.registers import MAINLINE
+from helpers.contract.registers import MAINLINE, Register
 from helpers.errors import NotMeasured
 from helpers.placement import Placement
+from helpers.smccc import NOT_SUPPORTED
 from suites.concurrency import test_first_run as first_run
 from suites.concurrency import test_inside_the_guest as inside
 from suites.concurrency.rounds import Race, Round
@@ -146,3 +149,26 @@ def test_a_call_that_no_thread_made_has_no_answer(made: int, pauses: int, monkey
     with nullcontext() if made < 6 else pytest.raises(NotMeasured, match="did not run within 2000 ms"):
         inside.test_the_same_vcpu_waits(STD, make_vm, iter(inside.PAUSES_MS))
     assert visits.pauses == list(inside.PAUSES_MS[:pauses])
+
+
+VENDOR = MAINLINE.registers[2]
+
+
+@pytest.mark.parametrize(
+    ("register", "shown"),
+    [
+        (STD, True),
+        (VENDOR, True),
+        (replace(STD, unknown=2, reset=3), False),
+        (replace(VENDOR, unknown=4, reset=7), False),
+        (replace(STD, bits=(*STD.bits, (1, "NEW")), reset=3), False),
+        (replace(VENDOR, bits=(*VENDOR.bits, (2, "NEW")), reset=7), True),
+    ],
+)
+def test_a_guest_shows_only_bits_that_an_answer_shows(register: Register, shown: bool) -> None:
+    view = first_run._view(register, MAINLINE)
+    assert (view is not None) is shown
+    values = first_run._values(register, first=0, count=16)
+    assert all(a != b for a, b in pairwise(values)) and values[0] != register.reset
+    for value in values if register.name == VENDOR.name else ():
+        assert view is None or view.value((value if value & 1 else NOT_SUPPORTED, 0, 0, 0)) == value
