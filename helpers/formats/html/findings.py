@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Failures, errors and known deviations: requirement, expected and actual values, system calls."""
+"""Failures and errors, and known deviations: requirement, expected and actual values, system calls."""
 
 from __future__ import annotations
 
@@ -49,10 +49,19 @@ class FindingsView:
 
 
 def findings(columns: tuple[Column, ...]) -> FindingsView | None:
-    """Failures, then errors, then known deviations, of each subject."""
+    """Failures, then errors, of each subject."""
+    return _with_outcomes(columns, FAILED, ERROR)
+
+
+def known_deviations(columns: tuple[Column, ...]) -> FindingsView | None:
+    """Failures that are expected of a released kernel."""
+    return _with_outcomes(columns, KNOWN)
+
+
+def _with_outcomes(columns: tuple[Column, ...], *outcomes: str) -> FindingsView | None:
     every = tuple(
         FindingView(column, result)
-        for outcome in (FAILED, ERROR, KNOWN)
+        for outcome in outcomes
         for column in columns
         for result in column.results
         if result.outcome == outcome
