@@ -66,6 +66,22 @@ def test_a_known_deviation_is_no_failure() -> None:
     assert "chapter-known-deviations" not in page and "chapter-failures" in page
 
 
+@pytest.mark.parametrize(
+    ("message", "link"),
+    [
+        ("Broken.\nC reproducer: /a/reports/reproducers/test_any_order-x.c\nSeed: 1", "reproducers/test_any_order-x.c"),
+        ("C reproducer: reproducers/t.c", "reproducers/t.c"),
+        ("C reproducer: javascript:alert(1)//reproducers/../t.c", ""),
+        ("C reproducer: /a/reproducers/x/y.c", ""),
+        ("no C reproducer: here", ""),
+    ],
+)
+def test_the_link_to_the_c_program(message: str, link: str) -> None:
+    failed = Result(f"{FILE}::t", BOTH[0], FAILED, ("LOCK-1",), "It is locked.", "src", message)
+    page = Page(document(columns([log_of(failed, subjects=BOTH[:1])])))
+    assert [each for each in page.links if not each.startswith("#")] == ([link] if link else [])
+
+
 def test_it_says_what_a_person_needs() -> None:
     text = document(columns([a_log()]))
     for part in ("NON-CONFORMANT", "SAME", "It succeeds.", "prefers-color-scheme: dark", "@media print", 'lang="en"'):

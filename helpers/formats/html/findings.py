@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from helpers.results.reproduce import reproduce
 
 MOST_IN_FULL = 100
 """Later findings get one line each: a broken kernel fails thousands of tests for one reason."""
+_REPRODUCER = re.compile(r"^C reproducer: (?:.*/)?(reproducers/[\w.-]+\.c)$", re.MULTILINE)
+"""A line in the message of a test of suites/model."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ class FindingView:
     def command(self) -> str:
         """The command that repeats the test, with the options of the run, because test ids depend on them."""
         return reproduce(self.column.log.session, self.result.nodeid)
+
+    @property
+    def reproducer(self) -> str:
+        """The path of the C program, relative to the folder of the log; "" without one."""
+        match = _REPRODUCER.search(self.result.message)
+        return match[1] if match else ""
 
 
 @dataclass(frozen=True)
