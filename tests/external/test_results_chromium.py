@@ -154,7 +154,7 @@ def test_outcomes_and_sorting(viewer: Viewer, report: Path) -> None:
     (column,) = columns([read_log(report.with_name("results.jsonl"))])
     assert rows.count() == len(column.results) == 13
     assert rows.first.locator(".col-result").inner_text() == "Failed"
-    groups = seen.page.locator("section[aria-labelledby=chapter-all-results] details")
+    groups = seen.page.locator("section[aria-labelledby=chapter-all-results] details details")
     assert [groups.nth(n).locator("summary").inner_text() for n in range(4)] == [
         "✗ 5 failed",
         "? 1 not measured",
@@ -230,6 +230,25 @@ def test_with_a_keyboard(viewer: Viewer, tmp_path: Path) -> None:
     assert seen.page.locator(":focus").inner_text() == "Failures"
 
 
+@pytest.mark.parametrize("width", [360, 800, 1400])
+def test_one_subject_takes_the_width(width: int, viewer: Viewer, report: Path) -> None:
+    seen = viewer.open(report, width)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    for table in (".matrix", ".environment"):
+        wide = "table => table.clientWidth >= table.parentElement.clientWidth - 2"
+        assert seen.page.locator(f"table{table}").first.evaluate(wide), table
+
+
+def test_a_chapter_folds_and_a_link_into_it_opens_it(viewer: Viewer, tmp_path: Path) -> None:
+    seen = viewer.open(static(tmp_path, a_log()))
+    finding = seen.page.locator(".finding").first
+    assert finding.is_visible()
+    seen.page.locator("summary", has_text="Failures").click()
+    assert not finding.is_visible()
+    seen.page.goto(f"{seen.page.url}#{finding.get_attribute('id')}")
+    assert finding.is_visible()
+
+
 def test_printed(viewer: Viewer, tmp_path: Path) -> None:
     log = a_log()
     log = replace(log, results=tuple(replace(result, calls="vm1: KVM_RUN() = 0") for result in log.results))
@@ -272,7 +291,7 @@ def test_many_rows_begin_with_those_to_look_at(viewer: Viewer, tmp_path: Path) -
     rows = seen.page.locator("#results-table tbody.results-table-row")
     assert rows.count() == 6 and {*rows.locator(".col-result").all_inner_texts()} == {"Failed"}
     assert "the table lists only" in seen.text("section[aria-labelledby=results-by-pytest-html]")
-    group = seen.page.locator("section[aria-labelledby=chapter-all-results] details").nth(1)
+    group = seen.page.locator("section[aria-labelledby=chapter-all-results] details details").nth(1)
     assert group.locator("summary").inner_text() == f"✓ {count - 6} passed"
     assert [text.split()[2:4] for text in group.locator("li").all_text_contents()] == [[str(count - 6), "of"]]
     # The name of the function, and the parameters of each test.
@@ -289,5 +308,6 @@ def test_5000_results_are_all_there(viewer: Viewer, tmp_path: Path) -> None:
     assert len(words_of(seen, "all-results", "li.failed code")) == failed
     passed = seen.page.locator("section[aria-labelledby=chapter-all-results] li.passed").all_text_contents()
     assert sum(int(text.split()[2]) for text in passed) == count - failed
-    assert seen.page.locator("article.finding").count() == 100
+    assert seen.page.locator("[aria-labelledby=chapter-failures] article.finding").count() == 100
+    assert seen.page.locator("[aria-labelledby=chapter-known-deviations] article.finding").count() == 1
     assert "more, one line each" in seen.text() and seen.wrong == []

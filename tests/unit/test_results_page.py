@@ -17,6 +17,7 @@ from helpers.identity import SubjectId
 from helpers.results.columns import columns, sentences
 from helpers.results.records import (
     FAILED,
+    KNOWN,
     NOT_APPLICABLE,
     NOT_MEASURED,
     PASSED,
@@ -53,6 +54,32 @@ def test_the_matrix_counts_what_the_log_holds() -> None:
             for outcome, word in ((PASSED, "passed"), (FAILED, "failed"), (NOT_APPLICABLE, "not applicable")):
                 count = sum(result.outcome == outcome for result in results)
                 assert (f"{count} {word}" in label) == bool(count)
+
+
+def test_a_known_deviation_is_no_failure() -> None:
+    log = a_log()
+    text = document(columns([log]))
+    failures, _, rest = text.partition('id="chapter-known-deviations"')
+    assert "test_b.py::k" not in failures.partition('id="chapter-failures"')[2] and "test_b.py::k" in rest
+    without = tuple(each for each in log.results if each.outcome != KNOWN)
+    page = document(columns([replace(log, results=without, subjects=())]))
+    assert "chapter-known-deviations" not in page and "chapter-failures" in page
+
+
+@pytest.mark.parametrize(
+    ("message", "link"),
+    [
+        ("Broken.\nC reproducer: /a/reports/reproducers/test_any_order-x.c\nSeed: 1", "reproducers/test_any_order-x.c"),
+        ("C reproducer: reproducers/t.c", "reproducers/t.c"),
+        ("C reproducer: javascript:alert(1)//reproducers/../t.c", ""),
+        ("C reproducer: /a/reproducers/x/y.c", ""),
+        ("no C reproducer: here", ""),
+    ],
+)
+def test_the_link_to_the_c_program(message: str, link: str) -> None:
+    failed = Result(f"{FILE}::t", BOTH[0], FAILED, ("LOCK-1",), "It is locked.", "src", message)
+    page = Page(document(columns([log_of(failed, subjects=BOTH[:1])])))
+    assert [each for each in page.links if not each.startswith("#")] == ([link] if link else [])
 
 
 def test_it_says_what_a_person_needs() -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Failures, errors and known deviations: requirement, expected and actual values, system calls."""
+"""Failures and errors, and known deviations: requirement, expected and actual values, system calls."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from helpers.results.reproduce import reproduce
 
 MOST_IN_FULL = 100
 """Later findings get one line each: a broken kernel fails thousands of tests for one reason."""
+_REPRODUCER = re.compile(r"^C reproducer: (?:.*/)?(reproducers/[\w.-]+\.c)$", re.MULTILINE)
+"""A line in the message of a test of suites/model."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class FindingView:
         """The command that repeats the test, with the options of the run, because test ids depend on them."""
         return reproduce(self.column.log.session, self.result.nodeid)
 
+    @property
+    def reproducer(self) -> str:
+        """The path of the C program, relative to the folder of the log; "" without one."""
+        match = _REPRODUCER.search(self.result.message)
+        return match[1] if match else ""
+
 
 @dataclass(frozen=True)
 class FindingsView:
@@ -49,10 +58,19 @@ class FindingsView:
 
 
 def findings(columns: tuple[Column, ...]) -> FindingsView | None:
-    """Failures, then errors, then known deviations, of each subject."""
+    """Failures, then errors, of each subject."""
+    return _with_outcomes(columns, FAILED, ERROR)
+
+
+def known_deviations(columns: tuple[Column, ...]) -> FindingsView | None:
+    """Failures that are expected of a released kernel."""
+    return _with_outcomes(columns, KNOWN)
+
+
+def _with_outcomes(columns: tuple[Column, ...], *outcomes: str) -> FindingsView | None:
     every = tuple(
         FindingView(column, result)
-        for outcome in (FAILED, ERROR, KNOWN)
+        for outcome in outcomes
         for column in columns
         for result in column.results
         if result.outcome == outcome

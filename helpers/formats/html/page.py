@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.formats.html.findings import findings
+from helpers.formats.html.findings import findings, known_deviations
 from helpers.formats.html.matrix import matrix, migrations
 from helpers.formats.html.outcomes import tests_by_clause, tests_by_outcome
 from helpers.formats.html.registers import register_tables
@@ -25,6 +25,7 @@ TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
 PROOF = "proof.html"
 """The page of faults.prove; the report links to it if it is in the same folder."""
 _PROOF_LINK = (PROOF, "Proof that the tests can fail")
+KNOWN_DEVIATIONS = "Known deviations"
 _NOTES = "Notes, which do not affect the verdict"
 ACCEPT = "--accept-unknown"
 """The option of a run that accepts an unknown service."""
@@ -79,7 +80,9 @@ def _data(columns: tuple[Column, ...], proof: bool, *more: tuple[str, str]) -> M
     moved = [column.verdict for column in columns if column.way is not None]
     if moved:
         boxes.append(_migration_box(moved))
-    chapters = tuple(Chapter(name, template, view(columns)) for name, (template, view) in _CHAPTERS.items())
+    every = (Chapter(name, template, view(columns)) for name, (template, view) in _CHAPTERS.items())
+    # That a kernel has no known deviation needs no chapter.
+    chapters = tuple(each for each in every if each.view or each.name != KNOWN_DEVIATIONS)
     links = (*more, *([_PROOF_LINK] if proof else []))
     return {"title": TITLE, "boxes": boxes, "chapters": chapters, "links": links}
 
@@ -98,7 +101,7 @@ def _box(verdict: Verdict) -> VerdictBox:
     )
     lists = {
         "Unknown services": unknown,
-        "Known deviations": deviations,
+        KNOWN_DEVIATIONS: deviations,
         "Why the verdict is inconclusive": verdict.reasons if inconclusive else (),
         "Not measured": tuple(map(_with_reason, verdict.unmeasured)),
         "Errors": tuple(map(_with_reason, verdict.errors)),
@@ -141,6 +144,7 @@ def _facts(caption: str, subjects: Sequence[tuple[str, Mapping[str, str]]]) -> F
 
 _CHAPTERS: Mapping[str, tuple[str, Callable[[tuple[Column, ...]], Any]]] = {
     "Failures": ("findings.html.jinja2", findings),
+    KNOWN_DEVIATIONS: ("findings.html.jinja2", known_deviations),
     "Conformance matrix": ("matrix.html.jinja2", matrix),
     "Migration": ("migrations.html.jinja2", migrations),
     "Registers": ("registers.html.jinja2", register_tables),
