@@ -30,6 +30,9 @@ from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.lineup import Lineup
 from helpers.trace.recorder import Trace, Traced
 
+_CHOSEN = ("reports", "model_seed")
+"""Options whose values the controller chooses if they are not given. Workers must agree with each other."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,10 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[WATCHES] = {}
     if hasattr(config, "workerinput"):
         interrupt.end_at_once(config.stash[LINEUP].close)
+        for name in _CHOSEN:
+            setattr(config.option, name, config.workerinput[name])
         return
     _handle_signals(config, finished=False)
     folder = config.stash[FOLDER] = reports_folder(config)
-    # xdist's workers inherit the options, and must agree with each other.
     config.option.reports = str(folder)
     if config.getoption("--model-seed") is None:
         config.option.model_seed = random.randrange(1 << 32) if config.getoption("--model-steps") else 0
@@ -59,6 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
     session = recorder.session()
     failures = Failures(config, NodeIds(subjects_of(config)), contract, lambda nodeid: reproduce(session, nodeid))
     config.pluginmanager.register(failures, "hvc-failures")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Sends the chosen values to xdist's worker, which has only the command line."""
+    node.workerinput.update({name: getattr(node.config.option, name) for name in _CHOSEN})
 
 
 def _handle_signals(config: pytest.Config, *, finished: bool) -> None:

@@ -136,3 +136,19 @@ def test_the_command_repeats_the_test(project: Project) -> None:
     words = line.split()
     status, again = project.run(*words[words.index("pytest") + 1 :])
     assert status == 1 and "1 failed" in again
+
+
+@MODES
+@pytest.mark.parametrize("options", [(), ("--model-steps=9",)], ids=["fixed", "random"])
+def test_the_files_and_the_seed_of_a_run_are_the_workers_too(
+    project: Project, options: tuple[str, ...], mode: tuple[str, ...]
+) -> None:
+    """A test of suites/model writes its C program to the reports, and prints the seed."""
+    body = "\n@pytest.mark.clause('CAP-1')\ndef test_x(keep_reproducer, model_steps):\n"
+    body += "    pytest.fail(f'{keep_reproducer(str())} seed {model_steps[1]}', pytrace=False)\n"
+    (project.folder / "suites/test_it.py").write_text("import pytest\n" + body)
+    _, text = project.run(BOARD, *options, *mode)
+    environment = project.log.session.environment
+    seed = environment["model seed"] if options else "0"
+    assert f"{project.folder}/reports/reproducers/test_x.c seed {seed}" in failures(text, "test_x"), text
+    assert (project.folder / "reports/reproducers/test_x.c").exists()
