@@ -33,8 +33,8 @@ def python_packages(root: Path = ROOT) -> Diagnosis:
     if problems:
         checkout = (root / "pyproject.toml").exists()
         return missing(name, "; ".join(problems), "make setup" if checkout else "pip install kvm-hvc-conformance again")
-    shown = ("pytest", "pytest-xdist", "pytest-html", "hypothesis")
-    return good(name, ", ".join(f"{each} {version(each)}" for each in shown))
+    main = ("pytest", "pytest-xdist", "pytest-html", "hypothesis")
+    return good(name, ", ".join(f"{each} {version(each)}" for each in main))
 
 
 def _requirements(root: Path) -> Sequence[str]:

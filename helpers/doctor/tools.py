@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 from helpers import build
-from helpers.doctor.diagnosis import Diagnosis, as_warning, diagnose, good, install, missing, warning
+from helpers.doctor.diagnosis import Diagnosis, diagnose, good, install, missing, warning
 from helpers.errors import HarnessError
 from helpers.subjects.cpu_models import default_page_sizes
 from helpers.subjects.qemu import QEMU, has_sandbox, qemu_path, qemu_version
@@ -28,16 +28,20 @@ def c_parts() -> Diagnosis:
 
 
 def compilers() -> tuple[Diagnosis, ...]:
-    """What ``helpers.build`` uses. Nothing of it is missing while the files are built already."""
+    """What ``helpers.build`` uses. None of it is needed if the files are built."""
     cross = platform.machine() != "aarch64"
     names = ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross") if cross else ("gcc", "libc6-dev")
     # objcopy is in binutils, on which gcc depends.
-    found = (
+    diagnoses = (
         diagnose("arm64 compiler", lambda: f"{build.tool_path('gcc')}, {build.tool_path('objcopy')}", install(names)),
         diagnose("arm64 static libc", lambda: str(build.static_libc()), install(names)),
         _host_compiler(),
     )
-    return found if build.outdated() else tuple(map(as_warning, found))
+    return diagnoses if build.outdated() else tuple(map(_not_needed, diagnoses))
+
+
+def _not_needed(compiler: Diagnosis) -> Diagnosis:
+    return good(compiler.name, f"not needed: {compiler.detail}") if compiler.is_missing else compiler
 
 
 def _host_compiler() -> Diagnosis:
@@ -53,10 +57,10 @@ def _host_compiler() -> Diagnosis:
 
 def emulator() -> tuple[Diagnosis, ...]:
     """The emulator, the machine with EL2, and the sandbox. QEMU is started for each."""
-    found = diagnose("QEMU", lambda: f"{qemu_version(qemu_path())}, {qemu_path()}", install(_QEMU_PACKAGE))
-    if found.is_missing:
-        return (found,)
-    return (found, diagnose("QEMU machine with EL2", _page_sizes), _sandbox(), _guards())
+    program = diagnose("QEMU", lambda: f"{qemu_version(qemu_path())}, {qemu_path()}", install(_QEMU_PACKAGE))
+    if program.is_missing:
+        return (program,)
+    return (program, diagnose("QEMU machine with EL2", _page_sizes), _sandbox(), _guards())
 
 
 def _page_sizes() -> str:

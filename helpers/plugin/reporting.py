@@ -94,8 +94,8 @@ def program_words(path: str) -> str:
 
 def _typed(path: str) -> str:
     """A program as one types it: its name if PATH leads to it, or its path in this folder."""
-    found = shutil.which(Path(path).name)
-    if found is not None and Path(found).is_absolute() and Path(found) == Path(path):
+    on_path = shutil.which(Path(path).name)
+    if on_path == path and Path(path).is_absolute():
         return Path(path).name
     absolute = Path(path).absolute()
     return shlex.quote(str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute))

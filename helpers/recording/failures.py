@@ -73,10 +73,10 @@ class Failures:
         yield f"Repeat: {self._command(result.nodeid)}"
 
     def _calls(self, lines: list[str]) -> Iterator[str]:
-        shown = lines if self._verbose else lines[-LAST_CALLS:]
-        hidden = len(lines) - len(shown)
-        yield f"System calls of the test{f' (-v shows {hidden} earlier lines)' if hidden else ''}:"
-        yield from (f"{_INDENT}{line}" for line in shown)
+        last = lines if self._verbose else lines[-LAST_CALLS:]
+        earlier = len(lines) - len(last)
+        yield f"System calls of the test{f' (-v shows {earlier} earlier lines)' if earlier else ''}:"
+        yield from (f"{_INDENT}{line}" for line in last)
         yield ""
 
 

@@ -62,7 +62,7 @@ def findings(columns: tuple[Column, ...]) -> FindingsView | None:
     return _with_outcomes(columns, FAILED, ERROR)
 
 
-def known_deviations(columns: tuple[Column, ...]) -> FindingsView | None:
+def deviation_findings(columns: tuple[Column, ...]) -> FindingsView | None:
     """Failures that are expected of a released kernel."""
     return _with_outcomes(columns, KNOWN)
 

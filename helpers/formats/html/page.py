@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.formats.html.findings import findings, known_deviations
+from helpers.formats.html.findings import deviation_findings, findings
 from helpers.formats.html.matrix import matrix, migrations
 from helpers.formats.html.outcomes import tests_by_clause, tests_by_outcome
 from helpers.formats.html.registers import register_tables
@@ -144,7 +144,7 @@ def _facts(caption: str, subjects: Sequence[tuple[str, Mapping[str, str]]]) -> F
 
 _CHAPTERS: Mapping[str, tuple[str, Callable[[tuple[Column, ...]], Any]]] = {
     "Failures": ("findings.html.jinja2", findings),
-    KNOWN_DEVIATIONS: ("findings.html.jinja2", known_deviations),
+    KNOWN_DEVIATIONS: ("findings.html.jinja2", deviation_findings),
     "Conformance matrix": ("matrix.html.jinja2", matrix),
     "Migration": ("migrations.html.jinja2", migrations),
     "Registers": ("registers.html.jinja2", register_tables),
