@@ -81,7 +81,7 @@ _VM_IOCTLS = (
     NeutralEvent(
         "writable_masks",
         "api.rst 4.138",
-        does.struct_on("vm", uapi.KVM_ARM_GET_REG_WRITABLE_MASKS, bytes(120)),
+        does.struct_on("vm", uapi.KVM_ARM_GET_REG_WRITABLE_MASKS, bytes(64)),
         ("KVM_ARM_GET_REG_WRITABLE_MASKS",),
     ),
     NeutralEvent(

@@ -82,7 +82,7 @@ def test_a_deadly_call_leaves_out_the_rest_of_its_test_function(tmp_path: Path) 
     deadly = f"{LOCK}::test_changed_value["
     outcomes = Counter((result.nodeid.startswith(deadly), result.outcome) for result in log.results)
     assert status == 1 and set(outcomes) <= {(True, FAILED), (False, PASSED), (False, NOT_APPLICABLE)}, text
-    assert 2 <= outcomes[True, FAILED] <= 4 and outcomes[False, PASSED] > 10
+    assert 2 <= outcomes[True, FAILED] <= 4 and outcomes[False, PASSED] > 5
     left_out = [test.nodeid for test, reason in log.not_run if "2 cases of this test function ended" in reason]
     assert len(left_out) > 10 and all(nodeid.startswith(deadly) for nodeid in left_out)
     assert f" 0 errors, {len(left_out)} not run; broken clauses: LOCK-" in text.splitlines()[-1]
