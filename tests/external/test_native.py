@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from helpers.identity import LOCAL
 from helpers.results.log import read_log
-from helpers.results.records import Log
+from helpers.results.records import NOT_MEASURED, Log
 from helpers.results.verdict import verdicts
 from helpers.subjects import choose
 from helpers.subjects.kernels import resolve_kernel
@@ -44,6 +45,18 @@ def _outcomes(log: Log) -> dict[str, str]:
     return {result.nodeid: result.outcome for result in log.results}
 
 
+def _without_unmeasured(log: Log, other: Log) -> Log:
+    """The log without the tests that one of both did not measure: races, on machines of different speed."""
+    names = {each.nodeid for results in (log, other) for each in results.results if each.outcome == NOT_MEASURED}
+    assert all(name.startswith("suites/concurrency/") or "stolen_time" in name for name in names), names
+    return replace(
+        log,
+        results=tuple(each for each in log.results if each.nodeid not in names),
+        collected=tuple(each for each in log.collected if each.nodeid not in names),
+        started=tuple(each for each in log.started if each.nodeid not in names),
+    )
+
+
 def _line(log: Log) -> str:
     (verdict,) = verdicts(log)
     return verdict.line.replace(f" {verdict.subject.label} ", " SUBJECT ", 1)
@@ -63,7 +76,8 @@ def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
     said = (tmp_path / "member/said").read_text()
     assert (tmp_path / "member/status").read_text() == "0\n", said
     assert "A run without options tests this machine's own KVM. It can start." in said
-    native, qemu = read_log(tmp_path / "member/reports/results.jsonl"), _qemu_log(tmp_path / "qemu")
+    logs = read_log(tmp_path / "member/reports/results.jsonl"), _qemu_log(tmp_path / "qemu")
+    native, qemu = _without_unmeasured(*logs), _without_unmeasured(*reversed(logs))
     assert {result.subject for result in native.results} == {LOCAL}
     assert len(_outcomes(native)) > 1000
     assert _outcomes(native) == _outcomes(qemu)
