@@ -20,6 +20,7 @@ from helpers.smccc import SMCCC_1_1, Call
 
 _SMCCC_VERSION = 0x80000000
 _VMS = 6
+_DEADLINE_MS = 60_000
 _TURNS = ((0, 1), (0,), (0, 1, 2))
 """For the first VM, the second one, and the others."""
 
@@ -83,6 +84,8 @@ def _try_bits(
     a bit's write, to detect a kernel whose answer depends on the number of writes.
     """
     batch = vm.batch()
+    # More than a thousand calls: on a host where each takes milliseconds, the default is too short.
+    batch.program.deadline_ms = _DEADLINE_MS
     reset = batch.get(vm.vcpu, register)
     made: list[tuple[tuple[bool, int], int, int, Pending, Pending]] = []
     for beside, bit, turn in product((False, True), bits, turns):

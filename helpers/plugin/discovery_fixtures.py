@@ -29,6 +29,8 @@ from helpers.recording.selection import is_suite
 from helpers.results.records import FirmwareInfo, KnownDeviation, RegisterInfo, ServiceInfo, SubjectInfo
 from helpers.subjects.base import KernelDied, Subject
 
+PROBE_SECONDS = 120.0
+"""Timeout of the probe, which does not count as a test's time."""
 T = TypeVar("T")
 Answers = dict[str, Any]
 
@@ -63,10 +65,13 @@ def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignore
 def contract(request: pytest.FixtureRequest, subject: Subject, _answers: Answers) -> Probe:
     """The subject's dialect and features. If the kernel dies of the probe, the next test probes again."""
     if "contract" not in _answers:
+        chosen: float | None = request.config.getoption("--test-deadline")
         kvm = open_kvm(request.config, subject)
+        subject.begin_test(max(PROBE_SECONDS, chosen or 0.0))
         _answers["contract"] = probe(kvm)
         # If the kernel dies of a guest, the next test has the probe without the guest's answers.
         _answers["contract"] = add_guest_facts(kvm, _answers["contract"])
+        subject.begin_test(chosen)
     features: Probe = _answers["contract"]
     return features
 

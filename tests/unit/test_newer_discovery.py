@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,6 +65,7 @@ class FakeVm:
     kvm: FakeKvm
     number: int
     values: dict[int, int] = field(default_factory=dict)
+    program: SimpleNamespace = field(default_factory=SimpleNamespace)
 
     @property
     def vcpu(self) -> FakeVm:
