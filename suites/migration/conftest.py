@@ -65,13 +65,20 @@ def taken() -> dict[tuple[SubjectId, str], Taken]:
 
 
 @pytest.fixture
-def take(source: SubjectId, source_kvm: Callable[[], Kvm], taken: dict[tuple[SubjectId, str], Taken]) -> Take:
+def take(
+    source: SubjectId,
+    source_kvm: Callable[[], Kvm],
+    taken: dict[tuple[SubjectId, str], Taken],
+    subject: Subject,
+    contract: Probe,
+) -> Take:
     """Saves a VM of the source at a level; asked again, it answers from the first time."""
 
     def at(level: str) -> Taken:
         if (source, level) not in taken:
             kvm = source_kvm()
-            known = next((p for (kernel, _), (p, _) in taken.items() if kernel == source), None) or probe(kvm)
+            before = next((p for (kernel, _), (p, _) in taken.items() if kernel == source), None)
+            known = contract if source == subject.id else before or probe(kvm)
             taken[source, level] = known, _take(kvm, known, level)
         return taken[source, level]
 
