@@ -176,7 +176,7 @@ def eventfds(p: KvmProgram, at: EventPlace) -> None:
 
 
 def devices(p: KvmProgram, at: EventPlace) -> None:
-    """Asks for each type of device, and makes and closes a VFIO device."""
+    """Asks for each type of device, and makes none."""
     for kind in range(16):
         test = uapi.pack("kvm_create_device", type=kind, flags=uapi.KVM_CREATE_DEVICE_TEST)
         p.call(at.vm, uapi.KVM_CREATE_DEVICE, p.structure(test))
@@ -199,7 +199,7 @@ def coalesced_mmio(p: KvmProgram, at: EventPlace) -> None:
 
 
 def unknown_ioctls(p: KvmProgram, at: EventPlace) -> None:
-    """Every number of KVM's ioctls without an argument, which no vCPU or VM has with this direction."""
+    """Numbers that no ioctl of a VM or a vCPU has."""
     for fd in (at.vm, at.vcpu):
         for number in (0x10, 0x30, 0x50, 0x70, 0x8F, 0x99, 0xAB, 0xAC, 0xEF, 0xFF):
             p.ioctl(fd, uapi.KVMIO << 8 | number)
@@ -268,8 +268,9 @@ def same_registers(p: KvmProgram, at: EventPlace) -> None:
 def refused_writes(p: KvmProgram, at: EventPlace) -> None:
     """An unsupported bit, twenty times for each register, and each bit alone."""
     for register in at.registers:
-        for bit in (*[63] * 20, *(n for n in range(64) if not register.mask >> n & 1)):
-            p.set_reg(at.vcpu, p.one_reg(register, at.values[register.name] | 1 << bit))
+        each = [1 << number for number in range(64) if not register.mask >> number & 1]
+        for unsupported in (*[register.beyond] * 20, *each):
+            p.set_reg(at.vcpu, p.one_reg(register, at.values[register.name] | unsupported))
 
 
 def same_values(p: KvmProgram, at: EventPlace) -> None:

@@ -37,7 +37,9 @@ def _reads(batch: Batch, vm: Vm, registers: tuple[Register, ...], values: dict[s
 def _writes(batch: Batch, vcpu: Vcpu, register: Register, held: int, locked: bool) -> list[_Expected]:
     """The same value, another one, an unsupported bit; then the old value again, and a read."""
     other, name, through = held ^ register.mask, register.name, f"through vCPU {vcpu.index}"
-    rows = ((held, 0), (other, EBUSY if locked else 0), (held | 1 << 63, EINVAL), (held, 0))
+    # A register without bits has no other value.
+    refused = EBUSY if locked and other != held else 0
+    rows = ((held, 0), (other, refused), (held | register.beyond, EINVAL), (held, 0))
     expected = [
         _Expected(f"write {name} = {value:#x} from {held:#x} {through}", batch.set(vcpu, register, value), error)
         for value, error in rows

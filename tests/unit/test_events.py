@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from helpers.contract.check import EBUSY, EINVAL
+from helpers.contract.registers import MAINLINE, Register
+from suites.events import observation
 from suites.events.covering import ACTORS, Happening, chains
 from suites.events.exclusions import NOT_EVENTS
 from suites.events.scene import STATES, TOPOLOGIES, State, Topology
@@ -52,3 +58,30 @@ def test_every_ioctl_of_the_headers_is_an_event_or_excluded_with_a_reason() -> N
     assert len(defined) > 100
     assert not events & NOT_EVENTS.keys()
     assert sorted(defined - events - NOT_EVENTS.keys()) == []
+
+
+class Writes:
+    """A batch that keeps the written values."""
+
+    def __init__(self) -> None:
+        self.values: list[int] = []
+
+    def set(self, vcpu: object, register: Register, value: int) -> None:
+        self.values.append(value)
+
+    def get(self, vcpu: object, register: Register) -> None:
+        """No value is read."""
+
+
+STD = MAINLINE.registers[0]
+
+
+@pytest.mark.parametrize("register", [STD, replace(STD, unknown=1 << 63), replace(STD, bits=())], ids=str)
+@pytest.mark.parametrize("locked", [False, True])
+def test_each_write_has_the_error_that_the_register_defines(register: Register, locked: bool) -> None:
+    writes, vcpu = Writes(), SimpleNamespace(index=0)
+    rows: Any = observation._writes(writes, vcpu, register, register.mask, locked)  # type: ignore[arg-type]
+    for value, row in zip(writes.values, rows[:-1], strict=True):
+        changed = EBUSY if locked and value != register.mask else 0
+        assert row.errno == (EINVAL if value & ~register.mask else changed)
+    assert any(value & ~register.mask for value in writes.values)
