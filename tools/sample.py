@@ -19,7 +19,7 @@ from tools.browser import browser
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG, PAGE, PICTURE = (ROOT / name for name in ("reports/results.jsonl", "docs/sample-report.html", "docs/report.png"))
-MOST_BYTES = 1_250_000
+MOST_BYTES = 1_000_000
 """Maximum size of the page: every clone of the repository contains it."""
 _SIZE = {"width": 1100, "height": 780}
 

@@ -143,7 +143,7 @@ bool newer_access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, bool set
 
 /* Calls */
 
-/* SYSTEM_OFF2 is the last function that the suite knows. */
+/* SYSTEM_OFF2 is the last function in the suite's tables. */
 static int psci_call(struct kvm_vcpu *vcpu, u32 id)
 {
 	u64 version = psci_of(vcpu);

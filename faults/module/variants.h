@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The benign variants' names; faults/variants.py says what each changes. */
+/* The benign variants' names; see faults/variants.py. */
 #ifndef VARIANTS_H
 #define VARIANTS_H
 
@@ -24,7 +24,7 @@
 	VARIANT(NEWER_PSCI, "newer-psci") \
 	VARIANT(NEWER_SMCCC, "newer-smccc")
 
-/* Faults in the service of newer-bit; faults/newer.py says what each breaks. */
+/* Faults in the service of newer-bit; see faults/newer.py. */
 #define NEWER_FAULTS(FAULT) \
 	FAULT(NEWER_OPEN, "newer-open") \
 	FAULT(NEWER_SHUT, "newer-shut") \

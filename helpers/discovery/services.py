@@ -85,7 +85,7 @@ def _shown(function: Function) -> bool:
 
 
 def _answers(kvm: Kvm, probe: Probe, register: Register | None, value: int) -> Answers:
-    """Every function's answers in a VM of its own, whose ``register`` holds ``value``."""
+    """Every function's answers in a new VM whose ``register`` holds ``value``."""
     functions = [function for function in FUNCTIONS if _shown(function)]
     with kvm.create_vm() as vm:
         refused = vm.vcpu.try_set_reg(register, value) if register is not None else 0

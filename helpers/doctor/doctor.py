@@ -56,7 +56,7 @@ def _examine(mirror: str | None) -> int:
 
 
 def _shown(diagnoses: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
-    """The same, each printed as soon as it is there."""
+    """The same; prints each one immediately."""
     for each in diagnoses:
         _show(each)
         yield each

@@ -26,7 +26,7 @@ from suites.support.threads import join_race, run_to_the_end, sleep, timespec
 RUNNER_RANK, WRITER_RANK = 1, 0
 """A runner arms its timer before a writer on its processor writes."""
 LEAD_NS = 200_000
-"""How long a writer on a core of its own sleeps first: the other threads may leave the barrier later than it does."""
+"""How long a writer on a separate core sleeps first: the other threads may leave the barrier later than it does."""
 CLOSERS = 16
 """Threads that destroy VMs: each waits for RCU's grace periods, which they share."""
 

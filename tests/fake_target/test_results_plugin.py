@@ -40,7 +40,7 @@ def test_non_conformant(project: RecorderProject, mode: tuple[str, ...]) -> None
 
 @MODES
 def test_not_measured(project: RecorderProject, mode: tuple[str, ...]) -> None:
-    """A result of its own in the log, on the terminal and in the page; not a skip, and no failure."""
+    """A separate outcome in the log, on the terminal and in the page: neither a skip nor a failure."""
     project.file("suites/test_a.py", GOOD + UNMEASURED)
     ended = project.session(*mode, "-rs")
     assert ended.status == 0 and "2 passed, 1 skipped, " in ended.out and ", 1 not measured in " in ended.out

@@ -24,10 +24,12 @@ def kernel() -> Kernel:
     return resolve_kernel("debian:stable", cache=choose.cache_directory(), mirror=None, progress=print)
 
 
-def start(kernel: Kernel, variant: BootVariant = PLAIN) -> None:
+def start(kernel: Kernel, variant: BootVariant = PLAIN) -> int:
+    """The number of starts, 1. Raises HarnessError."""
     subject = Remote(Qemu(kernel, build.INIT, variant=variant), lambda _: contextlib.nullcontext())
     try:
         subject.start()
+        return subject.generation
     finally:
         subject.close()
 
@@ -50,4 +52,4 @@ def test_a_kernel_that_ends_before_its_console_driver(kernel: Kernel) -> None:
 
 def test_a_kernel_that_does_not_warn_at_boot(kernel: Kernel) -> None:
     """A warning of a driver for this CPU model would end each boot."""
-    start(kernel, BootVariant(arguments="panic_on_warn=1"))
+    assert start(kernel, BootVariant(arguments="panic_on_warn=1")) == 1

@@ -84,15 +84,17 @@ def test_a_limit_that_cannot_be_read() -> None:
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOMEM, errno.ENFILE])
 def test_another_error_is_kvms(code: int) -> None:
-    program = KvmProgram()
+    program, executor = KvmProgram(), Executor()
     answer = answered(program, {create_vm(program).index: (fails(code),)})
-    require_files(program, answer, Executor().run, "local", "")
+    require_files(program, answer, executor.run, "local", "")
+    assert executor.closed == []
 
 
 def test_emfile_of_a_call_that_creates_nothing_is_kvms() -> None:
-    program = KvmProgram()
+    program, executor = KvmProgram(), Executor()
     refused = program.ioctl(5, uapi.KVM_SET_ONE_REG, program.scratch(16))
-    require_files(program, answered(program, {refused.index: (fails(errno.EMFILE),)}), Executor().run, "local", "")
+    require_files(program, answered(program, {refused.index: (fails(errno.EMFILE),)}), executor.run, "local", "")
+    assert executor.closed == []
 
 
 def test_what_the_program_left_open_is_closed() -> None:

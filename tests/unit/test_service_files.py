@@ -113,7 +113,7 @@ def test_the_option_in_a_command_line() -> None:
 
 
 def test_the_tables_of_a_process_with_the_option() -> None:
-    """The tables are made on import, so this needs a process of its own."""
+    """The tables are made on import, so this needs a separate process."""
     program = """
 from helpers.contract.functions import ADDED, FUNCTIONS, Situation
 from helpers.contract.migration import GUEST_VIEW

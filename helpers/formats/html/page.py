@@ -96,7 +96,7 @@ def _box(verdict: Verdict) -> VerdictBox:
     unknown = tuple(
         f"{each.text}: accepted by {ACCEPT} {each.name}"
         if each.accepted
-        else f"{each.text}: the suite has no tests of its own for it; {ACCEPT} {each.name} accepts it"
+        else f"{each.text}: the suite has no specific tests for it; {ACCEPT} {each.name} accepts it"
         for each in verdict.info.unknown
     )
     lists = {
