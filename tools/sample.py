@@ -29,7 +29,8 @@ def main(logs: Sequence[str]) -> int:
     try:
         text = document(columns(read_log(Path(name)) for name in logs or [str(LOG)])).encode()
         if len(text) > MOST_BYTES:
-            raise HarnessError(f"The page has {len(text)} bytes, more than {MOST_BYTES}", cure="Take fewer kernels")
+            what = f"The page has {len(text)} bytes, more than {MOST_BYTES}"
+            raise HarnessError(what, cure="Run make matrix with fewer kernels, as in docs/contributing.md")
         save_report(str(PAGE), text)
         _photograph()
     except HarnessError as error:
