@@ -251,8 +251,11 @@ class KvmProgram(Program):
     def one_reg(self, register: RegisterLike, value: int | bytes = 0, *, memory: int | Arg | None = None) -> OneReg:
         """A struct kvm_one_reg that points to ``value`` (a u64, or bytes), or to ``memory`` if that is given."""
         data = struct.pack("<Q", value) if isinstance(value, int) else value
-        at = self.scratch(16 + (len(data) if memory is None else 0))
-        return self.one_reg_at(at, register, memory, data)
+        if memory is not None:
+            return self.one_reg_at(self.scratch(16), register, memory, data)
+        at = self.scratch(16 + len(data))
+        self.fill(at, struct.pack("<2Q", register.id, 0) + data, at + 16, 8)
+        return OneReg(at, at + 16, register, data)
 
     def one_reg_at(self, at: Arg, register: RegisterLike, memory: int | Arg | None, data: bytes) -> OneReg:
         """As ``one_reg``, at the address ``at``. ``data`` follows the structure if ``memory`` is None."""
@@ -270,8 +273,9 @@ class KvmProgram(Program):
 
     def get_reg(self, vcpu: int | Arg, one_reg: OneReg) -> RegRead:
         """KVM_GET_ONE_REG, and a PEEK of the memory that it writes to."""
-        done = self.ioctl(vcpu, uapi.KVM_GET_ONE_REG, one_reg.address)
-        read = RegRead(done, self.peek(one_reg.memory, len(one_reg.data)), one_reg.register)
+        request, size = uapi.KVM_GET_ONE_REG, len(one_reg.data)
+        done = self.ioctl_peek(vcpu, request, one_reg.address, one_reg.memory, size)
+        read = RegRead(done, done, one_reg.register)
         self.descriptions[done.index] = read
         return read
 
@@ -279,9 +283,9 @@ class KvmProgram(Program):
         """KVM_GET_REG_LIST with ``n``, and memory for ``room`` ids (default: n) that holds ``fill`` before the call."""
         room = n if room is None else room
         at = self.scratch(8 + 8 * room)
-        self.poke(at, struct.pack("<Q", n) + (struct.pack("<Q", fill) * room if fill else b""))
-        done = self.ioctl(vcpu, uapi.KVM_GET_REG_LIST, at)
-        listing = RegList(n, done, self.peek(at, 8 + 8 * room))
+        self.fill(at, struct.pack("<Q", n) + (struct.pack("<Q", fill) * room if fill else b""))
+        done = self.ioctl_peek(vcpu, uapi.KVM_GET_REG_LIST, at, at, 8 + 8 * room)
+        listing = RegList(n, done, done)
         self.descriptions[done.index] = listing
         return listing
 
@@ -325,10 +329,10 @@ class KvmProgram(Program):
         return FilterRange(at, base, count, action)
 
     def _attr(self, group: int, attr: int, memory: int | Arg) -> Arg:
-        number = memory if isinstance(memory, int) else 0
-        at = self.scratch_bytes(uapi.pack("kvm_device_attr", group=group, attr=attr, addr=number))
-        if isinstance(memory, Arg):
-            self.poke_address(at + _ATTR_POINTER, memory)
+        number, pointer = (memory, None) if isinstance(memory, int) else (0, memory)
+        data = uapi.pack("kvm_device_attr", group=group, attr=attr, addr=number)
+        at = self.scratch(len(data))
+        self.fill(at, data, pointer, _ATTR_POINTER)
         return at
 
     def capability_request(

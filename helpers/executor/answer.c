@@ -59,8 +59,10 @@ int answer_results(const struct program *p, uint8_t **answer, size_t *length)
 		to = put(to, &res->state, 4);
 		to = put(to, &res->data_len, 4);
 		to = put(to, &zero, 4);
-		put(to, res->data, res->data_len);
-		to += (res->data_len + 7) & ~7u;
+	}
+	for (uint64_t i = 0; i < p->result_count; i++) {
+		put(to, p->results[i].data, p->results[i].data_len);
+		to += (p->results[i].data_len + 7) & ~7u;
 	}
 	return 0;
 }

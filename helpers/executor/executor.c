@@ -18,13 +18,6 @@ static int prepare(struct program *p)
 		p->threads[i].results = next;
 		next += (size_t)p->threads[i].repeat * p->threads[i].op_count;
 	}
-	if (!p->scratch_size)
-		return 0;
-	p->scratch = mmap(NULL, p->scratch_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p->scratch == MAP_FAILED) {
-		p->scratch = NULL;
-		return -1;
-	}
 	return 0;
 }
 

@@ -3,18 +3,24 @@
  * The executor: receives a program of system calls, runs it and returns every
  * result and errno.  It contains nothing about KVM and no checks.
  *
- * THE WIRE FORMAT, version 2.  It is described here only; wire.py is the other
+ * THE WIRE FORMAT, version 3.  It is described here only; wire.py is the other
  * end.  All numbers are little-endian.  On a stream each body is sent as a
  * frame: u32 length, then that many bytes.
  *
  * Request body:
  *	u32 magic "KHX1"   u16 version   u16 kind (1 = run a program)
  *	u32 deadline_ms    u32 scratch_size   u32 stage_count   u32 serial
+ *	u32 chunk_count    u32 pointer_count
+ *	per chunk:   u32 offset   u32 length   the bytes, then zeros up to a multiple of 8
+ *	per pointer: u32 offset   u32 zero
  *	per stage:   u32 thread_count   u32 zero
  *	per thread:  u32 repeat         u32 op_count
  *	per op:      u16 code   u16 arg_count   u32 data_len
  *		     arg_count times { u32 type, u32 index, u64 value }
  *		     data_len bytes, then zeros up to a multiple of 8
+ *
+ * Before the first stage the executor copies each chunk into the scratch memory, at its offset.  At the offset of each
+ * pointer is then a u64, an offset into the scratch memory: the executor adds the memory's address.
  *
  * Stages run one after another.  The threads of a stage start together behind
  * a barrier and each runs its list of operations `repeat` times.  Operations
@@ -31,8 +37,8 @@
  *	u32 serial of the request, so that a late or second answer is not taken for the next one
  *	status 0: u32 flags (1 = the deadline passed)   u32 result_count
  *		  per result, in the order of stage, thread, repetition, op:
- *		  i64 ret   u32 errno   u32 state (0 = not run, 1 = run)
- *		  u32 data_len   u32 zero   data, then zeros up to 8
+ *		  i64 ret   u32 errno   u32 state (0 = not run, 1 = run)   u32 data_len   u32 zero
+ *		  after all of them, for each: data, then zeros up to 8
  *	status 1: u32 offset of the error in the request   u32 text_len   text
  *
  * At the deadline a signal interrupts blocked calls (errno EINTR), the
@@ -52,7 +58,7 @@
 #include <stdint.h>
 
 #define KHX_MAGIC 0x3158484bu
-#define KHX_VERSION 2
+#define KHX_VERSION 3
 #define KHX_MAX_REQUEST (4u << 20)
 #define KHX_MAX_RESULTS (1u << 20)
 #define KHX_MAX_DATA (16u << 20)
@@ -74,6 +80,7 @@ enum khx_code {
 	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
 	KHX_BARRIER,	/* waits until every thread of the stage waits here */
 	KHX_IOCTL_AGAIN,	/* as KHX_IOCTL; called again after EINTR, until the deadline */
+	KHX_IOCTL_PEEK,	/* fd, request, argument, addr, length; KHX_IOCTL, whose answer has the bytes after the call */
 	KHX_CODE_END
 };
 

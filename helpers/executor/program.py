@@ -11,6 +11,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 DEFAULT_DEADLINE_MS = 10_000
+_POINTER = 8
+_WIDEST_GAP = 64
+"""Bytes between two structures up to which they are sent as one."""
 
 
 class Code(IntEnum):
@@ -30,6 +33,7 @@ class Code(IntEnum):
     SYSCALL = 12
     BARRIER = 13
     IOCTL_AGAIN = 14
+    IOCTL_PEEK = 15
 
 
 class ArgType(IntEnum):
@@ -105,13 +109,17 @@ class Program:
         self.deadline_ms, self.traced = deadline_ms, traced
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
+        self.chunks: list[tuple[int, bytearray]] = []
+        """What the scratch memory holds before the first operation: offsets and bytes."""
+        self.pointers: list[int] = []
+        """Offsets in ``chunks`` of addresses in the scratch memory."""
         self.op_count = 0
         self.descriptions: dict[int, object] = {}
         """Descriptions of operations, by number, for the trace. They are not sent to the executor."""
         self._current = self.stages[0][0]
 
     def _append(self, code: Code, *args: int | Arg, data: bytes = b"") -> Arg:
-        full = tuple(a if isinstance(a, Arg) else Arg(ArgType.VALUE, 0, a) for a in args)
+        full = tuple([a if isinstance(a, Arg) else Arg(ArgType.VALUE, 0, a) for a in args])
         self._current.ops.append((self.op_count, Op(code, full, data)))
         self.op_count += 1
         return Arg(ArgType.RESULT, self.op_count - 1, 0)
@@ -123,10 +131,31 @@ class Program:
         return Arg(ArgType.SCRATCH, 0, at)
 
     def scratch_bytes(self, data: bytes) -> Arg:
-        """The address of scratch memory that a POKE fills with ``data``."""
+        """The address of scratch memory that holds ``data``, in a repeated thread at the begin of each repetition."""
         at = self.scratch(len(data))
-        self.poke(at, data)
+        self.fill(at, data)
         return at
+
+    def fill(self, at: Arg, data: bytes, pointer: Arg | None = None, offset: int = 0) -> None:
+        """Puts ``data``, and the address ``pointer`` at ``offset`` in it, into scratch memory that is not used yet.
+
+        In a repeated thread these are operations, because an earlier repetition may have changed the memory.
+        """
+        if self._current.repeat > 1 or (pointer is not None and pointer.type is ArgType.RESULT):
+            self.poke(at, data)
+            if pointer is not None:
+                self.poke_address(at + offset, pointer)
+            return
+        if pointer is not None:
+            data = data[:offset] + pointer.value.to_bytes(_POINTER, "little") + data[offset + _POINTER :]
+            if pointer.type is ArgType.SCRATCH:
+                self.pointers.append(at.value + offset)
+        start, chunk = self.chunks[-1] if self.chunks else (0, bytearray())
+        gap = at.value - start - len(chunk)
+        if not self.chunks or not 0 <= gap <= _WIDEST_GAP:
+            chunk, gap = bytearray(), 0
+            self.chunks.append((at.value, chunk))
+        chunk += bytes(gap) + data
 
     def open(self, path: str, flags: int, mode: int = 0) -> Arg:
         return self._append(Code.OPEN, flags, mode, data=path.encode() + b"\0")
@@ -136,6 +165,10 @@ class Program:
 
     def ioctl(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
         return self._append(Code.IOCTL, fd, request, argument)
+
+    def ioctl_peek(self, fd: int | Arg, request: int, argument: int | Arg, addr: int | Arg, length: int) -> Arg:
+        """ioctl(2); the result has the ``length`` bytes at ``addr`` after the call, none if they are not mapped."""
+        return self._append(Code.IOCTL_PEEK, fd, request, argument, addr, length)
 
     def ioctl_again(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
         """ioctl(2), called again after EINTR until the deadline. The result is the last call's."""

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct reader {
 	const uint8_t *base;
@@ -18,7 +19,7 @@ static const struct {
 	[KHX_MMAP] = { 6, 0 },	 [KHX_MUNMAP] = { 2, 0 }, [KHX_PEEK] = { 2, 0 },
 	[KHX_POKE] = { 1, 1 },	 [KHX_READ] = { 2, 0 },  [KHX_WRITE] = { 1, 1 },
 	[KHX_POKE_VALUE] = { 2, 0 }, [KHX_CLOCK] = { 1, 0 }, [KHX_SYSCALL] = { 6, 0 },
-	[KHX_BARRIER] = { 0, 0 }, [KHX_IOCTL_AGAIN] = { 3, 0 },
+	[KHX_BARRIER] = { 0, 0 }, [KHX_IOCTL_AGAIN] = { 3, 0 }, [KHX_IOCTL_PEEK] = { 5, 0 },
 };
 
 static int refuse(struct reader *r, const char *text)
@@ -79,20 +80,27 @@ static void take_arg(struct reader *r, struct arg *arg, uint32_t stage_start,
 		refuse(r, "an argument refers to a thread that runs at the same time");
 }
 
-static void take_data(struct reader *r, struct op *op)
+/* Bytes in the request, padded to a multiple of 8; NULL if they are not all there. */
+static const uint8_t *take_bytes(struct reader *r, uint32_t length)
 {
-	size_t padded = ((size_t)op->data_len + 7) & ~(size_t)7;
+	size_t padded = ((size_t)length + 7) & ~(size_t)7;
+	const uint8_t *bytes = r->base + r->at;
 
 	if (r->bad.reason)
-		return;
+		return NULL;
 	if (r->length - r->at < padded) {
 		refuse(r, "the request ends before its contents do");
-		return;
+		return NULL;
 	}
-	op->data = r->base + r->at;
-	if (op->code == KHX_OPEN && (!op->data_len || op->data[op->data_len - 1]))
-		refuse(r, "a path without its terminating NUL");
 	r->at += padded;
+	return bytes;
+}
+
+static void take_data(struct reader *r, struct op *op)
+{
+	op->data = take_bytes(r, op->data_len);
+	if (op->data && op->code == KHX_OPEN && (!op->data_len || op->data[op->data_len - 1]))
+		refuse(r, "a path without its terminating NUL");
 }
 
 static void take_op(struct reader *r, struct program *p, uint32_t stage_start, uint32_t thread_start)
@@ -176,6 +184,66 @@ static void take_stage(struct reader *r, struct program *p)
 	p->stages[p->stage_count++] = s;
 }
 
+static void *take_scratch(struct reader *r, struct program *p, uint32_t offset, size_t length)
+{
+	if (r->bad.reason)
+		return NULL;
+	if (offset > p->scratch_size || p->scratch_size - offset < length) {
+		refuse(r, "contents outside of the scratch memory");
+		return NULL;
+	}
+	return p->scratch + offset;
+}
+
+static void take_chunk(struct reader *r, struct program *p)
+{
+	uint32_t offset = take_u32(r), length = take_u32(r);
+	void *to = take_scratch(r, p, offset, length);
+	const uint8_t *bytes = take_bytes(r, length);
+
+	if (to && bytes && length)
+		memcpy(to, bytes, length);
+}
+
+static void take_pointer(struct reader *r, struct program *p)
+{
+	uint32_t offset = take_u32(r), zero = take_u32(r);
+	uint8_t *at = take_scratch(r, p, offset, sizeof(uint64_t));
+	uint64_t value;
+
+	if (zero)
+		refuse(r, "a field that must be zero is not");
+	if (!at)
+		return;
+	memcpy(&value, at, sizeof(value));
+	value += (uint64_t)(uintptr_t)p->scratch;
+	memcpy(at, &value, sizeof(value));
+}
+
+static void map_scratch(struct reader *r, struct program *p)
+{
+	if (p->scratch_size > KHX_MAX_SCRATCH)
+		refuse(r, "more scratch memory than allowed");
+	if (r->bad.reason || !p->scratch_size)
+		return;
+	p->scratch = mmap(NULL, p->scratch_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p->scratch == MAP_FAILED) {
+		p->scratch = NULL;
+		refuse(r, "no memory for the program");
+	}
+}
+
+static void take_contents(struct reader *r, struct program *p)
+{
+	uint32_t chunks = take_u32(r), pointers = take_u32(r);
+
+	map_scratch(r, p);
+	for (uint32_t i = 0; i < chunks && !r->bad.reason; i++)
+		take_chunk(r, p);
+	for (uint32_t i = 0; i < pointers && !r->bad.reason; i++)
+		take_pointer(r, p);
+}
+
 static void take_program(struct reader *r, struct program *p)
 {
 	uint32_t stages;
@@ -192,10 +260,9 @@ static void take_program(struct reader *r, struct program *p)
 	p->scratch_size = take_u32(r);
 	stages = take_u32(r);
 	p->serial = take_u32(r);
-	if (p->scratch_size > KHX_MAX_SCRATCH)
-		refuse(r, "more scratch memory than allowed");
 	if (!p->deadline_ms)
 		refuse(r, "a deadline of zero");
+	take_contents(r, p);
 	for (uint32_t i = 0; i < stages && !r->bad.reason; i++)
 		take_stage(r, p);
 	if (!r->bad.reason && r->at != r->length)

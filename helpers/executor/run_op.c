@@ -31,7 +31,8 @@ void on_memory_fault(int signal)
 /* memcpy that returns -1 with EFAULT for memory that is not mapped. */
 static int64_t copy(void *to, const void *from, size_t n)
 {
-	if (sigsetjmp(fault_return, 1)) {
+	/* Without the signal mask, which would cost a system call: SA_NODEFER leaves it unchanged. */
+	if (sigsetjmp(fault_return, 0)) {
 		fault_expected = 0;
 		errno = EFAULT;
 		return -1;
@@ -130,6 +131,16 @@ static int64_t clock_ns(uint64_t id)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static int64_t ioctl_peek(struct program *p, struct result *res, const uint64_t *a)
+{
+	int64_t ret = syscall(SYS_ioctl, a[0], a[1], a[2]);
+	int err = errno;
+
+	get_bytes(p, res, KHX_PEEK, &a[3]);
+	errno = err;
+	return ret;
+}
+
 static int64_t call(struct program *p, const struct op *op, struct result *res, const uint64_t *a)
 {
 	switch (op->code) {
@@ -141,6 +152,8 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 		return syscall(SYS_ioctl, a[0], a[1], a[2]);
 	case KHX_IOCTL_AGAIN:
 		return ioctl_again(a);
+	case KHX_IOCTL_PEEK:
+		return ioctl_peek(p, res, a);
 	case KHX_MMAP:
 		return (int64_t)(intptr_t)mmap((void *)(uintptr_t)a[0], a[1], a[2], a[3], a[4], a[5]);
 	case KHX_MUNMAP:

@@ -214,7 +214,8 @@ static void restore_mask(const sigset_t *mask)
 
 static const char *run_with_handlers(struct program *p)
 {
-	struct sigaction deadline = { .sa_handler = on_deadline }, memory = { .sa_handler = on_memory_fault };
+	struct sigaction deadline = { .sa_handler = on_deadline };
+	struct sigaction memory = { .sa_handler = on_memory_fault, .sa_flags = SA_NODEFER };
 	struct sigaction old[3];
 	const char *reason;
 	sigset_t mask;

@@ -9,7 +9,7 @@ from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Op, OpResult, Program
 
 MAGIC = 0x3158484B
-VERSION = 2
+VERSION = 3
 MAX_FRAME = 64 << 20
 """In bytes. The limits in executor.h keep an answer below this."""
 _MAX_REQUEST = 4 << 20
@@ -20,6 +20,10 @@ _LONGEST_REASON = 200
 _U64 = (1 << 64) - 1
 _HEAD = struct.Struct("<IHHIII")
 _RESULT = struct.Struct("<qIIII")
+_REQUEST = struct.Struct("<IHHIIIIII")
+_TWO = struct.Struct("<II")
+_OPS = [struct.Struct("<HHI" + "IIQ" * count) for count in range(7)]
+"""By the number of arguments."""
 
 
 def _pad(data: bytes) -> bytes:
@@ -27,10 +31,10 @@ def _pad(data: bytes) -> bytes:
 
 
 def _encode_op(op: Op) -> bytes:
-    out = [struct.pack("<HHI", op.code, len(op.args), len(op.data))]
-    out += [struct.pack("<IIQ", a.type, a.index, a.value & _U64) for a in op.args]
-    out.append(_pad(op.data))
-    return b"".join(out)
+    code, args, data = op
+    flat = [field for a in args for field in (a.type, a.index, a.value & _U64)]
+    head = _OPS[len(args)].pack(code, len(args), len(data), *flat)
+    return head + _pad(data) if data else head
 
 
 def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None, slowness: float = 1) -> bytes:
@@ -42,11 +46,15 @@ def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None,
     if deadline_ms is not None:
         deadline = min(deadline, deadline_ms)
     stages = [s for s in program.stages if any(t.ops for t in s)]
-    out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, deadline, program.scratch_size, len(stages), serial)]
+    counts = len(stages), serial, len(program.chunks), len(program.pointers)
+    out = [_REQUEST.pack(MAGIC, VERSION, 1, deadline, program.scratch_size, *counts)]
+    for at, chunk in program.chunks:
+        out += [_TWO.pack(at, len(chunk)), _pad(bytes(chunk))]
+    out += [_TWO.pack(at, 0) for at in program.pointers]
     for stage in stages:
-        out.append(struct.pack("<II", len(stage), 0))
+        out.append(_TWO.pack(len(stage), 0))
         for thread in stage:
-            out.append(struct.pack("<II", thread.repeat, len(thread.ops)))
+            out.append(_TWO.pack(thread.repeat, len(thread.ops)))
             out += [_encode_op(op) for _, op in thread.ops]
     body = b"".join(out)
     if len(body) > _MAX_REQUEST:
@@ -73,13 +81,17 @@ def _garbage(why: str) -> HarnessError:
     )
 
 
-def _result(reader: _Reader) -> OpResult:
-    ret, err, state, length, zero = _RESULT.unpack(reader.take(_RESULT.size))
-    if state > 1 or zero:
-        raise _garbage(f"a result with state {state} at byte {reader.at}")
-    data = reader.take(length)
-    reader.take(-length % 8)
-    return OpResult(ret, err, state == 1, data)
+def _results(reader: _Reader, count: int) -> list[OpResult]:
+    results: list[OpResult] = []
+    for ret, err, state, length, zero in _RESULT.iter_unpack(reader.take(_RESULT.size * count)):
+        if state > 1 or zero:
+            raise _garbage(f"result {len(results)} has the state {state}")
+        data = b""
+        if length:
+            data = reader.take(length)
+            reader.take(-length % 8)
+        results.append(OpResult(ret, err, state == 1, data))
+    return results
 
 
 def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
@@ -97,14 +109,22 @@ def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
         # The text comes from the kernel under test: shorten it, and escape what a terminal would interpret.
         text = ascii(reader.take(second)[:_LONGEST_REASON].decode("utf-8", "replace"))[1:-1]
         raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
-    results: list[list[OpResult]] = [[] for _ in range(program.op_count)]
     expected = sum(t.repeat * len(t.ops) for s in program.stages for t in s)
     if second != expected:
         raise _garbage(f"it holds {second} results, the program has {expected}")
-    for thread in (t for s in program.stages for t in s):
-        for _ in range(thread.repeat):
-            for index, _op in thread.ops:
-                results[index].append(_result(reader))
+    in_order = _results(reader, expected)
     if reader.at != len(body):
         raise _garbage(f"{len(body) - reader.at} bytes after its end")
-    return Answer(tuple(map(tuple, results)), first != 0)
+    return Answer(tuple(_by_operation(program, in_order)), first != 0)
+
+
+def _by_operation(program: Program, in_order: list[OpResult]) -> list[tuple[OpResult, ...]]:
+    """One tuple for each operation, in the order of their numbers, with one result for each repetition."""
+    results: list[tuple[OpResult, ...]] = [()] * program.op_count
+    at = 0
+    for thread in (t for s in program.stages for t in s):
+        count, end = len(thread.ops), at + len(thread.ops) * thread.repeat
+        for place, (index, _) in enumerate(thread.ops, at):
+            results[index] = tuple(in_order[place:end:count])
+        at = end
+    return results

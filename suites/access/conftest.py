@@ -17,7 +17,6 @@ from helpers.contract.registers import Register
 from helpers.executor.program import Answer, Arg, ArgType
 from helpers.kvm import Vcpu, Vm
 from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
 
 PAGE = 0x10000
@@ -109,7 +108,7 @@ class Accesses:
         The id, an address that is not watched, and the value between canaries; a wrong pointer replaces one of them.
         """
         head, body = struct.pack("<Q", number), CANARY + raw + CANARY
-        block = self._program.scratch_bytes(bytes(16) + body)
+        block = self._program.scratch(16 + len(body))
         pointer, watched = block + 24, [(head, block), (body, block + 16)]
         if (fault := kinds.get(FaultKind.POINTER)) and fault.place:
             pointer = self._values.at(fault.place, inside=4)
@@ -117,7 +116,7 @@ class Accesses:
                 # A copy to user space may write what it can reach of the value; only what lies before is watched.
                 self._program.poke(pointer + -8, CANARY + raw[:4])
                 watched.append((CANARY, pointer + -8))
-        self._program.one_reg_at(block, RegisterId(self._register.name, number), pointer, raw)
+        self._program.fill(block, head + bytes(8) + body, pointer, 8)
         if (fault := kinds.get(FaultKind.STRUCT)) and fault.place:
             block = self._structs.at(fault.place, inside=8)
             if fault.place is Place.STRADDLING:

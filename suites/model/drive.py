@@ -66,7 +66,7 @@ def _number(ref: Arg, what: Callable[[executor.OpResult], int] = lambda r: r.err
 def _bytes(ref: Arg, layout: str, at: int = 0) -> Read:
     def read(answer: executor.Answer) -> int | None:
         result = answer[ref]
-        return int(struct.unpack_from(layout, result.data, at)[0]) if result.ran and not result.errno else None
+        return int(struct.unpack_from(layout, result.data, at)[0]) if result.data else None
 
     return read
 

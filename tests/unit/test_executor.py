@@ -8,6 +8,7 @@ import mmap
 import os
 import platform
 import struct
+import termios
 import time
 from pathlib import Path
 
@@ -125,6 +126,42 @@ def test_scratch_is_zero_each_time(native: Native) -> None:
         assert run(native, program)[before].data == bytes(64)
 
 
+def test_scratch_holds_structures_with_pointers(native: Native) -> None:
+    """Far apart and close to each other, before the first operation."""
+    program = Program()
+    near, text = program.scratch(24), program.scratch_bytes(b"text")
+    program.scratch(8192)
+    far = program.scratch(16)
+    program.fill(near, b"A" * 24, text, 8)
+    program.fill(far, bytes(16), far, 8)
+    found = [program.peek(at, 24) for at in (near, far)]
+    followed = program.peek(program.scratch(16), 16)
+    answer = run(native, program)
+    (address,) = struct.unpack_from("<Q", answer[found[0]].data, 8)
+    assert answer[found[0]].data == b"A" * 8 + struct.pack("<Q", address) + b"A" * 8
+    assert struct.unpack_from("<QQ", answer[found[1]].data) == (0, address - text.value + far.value)
+    assert answer[followed].data == bytes(16)
+
+
+def test_a_repeated_thread_fills_the_memory_again(native: Native) -> None:
+    program = Program()
+    with program.concurrently() as stage, stage.thread(repeat=2):
+        at = program.scratch_bytes(b"first")
+        before = program.peek(at, 5)
+        program.poke(at, b"later")
+    assert [each.data for each in run(native, program).results[before.index]] == [b"first"] * 2
+
+
+def test_an_ioctl_with_the_memory_that_it_writes(native: Native, silent_pipe: int) -> None:
+    program = Program()
+    room = program.scratch_bytes(b"\xff" * 4)
+    waiting = program.ioctl_peek(silent_pipe, termios.FIONREAD, room, room, 4)
+    unmapped = program.ioctl_peek(-1, termios.FIONREAD, room, 16, 4)
+    answer = run(native, program)
+    assert (answer[waiting].errno, answer[waiting].data) == (0, bytes(4))
+    assert (answer[unmapped].error, answer[unmapped].data) == ("EBADF", b"")
+
+
 def test_threads_start_together_and_repeat(native: Native, tmp_path: Path) -> None:
     program = Program()
     fd = program.open(str(tmp_path / "f"), os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
@@ -221,7 +258,11 @@ def test_reference_to_a_concurrent_thread_is_refused(native: Native) -> None:
         run(native, program)
 
 
-HEAD = struct.pack("<IHHIIII", wire.MAGIC, wire.VERSION, 1, 100, 64, 1, 0)
+def head(chunks: int = 0, pointers: int = 0) -> bytes:
+    """With one stage and 64 bytes of scratch memory."""
+    return struct.pack("<IHHIIIIII", wire.MAGIC, wire.VERSION, 1, 100, 64, 1, 0, chunks, pointers)
+
+
 # Operations that cannot harm this process: PEEK, CLOCK, SYSCALL, and codes that do not exist.
 harmless = st.builds(
     lambda code, args, data: struct.pack("<HHI", code, len(args), len(data)) + b"".join(args) + data,
@@ -239,11 +280,26 @@ harmless = st.builds(
 def test_any_request_gets_an_answer(ops: list[bytes], threads: int, repeat: int, count: int) -> None:
     native = Native(build.NATIVE)
     claimed = len(ops) if count % 2 else count
-    body = HEAD + struct.pack("<II", threads, 0) + struct.pack("<II", repeat, claimed) + b"".join(ops)
+    body = head() + struct.pack("<II", threads, 0) + struct.pack("<II", repeat, claimed) + b"".join(ops)
     answer = native.run(body)
     magic, version, status = struct.unpack_from("<IHH", answer)
     assert (magic, version) == (wire.MAGIC, wire.VERSION)
     assert status in (0, 1)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 80), st.binary(max_size=70))),
+    st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 80)),
+)
+def test_contents_stay_inside_of_the_scratch_memory(chunks: list[tuple[int, bytes]], pointers: list[int]) -> None:
+    body = head(len(chunks), len(pointers))
+    for at, data in chunks:
+        body += struct.pack("<II", at, len(data)) + data + bytes(-len(data) % 8)
+    body += b"".join(struct.pack("<II", at, 0) for at in pointers) + struct.pack("<4I", 1, 0, 1, 0)
+    (status,) = struct.unpack_from("<H", Native(build.NATIVE).run(body), 6)
+    inside = all(at + len(data) <= 64 for at, data in chunks) and all(at + 8 <= 64 for at in pointers)
+    assert status == (0 if inside else 1)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)

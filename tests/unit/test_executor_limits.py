@@ -161,7 +161,7 @@ def test_a_barrier_at_the_deadline_is_interrupted(native: Native) -> None:
 
 def test_an_empty_list_is_repeated_at_once(native: Native) -> None:
     threads = struct.pack("<II", 2, 0) + struct.pack("<II", 2**32 - 1, 0) * 2
-    request = struct.pack("<IHHIIII", wire.MAGIC, wire.VERSION, 1, 100, 0, 1, 0) + threads
+    request = struct.pack("<IHHIIIIII", wire.MAGIC, wire.VERSION, 1, 100, 0, 1, 0, 0, 0) + threads
     began = time.monotonic()
     answer = native.run(request)
     assert time.monotonic() - began < 0.5

@@ -25,21 +25,26 @@ class Cores:
     def __init__(self, *cores: tuple[int, int], allowed: int = 0, binds: bool = True, real_time: bool = True) -> None:
         self.cores, self.binds, self.real_time = cores, binds, real_time
         self.mask = allowed or (1 << len(cores)) - 1
-        self.memory: dict[int, bytes] = {}
+        self.memory = bytearray()
         self.path, self.pid = b"", 0
 
     def run(self, program: Program) -> Answer:
         results: list[tuple[OpResult, ...]] = [()] * program.op_count
+        self.memory = bytearray(program.scratch_size)
+        for at, chunk in program.chunks:
+            self._write(at, chunk)
         for index, op in (each for stage in program.stages for thread in stage for each in thread.ops):
             ret, error, data = self._call(op)
             results[index] = (OpResult(ret, error, True, data),)
         return Answer(tuple(results), False)
 
+    def _write(self, at: int, data: bytes) -> None:
+        self.memory[at : at + len(data)] = data
+
     def _call(self, op: Op) -> tuple[int, int, bytes]:
-        if op.code == Code.POKE:
-            self.memory[op.args[0].value] = op.data
         if op.code == Code.PEEK:
-            return 0, 0, self.memory.get(op.args[0].value, b"")[: op.args[1].value]
+            at, length = (each.value for each in op.args)
+            return 0, 0, bytes(self.memory[at : at + length])
         if op.code == Code.OPEN:
             self.path = op.data
         if op.code == Code.READ:
@@ -47,7 +52,7 @@ class Cores:
             return (0, 0, b"%#018x\n" % midr) if midr else (-1, errno.EBADF, b"")
         if op.code == Code.IOCTL:
             assert (op.args[0].value, op.args[1].value) == (VM, uapi.KVM_ARM_PREFERRED_TARGET)
-            self.memory[op.args[2].value] = self.cores[self.mask.bit_length() - 1][1].to_bytes(4, "little")
+            self._write(op.args[2].value, self.cores[self.mask.bit_length() - 1][1].to_bytes(4, "little"))
         return self._system_call(op.args) if op.code == Code.SYSCALL else (0, 0, b"")
 
     def _system_call(self, args: tuple[Arg, ...]) -> tuple[int, int, bytes]:
@@ -55,11 +60,12 @@ class Cores:
         if number == syscalls.GETPID:
             return self.pid, 0, b""
         if number == syscalls.SCHED_GETAFFINITY:
-            self.memory[args[3].value] = self.mask.to_bytes(128, "little")
+            self._write(args[3].value, self.mask.to_bytes(128, "little"))
         if number == syscalls.SCHED_SETAFFINITY:
             if not self.binds:
                 return -1, errno.EPERM, b""
-            self.mask = int.from_bytes(self.memory[args[3].value], "little")
+            length, at = args[2].value, args[3].value
+            self.mask = int.from_bytes(self.memory[at : at + length], "little")
         fifo = number == syscalls.SCHED_SETSCHEDULER and args[2].value == 1
         return (-1, errno.EPERM, b"") if fifo and not self.real_time else (0, 0, b"")
 
