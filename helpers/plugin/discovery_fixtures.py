@@ -94,9 +94,17 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
     if pair is not None:
         request.node.user_properties += [("subject", msgspec.to_builtins(pair)), ("dialect", "")]
         return
+    answers: Answers = request.getfixturevalue("_answers")
+    told = "facts" in answers
+    if not told:
+        answers["facts"] = _facts(request)
+    request.node.user_properties += facts_as_properties(answers["facts"], known=told)
+
+
+def _facts(request: pytest.FixtureRequest) -> SubjectInfo:
     contract: Probe = request.getfixturevalue("contract")
     subject: Subject = request.getfixturevalue("subject")
-    info = SubjectInfo(
+    return SubjectInfo(
         subject.id,
         contract.dialect.name,
         request.getfixturevalue("environment"),
@@ -107,7 +115,6 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         known=request.getfixturevalue("known_deviations"),
         unknown=with_accepted(request.config, subject.label, contract.unknown),
     )
-    request.node.user_properties += facts_as_properties(info)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from helpers.results.records import (
 
 _LONGEST_MESSAGE = 20_000
 _LONG_FACTS = ("registers", "services", "firmware", "other_registers")
+_FACTS_OF_EACH_TEST = ("subject", "dialect", "known")
 QUIET = "QUIET-1"
 """The clause that every test also checks: the kernel does not complain."""
 NOT_RUN = "not_run"
@@ -106,19 +107,20 @@ def _with_quiet_clause(result: Result, failed: list[pytest.TestReport]) -> Resul
     return result
 
 
-def facts_as_properties(info: SubjectInfo) -> Iterator[tuple[str, Any]]:
-    """The subject's facts as user properties, for ``subject_info``.
+def facts_as_properties(info: SubjectInfo, *, known: bool = False) -> Iterator[tuple[str, Any]]:
+    """The subject's facts as user properties, for ``subject_info``; only those of each test if the rest is known.
 
     The long ones are one text each: every report of a test carries them, and xdist sends a value item by item.
     """
     for name, value in msgspec.to_builtins(info).items():
-        yield name, json.dumps(value) if name in _LONG_FACTS else value
+        if not known or name in _FACTS_OF_EACH_TEST:
+            yield name, json.dumps(value) if name in _LONG_FACTS else value
 
 
 def subject_info(report: pytest.TestReport) -> SubjectInfo | None:
-    """The subject's facts, which are user properties with the names of the fields; None without a subject."""
+    """The subject's facts, which are user properties with the names of the fields; None if the report lacks them."""
     values = properties(report)
-    if not values.get("subject") or "dialect" not in values:
+    if not values.get("subject") or "environment" not in values:
         return None
     facts = {
         n: _unpacked(value) if n in _LONG_FACTS and isinstance(value, str) else value for n, value in values.items()

@@ -38,7 +38,7 @@ class Cores:
             results[index] = (OpResult(ret, error, True, data),)
         return Answer(tuple(results), False)
 
-    def _write(self, at: int, data: bytes) -> None:
+    def _write(self, at: int, data: bytes | bytearray) -> None:
         self.memory[at : at + len(data)] = data
 
     def _call(self, op: Op) -> tuple[int, int, bytes]:
