@@ -187,10 +187,14 @@ class Vm:
         if not self.kvm.alive:
             return
         program = KvmProgram()
+        self.add_close(program)
+        self.kvm.subject.run(program)
+
+    def add_close(self, program: KvmProgram) -> None:
+        """Adds the calls of ``close`` to a program."""
         vcpus = [(vcpu.fd, vcpu.run_address) for vcpu in self.vcpus]
         program.close_vm(self.fd, self.memory, vcpus, self.kvm.run_size)
         self.vcpus = []
-        self.kvm.subject.run(program)
 
 
 class Kvm:
@@ -224,6 +228,7 @@ class Kvm:
         self.vm_type, self.ipa_bits = 0, DEFAULT_IPA_BITS
         self._lasting = self._within_limit(answer[lasting], answer[limit].ret)
         self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
+        self._leaving: list[Vm] = []
         self.placement: Placement = place_vcpus(subject, self._lasting)
 
     def _within_limit(self, default: OpResult, limit: int) -> int:
@@ -244,13 +249,25 @@ class Kvm:
         return self.subject.alive and self.subject.generation == self._generation
 
     def close(self) -> None:
-        """Closes /dev/kvm, unless the kernel died. Does not close the VMs of ``create_vm``."""
+        """Closes /dev/kvm and the VMs of ``close_later``, unless the kernel died. Closes no other VM."""
         if self.alive:
             unplace_vcpus(self.subject, self.placement)
-            program = Program()
+            program = self.closing()
             program.close(self._lasting)
             program.close(self.fd)
             self.subject.run(program)
+
+    def close_later(self, vm: Vm) -> None:
+        """Closes the VM with ``closing``: one round trip for what ends with a test."""
+        self._leaving.append(vm)
+
+    def closing(self) -> Program:
+        """A program that closes the VMs of ``close_later``; an empty one if the kernel died."""
+        program = KvmProgram()
+        leaving, self._leaving = self._leaving, []
+        for vm in leaving if self.alive else ():
+            vm.add_close(program)
+        return program
 
     def check_extension(self, capability: int, *, fd: int | None = None) -> int:
         """KVM_CHECK_EXTENSION on /dev/kvm, or on ``fd``. Raises KvmError."""

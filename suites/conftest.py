@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def make_vm(kvm: Kvm) -> Iterator[MakeVm]:
-    """Makes VMs that are closed at the test's end."""
+    """Makes VMs that are closed at the test's end, with the look at the kernel's log."""
     made: list[Vm] = []
 
     def make(vcpus: int = 1, features: tuple[int, ...] = PSCI_0_2) -> Vm:
@@ -38,7 +38,7 @@ def make_vm(kvm: Kvm) -> Iterator[MakeVm]:
 
     yield make
     for vm in made:
-        vm.close()
+        kvm.close_later(vm)
 
 
 @pytest.fixture

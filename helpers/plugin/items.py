@@ -23,6 +23,7 @@ from helpers.plugin.choices import (
     subjects_of,
 )
 from helpers.plugin.foreign import foreign_outcome
+from helpers.plugin.kvm_files import closing
 from helpers.recording.failures import HARNESS_ERROR
 from helpers.recording.known_deviations import excuse_known
 from helpers.recording.phases import NOTE
@@ -92,10 +93,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         # Some code caught the exception and went on.
         raise deaths[0]
     watches = item.config.stash[WATCHES]
-    for watch in watches.values() if needs_subject(item) else ():
+    for subject_id, watch in watches.items() if needs_subject(item) else ():
         with item.config.stash[TRACE].paused():
             try:
-                complaint = watch.complaint()
+                complaint = watch.complaint(closing(item.config, subject_id))
             finally:
                 item.user_properties += [(NOTE, note) for note in watch.notes()]
         if complaint:

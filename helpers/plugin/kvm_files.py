@@ -9,6 +9,7 @@ import pytest
 
 from helpers import build, guests
 from helpers.errors import HarnessError
+from helpers.executor.program import Program
 from helpers.identity import SubjectId
 from helpers.kvm import Kvm
 from helpers.subjects.base import KernelDied, Subject
@@ -23,6 +24,12 @@ def open_kvm(config: pytest.Config, subject: Subject) -> Kvm:
     if kvm is None or not kvm.alive:
         kvm = opened[subject.id] = Kvm(subject, guests.load_image(build.GUEST))
     return kvm
+
+
+def closing(config: pytest.Config, subject_id: SubjectId) -> Program:
+    """A program that closes the VMs of the ended test."""
+    kvm = config.stash.setdefault(_OPENED, {}).get(subject_id)
+    return kvm.closing() if kvm is not None else Program()
 
 
 def close_kvm(config: pytest.Config, subject: Subject) -> None:

@@ -49,18 +49,19 @@ class Watch:
         self._final = _Look()
         state = self._state
         if state is not None and self._subject.alive and state.generation == self._subject.generation:
-            self._final = self._look(state)
+            self._final = self._look(state, Program())
             program = Program()
             program.close(state.log)
             self._subject.run(program)
 
-    def complaint(self) -> str:
+    def complaint(self, program: Program | None = None) -> str:
         """New taints and warnings since the last look, with the lines of the log; "" for none.
 
-        "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once. Raises
-        HarnessError if there is a new taint and the log cannot be read, so that the cause is unknown.
+        "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once. The look
+        is the end of ``program``, so that it costs no round trip of its own. Raises HarnessError if there is a new
+        taint and the log cannot be read, so that the cause is unknown.
         """
-        look = self._next_look()
+        look = self._next_look(program or Program())
         self._notes |= dict.fromkeys(f"the kernel warned outside of KVM: {each.title}" for each in look.others)
         if look.unknown:
             raise HarnessError(
@@ -75,16 +76,17 @@ class Watch:
         notes, self._notes = tuple(self._notes), {}
         return notes
 
-    def _next_look(self) -> _Look:
+    def _next_look(self, program: Program) -> _Look:
         if self._final is not None:
             look, self._final = self._final, _Look()
             return look
         if not self._subject.alive:
             return _Look()
         if self._state is None or self._state.generation != self._subject.generation:
+            self._subject.run(program)
             self.begin()
             return _Look()
-        return self._look(self._state)
+        return self._look(self._state, program)
 
     def sees(self) -> dict[str, str]:
         """For the report: the state of the taint and the log, or why they cannot be read."""
@@ -95,8 +97,7 @@ class Watch:
         shown = self._state.taint_error or (f"tainted with {taint} before the tests" if taint else "not tainted")
         return {"kernel's taint": shown, "kernel's log": self._state.log_error or "watched for warnings"}
 
-    def _look(self, state: _State) -> _Look:
-        program = Program()
+    def _look(self, state: _State, program: Program) -> _Look:
         taint = _read_file(program, TAINTED)
         record = None if state.log_error else read_record(program, state.log)
         answer = self._subject.run(program)

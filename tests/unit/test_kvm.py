@@ -130,6 +130,24 @@ def test_a_vm_that_is_closed_leaves_nothing(kvm: Kvm) -> None:
     assert _held() == before
 
 
+def test_a_vm_that_is_closed_later_leaves_nothing(subject: NoKvm, kvm: Kvm) -> None:
+    before = _held()
+    kvm.close_later(kvm.create_vm(2))
+    assert _held() != before
+    subject.run(kvm.closing())
+    assert _held() == before
+    subject.run(kvm.closing())
+    assert _held() == before
+
+
+def test_the_end_of_kvm_closes_what_was_to_be_closed_later(subject: NoKvm) -> None:
+    before = _held()
+    kvm = Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
+    kvm.close_later(kvm.create_vm())
+    kvm.close()
+    assert _held() == before
+
+
 @pytest.mark.parametrize(("limit", "bits", "vm_type"), [(32, 32, 32), (36, 36, 36), (40, 40, 0), (52, 40, 0)])
 def test_a_vm_has_the_bits_that_the_host_allows(subject: NoKvm, limit: int, bits: int, vm_type: int) -> None:
     subject.ipa_limit = limit
