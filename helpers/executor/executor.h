@@ -3,14 +3,14 @@
  * The executor: receives a program of system calls, runs it and returns every
  * result and errno.  It contains nothing about KVM and no checks.
  *
- * THE WIRE FORMAT, version 2.  It is described here only; wire.py is the other
+ * THE WIRE FORMAT, version 3.  It is described here only; wire.py is the other
  * end.  All numbers are little-endian.  On a stream each body is sent as a
  * frame: u32 length, then that many bytes.
  *
  * Request body:
  *	u32 magic "KHX1"   u16 version   u16 kind (1 = run a program)
  *	u32 deadline_ms    u32 scratch_size   u32 stage_count   u32 serial
- *	per stage:   u32 thread_count   u32 zero
+ *	per stage:   u32 thread_count   u32 flags (1 = its only thread runs in a forked child)
  *	per thread:  u32 repeat         u32 op_count
  *	per op:      u16 code   u16 arg_count   u32 data_len
  *		     arg_count times { u32 type, u32 index, u64 value }
@@ -19,6 +19,10 @@
  * Stages run one after another.  The threads of a stage start together behind
  * a barrier and each runs its list of operations `repeat` times.  Operations
  * are numbered through the whole program in the order of the request.
+ *
+ * A forked child has copies of the fds and of private memory: what it opens,
+ * closes, maps or writes there ends with it.  At the deadline it is killed.  If
+ * it ends early, the rest of its operations is not run.
  *
  * Argument types: 0 = value; 1 = result of operation `index` plus value; 2 =
  * address of the scratch memory (zeroed for each program) plus value.  Type 1
@@ -52,7 +56,7 @@
 #include <stdint.h>
 
 #define KHX_MAGIC 0x3158484bu
-#define KHX_VERSION 2
+#define KHX_VERSION 3
 #define KHX_MAX_REQUEST (4u << 20)
 #define KHX_MAX_RESULTS (1u << 20)
 #define KHX_MAX_DATA (16u << 20)

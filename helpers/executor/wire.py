@@ -9,7 +9,7 @@ from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Op, OpResult, Program
 
 MAGIC = 0x3158484B
-VERSION = 2
+VERSION = 3
 MAX_FRAME = 64 << 20
 """In bytes. The limits in executor.h keep an answer below this."""
 _MAX_REQUEST = 4 << 20
@@ -44,7 +44,7 @@ def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None,
     stages = [s for s in program.stages if any(t.ops for t in s)]
     out = [struct.pack("<IHHIIII", MAGIC, VERSION, 1, deadline, program.scratch_size, len(stages), serial)]
     for stage in stages:
-        out.append(struct.pack("<II", len(stage), 0))
+        out.append(struct.pack("<II", len(stage), any(thread.forked for thread in stage)))
         for thread in stage:
             out.append(struct.pack("<II", thread.repeat, len(thread.ops)))
             out += [_encode_op(op) for _, op in thread.ops]
