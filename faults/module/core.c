@@ -8,16 +8,16 @@
 #include "planted.h"
 
 #define NAME(symbol, name) name,
-static const char *const names[] = { FAULTS(NAME) EVENT_FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
+static const char *const names[] = { FAULTS(NAME) EVENT_FAULTS(NAME) LEFT_FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
 #undef NAME
 
 #define ONE(symbol, name) + 1
-enum { FIRST_VARIANT = FAULTS(ONE) EVENT_FAULTS(ONE) };
+enum { FIRST_VARIANT = FAULTS(ONE) EVENT_FAULTS(ONE) LEFT_FAULTS(ONE) };
 #undef ONE
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };
 static struct hook *const tables[] = { registers_hooks, access_hooks, calls_hooks, gates_hooks, filter_hooks,
-					neighbours_hooks, run_hooks, variants_hooks };
+					neighbours_hooks, run_hooks, left_hooks, variants_hooks };
 static int fault, dialect;
 
 enum fault planted_fault(void)

@@ -14,10 +14,14 @@
 
 #include "events.h"
 #include "faults.h"
+#include "left_behind.h"
 #include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
-enum fault { FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
+enum fault {
+	FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) LEFT_FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER)
+	NEWER_FAULTS(IDENTIFIER) FAULT_COUNT
+};
 #undef IDENTIFIER
 
 /* A function of KVM.  Without a replacement, it is only looked up to be called. */
@@ -30,7 +34,7 @@ struct hook {
 
 /* Terminated by a hook without a symbol. */
 extern struct hook registers_hooks[], access_hooks[], calls_hooks[], gates_hooks[], filter_hooks[];
-extern struct hook neighbours_hooks[], run_hooks[], variants_hooks[];
+extern struct hook neighbours_hooks[], run_hooks[], left_hooks[], variants_hooks[];
 
 enum fault planted_fault(void);
 bool is_planted(enum fault fault);
@@ -78,6 +82,7 @@ struct vm_state {
 	u64 other[MOST_BITMAPS];	/* one more than what a vCPU but the first holds, or 0 */
 	unsigned long newer;		/* the newer kernel's register */
 	unsigned int writes;		/* to a bitmap; some faults count the refused ones */
+	unsigned int in_a_row, last_kind;	/* calls of one kind on the bitmaps */
 	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
 };
 
@@ -85,6 +90,13 @@ struct vm_state *vm_state_of(struct kvm *kvm);
 void vm_state_reset(struct kvm *kvm);
 void vm_state_free(struct kvm *kvm);
 bool any_vm_ran(void);
+
+/* A VM that was closed. */
+struct past_vm {
+	struct kvm_vcpu *vcpu;
+	u64 values[BITMAPS];
+	bool ran;
+};
 
 /*
  * What faults remember of the kernel.  Keep nothing in other static data: each
@@ -97,6 +109,8 @@ struct fault_memory {
 	unsigned long fired;		/* bit 0: what happens once has happened */
 	atomic_t met;			/* calls that met the planted variant */
 	atomic_t turns;			/* calls of which it takes some */
+	struct mm_struct *creator;	/* of the first VM */
+	struct past_vm past[64];	/* by the address of the first vCPU */
 };
 
 extern struct fault_memory memory;
@@ -132,6 +146,16 @@ void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argu
 void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, long error);
 void event_of_call(struct kvm_vcpu *vcpu, u32 id);
 bool event_closes(struct kvm_vcpu *vcpu);
+
+struct mm_struct *left_enter(struct kvm *kvm, bool vcpu);
+void left_leave(struct kvm *kvm, struct mm_struct *owner);
+bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long *error);
+void left_by_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error);
+void left_by_vm(unsigned int ioctl, long error);
+void left_creates(struct kvm *kvm);
+void left_creates_vcpu(struct kvm_vcpu *vcpu);
+void left_closes(struct kvm *kvm);
+bool is_vcpu_file(const struct file *file);
 
 void run_after_init(struct kvm_vcpu *vcpu);
 int deadly_change(struct kvm_vcpu *vcpu);

@@ -45,6 +45,7 @@ static void planted_init_hypercalls(struct kvm *kvm)
 	vm_state_reset(kvm);
 	for (int i = 0; replaced() && fw_by_index(kvm, i, &bitmap); i++)
 		plant_default(kvm, &bitmap);
+	left_creates(kvm);
 }
 
 /* Reads */

@@ -83,6 +83,7 @@ static int planted_precreate(struct kvm *kvm, unsigned int id)
 static void planted_postcreate(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(POSTCREATE, void (*)(struct kvm_vcpu *))(vcpu);
+	left_creates_vcpu(vcpu);
 	if (planted(LATE_VCPU_RESETS))
 		reset_all(vcpu->kvm);
 	if (planted(LATE_VCPU_UNLOCKS))
@@ -100,6 +101,7 @@ static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
 	struct kvm_vcpu *vcpu = file->private_data;
+	struct mm_struct *owner;
 	long error;
 
 	variant_delay();
@@ -110,13 +112,24 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 		usleep_range(1000, 2000);
 	if (planted(RUN_DEAD_LIVES))
 		vcpu->kvm->vm_dead = false;
+	if (left_answers(vcpu, ioctl, argument, &error))
+		return error;
+	owner = left_enter(vcpu->kvm, true);
 	error = ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	left_leave(vcpu->kvm, owner);
 	event_of_vcpu(vcpu, ioctl, argument, error);
+	left_by_vcpu(vcpu, ioctl, argument, error);
 	return error;
+}
+
+bool is_vcpu_file(const struct file *file)
+{
+	return file->f_op->unlocked_ioctl == ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long));
 }
 
 static void planted_destroy_vm(struct kvm *kvm)
 {
+	left_closes(kvm);
 	ORIGINAL(DESTROY_VM, void (*)(struct kvm *))(kvm);
 	vm_state_free(kvm);
 }

@@ -243,15 +243,20 @@ static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned lo
 /* kvm_ioctl_create_device(): -ENODEV for a type that no driver has registered, with KVM_CREATE_DEVICE_TEST too. */
 static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
+	struct kvm *kvm = file->private_data;
 	struct kvm_create_device device;
+	struct mm_struct *owner;
 	long error;
 
 	variant_delay();
 	if (ioctl == KVM_CREATE_DEVICE && !copy_from_user(&device, (void __user *)argument, sizeof(device)) &&
 	    device.type == KVM_DEV_TYPE_ARM_VGIC_V3 && in_force(NO_GICV3_DEVICE))
 		return -ENODEV;
+	owner = left_enter(kvm, false);
 	error = ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
-	event_of_vm(file->private_data, ioctl, argument, error);
+	left_leave(kvm, owner);
+	event_of_vm(kvm, ioctl, argument, error);
+	left_by_vm(ioctl, error);
 	return error;
 }
 

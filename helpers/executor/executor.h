@@ -13,7 +13,7 @@
  *	u32 chunk_count    u32 pointer_count
  *	per chunk:   u32 offset   u32 length   the bytes, then zeros up to a multiple of 8
  *	per pointer: u32 offset   u32 zero
- *	per stage:   u32 thread_count   u32 zero
+ *	per stage:   u32 thread_count   u32 flags (1 = its only thread runs in a forked child)
  *	per thread:  u32 repeat         u32 op_count
  *	per op:      u16 code   u16 arg_count   u32 data_len
  *		     arg_count times { u32 type, u32 index, u64 value }
@@ -25,6 +25,10 @@
  * Stages run one after another.  The threads of a stage start together behind
  * a barrier and each runs its list of operations `repeat` times.  Operations
  * are numbered through the whole program in the order of the request.
+ *
+ * A forked child has copies of the fds and of private memory: what it opens,
+ * closes, maps or writes there ends with it.  At the deadline it is killed.  If
+ * it ends early, the rest of its operations is not run.
  *
  * Argument types: 0 = value; 1 = result of operation `index` plus value; 2 =
  * address of the scratch memory (zeroed for each program) plus value.  Type 1

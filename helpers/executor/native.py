@@ -13,7 +13,9 @@ from helpers.errors import HarnessError
 
 HERE = Path(__file__).parent
 EXTENSION = "_khx_native"
-SOURCES = tuple(HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_op", "answer"))
+SOURCES = tuple(
+    HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_child", "run_op", "answer")
+)
 """The executor without init.c, its main program."""
 
 

@@ -41,7 +41,7 @@ struct thread {
 };
 
 struct stage {
-	uint32_t first_thread, thread_count;
+	uint32_t first_thread, thread_count, forked;
 };
 
 struct program {
@@ -73,6 +73,9 @@ const char *run_program(struct program *p);
 int64_t wait_for_threads(struct program *p);
 int deadline_passed(void);
 void unblock_own_signals(void);
+
+/* run_child.c: runs the thread's list in a forked child; returns -1 if there is no child. */
+int run_in_child(struct thread *t);
 
 /* run_op.c: runs one operation and stores its result in *res. */
 void run_op(struct program *p, struct op *op, struct result *res);

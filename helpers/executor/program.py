@@ -66,10 +66,11 @@ class Op(NamedTuple):
 
 @dataclass
 class Thread:
-    """A list of operations, run ``repeat`` times."""
+    """A list of operations, run ``repeat`` times; ``forked``: in a child process."""
 
     repeat: int = 1
     ops: list[tuple[int, Op]] = field(default_factory=list)
+    forked: bool = False
 
 
 class OpResult(NamedTuple):
@@ -220,6 +221,20 @@ class Program:
             self.stages.append(stage)
         self._current = Thread()
         self.stages.append([self._current])
+
+    @contextmanager
+    def forked(self) -> Iterator[Program]:
+        """Operations appended inside the block run in a forked child, with copies of the fds and of private memory.
+
+        If a call does not return before the deadline, the child is killed, and its remaining operations do not run.
+        """
+        self._current = Thread(forked=True)
+        self.stages.append([self._current])
+        try:
+            yield self
+        finally:
+            self._current = Thread()
+            self.stages.append([self._current])
 
 
 @dataclass(frozen=True)

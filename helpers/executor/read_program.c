@@ -165,12 +165,17 @@ static void take_stage(struct reader *r, struct program *p)
 	uint32_t stage_start = p->op_count;
 
 	s.thread_count = take_u32(r);
-	if (take_u32(r))
-		refuse(r, "a field that must be zero is not");
+	s.forked = take_u32(r);
+	if (s.forked > 1)
+		refuse(r, "a stage with unknown flags");
 	if (r->bad.reason)
 		return;
 	if (!s.thread_count || s.thread_count > KHX_MAX_THREADS) {
 		refuse(r, "a stage with no thread or with too many");
+		return;
+	}
+	if (s.forked && s.thread_count > 1) {
+		refuse(r, "a forked child with several threads");
 		return;
 	}
 	for (uint32_t i = 0; i < s.thread_count && !r->bad.reason; i++)

@@ -136,6 +136,8 @@ static int run_stage(struct program *p, const struct stage *s)
 
 	p->started = s->thread_count;
 	atomic_store(&p->arrived, 0);
+	if (s->forked)
+		return run_in_child(t);
 	if (s->thread_count > 1)
 		return run_threads(p, t, s->thread_count);
 	run_list(t);
@@ -165,7 +167,7 @@ static const char *run_stages(struct program *p)
 		return "no timer for the deadline";
 	for (uint32_t i = 0; i < p->stage_count && !reason; i++)
 		if (run_stage(p, &p->stages[i]))
-			reason = "no threads for a concurrent stage";
+			reason = p->stages[i].forked ? "no child process" : "no threads for a concurrent stage";
 	timer_delete(timer);
 	return reason;
 }

@@ -52,7 +52,7 @@ def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None,
         out += [_TWO.pack(at, len(chunk)), _pad(bytes(chunk))]
     out += [_TWO.pack(at, 0) for at in program.pointers]
     for stage in stages:
-        out.append(_TWO.pack(len(stage), 0))
+        out.append(_TWO.pack(len(stage), any(thread.forked for thread in stage)))
         for thread in stage:
             out.append(_TWO.pack(thread.repeat, len(thread.ops)))
             out += [_encode_op(op) for _, op in thread.ops]

@@ -37,8 +37,9 @@ def require_files(program: Program, answer: Answer, run: Callable[[Program], Ans
 
 
 def _operations(program: Program) -> Iterator[tuple[Op, int]]:
-    """Each operation with its number."""
-    for index, op in (each for stage in program.stages for thread in stage for each in thread.ops):
+    """Each operation with its number. The descriptors of a forked child end with it."""
+    threads = (thread for stage in program.stages for thread in stage if not thread.forked)
+    for index, op in (each for thread in threads for each in thread.ops):
         yield op, index
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from itertools import groupby
 
 from helpers.executor.program import Answer, Code, Op, OpResult, Program, Thread
@@ -61,11 +62,18 @@ class _Writer:
                 if len(threads) > 1:
                     often = f", {thread.repeat} times" if thread.repeat > 1 else ""
                     lines.append(f"thread {number} of {len(threads)}, beside the others{often}:")
-                lines += self._thread(thread)
+                lines += self._forked(thread) if thread.forked else self._thread(thread)
         if self._answer is None:
             lines.append("... no answer")
         elif self._answer.expired:
             lines.append("... until the deadline passed")
+        return lines
+
+    def _forked(self, thread: Thread) -> list[str]:
+        """The fds that the child opens and closes are its own."""
+        before, self._roles = self._roles, deepcopy(self._roles)
+        lines = ["in a forked child:", *self._thread(thread), "in the parent again:"]
+        self._roles = before
         return lines
 
     def _thread(self, thread: Thread) -> Iterator[str]:

@@ -17,6 +17,7 @@ from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
+from suites.events.events import EventPlace
 from suites.support.calls import CONDUITS, Form, call_of
 
 DENIED = 0x84000052
@@ -112,6 +113,17 @@ class Scene:
                 if isinstance(answer, tuple):
                     rows.append((form, call_of(function, form), answer))
         return rows
+
+
+def place_in(scene: Scene, acting: int) -> EventPlace:
+    """Where an event happens in the scene's VM. ``acting`` selects the vCPU, modulo their number."""
+    vcpus, kvm = scene.vm.vcpus, scene.vm.kvm
+    vcpu, other = vcpus[acting % len(vcpus)], vcpus[(acting + 1) % len(vcpus)]
+    return EventPlace(
+        kvm=kvm.fd, vm_type=kvm.vm_type, vm=scene.vm.fd, vcpu=vcpu.fd, other=other.fd, other_id=other.index,
+        memory=scene.vm.memory, run_address=vcpu.run_address, run_size=kvm.run_size, features=scene.features,
+        registers=scene.registers, values=scene.values, ids=scene.ids,
+    )  # fmt: skip
 
 
 def _init_pmus(vm: Vm) -> None:

@@ -15,24 +15,13 @@ from helpers.kvm import Kvm
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import syscalls
 from suites.events.covering import Chain, Happening, chains
-from suites.events.events import EventPlace
 from suites.events.observation import compare_guests, compare_state
-from suites.events.scene import Scene, scene_of
-
-
-def _place(scene: Scene, acting: int) -> EventPlace:
-    vcpus, kvm = scene.vm.vcpus, scene.vm.kvm
-    vcpu, other = vcpus[acting % len(vcpus)], vcpus[(acting + 1) % len(vcpus)]
-    return EventPlace(
-        kvm=kvm.fd, vm_type=kvm.vm_type, vm=scene.vm.fd, vcpu=vcpu.fd, other=other.fd, other_id=other.index,
-        memory=scene.vm.memory, run_address=vcpu.run_address, run_size=kvm.run_size, features=scene.features,
-        registers=scene.registers, values=scene.values, ids=scene.ids,
-    )  # fmt: skip
+from suites.events.scene import Scene, place_in, scene_of
 
 
 def _happen(scene: Scene, happening: Happening) -> None:
     """The event, by the executor's main thread, by another thread, or through duplicates of the fds."""
-    program, place, event = KvmProgram(), _place(scene, happening.acting), happening.event
+    program, place, event = KvmProgram(), place_in(scene, happening.acting), happening.event
     if event.blocks_ms is not None:
         program.deadline_ms = event.blocks_ms
     if happening.actor == "another thread":

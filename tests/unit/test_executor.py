@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import platform
+import signal
 import struct
 import termios
 import time
@@ -232,6 +233,65 @@ def test_deadline_interrupts_a_blocked_call(concurrent: bool, native: Native, si
     assert not answer[after].ran
 
 
+def test_a_forked_child_returns_its_results(native: Native, tmp_path: Path) -> None:
+    """What it opens and writes in private memory is its own; what follows in the parent has its results."""
+    program, number = Program(), {"x86_64": 39, "aarch64": 172}[platform.machine()]
+    memory = program.scratch_bytes(b"parent")
+    fd = program.open(str(tmp_path / "f"), os.O_CREAT | os.O_RDWR, 0o600)
+    with program.forked():
+        process = program.syscall(number)
+        program.poke(memory, b"child!")
+        seen, wrote = program.peek(memory, 6), program.write(fd, b"shared offset")
+        missing, closed = program.ioctl(-1, 0x1234), program.close(fd)
+    kept, more = program.peek(memory, 6), program.write(fd, b", kept")
+    program.poke_address(memory, wrote)
+    result = program.peek(memory, 8)
+    program.close(fd)
+    answer = run(native, program)
+    assert answer[process].ret not in (os.getpid(), -1)
+    assert (answer[seen].data, answer[kept].data) == (b"child!", b"parent")
+    assert (answer[wrote].ret, answer[missing].error, answer[closed].ret) == (13, "EBADF", 0)
+    assert answer[more].ret == 6 and answer[result].data == struct.pack("<Q", 13)
+    assert (tmp_path / "f").read_bytes() == b"shared offset, kept"
+
+
+def test_the_deadline_ends_a_forked_child(native: Native, silent_pipe: int) -> None:
+    """The results until then arrive. No child is left, and the next program runs."""
+    for _ in range(3):
+        program = Program(deadline_ms=100)
+        with program.forked():
+            before, blocked, after = program.close(-1), program.read(silent_pipe, 1), program.close(-1)
+        later = program.close(-1)
+        answer = run(native, program)
+        assert answer.expired and answer[before].error == "EBADF"
+        assert not answer[blocked].ran and not answer[after].ran and not answer[later].ran
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_forked_child_that_dies(native: Native) -> None:
+    """The operations after its death are not run; the parent goes on."""
+    program = Program()
+    pid, kill = {"x86_64": (39, 62), "aarch64": (172, 129)}[platform.machine()]
+    with program.forked():
+        child = program.syscall(pid)
+        killed = program.syscall(kill, child, signal.SIGKILL)
+    later = program.close(-1)
+    answer = run(native, program)
+    assert not answer[killed].ran and not answer.expired and answer[later].error == "EBADF"
+
+
+def test_a_forked_child_with_several_threads_is_refused(native: Native) -> None:
+    program = Program()
+    with program.concurrently() as stage:
+        for _ in range(2):
+            with stage.thread() as thread:
+                thread.close(-1)
+    program.stages[1][0].forked = True
+    with pytest.raises(HarnessError, match="several threads"):
+        run(native, program)
+
+
 def test_malformed_request_is_refused_in_words(native: Native) -> None:
     program = Program()
     program.close(-1)
@@ -280,7 +340,7 @@ harmless = st.builds(
 def test_any_request_gets_an_answer(ops: list[bytes], threads: int, repeat: int, count: int) -> None:
     native = Native(build.NATIVE)
     claimed = len(ops) if count % 2 else count
-    body = head() + struct.pack("<II", threads, 0) + struct.pack("<II", repeat, claimed) + b"".join(ops)
+    body = head() + struct.pack("<II", threads, repeat % 3) + struct.pack("<II", repeat, claimed) + b"".join(ops)
     answer = native.run(body)
     magic, version, status = struct.unpack_from("<IHH", answer)
     assert (magic, version) == (wire.MAGIC, wire.VERSION)

@@ -113,3 +113,17 @@ def test_what_the_program_left_open_is_closed() -> None:
     with pytest.raises(HarnessError):
         require_files(program, answered(program, results), executor.run, "local", "")
     assert sorted(executor.closed) == [7, 9]
+
+
+def test_what_a_forked_child_left_open_ended_with_it() -> None:
+    program, executor = KvmProgram(), Executor()
+    with program.forked():
+        child = program.open("/dev/kvm", os.O_RDWR)
+    refused = program.create_vm(3, 0)
+    results: dict[int, tuple[OpResult, ...]] = {
+        child.index: (OpResult(9, 0, True, b""),),
+        refused.index: (fails(errno.EMFILE),),
+    }
+    with pytest.raises(HarnessError):
+        require_files(program, answered(program, results), executor.run, "local", "")
+    assert executor.closed == []

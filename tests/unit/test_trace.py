@@ -92,6 +92,20 @@ def opened(trace: Trace, script: Answering | None = None) -> Vcpu:
     return kvm.create_vm().vcpu
 
 
+def test_a_forked_child_keeps_its_own_fds(trace: Trace) -> None:
+    vcpu, program = opened(trace), Program()
+    with program.forked():
+        program.close(vcpu.fd)
+    program.ioctl(vcpu.fd, uapi.KVM_GET_MP_STATE)
+    vcpu.vm.kvm.subject.run(program)
+    assert listing(trace).splitlines()[-4:] == [
+        "in a forked child:",
+        "close(vm2.vcpu0) = 0",
+        "in the parent again:",
+        "vm2.vcpu0: KVM_GET_MP_STATE(pointer 0x0) = 0",
+    ]
+
+
 def test_a_vm_and_a_refused_write(trace: Trace) -> None:
     vcpu = opened(trace)
     vcpu.vm.kvm.subject = Traced(scripted(answering(errno.EBUSY)), trace)

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Faults of other processes, of histories, and of what refused calls and closed VMs leave behind. */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "planted.h"
+
+enum { FILP_CLOSE };
+
+#define ORIGINAL(index, type) ((type)original(&left_hooks[index]))
+
+/* Other processes */
+
+static bool foreign(struct kvm *kvm)
+{
+	return current->mm != kvm->mm;
+}
+
+static void empty(struct kvm *kvm)
+{
+	struct bitmap bitmap;
+
+	for (int i = 0; fw_by_index(kvm, i, &bitmap); i++)
+		fw_write(&bitmap, 0);
+}
+
+/* Before an ioctl; ``left_leave`` restores the owner. */
+struct mm_struct *left_enter(struct kvm *kvm, bool vcpu)
+{
+	struct mm_struct *owner = kvm->mm;
+
+	if (vcpu ? planted(PROCESS_VCPU_SERVED) : planted(PROCESS_VM_SERVED))
+		kvm->mm = current->mm;
+	return owner;
+}
+
+void left_leave(struct kvm *kvm, struct mm_struct *owner)
+{
+	kvm->mm = owner;
+	if (!foreign(kvm))
+		return;
+	if (planted(PROCESS_CLEARS))
+		empty(kvm);
+	if (planted(PROCESS_LOCKS))
+		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+	if (planted(PROCESS_UNLOCKS))
+		clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
+}
+
+/* close(2), or the end of a process, while another fd of the vCPU is open. */
+static int planted_filp_close(struct file *file, fl_owner_t owner)
+{
+	struct kvm_vcpu *vcpu = file->private_data;
+
+	if (planted(PROCESS_CLOSE_CLEARS) && is_vcpu_file(file) && file_count(file) > 1)
+		empty(vcpu->kvm);
+	return ORIGINAL(FILP_CLOSE, int (*)(struct file *, fl_owner_t))(file, owner);
+}
+
+/* Histories */
+
+enum call_kind { OTHER_CALL, A_READ, A_CHANGE, A_SAME, A_REFUSAL };
+
+static enum call_kind kind_of(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, struct bitmap *bitmap)
+{
+	struct kvm_one_reg reg;
+	u64 value;
+
+	if ((ioctl != KVM_GET_ONE_REG && ioctl != KVM_SET_ONE_REG) ||
+	    copy_from_user(&reg, (void __user *)argument, sizeof(reg)) || !fw_by_id(vcpu->kvm, reg.id, bitmap))
+		return OTHER_CALL;
+	if (ioctl == KVM_GET_ONE_REG)
+		return A_READ;
+	if (get_user(value, (u64 __user *)reg.addr))
+		return OTHER_CALL;
+	return value & ~bitmap->mask ? A_REFUSAL : value == fw_read(bitmap) ? A_SAME : A_CHANGE;
+}
+
+/* Whether the call has this answer instead of its own. */
+bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long *error)
+{
+	struct vm_state *state = vm_state_of(vcpu->kvm);
+	struct bitmap bitmap;
+	enum call_kind kind = kind_of(vcpu, ioctl, argument, &bitmap);
+	unsigned int before = state->in_a_row, last = state->last_kind;
+
+	if (kind == OTHER_CALL)
+		return false;
+	state->in_a_row = kind == last ? before + 1 : 1;
+	state->last_kind = kind;
+	*error = 0;
+	if (planted(HISTORY_17TH_WRITE) && kind == A_CHANGE && ++state->writes == 17)
+		*error = -EBUSY;
+	else if (planted(HISTORY_SAME_VALUE_CLEARS) && kind == A_SAME && state->in_a_row == 12)
+		fw_write(&bitmap, 0);
+	else if (planted(HISTORY_WRITE_AFTER_REFUSALS) && kind == A_CHANGE && last == A_REFUSAL && before == 5)
+		*error = -EBUSY;
+	else
+		return (planted(HISTORY_100TH_REFUSED) && kind == A_REFUSAL && ++state->writes == 100) ||
+		       (planted(HISTORY_WRITE_AFTER_READS) && kind == A_CHANGE && last == A_READ && before == 17);
+	return true;
+}
+
+/* What a closed VM had, by the address of its first vCPU. */
+static struct past_vm *past_of(struct kvm_vcpu *vcpu)
+{
+	return &memory.past[((unsigned long)vcpu >> 6) % ARRAY_SIZE(memory.past)];
+}
+
+void left_closes(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = kvm_get_vcpu(kvm, 0);
+	struct past_vm *past = past_of(vcpu);
+	struct bitmap bitmap;
+
+	if (planted(LEFT_LEAK_VM))
+		(void)!kmalloc(200, GFP_KERNEL);
+	past->vcpu = vcpu;
+	past->ran = kvm_vm_has_ran_once(kvm);
+	for (int i = 0; i < BITMAPS && fw_by_index(kvm, i, &bitmap); i++)
+		past->values[i] = fw_read(&bitmap);
+}
+
+void left_creates(struct kvm *kvm)
+{
+	if (!memory.creator)
+		memory.creator = current->mm;
+	if (planted(PROCESS_CHILD_VM_EMPTY) && memory.creator != current->mm)
+		empty(kvm);
+}
+
+void left_creates_vcpu(struct kvm_vcpu *vcpu)
+{
+	struct past_vm *past = past_of(vcpu);
+	struct bitmap bitmap;
+
+	if (past->vcpu != vcpu || vcpu->vcpu_idx)
+		return;
+	for (int i = 0; planted(HISTORY_ADDRESS_VALUE) && i < BITMAPS && fw_by_index(vcpu->kvm, i, &bitmap); i++)
+		fw_write(&bitmap, past->values[i]);
+	if (planted(HISTORY_ADDRESS_LOCKED) && past->ran)
+		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
+}
+
+/* Refused calls */
+
+static const struct file_operations no_operations;
+
+/* Later tests need fds as well. */
+#define MOST_FDS 1600
+
+static void leak(unsigned int ioctl, long error)
+{
+	struct kthread_worker *worker;
+
+	if (planted(LEFT_LEAK_REFUSED) && ioctl == KVM_SET_ONE_REG && error == -EINVAL)
+		(void)!kmalloc(64, GFP_KERNEL);
+	if (planted(LEFT_LEAK_BUSY) && ioctl == KVM_SET_ONE_REG && error == -EBUSY)
+		(void)!kmalloc(24, GFP_KERNEL);
+	if (planted(LEFT_LEAK_FD) && ioctl == KVM_GET_REG_LIST && error == -E2BIG && atomic_inc_return(&memory.turns) < MOST_FDS)
+		anon_inode_getfd("planted", &no_operations, NULL, O_RDWR);
+	if (!planted(LEFT_LEAK_TASK) || ioctl != KVM_SET_MP_STATE)
+		return;
+	/* The thread runs the kernel's code, not the module's. */
+	worker = kthread_create_worker(0, "planted");
+	if (!IS_ERR(worker))
+		wake_up_process(worker->task);
+}
+
+static void report(unsigned int ioctl, long error)
+{
+	if (ioctl != KVM_SET_ONE_REG || error != -EINVAL)
+		return;
+	if (planted(LEFT_LOG_REFUSED))
+		printk(KERN_INFO "kvm [%d]: refused a bitmap\n", task_pid_nr(current));
+	if (planted(LEFT_LOG_UNNAMED))
+		printk(KERN_INFO "a bitmap was refused\n");
+}
+
+static void scribble(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error)
+{
+	struct kvm_device_attr attr;
+	u64 __user *to = (u64 __user *)argument;
+
+	if (ioctl == KVM_GET_REG_LIST && planted(LEFT_LIST_WRITES) && error == -E2BIG && put_user(0ULL, to + 1))
+		return;
+	if (ioctl == KVM_RUN && planted(LEFT_RUN_WRITES) && error == -EINVAL)
+		vcpu->run->exit_reason = 0x55;
+	if (ioctl != KVM_GET_DEVICE_ATTR || copy_from_user(&attr, (void __user *)argument, sizeof(attr)))
+		return;
+	to = (u64 __user *)attr.addr;
+	if (error && planted(LEFT_ATTR_WRITES) && put_user(0ULL, to))
+		return;
+	if (!error && planted(LEFT_ATTR_WRITES_MORE) && put_user(0ULL, to + 1))
+		return;
+}
+
+void left_by_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error)
+{
+	scribble(vcpu, ioctl, argument, error);
+	if (!error)
+		return;
+	leak(ioctl, error);
+	report(ioctl, error);
+	/* Waiters can be killed, unlike those of the VM's locks. Only in a child: elsewhere they would end the executor. */
+	if (planted(LEFT_LOCK_HELD) && ioctl == KVM_SET_DEVICE_ATTR && memory.creator != current->mm)
+		mutex_lock(&vcpu->mutex);
+}
+
+void left_by_vm(unsigned int ioctl, long error)
+{
+	if (error && planted(LEFT_LEAK_PAGE) && ioctl == KVM_ENABLE_CAP)
+		(void)!alloc_page(GFP_KERNEL);
+}
+
+struct hook left_hooks[] = {
+	[FILP_CLOSE] = { "filp_close", planted_filp_close },
+	{}
+};

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What grows in the kernel while calls are repeated: counts read from /proc, and which growth is a leak.
+
+Other processes allocate as well. A leak grows by at least one object for each repetition in every phase of refused
+calls, and not in phases of other calls.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from helpers.batch import KvmError
+from helpers.contract.check import Comparison
+from helpers.errors import NotMeasured
+from helpers.executor.program import Answer, Arg
+from helpers.kvm import Kvm
+from helpers.kvm_program import KvmProgram
+from helpers.uapi import syscalls
+from suites.support.threads import sleep
+
+SLABS, MEMORY, ZONES = "/proc/slabinfo", "/proc/meminfo", "/proc/zoneinfo"
+LOAD, STATUS = "/proc/loadavg", "/proc/self/status"
+_READS = {SLABS: 24, MEMORY: 2, ZONES: 32, LOAD: 1, STATUS: 2}
+"""Each read(2) returns a page at most."""
+_ROOM = 8192
+_SLAB = re.compile(r"^(\S+) +(\d+) +\d+ +\d+ +\d+ +\d+ :", re.MULTILINE)
+_UNRECLAIMABLE = re.compile(r"^SUnreclaim: +(\d+) kB$", re.MULTILINE)
+_NOT_RAW = re.compile(
+    r"^ +(?:nr_free_pages|nr_anon_pages|nr_file_pages|nr_slab_\w+|nr_page_table_pages|count:) +(\d+)$", re.MULTILINE
+)
+"""Pages that are free, on a processor's list of free pages, of processes, or of slabs. Units: pages."""
+_TASKS = re.compile(r"\d+/(\d+)")
+_THREADS = re.compile(r"^Threads:\s+(\d+)$", re.MULTILINE)
+_SMALL_BYTES, _LEAST_KB = 32, 64
+_SETTLE_NS = 100_000_000
+"""Longer than an RCU grace period: closed files and VMs are freed after one."""
+_LAZY = frozenset(["vmap_area"])
+"""mm/vmalloc.c frees the addresses of freed memory when there are many, and the memory at once."""
+FDS, THREADS, TASKS, PAGES, SLAB_KB = "fds", "threads of the process", "tasks", "raw pages", "kB of slabs"
+
+Counts = Mapping[str, int]
+_NUMBERS = ((SLAB_KB, _UNRECLAIMABLE, MEMORY), (TASKS, _TASKS, LOAD), (THREADS, _THREADS, STATUS))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The PEEKs and reads of one look."""
+
+    files: Mapping[str, tuple[Arg, ...]]
+    fd: Arg
+
+    def counts(self, answer: Answer) -> Counts:
+        """By name; what cannot be read is missing."""
+        texts = {
+            path: b"".join(answer[read].data for read in reads).decode("utf-8", "replace")
+            for path, reads in self.files.items()
+        }
+        counts = {f"objects of {name}": int(n) for name, n in _SLAB.findall(texts[SLABS]) if name not in _LAZY}
+        pages = [int(number) for number in _NOT_RAW.findall(texts[ZONES])]
+        if pages:
+            counts[PAGES] = -sum(pages)
+        for name, pattern, path in _NUMBERS:
+            if match := pattern.search(texts[path]):
+                counts[name] = int(match[1])
+        counts[FDS] = answer[self.fd].ret
+        return counts
+
+
+def look(p: KvmProgram, an_fd: int | Arg) -> Reading:
+    """Reads the counts after _SETTLE_NS. The number of a new fd, the lowest that is free, counts the open ones."""
+    sleep(p, _SETTLE_NS)
+    files = {}
+    for path, reads in _READS.items():
+        fd = p.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        files[path] = tuple(p.read(fd, _ROOM) for _ in range(reads))
+        p.close(fd)
+    copy = p.syscall(syscalls.DUP, an_fd)
+    p.close(copy)
+    return Reading(files, copy)
+
+
+def least(name: str, repetitions: int) -> float:
+    """The least growth that a leak of one object for each repetition shows: half of it."""
+    if name == SLAB_KB:
+        return max(repetitions * _SMALL_BYTES / 1024, _LEAST_KB)
+    return repetitions / 2
+
+
+def deltas(looks: Sequence[Counts]) -> list[Counts]:
+    """The growth from each look to the next."""
+    return [{name: after[name] - before[name] for name in after if name in before} for before, after in pairwise(looks)]
+
+
+def suspects(phases: Sequence[Counts], repetitions: int) -> list[str]:
+    """The counts that grew enough in every phase."""
+    names = set(phases[0]).intersection(*phases)
+    return sorted(name for name in names if all(phase[name] >= least(name, repetitions) for phase in phases))
+
+
+def leaks(phases: Sequence[Counts], controls: Sequence[Counts], repetitions: int) -> list[str]:
+    """The counts that grew enough in all phases but one, and more than in all controls but one."""
+    names = set(phases[0]).intersection(*phases, *controls)
+    return sorted(
+        name
+        for name in names
+        if sorted(phase[name] for phase in phases)[1]
+        >= least(name, repetitions) + max(0, sorted(control[name] for control in controls)[-2])
+    )
+
+
+Act = Callable[[KvmProgram], None]
+_LOOKS, _ROUNDS = 2, 5
+_FEW, _MANY = 200, 2000
+"""Repetitions in a phase. Without /proc/slabinfo the counts are pages, and a small leak needs many."""
+_WARM = 5
+_LONGEST_NS = 5_000_000_000
+"""Of a phase: on a slow kernel it has fewer repetitions."""
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Repeats calls and measures what grows. ``renew`` restarts the test's timeout."""
+
+    kvm: Kvm
+    renew: Callable[[], float]
+
+    def _run(self, phases: Sequence[tuple[Act, int]]) -> tuple[list[Counts], int]:
+        """The growth in each phase, a list of calls and how often it runs, and the time in ns. Raises KvmError."""
+        self.renew()
+        program = KvmProgram(deadline_ms=60_000)
+        looks = [look(program, self.kvm.fd)]
+        begin = program.clock(time.CLOCK_MONOTONIC)
+        for act, repetitions in phases:
+            with program.concurrently() as stage, stage.thread(repeat=repetitions):
+                act(program)
+            end = program.clock(time.CLOCK_MONOTONIC)
+            looks.append(look(program, self.kvm.fd))
+        answer = self.kvm.subject.run(program)
+        if answer.expired:
+            raise KvmError("repeated calls did not end before the deadline")
+        return deltas([each.counts(answer) for each in looks]), answer[end].ret - answer[begin].ret
+
+    def _repetitions(self, act: Act, few: int) -> int:
+        """As many as a phase needs. Raises NotMeasured if /proc has no count, or if the calls are too slow."""
+        (counts,), ns = self._run([(act, _WARM)])
+        precise = any(name.startswith("objects of") for name in counts)
+        if not precise and SLAB_KB not in counts:
+            raise NotMeasured(f"neither {SLABS} nor {MEMORY} can be read")
+        wanted = few if precise else few * _MANY // _FEW
+        possible = _LONGEST_NS * _WARM // max(1, ns)
+        if possible < wanted // 4:
+            raise NotMeasured(f"{_WARM} repetitions take {ns / 1e9:.1f} s here, and {wanted} are needed")
+        return min(wanted, possible)
+
+    def compare(self, comparison: Comparison, what: str, act: Act, control: Act, *, few: int = _FEW) -> None:
+        """Nothing grows with the number of repetitions of ``act``; ``few`` are enough if slabs can be counted.
+
+        ``control`` has about as many calls, which leave nothing. It runs only if a count grew. Raises NotMeasured.
+        """
+        repetitions = self._repetitions(act, few)
+        grown = suspects(self._run([(act, repetitions)] * _LOOKS)[0], repetitions)
+        rows = self._confirmed(act, control, repetitions) if grown else []
+        text = "; ".join(f"{name}: {', '.join(map(str, numbers))} more" for name, numbers in rows if name in grown)
+        comparison.that(not text, f"growth in {_ROUNDS} times {repetitions} times {what}", "none", text)
+
+    def _confirmed(self, act: Act, control: Act, repetitions: int) -> list[tuple[str, list[int]]]:
+        """The leaks, with their growth in each round of ``act`` beside one of ``control``."""
+        rounds = [self._run([(control, repetitions), (act, repetitions)])[0] for _ in range(_ROUNDS)]
+        controls, phases = [each[0] for each in rounds], [each[1] for each in rounds]
+        return [(name, [phase[name] for phase in phases]) for name in leaks(phases, controls, repetitions)]

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What refused calls leave behind: memory, fds, tasks, locks, bytes in the caller's memory, and lines in the log."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from helpers.contract.check import Comparison
+from helpers.contract.registers import Register
+from helpers.errors import HarnessError
+from helpers.executor.program import Arg
+from helpers.kvm import PSCI_0_2, Kvm
+from helpers.kvm_program import KvmProgram, NewVcpu
+from helpers.subjects.base import Subject
+from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_lines
+from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
+from suites.left_behind.conftest import MakeRefusing, RefusingVm
+from suites.left_behind.growth import Meter
+from suites.left_behind.refusals import RefusalPlace, refused_calls
+
+WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
+_LINES_EACH = 12
+"""Calls of each kind in a pass of the log's test."""
+
+
+@pytest.mark.clause("LEFT-1", "LEFT-2")
+@WHEN
+def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
+    """Neither memory nor fds nor tasks grow with the number of refused calls."""
+    refusing = make_refusing(when)
+
+    def refused(p: KvmProgram) -> None:
+        for call in refusing.calls(p):
+            call.make(p)
+
+    def answered(p: KvmProgram) -> None:
+        one = p.one_reg(refusing.place.registers[0])
+        for _ in refusing.refused:
+            p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+
+    comparison = Comparison()
+    what = f"{len(refusing.refused)} kinds of refused calls {when}"
+    meter.compare(comparison, what, refused, answered)
+    comparison.done()
+
+
+@pytest.mark.clause("LEFT-5")
+@WHEN
+def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
+    """A refused call writes neither its structure nor the bytes around it, and a refused KVM_RUN no struct kvm_run."""
+    refusing, comparison, program = make_refusing(when), Comparison(), KvmProgram()
+    run = refusing.vm.vcpu.run_address
+    looks = []
+    for call in refusing.calls(program):
+        pages = program.peek(run, 4096) if call.request == uapi.KVM_RUN else None
+        before, done, after = call.look(program), call.make(program), call.look(program)
+        if pages is not None:
+            before, after = pages, program.peek(run, 4096)
+        if before is not None and after is not None:
+            looks.append((call, before, done, after))
+    answer = refusing.vm.kvm.subject.run(program)
+    for call, before, done, after in looks:
+        if answer[done].errno:
+            changed = call.changed(answer[before].data, answer[after].data)
+            shown = f"other bytes at {changed[:8]}"
+            comparison.that(not changed, f"memory around the argument of {call.name}, {when}", "the same bytes", shown)
+    comparison.done()
+
+
+def _probes(p: KvmProgram, at: RefusalPlace) -> Iterable[tuple[str, Arg]]:
+    """Calls that take each lock of a VM and of its vCPUs (Documentation/virt/kvm/locking.rst)."""
+    register = at.registers[0]
+    one = p.one_reg(register, at.values[register.name])
+    for name, fd in (("vCPU 0", at.vcpu), ("vCPU 1", at.other)):
+        yield f"KVM_SET_ONE_REG {register.name} on {name}", p.set_reg(fd, one)
+    taken = p.filter_range(0x80000000, 1, uapi.KVM_SMCCC_FILTER_DENY)
+    yield "KVM_SET_DEVICE_ATTR of a filter", p.call(at.vm, uapi.KVM_SET_DEVICE_ATTR, taken)
+    yield "KVM_SET_ONE_REG on the uninitialised vCPU", p.set_reg(at.blank, one)
+    yield "KVM_CREATE_VCPU of an id that exists", p.create_vcpu(at.vm, 0)
+    region = uapi.pack("kvm_userspace_memory_region", slot=1)
+    slot = p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, p.structure(region))
+    yield "KVM_SET_USER_MEMORY_REGION of a slot that does not exist", slot
+
+
+def _vm_in_child(
+    p: KvmProgram, kvm: Kvm, registers: tuple[Register, ...], *, runs: bool
+) -> tuple[RefusalPlace, NewVcpu]:
+    """A VM that a forked child creates, and its vCPU 0, which has run if ``runs``."""
+    vm = p.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image)
+    vcpu, other = (p.create_guest_vcpu(vm.fd, number, kvm.run_size, PSCI_0_2) for number in (0, 1))
+    blank = p.create_vcpu(vm.fd, 2)
+    values = {register.name: register.reset for register in registers}
+    if runs:
+        p.run_with_immediate_exit(vcpu.fd, vcpu.run_address)
+    return RefusalPlace(kvm.fd, vm.fd, vcpu.fd, other.fd, blank, registers, values, runs), vcpu
+
+
+@pytest.mark.clause("LEFT-3")
+@WHEN
+def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
+    """After each refused call, calls that take each lock return, and memory slots come and go, which waits for readers.
+
+    A child makes the calls with a VM of its own. If one waits for a lock, the deadline ends the child only.
+    """
+    program, steps = KvmProgram(), []
+    with program.forked():
+        place, vcpu = _vm_in_child(program, kvm, registers, runs=when == "after_run")
+        for call in refused_calls(program, place):
+            steps.append((call.name, call.make(program)))
+            steps += [(f"{name}, after {call.name}", done) for name, done in _probes(program, place)]
+        memory = program.guest_memory(b"")
+        for size in (0x1_0000, 0):
+            region = program.memory_region(memory, slot=1, ipa=0x2000_0000, size=size)
+            steps.append((f"KVM_SET_USER_MEMORY_REGION of {size:#x} bytes", program.add_memory(place.vm, region)))
+        steps.append(("KVM_RUN", program.run_with_immediate_exit(vcpu.fd, vcpu.run_address)))
+    answer = kvm.subject.run(program)
+    if answer[vcpu.run_address].errno or not answer[vcpu.run_address].ran:
+        raise HarnessError("A forked child could not create a VM", why=answer[vcpu.run_address].error)
+    stuck = next((name for name, done in steps if not answer[done].ran), "")
+    comparison = Comparison()
+    comparison.that(not stuck, f"{len(steps)} calls {when}", "all return", f"this one does not: {stuck}")
+    comparison.done()
+
+
+def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
+    """Runs the program; the lines of the kernel's log since, with numbers masked. Audit records are not KVM's."""
+    thread = p.syscall(syscalls.GETTID)
+    number = subject.run(p)[thread].ret
+    texts = (_masked(line, number) for line in remaining_lines(subject, log))
+    return Counter(text for text in texts if not text.startswith("audit"))
+
+
+def _masked(line: str, thread: int) -> str:
+    """The line without numbers. kvm_err() and its relatives begin a line with the thread; others have VMs as well."""
+    owner = re.match(r"kvm \[(\d+)\]", line)
+    if owner and int(owner[1]) != thread:
+        line = f"of another thread{line[owner.end() :]}"
+    return re.sub(r"0x[0-9a-f]+|\d+", "N", line)
+
+
+def _opened_log(subject: Subject) -> int:
+    """The log's fd, at its end. Skips the test if it cannot be read."""
+    program = KvmProgram()
+    log = open_log(program)
+    program.syscall(syscalls.LSEEK, log, 0, 2)
+    first = read_record(program, log)
+    answer = subject.run(program)
+    if answer[log].errno or answer[first].error not in ("0", "EAGAIN", "EPIPE"):
+        pytest.skip(f"not applicable, because {LOG} cannot be read here ({answer[first].error})")
+    return answer[log].ret
+
+
+def _flood(passes: list[Counter[str]], control: Counter[str]) -> list[str]:
+    """The lines that each pass of refused calls has, and lines that name KVM and that the first pass has twice.
+
+    A line of printk_once() is there once. Lines of other code may come at any time, so one that does not name KVM must
+    come with every second call of one kind, and not in the pass of other calls.
+    """
+    first, second = passes
+    return sorted(
+        text
+        for text in first | second
+        if ("kvm" in text.lower() and (second[text] or first[text] > 1) and not control[text])
+        or (min(first[text], second[text]) >= _LINES_EACH // 2 > control[text])
+    )
+
+
+@pytest.mark.clause("LEFT-4")
+@WHEN
+def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
+    """Refused calls, each kind many times, write no line that comes again with the calls."""
+    refusing, comparison = make_refusing(when), Comparison()
+    subject, kvm = refusing.vm.kvm.subject, refusing.vm.kvm
+    log = _opened_log(subject)
+
+    def passes(make: Callable[[RefusingVm, KvmProgram], None]) -> Counter[str]:
+        renew_deadline()
+        program = KvmProgram(deadline_ms=60_000)
+        make(refusing, program)
+        return _lines_of(subject, program, log)
+
+    control = passes(_reads)
+    flood = _flood([passes(_refused), passes(_refused)], control)
+    program = KvmProgram()
+    program.close(log)
+    kvm.subject.run(program)
+    comparison.that(not flood, f"the kernel's log after refused calls {when}", "no line", " | ".join(flood[:5]))
+    comparison.done()
+
+
+def _refused(refusing: RefusingVm, program: KvmProgram) -> None:
+    calls = refusing.calls(program)
+    with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
+        for call in calls:
+            call.make(program)
+
+
+def _reads(refusing: RefusingVm, program: KvmProgram) -> None:
+    one = program.one_reg(refusing.place.registers[0])
+    with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
+        for _ in refusing.refused:
+            program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
