@@ -31,7 +31,7 @@ DIFFERENCES = (
         "KVM implements neither call and the bits open nothing; they only show in x2 of KVM_FEATURES.", _ABI,
     ),
     Difference(
-        "ERROR-TABLES", ("ACCESS-2", "ACCESS-3", "ACCESS-7", "FILTER-5", "PVTIME-5", "RUN-9"),
+        "ERROR-TABLES", ("ACCESS-2", "ACCESS-3", "ACCESS-7", "FILTER-1", "FILTER-5", "PVTIME-3", "PVTIME-5", "RUN-9"),
         "api.rst 4.68 and 4.69, devices/vm.rst and devices/vcpu.rst do not have ENOEXEC, EFAULT and EIO, the filter's"
         " EFAULT and ENXIO, or PVTIME's EFAULT and EINVAL for an address without memory; 4.68 gives EBUSY"
         " to RISC-V only.",
