@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers.contract.clauses import CHAPTERS, CLAUSES
 from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.errors import HarnessError
+from helpers.results.sources import cited
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "clauses.md"
@@ -66,7 +67,8 @@ def _chapter(name: str, tests: dict[str, list[str]]) -> str:
     lines = [f"\n## {name}\n\n| clause | sentence | standing | source | tests |\n|---|---|---|---|---|\n"]
     for clause in CHAPTERS[name]:
         names = "<br>".join(f"`{each}`" for each in tests[clause.id])
-        row = (clause.id, clause.text, standing_of(clause), clause.source, names)
+        source = "".join(f"[{text}]({url})" if url else text for text, url in cited(clause.source))
+        row = (clause.id, clause.text, standing_of(clause), source, names)
         lines.append(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in row)} |\n")
     return "".join(lines)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from helpers.formats.html.signs import SIGNS, VERDICT_SIGNS, WORDS
+from helpers.results.sources import cited
 from helpers.results.verdict import one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -42,4 +43,4 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
 )
 _ENVIRONMENT.globals.update(signs=SIGNS, words=WORDS, verdict_signs=VERDICT_SIGNS)
-_ENVIRONMENT.filters.update(anchor=anchor, one_line=one_line)
+_ENVIRONMENT.filters.update(anchor=anchor, cited=cited, one_line=one_line)
