@@ -68,7 +68,7 @@ class SubjectId(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="
     def label(self) -> str:
         """The subject's name in reports and test ids; it shows everything that is planted."""
         variant = "".join(f" {name}={value}" for name, value in self.variant.describe().items())
-        dialect = f" speaking {self.dialect}" if self.dialect != OWN_DIALECT else ""
+        dialect = f" dialect={self.dialect}" if self.dialect != OWN_DIALECT else ""
         control = "" if self.control is None else f",{self.control}"
         fault = f" with planted fault {self.fault}{control}" if self.fault else ""
         return f"{_PREFIXES[self.reach]}{self.name}{variant}{dialect}{fault}"
