@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from helpers import clause_table
@@ -89,6 +91,15 @@ def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
         # labgrid installs these two.
         for top in tops - {"labgrid", "pexpect"}:
             assert set(map(str.lower, packages[top])) & required, f"{path} imports {top}"
+
+
+def test_pre_commit_has_the_checks_of_make_lint() -> None:
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == recipe.replace("\t", "").splitlines()
+    # With the names of changed files, a hook would check less than make lint.
+    assert all(hook["pass_filenames"] is False for hook in local["hooks"])
+    assert "\ncheck: lint\n" in (ROOT / "Makefile").read_text() and "make check" in (ROOT / ".ci/run").read_text()
 
 
 @pytest.mark.parametrize(
