@@ -22,6 +22,13 @@ _HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-only -->
 
 Written by `python -m helpers.clause_table`; do not edit. The sentences are in `helpers/contract/clauses/`, the
 differences in `helpers/contract/differences.py`. A test of the harness fails if this page is out of date.
+
+The bitmap registers are KVM_REG_ARM_STD_BMAP, STD_HYP_BMAP, VENDOR_HYP_BMAP and VENDOR_HYP_BMAP_2. They are locked once
+a vCPU of the VM has run: a write that changes one then fails with EBUSY. A bit gates the hypercalls of its service.
+Names such as EINVAL are the errno of the ioctl, and x0 to x17 are the guest's registers after the hypercall.
+
+A clause is "documented" if a document has it, and "observed ABI" if only the kernel's code has it and user space relies
+on it. The clauses describe mainline's interface. The tests also cover the interface of the RFC of January 2022.
 """
 
 

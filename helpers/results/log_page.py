@@ -35,7 +35,8 @@ no earlier result. [schema/results-log.schema.json](schema/results-log.schema.js
 This page describes version {VERSION}. The commands `report` and `diff` read every older version and convert it
 (`helpers/results/versions.py`). A program that reads logs checks `version` in the first line, and ignores fields that
 it does not have: a field with a default may be added within a version. A field that is removed, renamed or changes its
-meaning makes a new version.
+meaning makes a new version, which raises the major version of the suite
+([Semantic Versioning](contributing.md#versions-and-releases)).
 
 This log has one test that passed:
 
