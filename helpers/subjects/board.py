@@ -213,4 +213,4 @@ class Board:
         return os.pread(self._errors, 4000, 0).decode("utf-8", "replace")
 
     def describe(self) -> dict[str, str]:
-        return {"home": f"{self._destination}, a board over ssh: not emulated", "executor": "copied, and removed"}
+        return {"runs on": f"{self._destination}, a board over ssh: not emulated", "executor": "copied, and removed"}

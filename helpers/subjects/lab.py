@@ -215,7 +215,8 @@ class LabPlace(Board):
         return True
 
     def describe(self) -> dict[str, str]:
-        return {**super().describe(), "home": f"{self._target_name} of {Path(self._environment_file).name}, by labgrid"}
+        file = Path(self._environment_file).name
+        return {**super().describe(), "runs on": f"{self._target_name} of {file}, by labgrid"}
 
 
 def _reason(error: BaseException) -> str:

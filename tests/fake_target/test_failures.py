@@ -76,7 +76,7 @@ def test_in_the_order_of_reading(project: Project, mode: tuple[str, ...]) -> Non
         "CAP-1: ",
         "LOCK-1: ",
         "Source: ",
-        "1 of 1 comparisons are wrong:",
+        "1 of 1 comparisons failed:",
         "write of 0x0 to STD",
         "expected: EBUSY",
         "actual:   success",

@@ -67,4 +67,4 @@ def test_from_a_red_cell_to_everything_in_two_clicks() -> None:
     (finding,) = [link[1:] for link in links if link.startswith("#finding")]
     article = text[text.index(f'id="{finding}"') :].partition("</article>")[0]
     assert "It is the same." in article and "expected 0, actual 1" in article
-    assert {*URLS.values(), "reproducers/t.c"} == set(Page(article).links)
+    assert {*URLS.values(), "reproducers/t.c", "#clause-model-1"} == set(Page(article).links)

@@ -25,6 +25,11 @@ def anchor(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def clause_place(clause: str) -> str:
+    """The id of the element with a clause's tests, the same in every report: links to it stay valid."""
+    return anchor(f"clause {clause}")
+
+
 def _printable(value: object) -> object:
     """Escape control characters and lone surrogates. Markup is the output of a template, which has escaped them."""
     if not isinstance(value, str) or value.isprintable() or hasattr(value, "__html__"):
@@ -42,5 +47,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_ENVIRONMENT.globals.update(signs=SIGNS, words=WORDS, verdict_signs=VERDICT_SIGNS)
+_ENVIRONMENT.globals.update(clause_place=clause_place, signs=SIGNS, words=WORDS, verdict_signs=VERDICT_SIGNS)
 _ENVIRONMENT.filters.update(anchor=anchor, cited=cited, one_line=one_line)
