@@ -110,7 +110,7 @@ class Board:
                 if time.monotonic() > until:
                     raise ssh.Unreachable(
                         f"{self.id.label} did not come back within {self.start_seconds * BACK_SHARE:.0f} s",
-                        cure="See that it is on; a board with panic=10 on its command line reboots by itself",
+                        cure="Check that it is on; a board with panic=10 on its command line reboots by itself",
                     )
 
     def _ask(self, script: str, stdin: bytes = b"") -> ssh.Reply:
