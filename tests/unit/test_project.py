@@ -20,6 +20,7 @@ from helpers.command.kvm_hvc_arguments import joined
 from helpers.contract.clauses import CLAUSES, Standing
 from helpers.contract.differences import DIFFERENCES
 from helpers.errors import HarnessError
+from helpers.recording import phases
 from tests.support import ROOT, imports_of
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -39,6 +40,11 @@ def _named_clauses() -> set[str]:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.clause":
                 clauses |= {ast.literal_eval(arg) for arg in node.args}
     return clauses
+
+
+def test_the_sentence_of_complaints() -> None:
+    """The recorder, which does not import the contract, has its own copy."""
+    assert CLAUSES[phases.QUIET].text == phases._QUIET_REQUIREMENT
 
 
 def test_every_clause_has_a_test_and_every_test_a_clause() -> None:

@@ -22,7 +22,7 @@ CLAUSES = (
            " EINVAL.", f"{API} 4.68; {_GUEST}"),
     Clause("ACCESS-5", "The id of a bitmap register with another size than U64 gives ENOENT, before the value is read"
            " or written.", _FW_REG, Standing.OBSERVED),
-    Clause("ACCESS-6", "An unknown index, or a known one with a stray bit in bits 31:28, gives ENOENT."
+    Clause("ACCESS-6", "A register id with an unknown index, or with one of bits 31:28 set, gives ENOENT."
            " KVM_GET_ONE_REG checks the id before the pointer to the value, KVM_SET_ONE_REG the pointer before the id.",
            f"{FW}: return codes; {_FW_REG}"),
     Clause("ACCESS-7", "KVM_GET_ONE_REG fails with EFAULT if the value cannot be written to the caller's memory,"

@@ -19,8 +19,8 @@ CLAUSES = (
            " registers.", f"{CALL}; hypercalls.c:kvm_smccc_default_allowed; psci.c:kvm_psci_call", Standing.OBSERVED),
     Clause("PSCI-5", "The bitmap registers gate their services in the same way for every PSCI version.", CALL,
            Standing.OBSERVED),
-    Clause("WORKAROUND-1", "A workaround register reads the host's mitigation level, and ARCH_FEATURES returns the same"
-           " level to the guest.", f"{FW}; hypercalls.c:get_kernel_wa_level"),
+    Clause("WORKAROUND-1", "A workaround register reads the host's mitigation level, and ARCH_FEATURES"
+           " returns the value for that level to the guest.", f"{FW}; hypercalls.c:get_kernel_wa_level"),
     Clause("WORKAROUND-2", "A workaround register accepts every level up to the host's and refuses any other value with"
            " EINVAL. It always reads the host's level. KVM_RUN changes none of this.", f"{FW}; {SET_FW}"),
     Clause("NEIGHBOUR-1", "A write to PSCI_VERSION or to a workaround register does not change a bitmap register, and a"
