@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who a result is about: a kernel under test with what is planted in it, or a migration between two of those.
+"""What a result is about: a kernel under test with what is planted in it, or a migration between two of those.
 
 Code compares and stores these values. A label is for people: it is printed, and matched as a whole, never taken apart.
 """

@@ -44,7 +44,7 @@ This log has one test that passed:
 _IDENTITY = """
 ## Identities
 
-An identity is who a record is about. It is one of the types [SubjectId](#subjectid), [MigrationId](#migrationid) and
+An identity is what a record is about. It is one of the types [SubjectId](#subjectid), [MigrationId](#migrationid) and
 [OldLabel](#oldlabel); its key `kind` names the type.
 """
 _EXAMPLE_NODE = "suites/lock/test_lock.py::test_same_value[debian:stable-STD-set_on_vcpu0-vcpu0_ran]"
