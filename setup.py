@@ -69,7 +69,7 @@ class BuildAll(Build):
 
 
 class WithoutThisFile(BuildPy):
-    """It lies beside conftest.py, which is shipped."""
+    """It is beside conftest.py, which is shipped."""
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
         return [each for each in super().find_package_modules(package, package_dir) if each[1] != "setup"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers.contract.clauses import CHAPTERS, CLAUSES
 from helpers.contract.differences import DIFFERENCES, standing_of
 from helpers.errors import HarnessError
+from helpers.results.sources import cited
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "clauses.md"
@@ -21,6 +22,13 @@ _HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-only -->
 
 Written by `python -m helpers.clause_table`; do not edit. The sentences are in `helpers/contract/clauses/`, the
 differences in `helpers/contract/differences.py`. A test of the harness fails if this page is out of date.
+
+The bitmap registers are KVM_REG_ARM_STD_BMAP, STD_HYP_BMAP, VENDOR_HYP_BMAP and VENDOR_HYP_BMAP_2. They are locked once
+a vCPU of the VM has run: a write that changes one then fails with EBUSY. A bit gates the hypercalls of its service.
+Names such as EINVAL are the errno of the ioctl, and x0 to x17 are the guest's registers after the hypercall.
+
+A clause is "documented" if a document has it, and "observed ABI" if only the kernel's code has it and user space relies
+on it. The clauses describe mainline's interface. The tests also cover the interface of the RFC of January 2022.
 """
 
 
@@ -66,7 +74,8 @@ def _chapter(name: str, tests: dict[str, list[str]]) -> str:
     lines = [f"\n## {name}\n\n| clause | sentence | standing | source | tests |\n|---|---|---|---|---|\n"]
     for clause in CHAPTERS[name]:
         names = "<br>".join(f"`{each}`" for each in tests[clause.id])
-        row = (clause.id, clause.text, standing_of(clause), clause.source, names)
+        source = "".join(f"[{text}]({url})" if url else text for text, url in cited(clause.source))
+        row = (clause.id, clause.text, standing_of(clause), source, names)
         lines.append(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in row)} |\n")
     return "".join(lines)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who a result is about: a kernel under test with what is planted in it, or a migration between two of those.
+"""What a result is about: a kernel under test with what is planted in it, or a migration between two of those.
 
 Code compares and stores these values. A label is for people: it is printed, and matched as a whole, never taken apart.
 """
@@ -68,7 +68,7 @@ class SubjectId(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="
     def label(self) -> str:
         """The subject's name in reports and test ids; it shows everything that is planted."""
         variant = "".join(f" {name}={value}" for name, value in self.variant.describe().items())
-        dialect = f" speaking {self.dialect}" if self.dialect != OWN_DIALECT else ""
+        dialect = f" dialect={self.dialect}" if self.dialect != OWN_DIALECT else ""
         control = "" if self.control is None else f",{self.control}"
         fault = f" with planted fault {self.fault}{control}" if self.fault else ""
         return f"{_PREFIXES[self.reach]}{self.name}{variant}{dialect}{fault}"

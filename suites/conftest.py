@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What every chapter uses: a fresh VM, and the registers as the subject's dialect has them."""
+"""Fixtures of all chapters: fresh VMs, and the registers of the subject's dialect."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _has_no_meaning(request: pytest.FixtureRequest) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Calls a test of the unknown registers for each of them: their number is not known when tests are collected."""
+    """Calls a test of the unknown registers for each one. Their number is unknown when tests are collected."""
     registers = pyfuncitem.funcargs.get("register")
     if not isinstance(registers, tuple):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The faults that a ONE_REG access can have, and which error wins if it has several."""
+"""The faults that a ONE_REG access can have, and the errno if it has several."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ ORDER = {
         FaultKind.LOCK: errno.EBUSY,
     },
 }
-"""The first that applies wins: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
+"""The first one that applies decides the errno: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
 
 On a VM's fd the number of KVM_GET_ONE_REG is that of KVM_ARM_SET_DEVICE_ADDR, whose struct kvm_arm_device_addr
 has the same size. No id of these names a device: ENODEV, after the structure was read.
@@ -121,8 +121,8 @@ _ONE_FD = (FaultKind.FD, FaultKind.VM_FD, FaultKind.VCPU)
 def faults(direction: Direction, dialect: Dialect) -> tuple[AccessFault, ...]:
     """All single faults.
 
-    The RFC's kernel (5.16) copies as many bytes as the id gives into eight on its stack. That bug is not the
-    contract's: this suite makes no SET of a larger size there.
+    The RFC's kernel (5.16) copies as many bytes as the id gives into eight on its stack. That bug is
+    outside of the contract: the suite makes no SET of a larger size there.
     """
     if direction is Direction.GET:
         return _GET_FAULTS

@@ -42,7 +42,7 @@ class Comparison:
         shown = self._wrong[:20]
         more = len(self._wrong) - len(shown)
         text = "\n".join(shown) + (f"\n… and {more} more" if more else "")
-        assert not self._wrong, f"{len(self._wrong)} of {self._compared} comparisons are wrong:\n{text}"
+        assert not self._wrong, f"{len(self._wrong)} of {self._compared} comparisons failed:\n{text}"
 
 
 EBUSY, EINVAL = errno.EBUSY, errno.EINVAL

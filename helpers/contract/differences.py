@@ -28,10 +28,10 @@ DIFFERENCES = (
     Difference(
         "BMAP2-BITS", ("CALL-7", "FEAT-1"),
         f"{FW}: the bits of VENDOR_HYP_BMAP_2 represent DISCOVER_IMPL_VER and DISCOVER_IMPL_CPUS.",
-        "KVM implements neither call and the bits open nothing; they only show in x2 of KVM_FEATURES.", _ABI,
+        "KVM implements neither call and the bits gate nothing; they only show in x2 of KVM_FEATURES.", _ABI,
     ),
     Difference(
-        "ERROR-TABLES", ("ACCESS-2", "ACCESS-3", "ACCESS-7", "FILTER-5", "PVTIME-5", "RUN-9"),
+        "ERROR-TABLES", ("ACCESS-2", "ACCESS-3", "ACCESS-7", "FILTER-1", "FILTER-5", "PVTIME-3", "PVTIME-5", "RUN-9"),
         "api.rst 4.68 and 4.69, devices/vm.rst and devices/vcpu.rst do not have ENOEXEC, EFAULT and EIO, the filter's"
         " EFAULT and ENXIO, or PVTIME's EFAULT and EINVAL for an address without memory; 4.68 gives EBUSY"
         " to RISC-V only.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The hypercalls: the bit that opens each, and the answer of each when open."""
+"""The hypercalls: the bit that gates each, and its answer if the bit is set."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Expect = Callable[[Situation], Answer]
 
 @dataclass(frozen=True)
 class Function:
-    """One call with its arguments. ``gate`` is (register, bit) or None; ``answer`` gives x0..x3 when open.
+    """One call with its arguments. ``gate`` is (register, bit) or None; ``answer`` gives x0..x3 if it is set.
 
     A string names an answer that is not fixed; suites/hypercalls checks its known properties. helpers/contract/
     services.toml and the files of --services have the functions.
@@ -73,13 +73,13 @@ class Function:
     gate: tuple[str, str] | None
     answer: Expect
     rfc_gate: bool = True
-    """Whether RFC v3 gates it too (it leaves the vendor's UID and features open)."""
+    """Whether RFC v3 gates it too (it does not gate the vendor's UID and features)."""
     conduits: tuple[str, ...] = CONDUITS
     added: bool = False
     """Whether a file of --services has it."""
 
     def gated(self, dialect: Dialect) -> tuple[str, str] | None:
-        """The (register, bit) that opens it in ``dialect``."""
+        """The (register, bit) that gates it in ``dialect``."""
         return self.gate if dialect is not RFC_V3 or self.rfc_gate else None
 
     def expected(self, situation: Situation, conduit: Conduit = Conduit.HVC) -> Answer:

@@ -40,7 +40,7 @@ class RegisterEntry:
 
 @dataclass(frozen=True)
 class FunctionEntry:
-    """One function. ``each`` has the first argument of one call each; ``answer`` is that of an open call."""
+    """One function. ``each`` has the first argument of one call each; ``answer`` is that of a call whose bit is set."""
 
     name: str
     id: int
@@ -49,12 +49,12 @@ class FunctionEntry:
     answer: tuple[int | str, ...] | str = ()
     conduits: tuple[str, ...] = CONDUITS
     closed_in: tuple[str, ...] = _DIALECTS
-    """The dialects in which the service's bit opens it; in others it is always open."""
+    """The dialects in which the service's bit gates it; in others it is always enabled."""
 
 
 @dataclass(frozen=True)
 class ServiceEntry:
-    """One bit of a register and its functions. Without a register: functions that no bit opens."""
+    """One bit of a register and its functions. Without a register: functions that no bit gates."""
 
     name: str
     register: str = ""

@@ -31,5 +31,5 @@ def require_mode(kvm: Kvm, wanted: str) -> None:
         raise HarnessError(
             f"{kvm.subject.label} runs KVM in {mode or 'an unknown'} mode, not in {wanted}",
             why="the kernel or the emulated processor does not support that mode",
-            cure="Leave it out of --kvm-mode, or give another --cpu",
+            cure="Omit it from --kvm-mode, or give another --cpu",
         )

@@ -35,7 +35,7 @@ NOT_RUN = "not_run"
 """The user property with the reason why the suite did not run a test."""
 NOTE = "note"
 """The user property with an observation outside of the clauses. A report may have several."""
-_QUIET_REQUIREMENT = "KVM neither warns nor taints the kernel, and the kernel does not die."
+_QUIET_REQUIREMENT = "No call of user space and no call of a guest makes KVM warn, taints the kernel, or crashes it."
 
 
 def outcome_of(report: pytest.TestReport) -> str:

@@ -180,7 +180,7 @@ def _service(name: str, old: ServiceInfo | None, new: ServiceInfo | None, *, smc
     # A register or bitmap that only one side has is a change of the registers.
     was, now = (f"{each.register}.{each.bit}" for each in (old, new))
     if old.register and new.register and was != now:
-        yield Change(f"{name} is opened by", was, now, Weight.VISIBLE)
+        yield Change(f"{name} is gated by", was, now, Weight.VISIBLE)
         old, new = replace(old, answers=(), smc_answers=()), replace(new, answers=(), smc_answers=())
     by_hvc = list(_answers(name, old.register, (old.default, old.answers), (new.default, new.answers)))
     yield from by_hvc

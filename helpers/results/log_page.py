@@ -35,7 +35,8 @@ no earlier result. [schema/results-log.schema.json](schema/results-log.schema.js
 This page describes version {VERSION}. The commands `report` and `diff` read every older version and convert it
 (`helpers/results/versions.py`). A program that reads logs checks `version` in the first line, and ignores fields that
 it does not have: a field with a default may be added within a version. A field that is removed, renamed or changes its
-meaning makes a new version.
+meaning makes a new version, which raises the major version of the suite
+([Semantic Versioning](contributing.md#versions-and-releases)).
 
 This log has one test that passed:
 
@@ -43,7 +44,7 @@ This log has one test that passed:
 _IDENTITY = """
 ## Identities
 
-An identity is who a record is about. It is one of the types [SubjectId](#subjectid), [MigrationId](#migrationid) and
+An identity is what a record is about. It is one of the types [SubjectId](#subjectid), [MigrationId](#migrationid) and
 [OldLabel](#oldlabel); its key `kind` names the type.
 """
 _EXAMPLE_NODE = "suites/lock/test_lock.py::test_same_value[debian:stable-STD-set_on_vcpu0-vcpu0_ran]"

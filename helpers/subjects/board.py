@@ -110,7 +110,7 @@ class Board:
                 if time.monotonic() > until:
                     raise ssh.Unreachable(
                         f"{self.id.label} did not come back within {self.start_seconds * BACK_SHARE:.0f} s",
-                        cure="See that it is on; a board with panic=10 on its command line reboots by itself",
+                        cure="Check that it is on; a board with panic=10 on its command line reboots by itself",
                     )
 
     def _ask(self, script: str, stdin: bytes = b"") -> ssh.Reply:
@@ -213,4 +213,4 @@ class Board:
         return os.pread(self._errors, 4000, 0).decode("utf-8", "replace")
 
     def describe(self) -> dict[str, str]:
-        return {"home": f"{self._destination}, a board over ssh: not emulated", "executor": "copied, and removed"}
+        return {"runs on": f"{self._destination}, a board over ssh: not emulated", "executor": "copied, and removed"}

@@ -155,9 +155,9 @@ def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
     where = name or "this machine"
     cure = "Choose a kernel to boot in QEMU, such as --kernel=debian:stable"
     if machine.variant != PLAIN:
-        raise UsageError(f"The KVM of {where} is taken as it is", cure=cure)
+        raise UsageError(f"The kernel of {where} cannot be booted with other options", cure=cure)
     if planted:
-        raise UsageError(f"Nothing is ever planted in the kernel of {where}", cure=cure)
+        raise UsageError(f"Nothing can be planted in the kernel of {where}", cure=cure)
     if machine.reach is Reach.LOCAL:
         if processor() != ARM64:
             what = f"--kernel={LOCAL_KERNEL} needs an arm64 machine: this one is {processor()}"

@@ -21,7 +21,7 @@ _CAUSES = (
      "Give a smaller kernel or one without debug options"),
     ("Initramfs unpacking failed", "the kernel could not unpack the initramfs",
      "Build it with CONFIG_BLK_DEV_INITRD=y, and see if memory ran out"),
-    ("Unable to mount root fs", "the kernel did not take the initramfs", "Build it with CONFIG_BLK_DEV_INITRD=y"),
+    ("Unable to mount root fs", "the kernel did not use the initramfs", "Build it with CONFIG_BLK_DEV_INITRD=y"),
     ("No working init found", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF=y"),
     ("Requested init /init failed", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF=y"),
 )  # fmt: skip

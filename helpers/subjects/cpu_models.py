@@ -57,8 +57,8 @@ class _Granules:
 def choose_cpu(qemu: str, image: Path, requested: str) -> CpuModel:
     """The model for the kernel IMAGE: REQUESTED, or a default if that is empty.
 
-    Raises UsageError if the model REQUESTED does not exist or has not the page size of the Image, HarnessError if no
-    default has it.
+    Raises UsageError if the model REQUESTED does not exist or does not have the page size of the Image, HarnessError if
+    no default has it.
     """
     size = page_size(image)
     pages = f"an Image with {size}K pages" if size else "an Image without a page size in its header"
@@ -89,14 +89,12 @@ def _has(granules: _Granules, size: int) -> bool:
 
 def _check(name: str, granules: _Granules, size: int, image: Path) -> None:
     if granules.error:
-        cure = "Choose one that `qemu-system-aarch64 -cpu help` lists, or leave --cpu away"
+        cure = "Choose one that `qemu-system-aarch64 -cpu help` lists, or omit --cpu"
         raise UsageError(f"QEMU does not start with --cpu={name}", why=granules.error, cure=cure)
     if not _has(granules, size):
         sizes = " and ".join(f"{each}K" for each in sorted(granules.sizes))
         why = f"the Image {image} is built for {size}K pages; QEMU's {name} has {sizes} pages"
-        raise UsageError(
-            f"The kernel cannot boot with --cpu={name}", why=why, cure="Leave --cpu away, or give --cpu=max"
-        )
+        raise UsageError(f"The kernel cannot boot with --cpu={name}", why=why, cure="Omit --cpu, or give --cpu=max")
 
 
 @functools.cache

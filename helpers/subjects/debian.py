@@ -117,13 +117,13 @@ def _refresh(home: Path, name: str, mirror: str | None, progress: Callable[[str]
     if not old:
         return _fetch(home, name, mirror, progress)
     if _failed_recently(home):
-        progress(f"using the kept kernel of debian:{name}, {old.origin}: its mirror failed a moment ago")
+        progress(f"using the cached kernel of debian:{name}, {old.origin}: its mirror failed a moment ago")
         return old
     try:
         return _fetch(home, name, mirror, progress)
     except HarnessError as error:
         (home / "failed").touch()
-        progress(f"using the kept kernel of debian:{name}, {old.origin}: {error}")
+        progress(f"using the cached kernel of debian:{name}, {old.origin}: {error}")
         return old
 
 

@@ -120,7 +120,7 @@ class LabPlace(Board):
             self._driver = self._target.get_driver("SSHDriver", activate=False)
         except Exception as error:  # labgrid's exceptions differ by resource
             self._target = None
-            cure = "Acquire its place (labgrid-client -p PLACE acquire), and see that it has an SSHDriver"
+            cure = "Acquire its place (labgrid-client -p PLACE acquire), and check that it has an SSHDriver"
             raise HarnessError(f"labgrid does not give {self.id.label}", why=_reason(error), cure=cure) from None
 
     def _power(self, *, again: bool) -> None:
@@ -194,7 +194,7 @@ class LabPlace(Board):
                 self._target.deactivate(driver)
             self._target.activate(driver)
         except Exception as error:  # labgrid raises Exception here
-            cure = "See that it is on, its network up, and that its SSHDriver names a user and a key"
+            cure = "Check that it and its network are up, and that its SSHDriver names a user and a key"
             raise ssh.Unreachable(f"labgrid cannot log in to {self.id.label}", why=_reason(error), cure=cure) from None
         service = driver.networkservice
         user = driver.username or service.username
@@ -215,7 +215,8 @@ class LabPlace(Board):
         return True
 
     def describe(self) -> dict[str, str]:
-        return {**super().describe(), "home": f"{self._target_name} of {Path(self._environment_file).name}, by labgrid"}
+        file = Path(self._environment_file).name
+        return {**super().describe(), "runs on": f"{self._target_name} of {file}, by labgrid"}
 
 
 def _reason(error: BaseException) -> str:

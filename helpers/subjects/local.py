@@ -159,7 +159,7 @@ class Local:
         return self._caller is not None
 
     def describe(self) -> dict[str, str]:
-        return {"home": "this machine: not emulated", "executor": "in process"}
+        return {"runs on": "this machine: not emulated", "executor": "in process"}
 
     def close(self) -> None:
         """Ends the thread, unless its call is still in the kernel."""

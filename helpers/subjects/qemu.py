@@ -221,7 +221,7 @@ class Qemu:
 
     def describe(self) -> dict[str, str]:
         facts = {
-            "home": "QEMU (TCG): emulated",
+            "runs on": "QEMU (TCG): emulated",
             "emulator": qemu_version(qemu_path()),
             "emulated CPU": f"{self.cpu.name} ({self.cpu.reason})",
             "kernel image": self.kernel.origin,

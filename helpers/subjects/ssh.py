@@ -126,7 +126,7 @@ def failure(destination: Destination, errors: str) -> HarnessError:
             return HarnessError(what, why=why, cure=cure.format(destination))
     why = last_line(errors) or _NO_MESSAGE
     if any(text in errors for text in _LATER) or not errors.strip():
-        return Unreachable(what, why=why, cure="See that the board is on, its network up, and sshd running")
+        return Unreachable(what, why=why, cure="Check that the board and its network are up, and that sshd runs")
     return HarnessError(what, why=why, cure=f"Try ssh {destination} true")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ONE_REG accesses with something wrong in them, and all that they could have changed by mistake."""
+"""ONE_REG accesses that must fail, and checks that they changed nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _IOCTLS = {Direction.GET: uapi.KVM_GET_ONE_REG, Direction.SET: uapi.KVM_SET_ONE_
 
 
 class Area:
-    """Three pages: one to read and write, one that may not be accessed, one that may only be read."""
+    """Three pages: read-write, inaccessible, read-only."""
 
     def __init__(self, batch: Batch) -> None:
         self._program = batch.program
@@ -38,7 +38,7 @@ class Area:
         self._program.mmap(PAGE, mmap.PROT_READ, _ANONYMOUS | _MAP_FIXED, addr=self._base + 2 * PAGE)
 
     def at(self, place: Place, *, inside: int) -> Arg:
-        """The address for a pointer that is wrong; of a straddling one ``inside`` bytes can be accessed."""
+        """The address for a bad pointer. At a straddling one, ``inside`` bytes can be accessed."""
         return {
             Place.NULL: Arg(ArgType.VALUE, 0, 0),
             Place.NO_ACCESS: self._base + PAGE,
@@ -48,13 +48,13 @@ class Area:
         }[place]
 
     def free(self) -> None:
-        """Appends its end to the program."""
+        """Appends munmap(2) of the pages to the program."""
         self._program.munmap(self._base, 3 * PAGE)
 
 
 @dataclass
 class Attempt:
-    """One access of a batch, with what it may have touched: the register and the caller's memory."""
+    """One access of a batch, and what it must not change: the register and the caller's memory."""
 
     what: str
     expected: int
@@ -63,7 +63,7 @@ class Attempt:
     memory: list[tuple[bytes, Arg]]
 
     def compare(self, comparison: Comparison, answer: Answer, holds: int) -> None:
-        """The errno, and that nothing changed."""
+        """Compares the errno, the register and the memory."""
         comparison.error(self.what, self.expected, self.done.errno)
         comparison.value(f"the register after {self.what}", holds, self.after.value)
         for was, ref in self.memory:
@@ -80,12 +80,12 @@ class Accesses:
         self._vm, self._register, self._holds = vm, register, holds
         self._fds = {"": vm.vcpu.fd, "vm": vm.fd, "kvm": vm.kvm.fd, "blank": blank.fd}
         self._structs, self._values = Area(batch), Area(batch)
-        # Made once: thousands of accesses are followed by the same read.
+        # Built once, because the same read follows thousands of accesses.
         self._read = self._program.one_reg(register)
         self._attempts: list[Attempt] = []
 
     def add(self, direction: Direction, wrong: tuple[AccessFault, ...]) -> None:
-        """One access with these faults; a SET would change the register."""
+        """Appends one access with these faults. Without them, a SET would change the register."""
         kinds = {fault.kind: fault for fault in wrong}
         number = faulty_id(self._register, wrong)
         value = self._register.mask ^ self._holds | (self._register.beyond if FaultKind.VALUE in kinds else 0)
@@ -103,9 +103,10 @@ class Accesses:
     def _lay_out(
         self, number: int, raw: bytes, kinds: dict[FaultKind, AccessFault]
     ) -> tuple[Arg, list[tuple[bytes, Arg]]]:
-        """The ioctl's argument, and pieces of memory that it must leave as they are.
+        """The ioctl's argument, and pieces of memory that it must not change.
 
-        The id, an address that is not watched, and the value between canaries; a wrong pointer replaces one of them.
+        The argument is the id and the address of the value. The value is between canaries. A bad pointer replaces the
+        argument or the address. The address itself is not compared.
         """
         head, body = struct.pack("<Q", number), CANARY + raw + CANARY
         block = self._program.scratch(16 + len(body))
@@ -113,7 +114,7 @@ class Accesses:
         if (fault := kinds.get(FaultKind.POINTER)) and fault.place:
             pointer = self._values.at(fault.place, inside=4)
             if fault.place is Place.STRADDLING:
-                # A copy to user space may write what it can reach of the value; only what lies before is watched.
+                # copy_to_user() may write the accessible part of the value. Only the memory before it is compared.
                 self._program.poke(pointer + -8, CANARY + raw[:4])
                 watched.append((CANARY, pointer + -8))
         self._program.fill(block, head + bytes(8) + body, pointer, 8)
@@ -127,7 +128,7 @@ class Accesses:
         return self._batch.get_into(self._vm.vcpu, self._read)
 
     def run(self, comparison: Comparison) -> None:
-        """Makes them all and compares."""
+        """Makes all accesses and compares their results."""
         self._structs.free()
         self._values.free()
         answer = self._batch.run()
@@ -148,7 +149,7 @@ MakeMixed = Callable[[], Mixed]
 
 @pytest.fixture
 def make_mixed(make_vm: MakeVm) -> MakeMixed:
-    """Makes VMs with an initialised vCPU and another."""
+    """Makes VMs with an initialised vCPU and one that is not initialised."""
 
     def make() -> Mixed:
         vm = make_vm()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM_CAP_ARM_HVC_FW_REG_BMAP is a number to read: nothing can be enabled."""
+"""KVM_CAP_ARM_HVC_FW_REG_BMAP can be read and not enabled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONES = (1 << 64) - 1
 def test_enable_cap(
     on: str, flags: int, args: tuple[int, ...], make_mixed: MakeMixed, contract: Probe, registers: tuple[Register, ...]
 ) -> None:
-    """EINVAL before and after a run, and the registers and the capability's number stay."""
+    """EINVAL before and after KVM_RUN. The registers and the capability's value do not change."""
     mixed = make_mixed()
     vm, comparison = mixed.vm, Comparison()
     fds = {"vm_fd": vm.fd, "vcpu": vm.vcpu.fd, "vcpu_not_initialised": mixed.blank.fd, "dev_kvm": vm.kvm.fd}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each thing that can be wrong with a ONE_REG access, alone and beside each other: the error, and nothing done."""
+"""Each fault of a ONE_REG access, alone and with each other one: the errno, and that nothing changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SET_KINDS = [
 def _try_all(
     direction: Direction, kind: FaultKind, holds: int, register: Register, contract: Probe, mixed: Mixed
 ) -> Comparison:
-    """Every fault of the kind, alone and beside the others; those that need a run (and every GET again) after one."""
+    """Each fault of the kind, alone and with the others. After KVM_RUN: the faults that need it, and each GET again."""
     mixed.vm.vcpu.set_reg(register, holds)
     before, after = (Accesses(mixed.vm, mixed.blank, register, holds) for _ in range(2))
     for wrong in combinations(kind, direction, contract.dialect):
@@ -57,7 +57,7 @@ def _try_all(
 @pytest.mark.clause("ACCESS-9")
 @pytest.mark.parametrize("kind", KINDS)
 def test_refused_get(kind: FaultKind, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
-    """The error of the first check that fails; the pointer's memory stays as it was."""
+    """The errno of the first check that fails. The caller's memory does not change."""
     _try_all(Direction.GET, kind, register.mask, register, contract, make_mixed()).done()
 
 
@@ -65,7 +65,7 @@ def test_refused_get(kind: FaultKind, register: Register, contract: Probe, make_
 @pytest.mark.parametrize("held", ["empty", "full"])
 @pytest.mark.parametrize("kind", SET_KINDS)
 def test_refused_set(kind: FaultKind, held: str, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
-    """The error of the first check that fails; the register stays as it was."""
+    """The errno of the first check that fails. The register does not change."""
     holds = register.mask if held == "full" else 0
     _try_all(Direction.SET, kind, holds, register, contract, make_mixed()).done()
 
@@ -73,7 +73,7 @@ def test_refused_set(kind: FaultKind, held: str, register: Register, contract: P
 @pytest.mark.clause("ACCESS-10")
 @pytest.mark.parametrize("shift", [0, 1, 4], ids=lambda shift: f"{shift}_bytes_off")
 def test_read_writes_eight_bytes(shift: int, register: Register, make_vm: MakeVm) -> None:
-    """On any alignment, before and after a run: the value, between bytes that stay, and the struct stays too."""
+    """At any alignment, before and after KVM_RUN: the bytes around the value and the struct do not change."""
     vm, comparison = make_vm(), Comparison()
     for when in ("before", "after"):
         for value in register.subsets() if when == "before" else register.subsets()[-1:]:
@@ -98,7 +98,7 @@ def test_read_writes_eight_bytes(shift: int, register: Register, make_vm: MakeVm
 
 
 def _unknown(contract: Probe, indices: range) -> list[RegisterId]:
-    """Ids beside the dialect's own; the RFC's share their range with the firmware registers before them."""
+    """Unknown ids in the range of the dialect's registers. In the RFC's range the first ids are firmware registers."""
     base, first = (uapi.fw_reg(0), 6) if contract.dialect is RFC_V3 else (uapi.fw_feat_bmap_reg(0), 0)
     known = {r.id for r in contract.registers}
     return [RegisterId(f"index {i:#x}", base | i) for i in indices if i >= first and base | i not in known]
@@ -110,7 +110,7 @@ def _compare_unknown(vm: Vm, unknown: list[RegisterId], comparison: Comparison) 
     batch.run()
     for register, (get, put) in zip(unknown, made, strict=True):
         comparison.error(f"KVM_GET_ONE_REG of {register.name} ({register.id:#x})", errno.ENOENT, get.errno)
-        comparison.value(f"the memory given to it for {register.name}", 0xA5A5, get.memory)
+        comparison.value(f"the caller's memory after KVM_GET_ONE_REG of {register.name}", 0xA5A5, get.memory)
         comparison.error(f"KVM_SET_ONE_REG of {register.name} ({register.id:#x})", errno.ENOENT, put.errno)
 
 
@@ -119,7 +119,7 @@ def _compare_unknown(vm: Vm, unknown: list[RegisterId], comparison: Comparison) 
     "indices", [range(256), range(0x1000, 0x1100), range(0xFF00, 0x10000)], ids=["first", "middle", "last"]
 )
 def test_unknown_index(indices: range, contract: Probe, registers: tuple[Register, ...], make_mixed: MakeMixed) -> None:
-    """There is nothing beside the dialect's registers, before and after a run; theirs are not disturbed."""
+    """Unknown ids give ENOENT, before and after KVM_RUN, and the accesses do not change the registers."""
     vm = make_mixed().vm
     unknown, held = _unknown(contract, indices), vm.vcpu.get_regs(registers)
     comparison = Comparison()
@@ -127,5 +127,5 @@ def test_unknown_index(indices: range, contract: Probe, registers: tuple[Registe
     comparison.error("KVM_RUN with immediate_exit", errno.EINTR, vm.vcpu.immediate_exit())
     _compare_unknown(vm, unknown, comparison)
     for register, was, now in zip(registers, held, vm.vcpu.get_regs(registers), strict=True):
-        comparison.value(f"{register.name} after all this", was, now)
+        comparison.value(f"{register.name} after accesses to unknown ids", was, now)
     comparison.done()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM_GET_REG_LIST: exactly the registers that there are, and its errors."""
+"""KVM_GET_REG_LIST: the listed registers, and the errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROOM = 4096
 
 @dataclass(frozen=True)
 class Listing:
-    """What one call left: its errno, n, and the memory behind n."""
+    """The result of one call: its errno, n, and the memory after n."""
 
     errno: int
     n: int
@@ -33,7 +33,7 @@ class Listing:
 
 
 def _list(vm: Vm, fd: int, n: int) -> Listing:
-    """KVM_GET_REG_LIST with ``n`` announced and marked memory for _ROOM ids."""
+    """KVM_GET_REG_LIST with ``n`` and memory for _ROOM ids that holds _MARK."""
     batch = vm.batch()
     listing = batch.program.reg_list(fd, n, room=_ROOM, fill=_MARK)
     done = batch.pending(f"KVM_GET_REG_LIST with n = {n}", listing.done)
@@ -44,7 +44,7 @@ def _list(vm: Vm, fd: int, n: int) -> Listing:
 @pytest.mark.clause("LIST-1", "LIST-2")
 @pytest.mark.parametrize("when", ["before_run", "after_run"])
 def test_room(when: str, make_vm: MakeVm) -> None:
-    """With too little room E2BIG and the number; with enough the whole list and not a byte more."""
+    """If n is too small, E2BIG and the number; otherwise the whole list, and no byte more."""
     vm = make_vm()
     if when == "after_run":
         vm.vcpu.immediate_exit()
@@ -66,7 +66,7 @@ def test_room(when: str, make_vm: MakeVm) -> None:
 
 @pytest.mark.clause("LIST-1")
 def test_no_register_twice(make_vm: MakeVm) -> None:
-    """Each id once, each can be read, the same before and after a run and on every vCPU."""
+    """Each id is listed once and can be read. The list is the same before and after KVM_RUN and on every vCPU."""
     vm = make_vm(2)
     first, comparison = vm.vcpu.reg_list(), Comparison()
     twice = sorted({i for i in first if first.count(i) > 1})
@@ -86,7 +86,7 @@ def test_no_register_twice(make_vm: MakeVm) -> None:
 @pytest.mark.clause("LIST-1")
 @pytest.mark.parametrize("vcpu", [0, 1], ids=["vcpu0", "vcpu1"])
 def test_listed_is_readable(vcpu: int, make_vm: MakeVm, contract: Probe, registers: tuple[Register, ...]) -> None:
-    """Of the first 1024 indices of the dialect's range, those that are listed can be read, and no others."""
+    """Of the first 1024 indices of the dialect's range, exactly the listed ones can be read."""
     vm = make_vm(2)
     base = uapi.fw_reg(0) if contract.dialect is RFC_V3 else uapi.fw_feat_bmap_reg(0)
     ids = [i for i in range(base, base + 0x400) if is_bitmap_id(contract.dialect, i)]
@@ -102,7 +102,7 @@ def test_listed_is_readable(vcpu: int, make_vm: MakeVm, contract: Probe, registe
 @pytest.mark.clause("LIST-3")
 @pytest.mark.parametrize("place", Place, ids=lambda p: p.name.lower())
 def test_unreachable_number(place: Place, make_vm: MakeVm) -> None:
-    """n itself cannot be read, or not be written: EFAULT, room or not."""
+    """EFAULT if n cannot be read, or cannot be written."""
     vm, comparison = make_vm(), Comparison()
     batch = vm.batch()
     area = Area(batch)
@@ -116,7 +116,7 @@ def test_unreachable_number(place: Place, make_vm: MakeVm) -> None:
 @pytest.mark.clause("LIST-3", "LIST-2")
 @pytest.mark.parametrize("room", ["announced", "not_announced"])
 def test_unreachable_list(room: str, make_vm: MakeVm) -> None:
-    """n can be reached and the list cannot: EFAULT if n announces room, else E2BIG; n is written in both."""
+    """n can be accessed and the list cannot: EFAULT if n is large enough, else E2BIG. n is written in both cases."""
     vm = make_vm()
     count, batch = len(vm.vcpu.reg_list()), vm.batch()
     area = Area(batch)
@@ -135,7 +135,7 @@ def test_unreachable_list(room: str, make_vm: MakeVm) -> None:
 @pytest.mark.clause("LIST-4")
 @pytest.mark.parametrize("on", ["not_initialised", "vm_fd", "dev_kvm"])
 def test_wrong_fd(on: str, make_mixed: MakeMixed) -> None:
-    """Refused before n is read, wherever that is, and nothing is written."""
+    """Refused before n is read. Nothing is written."""
     mixed = make_mixed()
     fd = {"not_initialised": mixed.blank.fd, "vm_fd": mixed.vm.fd, "dev_kvm": mixed.vm.kvm.fd}[on]
     wanted, comparison = errno.ENOEXEC if on == "not_initialised" else errno.EINVAL, Comparison()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the registers hold before user space has written anything, and whose they are."""
+"""The registers' reset values, and which VM and vCPUs they belong to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_reset_value(register: Register, make_vm: MakeVm) -> None:
 
 @pytest.mark.clause("DEFAULT-1")
 def test_reset_value_after_run(register: Register, make_vm: MakeVm) -> None:
-    """Running an untouched VM leaves the default in place."""
+    """KVM_RUN does not change the reset value."""
     vm = make_vm()
     guests.call(vm.vcpu, Call(0x80000000))
     value, _ = vm.vcpu.try_get_reg(register)
@@ -35,25 +35,25 @@ def test_reset_value_after_run(register: Register, make_vm: MakeVm) -> None:
 
 @pytest.mark.clause("DEFAULT-2")
 def test_vms_do_not_share(register: Register, make_vm: MakeVm) -> None:
-    """A write in one VM shows neither in one made before nor in one made after, and theirs not in it."""
+    """A write in one VM changes no VM that was created before it or after it."""
     before, written = make_vm(), make_vm()
     comparison = Comparison()
     for value in register.subsets():
         written.vcpu.set_reg(register, value)
         after = make_vm()
         for name, vm, expected in (
-            ("the VM made before", before, register.reset),
-            ("the VM made after", after, register.reset),
-            ("the VM written", written, value),
+            ("the VM created before", before, register.reset),
+            ("the VM created after", after, register.reset),
+            ("the written VM", written, value),
         ):
             got, _ = vm.vcpu.try_get_reg(register)
-            comparison.value(f"{register.name} of {name}, {value:#x} being written", expected, got)
+            comparison.value(f"{register.name} of {name}, after a write of {value:#x}", expected, got)
     comparison.done()
 
 
 @pytest.mark.clause("DEFAULT-2", "LOCK-1")
 def test_run_of_one_vm_locks_no_other(register: Register, make_vm: MakeVm) -> None:
-    """A VM that has run locks its own registers only."""
+    """KVM_RUN locks the registers of its own VM only."""
     ran, other = make_vm(), make_vm()
     guests.call(ran.vcpu, Call(0x80000000))
     comparison = Comparison()
@@ -62,13 +62,13 @@ def test_run_of_one_vm_locks_no_other(register: Register, make_vm: MakeVm) -> No
             f"{register.name} = {value:#x} in a VM that has not run", 0, other.vcpu.try_set_reg(register, value)
         )
         got, _ = other.vcpu.try_get_reg(register)
-        comparison.value(f"{register.name} there", value, got)
+        comparison.value(f"{register.name} in that VM", value, got)
     comparison.done()
 
 
 @pytest.mark.clause("DEFAULT-3")
 def test_every_vcpu_sees_the_same(register: Register, make_vm: MakeVm) -> None:
-    """What is written through one vCPU reads back through each."""
+    """A value that is written through one vCPU reads back through each one."""
     vm = make_vm(3)
     comparison = Comparison()
     batch = vm.batch()
@@ -86,7 +86,7 @@ def test_every_vcpu_sees_the_same(register: Register, make_vm: MakeVm) -> None:
 
 @pytest.mark.clause("DEFAULT-3")
 def test_every_vcpu_sees_the_default(register: Register, make_vm: MakeVm) -> None:
-    """Each vCPU shows the reset value."""
+    """The register reads its reset value through each vCPU."""
     comparison = Comparison()
     for vcpu in make_vm(3).vcpus:
         value, _ = vcpu.try_get_reg(register)

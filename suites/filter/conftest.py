@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM that takes an SMCCC filter, or the reason why there is none."""
+"""VMs that accept an SMCCC filter."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from suites.conftest import MakeVm
 def filter_vm(make_vm: MakeVm, contract: Probe) -> MakeVm:
     """As make_vm, where the kernel has the filter."""
     if not contract.smccc_filter:
-        pytest.skip("not applicable, because this kernel's VMs take no SMCCC filter (KVM_HAS_DEVICE_ATTR on the VM)")
+        pytest.skip("not applicable, because this kernel's VMs accept no SMCCC filter (KVM_HAS_DEVICE_ATTR on the VM)")
     return make_vm

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the filter's actions do to a call, and that they come before the bitmaps."""
+"""The filter's actions, and their precedence over the bitmap registers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILTERED = [f for f in FUNCTIONS if f.name in {
     "PV_TIME_FEATURES.PV_TIME_ST", "PV_TIME_ST", "VENDOR_HYP_CALL_UID", "KVM_FEATURES", "KVM_PTP.UNKNOWN_COUNTER",
     "PSCI_FEATURES.SMCCC_VERSION", "DISCOVER_IMPL_VER", "DISCOVER_IMPL_CPUS", "UNKNOWN_STANDARD", "UNKNOWN_VENDOR_HYP",
 } or f.added]  # fmt: skip
-"""Every function that a filter may name and whose answer is fixed."""
+"""Every function that a filter can contain and whose answer is constant."""
 FORMS = [
     pytest.param(HVC, id="HVC"), pytest.param(SMC, id="SMC"),
     pytest.param(Form("HVC #1", Conduit.HVC_1), id="HVC-imm_1"),
@@ -44,15 +44,15 @@ def _situation(registers: tuple[Register, ...], contract: Probe, level: str) -> 
 
 
 def _handled(c: Comparison, vcpu: Vcpu, call: Call, what: str, expected: X | Ranges) -> None:
-    """The call stays in the kernel and gives ``expected``."""
+    """The call does not exit to user space and returns ``expected``."""
     left, result = guests.exiting_call(vcpu, call)
     stayed = left.reason == uapi.KVM_EXIT_MMIO
-    c.that(stayed, f"{what}: exit", "none before the guest's end", f"exit reason {left.reason}")
+    c.that(stayed, f"{what}: exit", "none before the end of the guest", f"exit reason {left.reason}")
     compare_x(c, what, expected, result.x0_3)
 
 
 def _forwarded(c: Comparison, kvm: Kvm, vcpu: Vcpu, call: Call, what: str, answer: tuple[int, ...] = ()) -> None:
-    """The call leaves with its record and untouched registers; the guest goes on with ``answer``."""
+    """The call exits with its record and unchanged registers. The guest continues with ``answer``."""
     left, result = guests.exiting_call(vcpu, call, answer, ret=0x5A5A)
     c.that(left.reason == uapi.KVM_EXIT_HYPERCALL, f"{what}: exit", "KVM_EXIT_HYPERCALL", f"exit reason {left.reason}")
     flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
@@ -61,7 +61,7 @@ def _forwarded(c: Comparison, kvm: Kvm, vcpu: Vcpu, call: Call, what: str, answe
     entered = (*call.registers, *range(0x108, 0x112))
     c.x(f"{what}: registers at the exit", entered, left.x)
     c.value(f"{what}: PC", guests.return_address(kvm.image, call.conduit), left.pc)
-    c.x(f"{what}: what the guest finds", (*answer, *entered[len(answer) :]), result.x)
+    c.x(f"{what}: the guest's registers after it continued", (*answer, *entered[len(answer) :]), result.x)
 
 
 @pytest.mark.clause("FILTER-7", "FILTER-8", "FILTER-9")
@@ -72,7 +72,7 @@ def test_precedence(
     level: str, action: str, function: Function, kvm: Kvm, filter_vm: MakeVm, registers: tuple[Register, ...],
     contract: Probe,
 ) -> None:  # fmt: skip
-    """Denied and forwarded come before the bitmaps, open or closed; handled and unnamed leave it to them."""
+    """DENY and FWD_TO_USER precede the bitmap registers. With HANDLE or no range, the bitmap registers decide."""
     vm, situation, comparison = filter_vm(), _situation(registers, contract, level), Comparison()
     hold(vm, registers, situation)
     given = ACTIONS[action]
@@ -93,7 +93,7 @@ def test_precedence(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
 def test_forms(action: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
-    """The lower half of x0 counts, by HVC with any immediate and by SMC #0; on each vCPU."""
+    """The filter applies to bits 31:0 of x0, by HVC with any immediate and by SMC #0, on each vCPU."""
     vm, comparison = filter_vm(2), Comparison()
     vm.set_filter(TRNG_VERSION.id, 1, action)
     for vcpu in vm.vcpus:
@@ -109,7 +109,7 @@ def test_forms(action: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
 @pytest.mark.parametrize("conduit", [Conduit.SMC_1, Conduit.SMC_FFFF], ids=lambda c: c.name)
 @pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
 def test_smc_with_immediate(action: int, conduit: Conduit, filter_vm: MakeVm) -> None:
-    """Is refused before any filter sees it."""
+    """SMC with an immediate gives NOT_SUPPORTED, whatever the filter."""
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(TRNG_VERSION.id, 1, action)
     _handled(comparison, vm.vcpu, Call(TRNG_VERSION.id, GARBAGE, conduit), f"{conduit.name} TRNG_VERSION", REFUSED)
@@ -121,7 +121,7 @@ def test_smc_with_immediate(action: int, conduit: Conduit, filter_vm: MakeVm) ->
 @pytest.mark.parametrize("function", [0x84000050, 0x84000000, 0xC600FF00, 0, 0x12345678, 0xFFFFFFFF], ids=hex)
 @pytest.mark.parametrize("answer", [(), (0x1234,), (1 << 63, 2, 3, 4), tuple(range(18))], ids=lambda a: f"{len(a)}_set")
 def test_record(answer: tuple[int, ...], function: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
-    """The exit's record, the registers, the PC, and what the guest finds; twice in a row."""
+    """The exit's record, the registers and the PC, and the guest's registers after it continued; twice."""
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(function, 1, FORWARD)
     for turn in ("first", "second"):
@@ -138,7 +138,7 @@ def _answers(vm: Vm, ids: list[int]) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("base", [0x84000050, 0x84000051, 0x84000052], ids=hex)
 def test_range(base: int, count: int, filter_vm: MakeVm) -> None:
-    """Of five neighbouring functions exactly the range is denied, and in another VM none."""
+    """Of five functions, those in the range are denied, and in another VM none is."""
     denied, other, comparison = filter_vm(), filter_vm(), Comparison()
     ids = [0x84000000, 0x84000050, 0x84000051, 0x84000052, 0x84000053]
     calls = [Call(i, (0x84000050 if i == 0x84000051 else 0, *GARBAGE[1:])) for i in ids]
@@ -155,7 +155,7 @@ def test_range(base: int, count: int, filter_vm: MakeVm) -> None:
 
 @pytest.mark.clause("FILTER-13")
 def test_many_ranges(filter_vm: MakeVm) -> None:
-    """24 ranges of one function, handled, denied and forwarded by turns: the forwarded ones leave, no other."""
+    """24 ranges of one function, with the actions in turn: exactly the forwarded ones exit to user space."""
     vm, comparison = filter_vm(), Comparison()
     ids = [0x86001000 + 3 * n for n in range(24)]
     batch = vm.batch()
@@ -172,7 +172,7 @@ def test_many_ranges(filter_vm: MakeVm) -> None:
 
 @pytest.mark.clause("FILTER-6")
 def test_refused_filter_changes_nothing(filter_vm: MakeVm, contract: Probe) -> None:
-    """Denied stays denied and open stays open after filters that were refused, before the run and after."""
+    """Refused filters change no answer, before and after KVM_RUN."""
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(0x84000052, 1, DENY)
     refused = [(0x84000051, 2, FORWARD), (0x84000050, 1, 3), (0x84000050, 0, DENY), (0x80000000, 1, DENY)]
@@ -189,7 +189,7 @@ def test_refused_filter_changes_nothing(filter_vm: MakeVm, contract: Probe) -> N
 
 @pytest.mark.clause("FILTER-9")
 def test_all_of_psci_denied(filter_vm: MakeVm) -> None:
-    """PSCI is no exception: a denied range closes it, and the services beside it stay open."""
+    """A denied range of PSCI functions denies PSCI, and no other service."""
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(0x84000000, 0x20, DENY)
     ids = [0x84000000, 0x8400000A, 0x84000004, 0x84000050]
@@ -205,7 +205,7 @@ def test_all_of_psci_denied(filter_vm: MakeVm) -> None:
 def test_arch_features_asks_the_bitmaps(
     level: str, action: int, filter_vm: MakeVm, registers: tuple[Register, ...], contract: Probe
 ) -> None:
-    """A filter on PV_TIME_FEATURES does not show in ARCH_FEATURES: that is the bitmap's word alone."""
+    """ARCH_FEATURES for PV_TIME_FEATURES depends on the bitmap register, not on the filter."""
     vm, situation, comparison = filter_vm(), _situation(registers, contract, level), Comparison()
     hold(vm, registers, situation)
     vm.set_filter(0xC5000020, 2, action)

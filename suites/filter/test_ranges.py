@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which SMCCC filters a VM accepts, with what error it refuses the others, and which error wins."""
+"""Which SMCCC filters a VM accepts, the errors for the others, and the order of the checks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ OVERLAPS = {
 
 
 Expected = tuple[str, int, int, int, int]
-"""What the filter is, its base, number of functions and action, and the errno that it must give."""
+"""The filter's name, base, number of functions and action, and the expected errno."""
 
 
 def _compare(batch: Batch, filters: list[tuple[str, Pending]], expected: list[int]) -> None:
@@ -82,7 +82,7 @@ def _try_filters(vm: Vm, wanted: list[Expected]) -> None:
 
 @pytest.mark.clause("FILTER-1")
 def test_presence(make_vm: MakeVm, contract: Probe) -> None:
-    """KVM_HAS_DEVICE_ATTR finds the filter where SMC is served."""
+    """KVM_HAS_DEVICE_ATTR succeeds for the filter if SMC is served."""
     if not contract.smc:
         pytest.skip("not applicable, because this kernel does not serve SMC (SMCCC_VERSION gives NOT_SUPPORTED there)")
     vm = make_vm()
@@ -97,7 +97,7 @@ def test_presence(make_vm: MakeVm, contract: Probe) -> None:
     ("group", "attr"), [(0, 1), (0, 1 << 32), (0, (1 << 64) - 1), (1, 0), (0xFFFFFFFF, 0)], ids=lambda n: f"{n:#x}"
 )
 def test_other_attributes(group: int, attr: int, filter_vm: MakeVm) -> None:
-    """There is no other attribute, to ask for or to set; and the filter cannot be read."""
+    """ENXIO for every other attribute, and EINVAL for a read of the filter."""
     vm = filter_vm()
     batch = vm.batch()
     data = uapi.pack("kvm_smccc_filter", base=0x84000050, nr_functions=1, action=DENY)
@@ -128,7 +128,7 @@ def test_invalid(name: str, ran: bool, filter_vm: MakeVm) -> None:
 
 @pytest.mark.clause("FILTER-2", "FILTER-5")
 def test_padding(filter_vm: MakeVm) -> None:
-    """Each byte of the padding must be zero; on a reserved range EINVAL still."""
+    """Each byte of the padding must be zero. EINVAL precedes EEXIST for a reserved range."""
     vm = filter_vm()
     batch = vm.batch()
     made = [
@@ -143,7 +143,7 @@ def test_padding(filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("name", RESERVED)
 def test_reserved(name: str, action: int, filter_vm: MakeVm) -> None:
-    """Nothing of Arm's architecture calls, not even to have it handled; before and after other filters."""
+    """EEXIST for every part of Arm's architecture calls, with any action, before and after other filters."""
     refused = (name, *RESERVED[name], action, EEXIST)
     _try_filters(filter_vm(), [refused, ("TRNG_VERSION", 0x84000050, 1, DENY, 0), refused])
 
@@ -152,7 +152,7 @@ def test_reserved(name: str, action: int, filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("name", FREE)
 def test_free(name: str, action: int, filter_vm: MakeVm) -> None:
-    """Everything else is accepted once, up to the reserved ranges' edges and the ends of the space."""
+    """Every other range is accepted once, up to the edges of the reserved ranges and of all function ids."""
     _try_filters(filter_vm(), [(name, *FREE[name], action, 0), (f"{name} again", *FREE[name], action, EEXIST)])
 
 
@@ -160,12 +160,12 @@ def test_free(name: str, action: int, filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("first", [HANDLE, DENY, FORWARD], ids=["on_HANDLE", "on_DENY", "on_FWD_TO_USER"])
 def test_overlap(first: int, action: int, filter_vm: MakeVm) -> None:
-    """Any function in common with an earlier range is EEXIST; ranges may touch."""
+    """EEXIST for any function in common with an earlier range. Adjacent ranges are accepted."""
     touching = {"left": (0x84000051, 1), "right": (0x84000056, 2), "further left": (0x84000050, 1)}
     _try_filters(filter_vm(), [
         ("the first", *FIRST, first, 0),
         *((name, *wanted, action, EEXIST) for name, wanted in OVERLAPS.items()),
-        *((f"touching, {name}", *wanted, action, 0) for name, wanted in touching.items()),
+        *((f"adjacent, {name}", *wanted, action, 0) for name, wanted in touching.items()),
     ])  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def test_overlap(first: int, action: int, filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("ran", [0, 1], ids=["vcpu0_ran", "vcpu1_ran"])
 def test_after_run(ran: int, action: int, filter_vm: MakeVm) -> None:
-    """EBUSY for every valid filter: a new one, the one that is there, one that overlaps, a reserved one."""
+    """EBUSY for every valid filter: new, identical, overlapping, reserved."""
     vm = filter_vm(2)
     vm.set_filter(*FIRST, action)
     guests.call(vm.vcpus[ran], Call(0x80000000))
@@ -183,7 +183,7 @@ def test_after_run(ran: int, action: int, filter_vm: MakeVm) -> None:
 
 @pytest.mark.clause("FILTER-4")
 def test_after_immediate_exit(filter_vm: MakeVm) -> None:
-    """KVM_RUN that leaves before the first guest instruction locks the filter as it does the registers."""
+    """KVM_RUN that returns before the first guest instruction locks the filter."""
     vm = filter_vm()
     vm.vcpu.immediate_exit()
     comparison = Comparison()
@@ -194,7 +194,7 @@ def test_after_immediate_exit(filter_vm: MakeVm) -> None:
 @pytest.mark.clause("FILTER-5")
 @pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
 def test_unreadable(ran: bool, filter_vm: MakeVm) -> None:
-    """EFAULT for a null pointer and for a structure whose last byte, or all but its first, cannot be read."""
+    """EFAULT for a null pointer, and for a structure whose last byte, or all but the first, cannot be read."""
     vm = filter_vm()
     if ran:
         guests.call(vm.vcpu, Call(0x80000000))

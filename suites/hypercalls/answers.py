@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compares what a guest saw of a call with what the contract expects, fixed or known by a property."""
+"""Compares a guest's answers with the contract: constants, limits, or known properties."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from suites.support.calls import Form, call_of
 
 
 def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int) -> None:
-    """Success, three words of ``width`` bits, and nothing above the ``bits`` asked for."""
+    """Success, three words of ``width`` bits, and zeros above the ``bits`` requested."""
     words = result.x[1:4]
     value = words[0] << 2 * width | words[1] << width | words[2]
     fits = result.x[0] == 0 and all(w >> width == 0 for w in words) and value >> bits == 0
@@ -20,7 +20,7 @@ def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int)
 
 
 def ptp(c: Comparison, what: str, result: CallResult, realtime: tuple[int, int], counter: tuple[int, int]) -> None:
-    """Wall clock (ns) and counter (ticks), each within what was read around the call."""
+    """Wall clock (ns) and counter (ticks), each between the readings before and after the call."""
     ns, ticks = result.x[0] << 32 | result.x[1], result.x[2] << 32 | result.x[3]
     c.that(all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3))
     first, last = realtime
@@ -30,12 +30,12 @@ def ptp(c: Comparison, what: str, result: CallResult, realtime: tuple[int, int],
 
 
 def unserved(function: Function) -> tuple[int, ...]:
-    """x0..x3 after an SMC that KVM does not serve: NOT_SUPPORTED, the rest as it was."""
+    """x0..x3 after an SMC that KVM does not serve: NOT_SUPPORTED, the others unchanged."""
     return NOT_SUPPORTED, *call_of(function).registers[1:4]
 
 
 def compare_answers(c: Comparison, function: Function, form: Form, seen: Observed, first: Observed) -> None:
-    """x0..x3 of ``function`` as ``seen``; ``first`` is what a constant answer must equal."""
+    """Compares x0..x3 of ``function`` in ``seen``. A constant answer must equal that in ``first``."""
     result, situation = seen.results[function.name], seen.situation
     what = _what(function, form, situation)
     if not form.served(seen.smc):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every call in a given situation, made once in one guest and kept."""
+"""The answers to every call in a situation, from one guest, and kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from suites.support.calls import HVC, Form, call_of, hold
 
 @dataclass(frozen=True)
 class Observed:
-    """What the guest saw of every function in a situation, and what the host read beside it."""
+    """The guest's answers to every function in a situation, and the host's clock around them."""
 
     situation: Situation
     smc: bool
@@ -38,14 +38,14 @@ _PSCI_VERSION = RegisterId("PSCI_VERSION", uapi.fw_reg(0))
 
 
 class Observe(Protocol):
-    """Makes all calls in a situation; asked again, it answers from the first time."""
+    """Makes all calls in a situation once, and returns the kept answers after that."""
 
     def __call__(self, situation: Situation, form: Form = HVC) -> Observed: ...
 
 
 @pytest.fixture(scope="session")
 def seen(subject: Subject) -> dict[tuple[object, ...], Observed]:
-    """What was observed so far of this subject."""
+    """The kept answers of this subject."""
     return {}
 
 
@@ -76,7 +76,7 @@ Situations = Callable[[str], list[Situation]]
 
 @pytest.fixture
 def situations(registers: tuple[Register, ...], contract: Probe) -> Situations:
-    """For a register's name: each of its bitmaps, with the other registers full and empty, with and without PV time."""
+    """The situations for a register: each bitmap, the other registers full and empty, with and without PV time."""
 
     def of(name: str) -> list[Situation]:
         own = next((r for r in registers if r.name == name), None)

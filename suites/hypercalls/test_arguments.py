@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The feature queries asked about everything, and the ids between and beside the services."""
+"""The feature queries with every kind of argument, and function ids without a service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUERIES = [pytest.param(query, id=query.name, marks=_CLAUSE[query.name]) for qu
 @pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_query(level: str, pv_time: bool, query: Query, at: At, vm_at: VmAt, contract: Probe) -> None:
-    """Every function id, plain and beside an upper half, near misses, single bits and extremes."""
+    """Arguments: every function id, with and without upper half, similar ids, single bits, extremes."""
     situation = at(level, pv_time)
     asked = [(a, query.answers(situation, a)) for a in ARGUMENTS]
     asked = [(a, acceptable) for a, acceptable in asked if acceptable and a & U32 not in contract.new_functions]
@@ -53,7 +53,7 @@ def _all_closed(vm: Vm, ids: list[int], level: str) -> None:
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: VmAt, contract: Probe) -> None:
-    """Each owner's first function numbers and those from 0xff00 on, except for the services."""
+    """Each owner's first function numbers and those from 0xff00 on, without the services."""
     ids = [i for i in unassigned(owner, width) if i not in contract.new_functions]
     _all_closed(vm_at(at(level, False)), ids, level)
 
@@ -62,7 +62,7 @@ def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: Vm
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_near_misses(level: str, form: Form, at: At, vm_at: VmAt, contract: Probe) -> None:
-    """Each service's id with the other width, yielding, with the SVE hint, of the next owner or number."""
+    """Each service's id with another width, call type, SVE hint, owner or number."""
     misses = {name: i for name, i in NEAR_MISSES.items() if i not in contract.new_functions}
     results = guests.calls(vm_at(at(level, False)).vcpu, [Call(i, GARBAGE, form.conduit) for i in misses.values()])
     expected = CLOSED if form.served(contract.smc) else (CLOSED[0], *GARBAGE[:3])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What of the calling instruction and of x0 counts: SMC #0 as HVC, no immediate of HVC, no upper half."""
+"""The calling instruction and x0: SMC #0 gives the answers of HVC; HVC's immediate and bits 63:32 are ignored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _compare_all(form: Form, seen: Observed, plain: Observed, contract: Probe) -
 @pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe, contract: Probe) -> None:
-    """Every function, all registers full or empty: as by HVC #0, or refused with the rest of x1..x3 untouched."""
+    """Every function, all registers full or empty: as by HVC #0, or NOT_SUPPORTED with x1..x3 unchanged."""
     situation = at(level, pv_time)
     _compare_all(form, observe(situation, form), observe(situation, HVC), contract)
 
@@ -44,7 +44,7 @@ def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe, c
 @pytest.mark.clause("SMC-1", "SMC-2")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_smc_as_hvc(level: str, at: At, observe: Observe, contract: Probe) -> None:
-    """SMC #0 gives what HVC #0 gives where KVM serves it, also where the contract leaves the value to the host."""
+    """If KVM serves SMC, SMC #0 gives the answers of HVC #0, also those that depend on the host."""
     situation = at(level, False)
     _compare_all(SMC, observe(situation, SMC), observe(situation, HVC), contract)
 
@@ -54,7 +54,7 @@ def test_smc_as_hvc(level: str, at: At, observe: Observe, contract: Probe) -> No
 @pytest.mark.parametrize("conduit", list(Conduit), ids=lambda c: c.name)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_workaround_calls(level: str, conduit: Conduit, upper: int, at: At, vm_at: VmAt, contract: Probe) -> None:
-    """HVC: x0 = x1 = 0 from EL2's fast path, x2 and x3 kept. SMC: a call that there is not."""
+    """HVC: x0 = x1 = 0 from EL2's fast path, x2 and x3 unchanged. SMC: NOT_SUPPORTED."""
     refused = CLOSED if Form(conduit.name, conduit).served(contract.smc) else (CLOSED[0], *GARBAGE[:3])
     expected = (0, 0, *GARBAGE[1:3]) if conduit.name.startswith("HVC") else refused
     results = guests.calls(vm_at(at(level, False)).vcpu, [Call(upper | i, GARBAGE, conduit) for _, i in WORKAROUNDS])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stolen-time area: KVM_ARM_VCPU_PVTIME_IPA, and what PV_TIME_ST does to the memory."""
+"""The stolen-time area: KVM_ARM_VCPU_PVTIME_IPA, and the memory after PV_TIME_ST."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AREA = PV_TIME_IPA + 64
 NO_AREA = (1 << 64) - 1
 END = MEMORY_IPA + MEMORY_SIZE
 BEYOND = -1
-"""Stands for the first address beyond the VM's."""
+"""A placeholder for the first address beyond the VM's address space."""
 NO_SLOT = {
     "zero": 0, "below": MEMORY_IPA - 64, "behind": END, "one_page_behind": END + 0x1000, "beyond_the_vm": BEYOND,
     "52_bits": 1 << 52, "last": (1 << 64) - 64,
@@ -40,14 +40,14 @@ GUARD = 0x10000
 
 @pytest.fixture
 def pv_vm(make_vm: MakeVm, registers: tuple[Register, ...], contract: Probe) -> MakeVm:
-    """As make_vm, where vCPUs take a stolen-time area."""
+    """As make_vm, for kernels whose vCPUs accept a stolen-time area."""
     if not contract.pv_time:
         pytest.skip("not applicable, because this kernel has no stolen time (KVM_HAS_DEVICE_ATTR, KVM_CAP_STEAL_TIME)")
     return make_vm
 
 
 def _attr(vcpu: Vcpu, request: int, value: int = 0, attr: int = IPA) -> tuple[int, int]:
-    """The errno, and the 8 bytes that the pointer led to afterwards."""
+    """The errno, and the 8 bytes at the pointer after the call."""
     batch = vcpu.vm.batch()
     argument = batch.program.device_attr(CTRL, attr, struct.pack("<Q", value))
     done = batch.call(f"KVM_ARM_VCPU_PVTIME_IPA {value:#x}", vcpu.fd, request, argument)
@@ -76,7 +76,7 @@ def _hold(vm: Vm, registers: tuple[Register, ...], level: str) -> None:
 @pytest.mark.parametrize("conduit", [Conduit.HVC, Conduit.SMC], ids=lambda c: c.name)
 @pytest.mark.parametrize("state", ["open", "closed"])
 def test_area(state: str, conduit: Conduit, registers: tuple[Register, ...], pv_vm: MakeVm, contract: Probe) -> None:
-    """PV_TIME_ST zeroes its 64 bytes each time when open, leaves them alone when not, and never those beside them."""
+    """PV_TIME_ST zeroes its 64 bytes if its bit is set, and no other memory. Without the bit it zeroes nothing."""
     if conduit is Conduit.SMC and not contract.smc:
         pytest.skip("not applicable, because this kernel does not serve SMC (SMCCC_VERSION gives NOT_SUPPORTED there)")
     hyp = next(r for r in registers if r.name == STD_HYP)
@@ -98,7 +98,7 @@ def test_area(state: str, conduit: Conduit, registers: tuple[Register, ...], pv_
 
 @pytest.mark.clause("PVTIME-8")
 def test_stolen_time(pv_vm: MakeVm) -> None:
-    """After PV_TIME_ST the stolen time (ns) starts from zero, never shrinks, and stays below what passes meanwhile."""
+    """After PV_TIME_ST the stolen time (ns) starts at zero, never decreases, and is at most the elapsed time."""
     vm, comparison, last = pv_vm(), Comparison(), 0
     set_pv_time(vm, AREA)
     _poke(vm, AREA, b"\x11" * 64)
@@ -115,7 +115,7 @@ def test_stolen_time(pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-6")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
-    """The first and last 64 bytes of a slot are accepted and read back, whatever the bitmaps hold."""
+    """The first and last 64 bytes of a memory slot are accepted and read back, whatever the bitmaps hold."""
     comparison = Comparison()
     for ipa in (MEMORY_IPA, MEMORY_IPA + 64, END - 64):
         vcpu = pv_vm().vcpu
@@ -129,7 +129,7 @@ def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: Make
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-4")
 def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
-    """An address that is no multiple of 64 is EINVAL, and none is set."""
+    """EINVAL for an address that is not a multiple of 64. No address is set."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     for low in range(1, 64):
         comparison.error(f"stolen-time area at {AREA + low:#x}", EINVAL, _attr(vcpu, SET, AREA + low)[0])
@@ -140,7 +140,7 @@ def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-2")
 @pytest.mark.parametrize("where", NO_SLOT)
 def test_no_slot(where: str, pv_vm: MakeVm) -> None:
-    """An address without memory is EINVAL, none is set, and the guest finds none."""
+    """EINVAL for an address without memory. No address is set, and the guest has no area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     ipa = 1 << vcpu.vm.kvm.ipa_bits if NO_SLOT[where] == BEYOND else NO_SLOT[where]
     comparison.error(f"stolen-time area at {ipa:#x}", EINVAL, _attr(vcpu, SET, ipa)[0])
@@ -153,12 +153,12 @@ def test_no_slot(where: str, pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-5")
 def test_second_address(pv_vm: MakeVm) -> None:
-    """EEXIST for the same and for another address, also one without memory; EINVAL first for a misaligned one."""
+    """EEXIST for the same and for another address, also one without memory. EINVAL for a misaligned one."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     set_pv_time(vcpu.vm, AREA)
     rows = [(AREA, EEXIST), (AREA + 64, EEXIST), (0, EEXIST), (1 << 52, EEXIST), (AREA + 1, EINVAL), (1, EINVAL)]
     for ipa, expected in rows:
-        comparison.error(f"stolen-time area at {ipa:#x} after one", expected, _attr(vcpu, SET, ipa)[0])
+        comparison.error(f"stolen-time area at {ipa:#x} if one is set", expected, _attr(vcpu, SET, ipa)[0])
         comparison.value("the address read back", AREA, _attr(vcpu, GET)[1])
     comparison.x("PV_TIME_ST", (AREA, 0, 0, 0), guests.call(vcpu, Call(PV_TIME_ST_ID, GARBAGE)).x0_3)
     comparison.done()
@@ -167,7 +167,7 @@ def test_second_address(pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-5")
 @pytest.mark.parametrize("attr", [1, 2, 1 << 32, (1 << 64) - 1], ids=hex)
 def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
-    """ENXIO to set, get and ask for any other attribute of the group."""
+    """ENXIO from SET, GET and HAS for any other attribute of the group."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     for name, request in (("SET", SET), ("GET", GET), ("HAS", HAS)):
         done, _ = _attr(vcpu, request, AREA, attr)
@@ -179,7 +179,7 @@ def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
 @pytest.mark.parametrize("state", ["no_area", "area_set"])
 @pytest.mark.parametrize("request_name", ["SET", "GET"])
 def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
-    """EFAULT where the address cannot be read or written; ENXIO first for another attribute."""
+    """EFAULT if the address cannot be read or written. ENXIO for another attribute."""
     vm = pv_vm()
     if state == "area_set":
         set_pv_time(vm, AREA)
@@ -202,7 +202,7 @@ def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-1")
 def test_area_at_the_end(pv_vm: MakeVm) -> None:
-    """PV_TIME_ST gives all bits of an address at the end of the VM's, and zeroes the memory there."""
+    """PV_TIME_ST returns all bits of the highest possible address, and zeroes the memory there."""
     vm, comparison = pv_vm(), Comparison()
     ipa = (1 << vm.kvm.ipa_bits) - GUARD
     batch = vm.batch()
@@ -219,13 +219,13 @@ def test_area_at_the_end(pv_vm: MakeVm) -> None:
     program.munmap(memory.ret, GUARD)
     found = vm.kvm.subject.run(program)[area].data
     # Bytes 8..15 are the stolen time.
-    comparison.that(not any(found[:8] + found[16:]), "the area", "zeros beside the stolen time", found.hex(" ", 8))
+    comparison.that(not any(found[:8] + found[16:]), "the area", "zeros around the stolen time", found.hex(" ", 8))
     comparison.done()
 
 
 @pytest.mark.clause("PVTIME-7")
 def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
-    """A vCPU finds its own area, and none where only another one has."""
+    """A vCPU has its own area, and none if only another vCPU has one."""
     vm, comparison = pv_vm(3), Comparison()
     areas = (AREA, AREA + 64)
     for vcpu, area_ipa in zip(vm.vcpus, areas, strict=False):
@@ -242,7 +242,7 @@ def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-6", "PVTIME-1", "PVTIME-2", "ARCH-1")
 def test_area_after_run(pv_vm: MakeVm) -> None:
-    """An area may be given to a vCPU that has run: the guest finds it from then on; ARCH_FEATURES knew all along."""
+    """An area can be set after KVM_RUN, and the guest then has it. ARCH_FEATURES does not depend on the area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     calls = [
         Call(ARCH_FEATURES, (PV_TIME_FEATURES_ID,)),
@@ -260,7 +260,7 @@ def test_area_after_run(pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-6")
 def test_area_outlives_init(pv_vm: MakeVm) -> None:
-    """KVM_ARM_VCPU_INIT of a vCPU that has an area leaves it that."""
+    """KVM_ARM_VCPU_INIT does not remove a vCPU's area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     set_pv_time(vcpu.vm, AREA)
     comparison.error("KVM_ARM_VCPU_INIT again", 0, vcpu.try_init())
@@ -272,7 +272,7 @@ def test_area_outlives_init(pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-6")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_capabilities(level: str, registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
-    """KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM are the host's word, not the bitmaps'."""
+    """KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM do not depend on the bitmaps."""
     vm, comparison = pv_vm(), Comparison()
     _hold(vm, registers, level)
     for name, number in (("KVM_CAP_STEAL_TIME", uapi.KVM_CAP_STEAL_TIME), ("KVM_CAP_PTP_KVM", uapi.KVM_CAP_PTP_KVM)):

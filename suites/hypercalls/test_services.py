@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What of a service's answer is not fixed, but known all the same."""
+"""Answers that are not constant, but have known properties: entropy, clocks, bitmaps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from suites.hypercalls.conftest import Observe
 from suites.support.calls import GARBAGE, At
 
 DRAWS = 64
-"""A bit that is always the same by chance: 2^-63."""
+"""The chance that a random bit has the same value in all draws is 2^-63."""
 
 LENGTHS = [
     pytest.param(width, bits, id=f"TRNG_RND{width}-{bits}")
@@ -29,7 +29,7 @@ LENGTHS = [
     for bits in (1, 31, 32, 33, 63, 64, 65, 95, 96, 127, 128, 129, 191, 192)
     if bits <= 3 * width
 ]
-"""Bits in a word of the answer (32 or 64, three words) with the bits asked for."""
+"""Bits in each of the answer's three words (32 or 64), with the numbers of bits to request."""
 
 
 def _value(result: CallResult, width: int) -> int:
@@ -39,7 +39,7 @@ def _value(result: CallResult, width: int) -> int:
 @pytest.mark.clause("TRNG-1")
 @pytest.mark.parametrize(("width", "bits"), LENGTHS)
 def test_entropy(width: int, bits: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """Every bit asked for comes up in some draws only, none above ever, and no two words of all draws go together."""
+    """Each requested bit is set in some draws only, none above is ever set, and the words differ."""
     one = Call(0x84000053 if width == 32 else 0xC4000053, (bits, *GARBAGE[1:]))
     drawn = guests.calls(make_vm().vcpu, [one] * DRAWS)
     union, common, comparison = 0, (1 << bits) - 1, Comparison()
@@ -50,20 +50,20 @@ def test_entropy(width: int, bits: int, registers: tuple[Register, ...], make_vm
         )
         union |= _value(result, width)
         common &= _value(result, width)
-    comparison.value(f"the bits that came up in {DRAWS} draws of {bits}", (1 << bits) - 1, union)
-    comparison.value(f"the bits that came up in each of {DRAWS} draws of {bits}", 0, common)
+    comparison.value(f"the bits that were set in any of {DRAWS} draws of {bits} bits", (1 << bits) - 1, union)
+    comparison.value(f"the bits that were set in each of {DRAWS} draws of {bits} bits", 0, common)
     if bits > 31:
-        # Those that are filled, x3 first; a word of 31 bits may well come twice, half of all words never.
+        # The words that are full, x3 first. A word of 31 or 32 bits may occur twice.
         words = [r.x[3 - i] for r in drawn for i in range(max(bits // width, 1))]
         what = f"{len(words)} words of {DRAWS} draws of {bits} bits"
-        comparison.that(len(set(words)) > 3 * len(words) // 4, what, "different ones", f"{len(set(words))} values")
+        comparison.that(len(set(words)) > 3 * len(words) // 4, what, "different words", f"{len(set(words))} values")
     comparison.done()
 
 
 @pytest.mark.clause("PTP-1")
 @pytest.mark.parametrize("counter", [0, 1], ids=["VIRTUAL", "PHYSICAL"])
 def test_ptp_advances(counter: int, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """Time and counter never go back, and each counter value lies between the guest's own readings."""
+    """Time and counter never decrease, and each counter value is between the guest's own readings."""
     if not contract.arch_counter:
         pytest.skip("not applicable, because the host's clock source is not the architected counter")
     vm = make_vm()
@@ -87,7 +87,7 @@ def test_ptp_advances(counter: int, registers: tuple[Register, ...], make_vm: Ma
 
 
 COUNTER_OFFSET = 1 << 36
-"""Ticks: minutes at any frequency, so that no reading can be taken for one of another offset."""
+"""In ticks: minutes at any frequency, so that readings with two offsets cannot be confused."""
 
 
 @pytest.mark.clause("PTP-3")
@@ -96,12 +96,12 @@ COUNTER_OFFSET = 1 << 36
 def test_ptp_follows_offset(
     offset: int, counter: int, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe
 ) -> None:
-    """With KVM_ARM_SET_COUNTER_OFFSET both counters are still the guest's own."""
+    """With KVM_ARM_SET_COUNTER_OFFSET both counters are still those that the guest reads."""
     vm = make_vm()
     if not contract.arch_counter:
         pytest.skip("not applicable, because the host's clock source is not the architected counter")
     if not vm.check_extension(uapi.KVM_CAP_COUNTER_OFFSET):
-        pytest.skip("not applicable, because KVM_CAP_COUNTER_OFFSET answers 0")
+        pytest.skip("not applicable, because KVM_CAP_COUNTER_OFFSET is 0")
     batch = vm.batch()
     argument = batch.program.structure(struct.pack("<2Q", offset, 0), "{:#x}", offset)
     batch.call("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, argument)
@@ -111,7 +111,7 @@ def test_ptp_follows_offset(
         low, high = result.cntvct if counter == 0 else result.cntpct
         ticks = result.x[2] << 32 | result.x[3]
         what = f"counter {counter} with an offset of {offset:#x}"
-        # Without an offset the upper word is 0 for the first minute after the host's boot, and tells nothing.
+        # Without an offset the upper word is 0 for the first minute after the host's boot, which proves nothing.
         comparison.that(
             all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3)
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Time that another thread takes from a vCPU's on the same processor is what the guest finds as stolen."""
+"""The stolen time of a vCPU whose thread waits for another thread on the same processor."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = ["pv_vm"]
 STOLEN_AT = 8
 """Bytes into the area: the stolen time in ns, a u64 (Documentation/virt/kvm/arm/pvtime.rst)."""
 RUNS, TAKES = 40, 60
-"""At first: the vCPU's runs, and how often the other thread has the kernel fill memory."""
+"""The first number of runs of the vCPU, and of times that the kernel fills memory for the other thread."""
 PAUSE_NS = 50_000
 """The vCPU's thread sleeps before each run. It then waits for the other thread, or for as long as a wake-up takes."""
 BYTES = 2 << 20
-"""How much memory the kernel fills: some tenths of a millisecond on a fast processor, some ms on an emulated one."""
+"""Bytes of memory that the kernel fills: 0.1 to 1 ms on a fast processor, a few ms on an emulated one."""
 MOST_RUNS = 2560
 _POPULATE = 0x8000
 _SCHEDSTAT = "/proc/thread-self/schedstat"
@@ -43,21 +43,21 @@ _SCHEDSTAT = "/proc/thread-self/schedstat"
 
 @dataclass(frozen=True)
 class _Waited:
-    """How long a thread waited for a processor so far, by its own account (ns): the second number of schedstat."""
+    """How long a thread has waited for a processor (ns): the second number of its schedstat file."""
 
     text: Arg
 
     def ns(self, data: bytes) -> int:
-        """Raises NotMeasured where the kernel keeps no such account."""
+        """Raises NotMeasured if the kernel has no such file."""
         words = data.split()
         if len(words) < 2:
-            raise NotMeasured(f"{_SCHEDSTAT} cannot be read, so that no time is known that the vCPU waited")
+            raise NotMeasured(f"{_SCHEDSTAT} cannot be read: the time that the vCPU waited is unknown")
         return int(words[1])
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """The stolen time, and the least and most that it may be (ns)."""
+    """The stolen time, its minimum and its maximum (ns)."""
 
     least: int
     stolen: int
@@ -77,7 +77,7 @@ def _run(program: KvmProgram, vm: Vm, call: Call) -> Arg:
 
 
 class _Beside:
-    """A vCPU's runs beside a busy thread on the same core."""
+    """Runs of a vCPU while another thread is busy on the same core."""
 
     def __init__(self, vm: Vm, runs: int) -> None:
         self.vm, self.program = vm, KvmProgram(deadline_ms=60_000)
@@ -112,7 +112,7 @@ class _Beside:
 
     def measured(self) -> _Measured:
         """Raises NotMeasured."""
-        answer, comparison = run_to_the_end(self.vm.kvm, self.program, "A vCPU beside a busy thread"), Comparison()
+        answer, comparison = run_to_the_end(self.vm.kvm, self.program, "A vCPU on a busy core"), Comparison()
         for run in self.runs:
             comparison.error("KVM_RUN", 0, answer[run].errno)
         comparison.done()
@@ -123,7 +123,7 @@ class _Beside:
 
 @pytest.mark.clause("PVTIME-8")
 def test_time_that_others_take(pv_vm: MakeVm, renew_deadline: Callable[[], float]) -> None:
-    """No less than the vCPU's thread waited between PV_TIME_ST and its last run, and no more than in all."""
+    """At least the time that the vCPU's thread waited between PV_TIME_ST and its last run, at most its whole wait."""
     vm, runs = pv_vm(), RUNS
     set_pv_time(vm, PV_TIME_IPA)
     while not (measured := _Beside(vm, runs).measured()).least:
@@ -131,7 +131,7 @@ def test_time_that_others_take(pv_vm: MakeVm, renew_deadline: Callable[[], float
         if runs > MOST_RUNS:
             raise NotMeasured(f"no time was stolen: the vCPU's thread did not wait in {runs // 4} runs")
         renew_deadline()
-    comparison, what = Comparison(), f"the stolen time after {runs} runs beside a busy thread"
+    comparison, what = Comparison(), f"the stolen time after {runs} runs on the core of a busy thread"
     expected = f"{measured.least} to {measured.most} ns, which the thread waited"
     comparison.that(measured.least <= measured.stolen <= measured.most, what, expected, f"{measured.stolen} ns")
     comparison.done()

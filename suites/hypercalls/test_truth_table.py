@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each function under every bitmap of its register: exactly its open or its closed answer, by HVC and by SMC."""
+"""Each function under every bitmap of its register: its answer, or NOT_SUPPORTED, by HVC and by SMC."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from suites.support.calls import CONDUITS, GARBAGE, HVC, REGISTER_LEVELS, SMC, A
 )
 @pytest.mark.parametrize("function", GATED, ids=lambda f: f.name)
 def test_gated(function: Function, form: Form, situations: Situations, observe: Observe, contract: Probe) -> None:
-    """Open with its bit set, closed with it clear, whatever the other bits and registers hold."""
+    """Its answer if its bit is set, NOT_SUPPORTED if it is clear, whatever the other bits and registers hold."""
     gate = function.gated(contract.dialect)
     if gate is None:
         pytest.skip(f"not applicable, because {contract.dialect.name} does not gate {function.name}")
@@ -42,7 +42,7 @@ def test_gated(function: Function, form: Form, situations: Situations, observe: 
 
 
 def _not_owned() -> list[object]:
-    """Each register with each function that it does not own in every dialect (RFC v3 owns fewer than mainline)."""
+    """Each register with each function that it does not gate in every dialect (RFC v3 gates fewer than mainline)."""
     pairs = product(REGISTER_NAMES, FUNCTIONS)
     return [
         pytest.param(name, f, id=f"{name}-{f.name}")
@@ -56,7 +56,7 @@ def _not_owned() -> list[object]:
 def test_other_registers_do_not_gate(
     name: str, function: Function, situations: Situations, observe: Observe, contract: Probe
 ) -> None:
-    """No bitmap of a register that does not own the call changes its answer."""
+    """A register that does not gate a function does not affect its answer, whatever its bitmap."""
     gate = function.gated(contract.dialect)
     if gate is not None and gate[0] == name:
         pytest.skip(f"not applicable, because {name} gates {function.name} in {contract.dialect.name}")
@@ -73,7 +73,7 @@ def test_other_registers_do_not_gate(
 def test_unknown_registers_do_not_gate(
     registers: tuple[Register, ...], situations: Situations, observe: Observe, contract: Probe
 ) -> None:
-    """No bitmap of a register that the tables lack changes the answer of a known function."""
+    """A register that the tables lack does not affect the answer of a known function, whatever its bitmap."""
     if not contract.unknown_registers:
         pytest.skip("not applicable, because KVM_GET_REG_LIST shows no bitmap register that the tables lack")
     comparison = Comparison()
@@ -87,7 +87,7 @@ def test_unknown_registers_do_not_gate(
 
 @pytest.mark.clause("CALL-2")
 def test_new_functions(registers: tuple[Register, ...], at: At, vm_at: VmAt, contract: Probe) -> None:
-    """A function that an unknown bit enables is closed without that bit, if every known bit is set and if none is."""
+    """A function that an unknown bit enables is NOT_SUPPORTED without it, with every known bit set and with none."""
     ids = [i for i in contract.new_functions if not is_architecture(i)]
     if not ids:
         pytest.skip("not applicable, because no unknown service enables a function that the tables lack")
@@ -106,7 +106,7 @@ def test_new_functions(registers: tuple[Register, ...], at: At, vm_at: VmAt, con
 @pytest.mark.clause("CALL-4")
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.name)
 def test_other_guest_registers_kept(function: Function, situations: Situations, observe: Observe) -> None:
-    """x4..x17 are the guest's, open or closed."""
+    """A call preserves x4 to x17, with its bit set or clear."""
     comparison = Comparison()
     expected = (*call_of(function).registers[4:8], *range(0x108, 0x112))
     name = function.gate[0] if function.gate else VENDOR_HYP

@@ -19,14 +19,14 @@ CLAUSES = [
 
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_agrees_with_the_tables(clause: str, registers: tuple[Register, ...], contract: Probe) -> None:
-    """A reset value or an accepted bit that the tables lack is new, or it contradicts them."""
+    """No reset value and no accepted bit contradicts the tables."""
     texts = [each.text for each in contract.contradictions if each.clause == clause]
     assert not texts, "\n".join(texts)
 
 
 @pytest.mark.clause("LIMIT-2", "LOCK-2", "DEFAULT-3")
 def test_unknown_registers_without_bits(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """A register that accepts no bit: 0 through each vCPU, before and after a run, and writing 0 succeeds."""
+    """A register without bits reads 0 and accepts 0 through each vCPU, before and after KVM_RUN."""
     empty = [register for register in contract.unknown_registers if not register.mask]
     if not empty:
         pytest.skip("not applicable, because the tables have every bitmap register without bits of this kernel")

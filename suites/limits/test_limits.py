@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which bitmaps the registers accept before any vCPU has run."""
+"""The bitmaps that the registers accept before any vCPU has run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from helpers.smccc import U64
 from suites.conftest import MakeVm
 
 OCTETS = [range(at, at + 8) for at in range(0, 64, 8)]
-"""Of a register's bits: with a VM for each bit one VM in five of the whole suite would be theirs."""
+"""The bits of one test. With one test for each bit, a fifth of all VMs of the suite would be for these tests."""
 
 
 Write = tuple[int, int]
-"""The bitmap that a register holds, and the one that is written to it."""
+"""The bitmap that a register holds, and the bitmap that is written to it."""
 
 
 def _try_writes(vm: Vm, register: Register, others: Mapping[Register, int], writes: Iterable[Write]) -> None:
-    """Makes each write and asserts its errno, what the register holds then, and that the others hold what they did.
+    """Makes each write, and asserts its errno, the register's value after it, and that the others did not change.
 
-    What they did is given, not read: a write that changes another register may do so only the first time.
+    The values of the others are given, not read: a write may change another register only the first time.
     """
     batch, made = vm.batch(), []
     for start, value in writes:
@@ -45,7 +45,7 @@ def _try_writes(vm: Vm, register: Register, others: Mapping[Register, int], writ
 
 
 def _others(register: Register, registers: Iterable[Register]) -> dict[Register, int]:
-    """The other registers of a fresh VM, and what they hold."""
+    """The other registers of a fresh VM, and their values."""
     return {r: r.reset for r in registers if r is not register}
 
 
@@ -58,7 +58,7 @@ def test_every_subset(register: Register, registers: tuple[Register, ...], make_
 @pytest.mark.clause("LIMIT-4")
 @pytest.mark.parametrize("level", ["empty", "full"])
 def test_other_registers_stay(level: str, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """Writes leave the other registers alone, whether those are empty or full."""
+    """Writes do not change the other registers, empty or full."""
     vm = make_vm()
     others = {r: 0 if level == "empty" else r.mask for r in registers if r is not register}
     vm.vcpu.set_regs(list(others.items()))
@@ -68,16 +68,16 @@ def test_other_registers_stay(level: str, register: Register, registers: tuple[R
 @pytest.mark.clause("LIMIT-1", "LIMIT-2", "LIMIT-3")
 @pytest.mark.parametrize("bits", OCTETS, ids=lambda bits: f"bits{bits[0]}-{bits[-1]}")
 def test_single_bit(bits: range, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """Each of the 64 bits alone: accepted where supported, else EINVAL with nothing changed."""
+    """Each of the 64 bits alone: accepted if it is supported, otherwise EINVAL and no change."""
     writes = product(register.subsets(), [1 << bit for bit in bits])
     _try_writes(make_vm(), register, _others(register, registers), writes)
 
 
 @pytest.mark.clause("LIMIT-2", "LIMIT-3")
 def test_mixed_with_supported(register: Register, make_vm: MakeVm) -> None:
-    """Supported bits beside each unsupported one: refused whole, nothing stored."""
+    """Each unsupported bit together with supported ones: EINVAL, and no bit is stored."""
     beside = [subset | 1 << bit for bit in range(64) for subset in register.subsets() if not register.mask >> bit & 1]
-    # Without the other registers, which test_single_bit watches: each costs a read for each of 500 writes.
+    # test_single_bit compares the other registers. Here each would cost a read for each of 500 writes.
     _try_writes(make_vm(), register, {}, product((0, register.mask), beside))
 
 

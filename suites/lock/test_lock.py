@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""After KVM_RUN on any vCPU the registers are fixed, through each vCPU and for each register."""
+"""After KVM_RUN of any vCPU, every register is locked through every vCPU."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _write(vcpu: Vcpu, register: Register, value: int) -> tuple[int, int | None]
 @RAN
 @THROUGH
 def test_changed_value(ran: int, through: int, register: Register, make_vm: MakeVm) -> None:
-    """Setting and clearing bits is refused with EBUSY, and what was set before still reads back."""
+    """Setting and clearing bits is refused with EBUSY, and the value does not change."""
     comparison = Comparison()
     for start in register.subsets():
         vcpu = _after_run(make_vm, register, start, ran).vcpus[through]
@@ -62,7 +62,7 @@ def test_changed_value(ran: int, through: int, register: Register, make_vm: Make
 @RAN
 @THROUGH
 def test_same_value(ran: int, through: int, register: Register, make_vm: MakeVm) -> None:
-    """Writing what is there succeeds: QEMU restores equal values when it reboots a guest."""
+    """Writing the current value succeeds: QEMU restores equal values when it reboots a guest."""
     comparison = Comparison()
     for start in register.subsets():
         vcpu = _after_run(make_vm, register, start, ran).vcpus[through]
@@ -76,7 +76,7 @@ def test_same_value(ran: int, through: int, register: Register, make_vm: MakeVm)
 @RAN
 @THROUGH
 def test_unsupported_bit(ran: int, through: int, register: Register, make_vm: MakeVm) -> None:
-    """An unsupported bit is EINVAL, not EBUSY, alone or beside supported ones."""
+    """An unsupported bit gives EINVAL, not EBUSY, alone or with supported ones."""
     vcpu = _after_run(make_vm, register, register.mask, ran).vcpus[through]
     batch, made = vcpu.vm.batch(), []
     for bit in (b for b in range(64) if not register.mask >> b & 1):
@@ -93,7 +93,7 @@ def test_unsupported_bit(ran: int, through: int, register: Register, make_vm: Ma
 @pytest.mark.clause("LOCK-4")
 @RAN
 def test_reads_answer(ran: int, register: Register, make_vm: MakeVm) -> None:
-    """Every vCPU still reads what was set."""
+    """The value reads back through every vCPU."""
     comparison = Comparison()
     for start in register.subsets():
         for vcpu in _after_run(make_vm, register, start, ran).vcpus:
@@ -105,7 +105,7 @@ def test_reads_answer(ran: int, register: Register, make_vm: MakeVm) -> None:
 @pytest.mark.clause("LOCK-5")
 @THROUGH
 def test_guest_view_stays(through: int, register: Register, make_vm: MakeVm) -> None:
-    """What the guest sees is the same before and after every refused write."""
+    """The guest gets the same answers before and after every refused write."""
     comparison = Comparison()
     for start in register.subsets():
         vm = make_vm(2)
@@ -121,7 +121,7 @@ def test_guest_view_stays(through: int, register: Register, make_vm: MakeVm) -> 
 @pytest.mark.clause("LOCK-6", "LOCK-1")
 @THROUGH
 def test_immediate_exit_locks(through: int, register: Register, make_vm: MakeVm) -> None:
-    """KVM_RUN that leaves before the first guest instruction locks as any other."""
+    """KVM_RUN that returns before the first guest instruction locks the registers."""
     vm = make_vm(2)
     error = vm.vcpu.immediate_exit()
     if error != 4:

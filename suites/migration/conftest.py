@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs saved on the source, which is the kernel under test itself or, with several kernels, each of the others."""
+"""VMs saved on the source: the kernel under test or, with several kernels, each of the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VCPUS = 2
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A VM in its life: what its registers held by name and by id, its state, and what its guest saw.
+    """A saved VM: its registers by name and by id, its state, and its guest's answers.
 
     ``smc_view`` is empty if the kernel does not serve SMC calls.
     """
@@ -49,7 +49,7 @@ def _take(kvm: Kvm, known: Probe, level: str) -> Snapshot:
         if level != "default":
             vm.vcpu.set_regs([(r, values[r.name]) for r in known.registers])
         view, smc_view = see(vm.vcpu), see(vm.vcpu, SMC) if known.smc else {}
-        # The store that the guest left with has to be completed before its state is whole.
+        # The guest's last store exited to user space. KVM completes it in the next KVM_RUN, before the state is saved.
         vm.vcpu.immediate_exit()
         return Snapshot(values, {r.id: values[r.name] for r in known.registers}, save(vm), view, smc_view)
 
@@ -60,7 +60,7 @@ Take = Callable[[str], Taken]
 
 @pytest.fixture(scope="session")
 def taken() -> dict[tuple[SubjectId, str], Taken]:
-    """What was saved so far, by kernel and level."""
+    """The saved VMs, by kernel and level."""
     return {}
 
 
@@ -72,7 +72,7 @@ def take(
     subject: Subject,
     contract: Probe,
 ) -> Take:
-    """Saves a VM of the source at a level; asked again, it answers from the first time."""
+    """Saves a VM of the source at a level once, and returns the kept one after that."""
 
     def at(level: str) -> Taken:
         if (source, level) not in taken:
@@ -93,7 +93,7 @@ def effects() -> dict[MigrationId, MigrationEffects]:
 
 @pytest.fixture(autouse=True)
 def _describe(request: pytest.FixtureRequest, subject: Subject, effects: dict[MigrationId, MigrationEffects]) -> None:
-    """With another kernel as the source, the pair's verdict says what a VMM would meet."""
+    """If the source is another kernel, the effects of migration for the pair's verdict."""
     if "source" not in request.fixturenames or request.getfixturevalue("source") == subject.id:
         return
     pair = MigrationId(request.getfixturevalue("source"), subject.id)

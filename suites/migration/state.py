@@ -18,18 +18,18 @@ ORDERS = ("list_order", "reversed")
 
 @dataclass(frozen=True)
 class Saved:
-    """The memory, and of each vCPU every register's id and bytes in the kernel's order."""
+    """The memory, and the id and the bytes of each vCPU's registers in the kernel's order."""
 
     memory: bytes
     vcpus: tuple[tuple[tuple[int, bytes], ...], ...]
 
     def value(self, register_id: int) -> int | None:
-        """A register of the first vCPU; None where the source has it not."""
+        """A register of the first vCPU; None if the source does not have it."""
         found = next((raw for number, raw in self.vcpus[0] if number == register_id), None)
         return None if found is None else int.from_bytes(found, "little")
 
     def replaced(self, values: dict[int, int]) -> Saved:
-        """The same with other values for some u64 registers, on every vCPU; ids that are not there come last."""
+        """The same with other values for some u64 registers, on every vCPU. Ids that it does not have come last."""
         return Saved(self.memory, tuple(_replaced(vcpu, values) for vcpu in self.vcpus))
 
 
@@ -48,7 +48,7 @@ def _register(register_id: int) -> RegisterId:
 
 
 def save(vm: Vm) -> Saved:
-    """Everything. A register that is listed and cannot be read is left out. Raises KvmError."""
+    """The memory and all registers, except for listed ones that cannot be read. Raises KvmError."""
     memory = Program()
     whole = memory.peek(vm.memory, MEMORY_SIZE)
     return Saved(vm.kvm.subject.run(memory)[whole].data, tuple(_save(vcpu) for vcpu in vm.vcpus))
@@ -62,7 +62,7 @@ def _save(vcpu: Vcpu) -> tuple[tuple[int, bytes], ...]:
 
 
 def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, int]]:
-    """The memory and every register, whatever was refused: the errnos by id for each vCPU."""
+    """Restores the memory and every register, also after an error: the errnos by id for each vCPU."""
     memory = Program()
     memory.poke(vm.memory, saved.memory)
     vm.kvm.subject.run(memory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM saved on the source and restored on a fresh one here, as a VMM migrates it."""
+"""A VM that is saved on the source and restored on the kernel under test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _need_registers(source: Probe, destination: Probe) -> None:
 @LEVEL
 @pytest.mark.clause("MIGRATE-1", "MIGRATE-3", "MIGRATE-4")
 def test_registers(order: str, level: str, source: str, take: Take, make_vm: MakeVm, contract: Probe) -> None:
-    """Each bitmap is taken or refused as it must be, through each vCPU, and then reads as it must."""
+    """Each bitmap is accepted or refused, through each vCPU, and then reads the expected value."""
     known, snapshot = take(level)
     _need_registers(known, contract)
     vm, comparison = make_vm(VCPUS), Comparison()
@@ -54,17 +54,17 @@ def test_registers(order: str, level: str, source: str, take: Take, make_vm: Mak
 @LEVEL
 @pytest.mark.clause("MIGRATE-2")
 def test_guest_goes_on(order: str, level: str, source: str, take: Take, make_vm: MakeVm, contract: Probe) -> None:
-    """The guest goes on where it was, sees what this kernel's registers hold, and what it saw if all was restored."""
+    """The guest continues, and gets the answers of the restored registers: the same as before if all were restored."""
     known, snapshot = take(level)
     _need_registers(known, contract)
     vm, comparison = make_vm(VCPUS), Comparison()
     restore(vm, snapshot.saved, order)
     at = vm.vcpu.get_reg(PC)
-    comparison.that(at != MEMORY_IPA, "the guest's pc", "somewhere behind its entry", f"{at:#x}")
+    comparison.that(at != MEMORY_IPA, "the guest's pc", "an address after the entry", f"{at:#x}")
     after, when = held_after(contract, snapshot.by_id), f"after migration from {source}, {level} registers"
     if contract.registers:
         compare_view(comparison, vm.vcpu, contract, after, when)
-        compare_fixed(comparison, vm.vcpus, contract.registers, after, f"{when}, once the guest went on")
+        compare_fixed(comparison, vm.vcpus, contract.registers, after, f"{when}, after the guest continued")
     if known.dialect is contract.dialect and after == snapshot.values:
         views = [("HVC", snapshot.view, see(vm.vcpu))]
         if known.smc and contract.smc:

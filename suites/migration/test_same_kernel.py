@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Within one kernel: no firmware register is refused, a service too many is named, and a reboot restores in place."""
+"""Restoring on the same kernel: nothing is refused, except for unsupported services; restoring at a reboot."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ SYSTEM_RESET = 0x84000009
 def test_nothing_refused(
     order: str, held: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe, note: Note
 ) -> None:
-    """Every register that KVM lists goes from a VM that ran to a fresh one. A refused register of another kind than
-    the clause's, such as a cache size on processors of two kinds, is a note."""
+    """A new VM accepts every firmware register of a VM that has run. A refused register of another kind, such as a
+    cache size on processors of two kinds, is a note."""
     old, new, comparison = make_vm(VCPUS), make_vm(VCPUS), Comparison()
     values = fill(old, registers, held)
     compare_view(comparison, old.vcpu, contract, values, "before migration")
@@ -60,7 +60,7 @@ def test_nothing_refused(
 @ORDER
 @pytest.mark.clause("MIGRATE-3")
 def test_service_too_many(order: str, register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """A saved bitmap names services that this kernel does not have: it alone is refused, whole."""
+    """A saved bitmap with an unsupported bit is refused, and all others are restored."""
     old, comparison = make_vm(), Comparison()
     values = values_at("mixed", registers)
     old.vcpu.set_regs([(r, values[r.name]) for r in registers])
@@ -83,9 +83,9 @@ def test_service_too_many(order: str, register: Register, registers: tuple[Regis
 @HELD
 @pytest.mark.clause("MIGRATE-5")
 def test_reboot(order: str, held: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """QEMU's reboot: the guest asks for it, every vCPU is initialised again, everything is restored as it was at first.
+    """A reboot in QEMU: SYSTEM_RESET, KVM_ARM_VCPU_INIT of every vCPU, and the first state restored.
 
-    The bitmaps hold what they did, so restoring them succeeds although the VM has run; another value does not.
+    Restoring the bitmaps succeeds although the VM has run, because they have not changed. Another value is refused.
     """
     vm, comparison = make_vm(VCPUS), Comparison()
     values = fill(vm, registers, held)
@@ -110,7 +110,7 @@ def test_reboot(order: str, held: str, registers: tuple[Register, ...], make_vm:
 def test_restore_of_others_after_run(
     order: str, held: str, register: Register, registers: tuple[Register, ...], make_vm: MakeVm
 ) -> None:
-    """Onto a VM that ran: one register that differs is refused with EBUSY, the others' equal values are taken."""
+    """In a VM that has run, a register with another value is refused with EBUSY, and equal values are accepted."""
     vm, comparison = make_vm(VCPUS), Comparison()
     values = fill(vm, registers, held)
     saved = save(vm).replaced({register.id: register.mask ^ values[register.name]})

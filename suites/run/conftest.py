@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs as a way of running needs them."""
+"""VMs with the features that a way of running needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MakeFor = Callable[[RunCase], Vm]
 
 
 def need(kvm: Kvm, name: str, number: int) -> None:
-    """The test is not applicable where the capability reads 0."""
+    """The test is not applicable if the capability is 0."""
     if kvm.check_extension(number) == 0:
-        pytest.skip(f"not applicable, because {name} answers 0")
+        pytest.skip(f"not applicable, because {name} is 0")
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ways in which KVM_RUN can end early, and whether each counts as a run."""
+"""The ways in which KVM_RUN can return early, and whether each one locks the registers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from helpers.uapi import syscalls
 
 _SIGUSR1 = 10
 _POWERED_OFF_MS = 300
-"""How long a powered-off vCPU is left in KVM_RUN before it is interrupted."""
+"""After so many ms, KVM_RUN of a powered-off vCPU is interrupted."""
 
 
 @dataclass(frozen=True)
 class RunCase:
-    """One way. ``make`` does it on a vCPU and gives KVM_RUN's errno, which must be ``error``.
+    """One way. ``make`` runs a vCPU in this way and returns KVM_RUN's errno, which must be ``error``.
 
-    ``locks`` says whether it fixes the registers; ``rfc_locks`` the same for the RFC, None where that leaves it
-    open: it marks the VM as started after whatever checks its base makes before the run.
+    ``locks``: whether it locks the registers. ``rfc_locks``: the same with the RFC, None if that depends on the kernel
+    below it, whose checks come before the RFC marks the VM as started.
     """
 
     name: str
@@ -35,10 +35,10 @@ class RunCase:
     rfc_locks: bool | None
     features: tuple[int, ...] = PSCI_0_2
     capability: tuple[str, int] | None = None
-    """What the kernel must offer: the name and number of a capability that is not 0."""
+    """A capability that must not be 0: its name and number."""
 
     def fixes(self, dialect: Dialect) -> bool | None:
-        """Whether it fixes the registers in ``dialect``; None where either is right."""
+        """Whether it locks the registers in ``dialect``; None if both are correct."""
         return self.rfc_locks if dialect is RFC_V3 else self.locks
 
 
@@ -65,7 +65,7 @@ def _immediate_exit(vcpu: Vcpu) -> int:
 
 
 def _pending_signal(vcpu: Vcpu) -> int:
-    """A signal that the thread blocks, sent to itself; KVM_RUN's own mask lets it through."""
+    """The thread blocks a signal and sends it to itself. KVM_RUN's own mask does not block it."""
     batch = vcpu.vm.batch()
     program = batch.program
     blocked = program.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1))

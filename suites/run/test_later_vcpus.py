@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""vCPUs that come late, and vCPUs that begin anew: the registers are the VM's, not theirs."""
+"""vCPUs that are created or initialised late, or initialised again, share the VM's registers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CPU_ON = 0xC4000003
 def test_late_vcpu(
     late: str, held: str, when: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm
 ) -> None:
-    """A vCPU made, or initialised, after the registers were written, before or after the other one ran."""
+    """A vCPU that is created or initialised after the registers were written, before or after KVM_RUN of the other."""
     vm = make_vm()
     if late == "initialised":
         vm.create_vcpu(features=None)
@@ -44,7 +44,7 @@ def test_late_vcpu(
     if when == "before_run":
         compare_open(comparison, vm.vcpus, registers, values, text)
     else:
-        # Before the late one's own run, which would fix them whatever it found.
+        # Before the late vCPU's own KVM_RUN, which locks them in any case.
         compare_fixed(comparison, vm.vcpus, registers, values, text)
     compare_view(comparison, vm.vcpus[1], contract, values, text)
     compare_fixed(comparison, vm.vcpus, registers, values, f"{text}, and run")
@@ -58,12 +58,12 @@ def test_late_vcpu(
 def test_initialised_again(
     again: int, held: str, when: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm
 ) -> None:
-    """KVM_ARM_VCPU_INIT a second and third time, refused in between, of the vCPU that ran or of the other."""
+    """KVM_ARM_VCPU_INIT again, of the vCPU that ran or of the other: it succeeds, is refused, and succeeds."""
     vm = make_vm(2)
     values, comparison, vcpu = fill(vm, registers, held), Comparison(), vm.vcpus[again]
     if when == "after_run":
         vm.vcpu.try_run()
-        # Completes the store that the guest left with: the next KVM_RUN would, and skip an instruction of the new life.
+        # Completes the guest's last store. Otherwise KVM_RUN after the initialisation does, and skips an instruction.
         vm.vcpu.immediate_exit()
     for features, error in ((PSCI_0_2, 0), ((), EINVAL), (PSCI_0_2, 0)):
         comparison.error(f"KVM_ARM_VCPU_INIT again with features {features}", error, vcpu.try_init(features))
@@ -72,15 +72,15 @@ def test_initialised_again(
             compare_open(comparison, vm.vcpus, registers, values, text)
         else:
             compare_fixed(comparison, vm.vcpus, registers, values, text)
-    compare_view(comparison, vcpu, contract, values, "after all this")
-    compare_fixed(comparison, vm.vcpus, registers, values, "after all this")
+    compare_view(comparison, vcpu, contract, values, "after KVM_ARM_VCPU_INIT three times")
+    compare_fixed(comparison, vm.vcpus, registers, values, "after KVM_ARM_VCPU_INIT three times")
     comparison.done()
 
 
 @HELD
 @pytest.mark.clause("RUN-8")
 def test_owed_reset(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm) -> None:
-    """The guest turns a vCPU on: the reset that it is owed is made by the next ONE_REG and touches no register."""
+    """PSCI CPU_ON of a vCPU: the next ONE_REG does the pending reset, which changes no register."""
     vm = make_vm(2)
     values, comparison = fill(vm, registers, held), Comparison()
     power_off(vm.vcpus[1])

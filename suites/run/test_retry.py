@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A vCPU whose first KVM_RUN was refused is put right and run."""
+"""A vCPU that runs after its first KVM_RUN failed."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def _init_pmu(vcpu: Vcpu) -> int:
 def test_mended(
     run: runs.RunCase, mend: Callable[[Vcpu], int], registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
 ) -> None:
-    """Twice refused, then mended: it runs, the guest sees what was written between, and the registers are fixed."""
+    """KVM_RUN fails twice and then succeeds. The guest has the values written before that, and they are locked."""
     vm, comparison = make_for(run), Comparison()
     for _ in range(2):
         comparison.error(f"KVM_RUN {run.name}", run.error, run.make(vm.vcpu))
     if run.fixes(contract.dialect) is None:
-        pytest.skip(f"not applicable, because {contract.dialect.name} leaves open whether {run.name} is a run")
+        pytest.skip(f"not applicable, because {contract.dialect.name} does not define whether {run.name} locks")
     values = fill(vm, registers, "empty")
-    comparison.error("mending it", 0, mend(vm.vcpu))
-    compare_view(comparison, vm.vcpu, contract, values, f"after {run.name} was mended")
-    compare_fixed(comparison, vm.vcpus, registers, values, f"after {run.name} was mended and ran")
+    comparison.error(f"the call that lets KVM_RUN succeed after {run.name}", 0, mend(vm.vcpu))
+    compare_view(comparison, vm.vcpu, contract, values, f"after {run.name}, once KVM_RUN succeeds")
+    compare_fixed(comparison, vm.vcpus, registers, values, f"after {run.name} and a KVM_RUN that succeeded")
     comparison.done()
 
 
 @pytest.mark.clause("LIST-5")
 def test_reg_list_of_unfinalised(make_for: MakeFor) -> None:
-    """KVM_GET_REG_LIST gives EPERM, with and without room and with n that cannot be read; finalised, it answers."""
+    """EPERM, whether n is large enough or not, and if n cannot be read. It succeeds once the vCPU is finalised."""
     vm, comparison = make_for(runs.SVE_NOT_FINALISED), Comparison()
     batch = vm.batch()
     listings = [batch.program.reg_list(vm.vcpu.fd, n) for n in (0, 4096)]

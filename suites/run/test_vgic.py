@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The same with an in-kernel interrupt controller: when it is ready, and when it is not."""
+"""VMs with an in-kernel GICv3 that can be mapped at the first KVM_RUN, or cannot."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Vgics:
         answer = batch.run()
         if done.errno:
             why = error_name(done.errno)
-            pytest.skip(f"not applicable, because this KVM makes no in-kernel GICv3 (KVM_CREATE_DEVICE: {why})")
+            pytest.skip(f"not applicable, because this KVM has no in-kernel GICv3 (KVM_CREATE_DEVICE: {why})")
         self.made.append(int.from_bytes(answer[written].data, "little"))
         return self.made[-1]
 
@@ -79,7 +79,7 @@ def vgics(kvm: Kvm) -> Iterator[Vgics]:
 @HELD
 @pytest.mark.clause("RUN-6", "RUN-10")
 def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
-    """Writable until the run, fixed after it; no vCPU can be made from the vGIC's initialisation on."""
+    """Writable before KVM_RUN, locked after it. KVM_CREATE_VCPU fails once the vGIC is initialised."""
     vm, comparison = make_vm(2), Comparison()
     vgics.set_up(vm)
     values = fill(vm, registers, held)
@@ -100,16 +100,16 @@ def _compare_dead(comparison: Comparison, vcpu: Vcpu, registers: tuple[Register,
     batch.run()
     for register, get, put in done:
         comparison.error(f"KVM_GET_ONE_REG of {register.name} on {what} of a dead VM", errno.EIO, get.errno)
-        comparison.value("the memory given to it", 0xA5A5, get.memory)
+        comparison.value("the caller's memory after it", 0xA5A5, get.memory)
         comparison.error(f"KVM_SET_ONE_REG of {register.name} on {what} of a dead VM", errno.EIO, put.errno)
     comparison.error(f"KVM_SET_ONE_REG with an argument at NULL on {what} of a dead VM", errno.EIO, unreadable.errno)
 
 
 @pytest.mark.clause("RUN-9")
 def test_not_ready(registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
-    """A vGIC without addresses: the first run kills the VM, and from then on every ONE_REG gives EIO."""
+    """After a first KVM_RUN with a vGIC without addresses, every ONE_REG gives EIO."""
     if contract.dialect is RFC_V3:
-        pytest.skip("not applicable, because rfc-v3 leaves it to the kernel that it is applied to")
+        pytest.skip("not applicable, because rfc-v3 does not define it")
     vm, other, comparison = make_vm(2), make_vm(), Comparison()
     blank = vm.create_vcpu(features=None)
     vgics.create(vm)

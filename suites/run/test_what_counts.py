@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which ways of leaving KVM_RUN fix the registers, and which leave them writable."""
+"""Which ways of leaving KVM_RUN lock the registers, and which leave them writable."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def test_run(
     make_for: MakeFor,
     make_vm: MakeVm,
 ) -> None:
-    """KVM_RUN gives its errno; then every register of this VM is fixed, or writable, through every vCPU."""
+    """KVM_RUN gives its errno. After it, every register of the VM is locked, or writable, through every vCPU."""
     _compare(run, held, ran, registers, contract, (make_for(run), make_vm(2)))
 
 
 @pytest.mark.clause("RUN-4", "RUN-6")
 def test_powered_off(registers: tuple[Register, ...], contract: Probe, make_for: MakeFor, make_vm: MakeVm) -> None:
-    """A vCPU that sleeps in KVM_RUN because it is powered off has run."""
+    """KVM_RUN of a powered-off vCPU, which does not enter the guest, locks the registers."""
     _compare(runs.POWERED_OFF, "empty", 1, registers, contract, (make_for(runs.POWERED_OFF), make_vm(2)))
 
 
@@ -89,12 +89,12 @@ def test_powered_off(registers: tuple[Register, ...], contract: Probe, make_for:
 def test_guest_sees_what_was_written_after_it(
     run: runs.RunCase, held: str, registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
 ) -> None:
-    """What is written after a KVM_RUN that was no run is what the guest sees, and the real run fixes that."""
+    """The guest has the values that are written after a failed KVM_RUN, and the next KVM_RUN locks them."""
     vm, comparison = make_for(run), Comparison()
     run.make(vm.vcpu)
     if run.fixes(contract.dialect) is None:
-        pytest.skip(f"not applicable, because {contract.dialect.name} leaves open whether {run.name} is a run")
+        pytest.skip(f"not applicable, because {contract.dialect.name} does not define whether {run.name} locks")
     values = fill(vm, registers, held)
     compare_view(comparison, vm.vcpu, contract, values, f"after {run.name} and {held} registers")
-    compare_fixed(comparison, vm.vcpus[:2], registers, values, f"after {run.name} and a run")
+    compare_fixed(comparison, vm.vcpus[:2], registers, values, f"after {run.name} and a KVM_RUN that succeeded")
     comparison.done()

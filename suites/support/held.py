@@ -33,7 +33,7 @@ def compare_fixed(
         for register, value, error, done, after in accesses:
             what = f"{register.name} = {value:#x} from {values[register.name]:#x} through vCPU {vcpu.index} {when}"
             comparison.error(what, error, done.errno)
-            comparison.value(f"what reads back after {what}", values[register.name], after.value)
+            comparison.value(f"the value after {what}", values[register.name], after.value)
 
 
 def compare_open(
@@ -53,4 +53,4 @@ def compare_open(
     for vcpu, register, value, done, after in accesses:
         what = f"{register.name} = {value:#x} through vCPU {vcpu.index} {when}"
         comparison.error(what, 0, done.errno)
-        comparison.value(f"what reads back after {what}", value, after.value)
+        comparison.value(f"the value after {what}", value, after.value)

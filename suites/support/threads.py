@@ -26,7 +26,7 @@ def sleep(program: Program, length: int | Arg) -> Arg:
 
 
 def join_race(program: Program, placement: Placement, rank: int, *, core: int) -> None:
-    """The calling thread's core and priority. ``rank`` 0 is the lowest, ``core`` counts the placement's.
+    """Sets the calling thread's core and priority. ``rank`` 0 is the lowest, ``core`` an index into the placement's.
 
     A thread whose timer expires preempts one of a lower rank on its core, in the middle of a call if the kernel is
     preemptible: with SCHED_FIFO, or, without privileges, because a waking thread preempts one of SCHED_IDLE at once
@@ -44,7 +44,7 @@ def join_race(program: Program, placement: Placement, rank: int, *, core: int) -
 def run_to_the_end(kvm: Kvm, program: Program, what: str) -> Answer:
     """Runs the program of a race. Raises KvmError if it did not end before its deadline.
 
-    Raises NotMeasured instead where the threads have no real-time priority: other processes may have kept the core.
+    Raises NotMeasured instead if the threads have no real-time priority: other processes may have used the core.
     """
     answer = kvm.subject.run(program)
     if answer.expired and not kvm.placement.real_time:
@@ -55,5 +55,5 @@ def run_to_the_end(kvm: Kvm, program: Program, what: str) -> Answer:
 
 
 def arrangements(kvm: Kvm) -> tuple[bool, ...]:
-    """Whether all threads of a race are on one core: no, where there are several cores, then yes."""
+    """Whether all threads of a race share one core: first no, if there are several cores, then yes."""
     return (False, True) if len(kvm.placement.cores) > 1 else (True,)

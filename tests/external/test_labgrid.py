@@ -66,7 +66,7 @@ def test_a_kernel_that_labgrid_boots(labgrid: Path, tmp_path: Path, monkeypatch:
     assert "Kernel panic - not syncing: sysrq triggered crash" in project.results()["test_death"].message
     (subject,) = project.log.subjects
     assert subject.subject == SubjectId("qemu", Reach.LABGRID)
-    assert subject.environment["home"] == "qemu of qemu.yaml, by labgrid"
+    assert subject.environment["runs on"] == "qemu of qemu.yaml, by labgrid"
 
 
 class Lab:

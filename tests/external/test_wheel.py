@@ -84,6 +84,13 @@ def test_wheel_and_sdist_have_every_file(installed: Installed) -> None:
     assert wanted <= {str(path.relative_to(installed.package)) for path in installed.package.rglob("*")}
 
 
+def test_twine_accepts_both(installed: Installed, tmp_path: Path) -> None:
+    """As in the section on releases in docs/contributing.md."""
+    _do(sys.executable, "-m", "venv", tmp_path)
+    _do(tmp_path / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "twine")
+    _do(tmp_path / "bin/twine", "check", "--strict", installed.sdist, installed.wheel)
+
+
 def test_a_run_and_its_reports(installed: Installed, tmp_path: Path) -> None:
     done = installed.command(tmp_path, "run", "--kernel", "debian:stable", "-k", "defaults", "-n", "2")
     assert done.returncode == 0, done.stdout + done.stderr

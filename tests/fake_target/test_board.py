@@ -145,7 +145,7 @@ UNUSABLE = {
     "unknown host key": ("echo Host key verification failed. >&2; exit 255", "host key is not known.*fingerprint"),
     "changed host key": (f"echo '{CHANGED}' >&2; exit 255", "its host key has changed.*ssh-keygen -R"),
     "unknown name": ("echo ssh: Could not resolve hostname board: >&2; exit 255", "name is not known.*Check the name"),
-    "off": (f"echo '{REFUSED}' >&2; exit 255", "Connection refused. See that the board is on"),
+    "off": (f"echo '{REFUSED}' >&2; exit 255", "Connection refused. Check that the board"),
     "dropped before the executor ran": (
         f"case $command in *ready*|*HOME*) ;; *) echo '{REFUSED}' >&2; exit 255;; esac",
         "Connection refused",

@@ -15,7 +15,7 @@ from helpers.subjects import choose, qemu
 from helpers.subjects.cpu_models import CpuModel
 from tests.support.kernels import arm64_image
 
-ODD = "odd cpu=x args=y speaking z with planted fault w -> [v]-STD"
+ODD = "odd cpu=x args=y dialect=z with planted fault w -> [v]-STD"
 """A folder whose name looks like everything that a label can hold."""
 SID, OTHER = SubjectId("debian-sid"), SubjectId("debian")
 LABELS: dict[str, Identity] = {
@@ -25,8 +25,8 @@ LABELS: dict[str, Identity] = {
     "debian:sid kvm-mode=protected cpu=max args=nokaslr maxcpus=1": SubjectId(
         "debian:sid", variant=BootVariant("protected", "max", "nokaslr maxcpus=1")
     ),
-    "debian:sid speaking rfc-v3": SubjectId("debian:sid", dialect="rfc-v3"),
-    "debian:sid cpu=max speaking rfc-v3 with planted fault x-y": SubjectId(
+    "debian:sid dialect=rfc-v3": SubjectId("debian:sid", dialect="rfc-v3"),
+    "debian:sid cpu=max dialect=rfc-v3 with planted fault x-y": SubjectId(
         "debian:sid", dialect="rfc-v3", fault="x-y", variant=BootVariant(cpu="max")
     ),
     "debian:sid with planted fault none,20": SubjectId("debian:sid", fault="none", control=20),

@@ -303,11 +303,11 @@ def test_an_old_kernel_serves_when_the_mirror_does_not(age: float, tmp_path: Pat
     again = kept(tmp_path, age=age)
     kernel, lines = again()
     assert kernel.origin == "linux-image-1 1-1"
-    assert "using the kept kernel of debian:stable" in lines[-1]
+    assert "using the cached kernel of debian:stable" in lines[-1]
     # The mirror is not checked again for a while. The warning is repeated.
     lines = again()[1]
     assert len(lines) == 1
-    assert "using the kept kernel of debian:stable" in lines[0]
+    assert "using the cached kernel of debian:stable" in lines[0]
 
 
 def test_a_damaged_cache_is_not_used(tmp_path: Path) -> None:

@@ -42,5 +42,5 @@ def test_what_is_no_board_is_wrong_usage(name: str) -> None:
 def test_nothing_is_planted_on_a_board() -> None:
     planted = subject_ids(["a"], ["root@b"], plants=[("x", None)])[1]
     assert planted.label == "board:root@b with planted fault x"
-    with pytest.raises(UsageError, match="Nothing is ever planted"):
+    with pytest.raises(UsageError, match="Nothing can be planted"):
         choose.make_subject(planted, choose.Means(None, Progress()))

@@ -66,8 +66,11 @@ def test_both_hosts_have_the_same_template_for_changes() -> None:
 
 
 def test_the_changelog_has_the_current_version() -> None:
-    """Until a release, the first section is Unreleased; a release has its version there."""
-    first, *_ = re.findall(r"^## (.+)$", text_of("CHANGELOG.md"), re.MULTILINE)
+    """Its newest release is the version in pyproject.toml, as in the section on releases."""
+    first, *released = re.findall(r"^## (.+)$", text_of("CHANGELOG.md"), re.MULTILINE)
     version = tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
-    assert first == "Unreleased" or first.startswith(version)
+    assert first == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", each) for each in released)
+    assert not released or released[0].split()[0] == version
+    assert ("No version has been released yet." in text_of("CHANGELOG.md")) == (not released)
     assert f"log has version {VERSION}" in text_of("CHANGELOG.md")

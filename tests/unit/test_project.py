@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from helpers import clause_table
@@ -18,6 +20,7 @@ from helpers.command.kvm_hvc_arguments import joined
 from helpers.contract.clauses import CLAUSES, Standing
 from helpers.contract.differences import DIFFERENCES
 from helpers.errors import HarnessError
+from helpers.recording import phases
 from tests.support import ROOT, imports_of
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -37,6 +40,11 @@ def _named_clauses() -> set[str]:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.clause":
                 clauses |= {ast.literal_eval(arg) for arg in node.args}
     return clauses
+
+
+def test_the_sentence_of_complaints() -> None:
+    """The recorder, which does not import the contract, has its own copy."""
+    assert CLAUSES[phases.QUIET].text == phases._QUIET_REQUIREMENT
 
 
 def test_every_clause_has_a_test_and_every_test_a_clause() -> None:
@@ -89,6 +97,15 @@ def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
         # labgrid installs these two.
         for top in tops - {"labgrid", "pexpect"}:
             assert set(map(str.lower, packages[top])) & required, f"{path} imports {top}"
+
+
+def test_pre_commit_has_the_checks_of_make_lint() -> None:
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == recipe.replace("\t", "").splitlines()
+    # With the names of changed files, a hook would check less than make lint.
+    assert all(hook["pass_filenames"] is False for hook in local["hooks"])
+    assert "\ncheck: lint\n" in (ROOT / "Makefile").read_text() and "make check" in (ROOT / ".ci/run").read_text()
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_the_same() -> None:
         (with_info(registers=(STD, replace(STD, name="NEW"))), "register NEW"),
         (with_info(services=(replace(TRNG, default="0x10001, 0, 0, 0"), PSCI)), "TRNG_VERSION in a new VM"),
         (with_info(services=(SHUT, PSCI)), "TRNG_VERSION with STD=0x1"),
-        (with_info(services=(replace(TRNG, bit="X"), PSCI)), "TRNG_VERSION is opened by"),
+        (with_info(services=(replace(TRNG, bit="X"), PSCI)), "TRNG_VERSION is gated by"),
         (with_info(services=(TRNG, replace(PSCI, default="0x10003, 0, 0, 0"))), "PSCI_VERSION in a new VM"),
         (with_info(services=ONLY_HVC), "SMC calls"),
         (with_info(services=(TRNG, replace(PSCI, smc_default="0x2, 0, 0, 0"))), "PSCI_VERSION in a new VM by SMC"),

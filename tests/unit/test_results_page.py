@@ -79,7 +79,7 @@ def test_a_known_deviation_is_no_failure() -> None:
 def test_the_link_to_the_c_program(message: str, link: str) -> None:
     failed = Result(f"{FILE}::t", BOTH[0], FAILED, ("LOCK-1",), "It is locked.", "src", message)
     page = Page(document(columns([log_of(failed, subjects=BOTH[:1])])))
-    assert [each for each in page.links if not each.startswith("#")] == ([link] if link else [])
+    assert {each for each in page.links if not each.startswith("#")} == ({link} if link else set())
 
 
 def test_it_says_what_a_person_needs() -> None:
@@ -88,6 +88,38 @@ def test_it_says_what_a_person_needs() -> None:
         assert part in text, part
     assert "pytest --kernel=debian:stable" in text and "late (LOCK-9): r https://a" in text
     assert text.index("chapter-failures") < text.index("chapter-conformance-matrix")
+
+
+def test_a_clause_has_the_same_anchor_in_every_report() -> None:
+    """A link to it from a mail stays valid. It is inside of the folded element, so that the link opens that."""
+    one, other = a_log(), log_of(Result(f"{FILE}::t", BOTH[1], FAILED, ("LOCK-2",)))
+    for log in (one, other):
+        (opened,) = re.findall(
+            r'<details><summary><a class="id" href="#clause-lock-2">.*\n?.*', document(columns([log]))
+        )
+        assert '<p class="source" id="clause-lock-2">' in opened
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "total"),
+    [
+        ((PASSED, PASSED, PASSED), "3/3"),
+        ((PASSED, FAILED, NOT_APPLICABLE), "1/2"),
+        ((KNOWN, NOT_MEASURED, PASSED), "1/3"),
+        ((NOT_APPLICABLE, NOT_APPLICABLE, NOT_APPLICABLE), ""),
+    ],
+)
+def test_the_total_of_a_chapter(outcomes: tuple[str, ...], total: str) -> None:
+    results = (Result(f"{FILE}::t[{n}]", BOTH[0], each, (f"LOCK-{n}",)) for n, each in enumerate(outcomes))
+    text = document(columns([log_of(*results, subjects=BOTH[:1])]))
+    assert re.findall(r'<th scope="rowgroup">(\w+)</th><td class="total">(.*?)</td>', text) == [("lock", total)]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(1760000000.0, "2025-10-09 08:53 UTC"), (1e300, None), (-1e18, None)])
+def test_the_start_of_the_run(seconds: float, shown: str | None) -> None:
+    log = a_log()
+    text = document(columns([replace(log, session=replace(log.session, time=seconds))]))
+    assert re.findall(r'<th scope="row">start</th><td>(.*?)</td>', text) == ([shown] if shown else [])
 
 
 def test_a_clause_that_was_not_measured_is_not_green() -> None:

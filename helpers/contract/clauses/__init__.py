@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contract's sentences, each with an id, its source and its standing. Every test names those that it checks."""
+"""The clauses of the contract, each with an id, a sentence, a source and a standing. Each test names its clauses."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ CHAPTERS = {
     "model": model.CLAUSES,
     "concurrency": concurrency.CLAUSES,
 }
-"""By the folder of suites/ that checks them; first what the others build on."""
+"""By the folder of suites/ that has their tests. Later chapters build on earlier ones."""
 
 CLAUSES: dict[str, Clause] = {clause.id: clause for chapter in CHAPTERS.values() for clause in chapter}

@@ -1,61 +1,69 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the guest sees."""
+"""The answers that a guest gets to its hypercalls."""
 
 from __future__ import annotations
 
 from helpers.contract.clauses.base import API, CALL, FW, Clause, Standing
 
+ALLOWED = "hypercalls.c:kvm_smccc_default_allowed"
 VCPU = "Documentation/virt/kvm/devices/vcpu.rst 3.1"
 
 CLAUSES = (
-    Clause("CALL-1", "A call whose bit is set gives its service's answer in x0..x3.", f"{FW}; {CALL}"),
-    Clause("CALL-2", "A call whose bit is clear gives NOT_SUPPORTED (-1, 64 bits) in x0 and zero in x1..x3.",
+    Clause("CALL-1", "A hypercall whose bit is set returns its service's answer in x0 to x3.", f"{FW}; {CALL}"),
+    Clause("CALL-2", "A hypercall whose bit is clear returns NOT_SUPPORTED (-1, 64 bits) in x0 and zero in x1 to x3.",
            f"{FW}; {CALL}; Arm DEN0028"),
-    Clause("CALL-3", "A call that no bit gates answers the same whatever the registers hold.", CALL,
+    Clause("CALL-3", "The answer to a hypercall that no bit gates does not depend on the bitmap registers.", ALLOWED,
            Standing.OBSERVED),
-    Clause("CALL-4", "A call leaves x4..x17 as they were.", "Arm DEN0028 (SMCCC 1.1)"),
-    Clause("CALL-5", "The lower 32 bits of x0 name the function; the upper half says nothing.",
+    Clause("CALL-4", "A hypercall preserves x4 to x17.", "Arm DEN0028 (SMCCC 1.1)"),
+    Clause("CALL-5", "Bits 31:0 of x0 are the function identifier; bits 63:32 are ignored.",
            "Arm DEN0028; arm_hypercalls.h:smccc_get_function"),
-    Clause("CALL-6", "An HVC's immediate changes nothing.", "handle_exit.c:handle_hvc", Standing.OBSERVED),
-    Clause("CALL-7", "A function id that KVM does not serve gives NOT_SUPPORTED in x0 and zero in x1..x3,"
-           " whatever the registers hold.", f"Arm DEN0028; {CALL}"),
-    Clause("SMC-1", "Where KVM serves SMC, SMC #0 answers as HVC does, under the same bits.",
-           "handle_exit.c:handle_smc (c2d2e9b3d8ce)", Standing.OBSERVED),
-    Clause("SMC-2", "An SMC that KVM does not serve (its immediate not 0, or any before Linux 6.4) gives NOT_SUPPORTED"
-           " in x0, keeps the other registers, and the guest goes on behind it.",
-           "Arm DEN0028, SMC and HVC immediate value; handle_exit.c:handle_smc", Standing.OBSERVED),
-    Clause("WA-1", "ARCH_WORKAROUND_1 to 3 return 0 in x0 by HVC and are not there by SMC, whatever the bitmaps.",
-           "hyp-entry.S:el1_sync (1de111b51b82)", Standing.OBSERVED),
-    Clause("ARCH-1", "ARCH_FEATURES knows PV_TIME_FEATURES while its bit is set, with a stolen-time area or without,"
-           " and nothing else that a bit opens.", f"Documentation/virt/kvm/arm/pvtime.rst; {CALL}"),
-    Clause("TRNG-2", "TRNG_FEATURES answers 0 for the five TRNG functions (all 64 bits count), else NOT_SUPPORTED.",
-           "Arm DEN0098; trng.c:kvm_trng_call"),
-    Clause("PVTIME-3", "KVM_ARM_VCPU_PVTIME_IPA takes, once for each vCPU, a multiple of 64 in a memory slot; else"
-           " EINVAL, the second time EEXIST.", f"{VCPU}; pvtime.c:kvm_arm_pvtime_set_attr"),
-    Clause("PVTIME-4", "The address reads back, and as all ones while there is none.",
-           "pvtime.c:kvm_arm_pvtime_get_attr", Standing.OBSERVED),
-    Clause("PVTIME-5", "ENXIO for another attribute wins over EFAULT for the pointer, that over EINVAL for alignment,"
-           " that over EEXIST, and that over EINVAL for no memory.", "pvtime.c:kvm_arm_pvtime_set_attr",
+    Clause("CALL-6", "The immediate of an HVC instruction does not affect the answer.", "handle_exit.c:handle_hvc",
            Standing.OBSERVED),
-    Clause("PVTIME-6", "The address, KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM have nothing to do with the bitmaps, a run"
-           " or KVM_ARM_VCPU_INIT.", "pvtime.c; arm.c:kvm_vm_ioctl_check_extension", Standing.OBSERVED),
-    Clause("PVTIME-7", "Each vCPU has a stolen-time area of its own.",
-           f"{VCPU}; Documentation/virt/kvm/arm/pvtime.rst"),
-    Clause("PVTIME-8", "From PV_TIME_ST on the stolen time counts, in ns and only up, how long the vCPU's thread waited"
-           " for a processor.",
+    Clause("CALL-7", "A function identifier that KVM does not implement returns NOT_SUPPORTED in x0 and zero in x1 to"
+           " x3, whatever the bitmap registers hold.", f"Arm DEN0028; {CALL}"),
+    Clause("SMC-1", "If KVM handles SMC as a hypercall, SMC #0 gives the same answers as HVC, gated by the same bits.",
+           "handle_exit.c:handle_smc (c2d2e9b3d8ce)", Standing.OBSERVED),
+    Clause("SMC-2", "An SMC that KVM does not handle as a hypercall (a non-zero immediate, or any SMC before Linux 6.4)"
+           " returns NOT_SUPPORTED in x0, preserves the other registers, and the guest continues after it.",
+           "Arm DEN0028, SMC and HVC immediate value; handle_exit.c:handle_smc", Standing.OBSERVED),
+    Clause("WA-1", "ARCH_WORKAROUND_1 to 3 return 0 in x0 by HVC and are not implemented by SMC, whatever the bitmap"
+           " registers hold.", "hyp-entry.S:el1_sync (1de111b51b82)", Standing.OBSERVED),
+    Clause("ARCH-1", "ARCH_FEATURES returns 0 for PV_TIME_FEATURES if the PV_TIME bit is set, with or without a"
+           " stolen-time area, and NOT_SUPPORTED if it is clear. It returns NOT_SUPPORTED for every other function that"
+           " a bit gates.", f"Documentation/virt/kvm/arm/pvtime.rst; {CALL}"),
+    Clause("TRNG-2", "TRNG_FEATURES returns 0 if x1, in all 64 bits, is one of the five TRNG functions, and"
+           " NOT_SUPPORTED otherwise.", "Arm DEN0098; trng.c:kvm_trng_call"),
+    Clause("PVTIME-3", "KVM_ARM_VCPU_PVTIME_IPA accepts one address for each vCPU, 64-byte aligned and in a memory"
+           " slot. Any other address gives EINVAL, and a second one EEXIST.",
+           f"{VCPU}; pvtime.c:kvm_arm_pvtime_set_attr"),
+    Clause("PVTIME-4", "KVM_GET_DEVICE_ATTR of KVM_ARM_VCPU_PVTIME_IPA returns the address, and all ones if none is"
+           " set.", "pvtime.c:kvm_arm_pvtime_get_attr", Standing.OBSERVED),
+    Clause("PVTIME-5", "KVM_ARM_VCPU_PVTIME_IPA checks in this order: another attribute of the group (ENXIO), the"
+           " pointer (EFAULT), the alignment (EINVAL), an address that is set already (EEXIST), the memory slot"
+           " (EINVAL).", "pvtime.c:kvm_arm_pvtime_set_attr, kvm_arm_pvtime_get_attr, kvm_arm_pvtime_has_attr",
+           Standing.OBSERVED),
+    Clause("PVTIME-6", "The stolen-time address, KVM_CAP_STEAL_TIME and KVM_CAP_PTP_KVM do not depend on the bitmap"
+           " registers, on KVM_RUN or on KVM_ARM_VCPU_INIT.",
+           "pvtime.c:kvm_arm_pvtime_supported; arm.c:kvm_vm_ioctl_check_extension", Standing.OBSERVED),
+    Clause("PVTIME-7", "Each vCPU has its own stolen-time area.",
+           f"{VCPU}; Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_init_stolen_time"),
+    Clause("PVTIME-8", "After PV_TIME_ST, the stolen time is the time in nanoseconds in which the vCPU's thread was"
+           " involuntarily not running on a physical CPU. It never decreases.",
            "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_update_stolen_time"),
-    Clause("PVTIME-2", "PV_TIME_FEATURES answers 0 for PV_TIME_FEATURES and PV_TIME_ST where there is a stolen-time"
-           " area, else NOT_SUPPORTED.", "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
-    Clause("PTP-2", "KVM_PTP gives NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
+    Clause("PVTIME-2", "PV_TIME_FEATURES returns 0 for PV_TIME_FEATURES and PV_TIME_ST if the vCPU has a stolen-time"
+           " area, and NOT_SUPPORTED otherwise.",
+           "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
+    Clause("PTP-2", "KVM_PTP returns NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
            "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
-    Clause("TRNG-1", "TRNG_RND gives the entropy asked for, with zeros above it, and different bits each time.",
-           "Arm DEN0098; trng.c:kvm_trng_do_rnd"),
-    Clause("PTP-3", "KVM_PTP gives the counters as the guest reads them under KVM_ARM_SET_COUNTER_OFFSET too.",
-           f"{API} 4.139; hypercalls.c:kvm_ptp_get_time"),
-    Clause("PTP-1", "KVM_PTP gives the host's wall clock and the counter as the guest reads it.",
+    Clause("TRNG-1", "TRNG_RND32 and TRNG_RND64 return the requested number of random bits, with zeros above them, and"
+           " different bits for each call.", "Arm DEN0098; trng.c:kvm_trng_do_rnd"),
+    Clause("PTP-3", "After KVM_ARM_SET_COUNTER_OFFSET too, KVM_PTP returns the counters as the guest reads them.",
+           f"{API}, KVM_ARM_SET_COUNTER_OFFSET; hypercalls.c:kvm_ptp_get_time"),
+    Clause("PTP-1", "KVM_PTP returns the host's wall clock and the counter as the guest reads it.",
            "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
-    Clause("FEAT-1", "KVM_FEATURES shows the vendor services' bitmaps as they are set.",
-           "Documentation/virt/kvm/arm/hypercalls.rst"),
-    Clause("PVTIME-1", "PV_TIME_ST gives the address of the zeroed stolen-time area, or NOT_SUPPORTED without one.",
-           "Documentation/virt/kvm/arm/pvtime.rst; Arm DEN0057"),
+    Clause("FEAT-1", "KVM_FEATURES returns the current values of the VENDOR_HYP bitmap registers.",
+           f"Documentation/virt/kvm/arm/hypercalls.rst; {CALL}"),
+    Clause("PVTIME-1", "PV_TIME_ST zeroes the vCPU's stolen-time area and returns its address, or NOT_SUPPORTED if the"
+           " vCPU has none.",
+           "Documentation/virt/kvm/arm/pvtime.rst; Arm DEN0057; pvtime.c:kvm_init_stolen_time"),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What holds when several threads use one VM at once."""
+"""Calls that several threads make to one VM at the same time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from helpers.contract.clauses.base import SET, Clause, Standing
 _LOCK = f"{SET}; arm.c:kvm_arch_vcpu_run_pid_change (kvm->arch.config_lock, 4bba7f7def6f)"
 
 CLAUSES = (
-    Clause("RACE-1", "A write beside the first KVM_RUN comes before it, and the guest sees its value, or after it,"
-           " and is refused if it would change the value: every answer agrees with one order of events.",
-           _LOCK, Standing.OBSERVED),
-    Clause("RACE-2", "Writes and reads through several vCPUs at once agree with one order of events; a read gives"
-           " nothing that was not written.", _LOCK, Standing.OBSERVED),
-    Clause("RACE-3", "VMs that come and go beside a VM change nothing in it, nor it in them.",
-           _LOCK, Standing.OBSERVED),
-    Clause("RACE-4", "While a vCPU is inside the guest, its ONE_REG calls wait until it comes out, and those of another"
-           " vCPU are answered at once, as of a VM that has run.",
+    Clause("RACE-1", "A write that is concurrent with the first KVM_RUN takes effect either before it, so that the"
+           " guest sees its value, or after it, so that a changed value is refused. All answers agree with one of the"
+           " two orders.", _LOCK, Standing.OBSERVED),
+    Clause("RACE-2", "Concurrent writes and reads through several vCPUs agree with one order of these calls. A read"
+           " returns no value that was not written.", _LOCK, Standing.OBSERVED),
+    Clause("RACE-3", "Creating and closing VMs concurrently changes nothing in another VM, and that VM changes nothing"
+           " in them.", _LOCK, Standing.OBSERVED),
+    Clause("RACE-4", "While a vCPU runs guest code, KVM_GET_ONE_REG and KVM_SET_ONE_REG on it wait until KVM_RUN"
+           " returns. On another vCPU they return at once, with the answers of a VM that has run.",
            "kvm_main.c:kvm_vcpu_ioctl (vcpu->mutex)", Standing.OBSERVED),
 )  # fmt: skip

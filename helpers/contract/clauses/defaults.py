@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a fresh VM holds, and whose it is."""
+"""Reset values, and which VM and vCPUs they belong to."""
 
 from __future__ import annotations
 
-from helpers.contract.clauses.base import FW, RFC, Clause
+from helpers.contract.clauses.base import FW, RFC, SET, Clause
 
 CLAUSES = (
-    Clause("DEFAULT-1", "By default a register holds the upper limit of what KVM supports"
-           " (VENDOR_HYP_2: no bit).", f"{RFC}; {FW}"),
-    Clause("DEFAULT-2", "The registers of one VM are not those of another.", f"{FW}: one value per VM"),
-    Clause("DEFAULT-3", "Every vCPU of a VM shows the same registers.", f"{FW}: VM-wide",),
+    Clause("DEFAULT-1", "In a new VM each bitmap register has every supported bit set, except for VENDOR_HYP_BMAP_2,"
+           " which is 0.", f"{RFC}; {FW}; hypercalls.c:kvm_arm_init_hypercalls"),
+    Clause("DEFAULT-2", "Each VM has its own bitmap registers.", f"{FW}: one value per VM; {SET}"),
+    Clause("DEFAULT-3", "All vCPUs of a VM have the same bitmap registers.", f"{FW}: VM-wide; {SET}"),
 )  # fmt: skip

@@ -25,12 +25,15 @@ class MatrixCell:
     note: str = ""
 
 
+MatrixRow = tuple[str, str, tuple[MatrixCell, ...]]
+
+
 @dataclass(frozen=True)
 class MatrixView:
-    """Column headings, and groups of rows: the group's name, and each row's id, text and cells."""
+    """Column headings, and groups of rows: the group's name, each row's id, text and cells, and each column's total."""
 
     heads: tuple[str, ...]
-    groups: tuple[tuple[str, tuple[tuple[str, str, tuple[MatrixCell, ...]], ...]], ...]
+    groups: tuple[tuple[str, tuple[MatrixRow, ...], tuple[str, ...]], ...]
 
 
 def place(clause: str, column: Column) -> str:
@@ -44,11 +47,19 @@ def matrix(columns: tuple[Column, ...]) -> MatrixView | None:
     clauses = sentences(columns)
     if not clauses or not kernels:
         return None
-    groups = tuple(
+    groups = (
         (chapter, tuple((each.id, each.text, tuple(_cell(each.id, column) for column in kernels)) for each in members))
         for chapter, members in groupby(clauses, key=lambda each: each.chapter)
     )
-    return MatrixView(("Clause", *(column.name for column in kernels)), groups)
+    totalled = tuple((chapter, rows, _totals(rows)) for chapter, rows in groups)
+    return MatrixView(("Clause", *(column.name for column in kernels)), totalled)
+
+
+def _totals(rows: tuple[MatrixRow, ...]) -> tuple[str, ...]:
+    """For each kernel, how many of the applicable clauses passed; "" if none is applicable."""
+    columns = zip(*(cells for _, _, cells in rows), strict=True)
+    states = [[cell.state for cell in cells if cell.state not in (None, NOT_APPLICABLE)] for cells in columns]
+    return tuple(f"{each.count(PASSED)}/{len(each)}" if each else "" for each in states)
 
 
 def _cell(clause: str, column: Column) -> MatrixCell:
@@ -74,7 +85,7 @@ def migrations(columns: tuple[Column, ...]) -> MatrixView:
         ("", f"from {source.label}", tuple(_way(ways.get(MigrationId(source, target))) for target in kernels))
         for source in kernels
     )
-    return MatrixView(("VM", *(f"to {each.label}" for each in kernels)), (("", rows),) if rows else ())
+    return MatrixView(("VM", *(f"to {each.label}" for each in kernels)), (("", rows, ()),) if rows else ())
 
 
 def _way(column: Column | None) -> MatrixCell:

@@ -29,6 +29,8 @@ class ResultGroup:
     seconds: float
     target: str
     """The id of the finding, if it is one."""
+    reproducer: str = ""
+    """The path of the finding's C program, as in FindingView."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,10 @@ def _is_finding(result: Result) -> bool:
 def _group(outcome: str, name: str, reason: str, same: list[Result], column: Column) -> ResultGroup:
     finding = _is_finding(same[0])
     parameters = () if finding else tuple(filter(None, (_parameters(each, column) for each in same)))
-    target = FindingView(column, same[0]).place if finding else ""
-    return ResultGroup(outcome, name, len(same), reason, parameters, sum(each.duration for each in same), target)
+    seconds = sum(each.duration for each in same)
+    view = FindingView(column, same[0]) if finding else None
+    target, reproducer = (view.place, view.reproducer) if view else ("", "")
+    return ResultGroup(outcome, name, len(same), reason, parameters, seconds, target, reproducer)
 
 
 def _parameters(result: Result, column: Column) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from helpers.formats.html.findings import deviation_findings, findings
@@ -132,8 +133,17 @@ def _environment(columns: tuple[Column, ...]) -> tuple[FactTable, ...]:
     tables = [_facts("Kernels under test", kernels)]
     for log in {id(column.log): column.log for column in columns}.values():
         argv = [word for word in log.session.argv if not word.startswith("--reports")]
-        tables.append(_facts("Test suite and host", [("", {**log.session.environment, "arguments": " ".join(argv)})]))
+        facts = {"start": _date(log.session.time), **log.session.environment, "arguments": " ".join(argv)}
+        tables.append(_facts("Test suite and host", [("", facts)]))
     return tuple(tables)
+
+
+def _date(seconds: float) -> str:
+    """Seconds since 1970 as text; "" if the log's number is no valid date."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, OSError, ValueError):
+        return ""
 
 
 def _facts(caption: str, subjects: Sequence[tuple[str, Mapping[str, str]]]) -> FactTable:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from helpers.formats.html.signs import SIGNS, VERDICT_SIGNS, WORDS
+from helpers.results.sources import cited
 from helpers.results.verdict import one_line
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -22,6 +23,11 @@ def render(template: str, **data: object) -> str:
 def anchor(text: str) -> str:
     """``text`` as the id of an element: letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def clause_place(clause: str) -> str:
+    """The id of the element with a clause's tests, the same in every report: links to it stay valid."""
+    return anchor(f"clause {clause}")
 
 
 def _printable(value: object) -> object:
@@ -41,5 +47,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_ENVIRONMENT.globals.update(signs=SIGNS, words=WORDS, verdict_signs=VERDICT_SIGNS)
-_ENVIRONMENT.filters.update(anchor=anchor, one_line=one_line)
+_ENVIRONMENT.globals.update(clause_place=clause_place, signs=SIGNS, words=WORDS, verdict_signs=VERDICT_SIGNS)
+_ENVIRONMENT.filters.update(anchor=anchor, cited=cited, one_line=one_line)
