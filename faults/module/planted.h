@@ -14,10 +14,12 @@
 
 #include "events.h"
 #include "faults.h"
+#include "psci.h"
 #include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
-enum fault { FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
+enum fault { FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) NEIGHBOUR_FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER)
+	     NEWER_FAULTS(IDENTIFIER) FAULT_COUNT };
 #undef IDENTIFIER
 
 /* A function of KVM.  Without a replacement, it is only looked up to be called. */
@@ -179,6 +181,11 @@ bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_resume(struct kvm_vcpu *vcpu);
 
+void psci_arguments(struct kvm_vcpu *vcpu, const struct call *call);
+void psci_answer(struct kvm_vcpu *vcpu, const struct call *call, int result);
+void psci_resume(struct kvm_vcpu *vcpu);
+long neighbour_has_attr(struct kvm_vcpu *vcpu, unsigned long argument, long error);
+gpa_t neighbour_stolen_time(struct kvm_vcpu *vcpu);
 int neighbour_get(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error);
 bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int *error);
 int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error);

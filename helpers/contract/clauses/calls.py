@@ -19,6 +19,8 @@ CLAUSES = (
     Clause("CALL-6", "An HVC's immediate changes nothing.", "handle_exit.c:handle_hvc", Standing.OBSERVED),
     Clause("CALL-7", "A function id that KVM does not serve gives NOT_SUPPORTED in x0 and zero in x1..x3,"
            " whatever the registers hold.", f"Arm DEN0028; {CALL}"),
+    Clause("CALL-8", "A call leaves x18 to x30, the stack pointers and the vector registers as they were.",
+           "Arm DEN0028 (SMCCC 1.1)"),
     Clause("SMC-1", "Where KVM serves SMC, SMC #0 answers as HVC does, under the same bits.",
            "handle_exit.c:handle_smc (c2d2e9b3d8ce)", Standing.OBSERVED),
     Clause("SMC-2", "An SMC that KVM does not serve (its immediate not 0, or any before Linux 6.4) gives NOT_SUPPORTED"
@@ -44,6 +46,16 @@ CLAUSES = (
     Clause("PVTIME-8", "From PV_TIME_ST on the stolen time counts, in ns and only up, how long the vCPU's thread waited"
            " for a processor.",
            "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_update_stolen_time"),
+    Clause("PVTIME-9", "KVM_ARM_VCPU_PVTIME_IPA refuses an address in a read-only slot with EINVAL, and KVM does not"
+           " write to the slot.", f"{API} 4.35, KVM_MEM_READONLY; pvtime.c:kvm_arm_pvtime_set_attr", Standing.OBSERVED),
+    Clause("PVTIME-10", "While the area has no writable memory, PV_TIME_ST gives its address or NOT_SUPPORTED, the"
+           " memory stays, and the guest continues. Once the memory is back, PV_TIME_ST works as before.",
+           f"Documentation/virt/kvm/arm/pvtime.rst; {API} 4.35; pvtime.c:kvm_init_stolen_time"),
+    Clause("PVTIME-11", "The dirty log has the page of the area after KVM has written it.",
+           f"{API} 4.8; pvtime.c:kvm_init_stolen_time; pvtime.c:kvm_update_stolen_time"),
+    Clause("PVTIME-12", "Without PV_TIME_ST KVM adds to the stolen time that the memory holds and changes nothing"
+           " beside it, so that a restored vCPU's does not go back.", "pvtime.c:kvm_update_stolen_time (53f985584e3c)",
+           Standing.OBSERVED),
     Clause("PVTIME-2", "PV_TIME_FEATURES answers 0 for PV_TIME_FEATURES and PV_TIME_ST where there is a stolen-time"
            " area, else NOT_SUPPORTED.", "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
     Clause("PTP-2", "KVM_PTP gives NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
