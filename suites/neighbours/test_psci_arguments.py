@@ -32,6 +32,7 @@ from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
+from suites.neighbours.interrupt import raise_interrupt
 from suites.neighbours.mp_state import OFF, RUNNABLE, STOPPED, States, compare_mp_states, init_again, vcpu_states
 from suites.support.calls import CONDUITS, GARBAGE, Form
 
@@ -217,12 +218,7 @@ _POWER_STATES = (0, 1, 0xFFFF, 1 << 16, 1 << 24, 0x0301_0001)
 def test_cpu_suspend(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
     """With an interrupt pending it succeeds whatever its arguments, and the guest goes on after the call."""
     vm, comparison = make_vm(), Comparison()
-    batch = vm.batch()
-    level_1 = uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=1)
-    line = batch.program.structure(level_1, "irq {}, level 1", uapi.KVM_ARM_IRQ_VCPU0_IRQ)
-    raised = batch.call("KVM_IRQ_LINE", vm.fd, uapi.KVM_IRQ_LINE, line)
-    batch.run()
-    raised.ok()
+    raise_interrupt(vm)
     rows = [(CPU_SUSPEND | wide, state) for wide in (0, BIT_64) for state in _POWER_STATES]
     rows += [(CPU_SUSPEND, _HIGH | state) for state in _POWER_STATES]
     calls = [Call(function, (state, MEMORY_IPA, *GARBAGE[2:]), form.conduit) for function, state in rows]
