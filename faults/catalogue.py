@@ -9,12 +9,13 @@ from faults.fault import MAINLINE, RFC_V3, Fault
 from faults.of_calls import CALLS, FILTER, GATES, SERVICES
 from faults.of_events import EVENTS
 from faults.of_left_behind import LEFT_BEHIND
+from faults.of_neighbours import AREA_MEMORY, PSCI_CALLS
 from faults.of_registers import ACCESS, CAPABILITY, DEFAULTS, LOCK, VALUES
 from faults.of_vms import NEIGHBOURS, PV_TIME, RACES, RUN
 
 _ALL = (
     *CAPABILITY, *DEFAULTS, *VALUES, *LOCK, *ACCESS, *GATES, *CALLS, *SERVICES, *FILTER, *RUN, *NEIGHBOURS, *PV_TIME,
-    *RACES, *EVENTS, *LEFT_BEHIND,
+    *RACES, *EVENTS, *LEFT_BEHIND, *PSCI_CALLS, *AREA_MEMORY,
 )  # fmt: skip
 _IN_BOTH = {
     "cap-on-dev-kvm-only", "cap-on-vm-only", "list-one-missing", "list-unknown", "default-empty", "vm-shared",

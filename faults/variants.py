@@ -44,7 +44,7 @@ _BITMAPS = (
     "kvm_arm_init_hypercalls kvm_arm_get_fw_reg kvm_arm_set_fw_reg kvm_arm_copy_fw_reg_indices kvm_arm_get_fw_num_regs"
     " kvm_smccc_call_handler"
 )
-_PV_TIME = "hypercalls/test_pv_time.py hypercalls/test_stolen_time.py"
+_PV_TIME = "hypercalls/test_pv_time.py hypercalls/test_pv_time_memory.py hypercalls/test_stolen_time.py"
 
 VARIANTS = (
     _variant(
@@ -57,12 +57,17 @@ VARIANTS = (
         "KVM_SET_ONE_REG of a cache size (CCSIDR) gives EINVAL: another kind of core, before Linux 6.3",
     ),
     _variant(
-        "ipa-36-bits", "kvm_vm_ioctl_check_extension kvm_arch_init_vm", "concurrency hypercalls/test_pv_time.py model",
+        "ipa-36-bits", "kvm_vm_ioctl_check_extension kvm_arch_init_vm",
+        "concurrency hypercalls/test_pv_time.py hypercalls/test_pv_time_memory.py model",
         "KVM_CREATE_VM gives EINVAL for type 0 and for more than 36 bits: the IPA limit of Apple's M1 and M2",
     ),
     _variant(
-        "no-gicv3-device", "kvm_vm_ioctl", "run/test_vgic.py neighbours",
-        "KVM_CREATE_DEVICE of a GICv3 gives ENODEV: the host has a GICv2",
+        "no-gicv3-device", "kvm_vm_ioctl kvm_vm_ioctl_check_extension", "run/test_vgic.py neighbours",
+        "KVM_CREATE_DEVICE of a GICv3 gives ENODEV, and a VM has 8 vCPUs at most: the host has a GICv2",
+    ),
+    _variant(
+        "no-slot-flags", "kvm_vm_ioctl", "hypercalls/test_pv_time_memory.py",
+        "KVM_SET_USER_MEMORY_REGION gives EPERM for a slot that is read-only or logged as dirty: pKVM",
     ),
     _variant("no-pmu", _INIT, "run", "KVM_CAP_ARM_PMU_V3 reads 0, and a vCPU with a PMU is refused"),
     _variant("no-sve", _INIT, "run", "KVM_CAP_ARM_SVE reads 0, and a vCPU with SVE is refused"),

@@ -80,6 +80,8 @@ instructions:
 	smc	#1
 	b	made
 	smc	#0xffff
+	b	made
+	smc	#0x100
 made:
 	stp	x0, x1, [x28, #72]
 	stp	x2, x3, [x28, #88]

@@ -175,7 +175,7 @@ def exiting_call(vcpu: Vcpu, one: Call, answer: Sequence[int] = (), *, ret: int 
 def return_address(image: bytes, conduit: Conduit) -> int:
     """The IPA after ``conduit``'s instruction, where the guest continues after the call."""
     opcode = 0xD4000002 | (1 if conduit.name.startswith("SMC") else 0)
-    immediate = {"1": 1, "FFFF": 0xFFFF}.get(conduit.name.partition("_")[2], 0)
+    immediate = int(conduit.name.partition("_")[2] or "0", 16)
     return MEMORY_IPA + image.index(struct.pack("<I", opcode | immediate << 5)) + 4
 
 

@@ -180,9 +180,11 @@ class KvmProgram(Program):
         self.poke(memory, image)
         return memory
 
-    def memory_region(self, memory: Arg, *, slot: int = 0, ipa: int = MEMORY_IPA, size: int = MEMORY_SIZE) -> Structure:
+    def memory_region(
+        self, memory: Arg, *, slot: int = 0, flags: int = 0, ipa: int = MEMORY_IPA, size: int = MEMORY_SIZE
+    ) -> Structure:
         """The argument of KVM_SET_USER_MEMORY_REGION for ``size`` bytes at ``memory``."""
-        region = uapi.pack("kvm_userspace_memory_region", slot=slot, guest_phys_addr=ipa, memory_size=size)
+        region = uapi.pack("kvm_userspace_memory_region", slot=slot, flags=flags, guest_phys_addr=ipa, memory_size=size)
         structure = self.structure(region, "slot {}, IPA {:#x}, {:#x} bytes", slot, ipa, size)
         self.poke_address(structure.address + _REGION_POINTER, memory)
         return structure

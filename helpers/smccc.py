@@ -30,6 +30,7 @@ class Conduit(IntEnum):
     HVC_FFFF = 3
     SMC_1 = 4
     SMC_FFFF = 5
+    SMC_100 = 6
 
     @property
     def instruction(self) -> str:

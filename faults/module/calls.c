@@ -213,6 +213,10 @@ static void answer(struct kvm_vcpu *vcpu, const struct call *call)
 	ungated(vcpu, call);
 	if (planted(CLOBBERS_X4))
 		vcpu_set_reg(vcpu, 4, 0);
+	if (planted(CLOBBERS_X18))
+		vcpu_set_reg(vcpu, 18, 0);
+	if (planted(CLOBBERS_SP))
+		vcpu_gp_regs(vcpu)->sp = 0;
 	if (planted(CLOBBERS_X17) && is_gated(call->id))
 		vcpu_set_reg(vcpu, 17, 0);
 }
@@ -275,7 +279,9 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 		return 1;
 	}
 	vcpu_set_reg(vcpu, 0, taken_for(&call));
+	psci_arguments(vcpu, &call);
 	result = make_call(vcpu, &call);
+	psci_answer(vcpu, &call, result);
 	if (result == 1)
 		answer(vcpu, &call);
 	filter_answer(vcpu, &call);
@@ -289,7 +295,7 @@ static int planted_handle_smc(struct kvm_vcpu *vcpu)
 	bool immediate = esr & 0xffff;
 	int result;
 
-	if (immediate && planted(SMC_IMMEDIATE_SERVED))
+	if (immediate && (planted(SMC_IMMEDIATE_SERVED) || (planted(SMC_IMMEDIATE_LOW_BYTE) && !(esr & 0xff))))
 		vcpu->arch.fault.esr_el2 &= ~0xffffULL;
 	result = ORIGINAL(HANDLE_SMC, int (*)(struct kvm_vcpu *))(vcpu);
 	vcpu->arch.fault.esr_el2 = esr;
@@ -305,7 +311,7 @@ static gpa_t planted_init_stolen_time(struct kvm_vcpu *vcpu)
 {
 	if (planted(PV_ST_NOT_ZEROED))
 		return vcpu->arch.steal.base;
-	return kvm_stolen_time(vcpu);
+	return neighbour_stolen_time(vcpu);
 }
 
 struct hook calls_hooks[] = {

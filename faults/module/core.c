@@ -8,11 +8,12 @@
 #include "planted.h"
 
 #define NAME(symbol, name) name,
-static const char *const names[] = { FAULTS(NAME) EVENT_FAULTS(NAME) LEFT_FAULTS(NAME) VARIANTS(NAME) NEWER_FAULTS(NAME) };
+static const char *const names[] = { FAULTS(NAME) EVENT_FAULTS(NAME) LEFT_FAULTS(NAME) NEIGHBOUR_FAULTS(NAME)
+				      VARIANTS(NAME) NEWER_FAULTS(NAME) };
 #undef NAME
 
 #define ONE(symbol, name) + 1
-enum { FIRST_VARIANT = FAULTS(ONE) EVENT_FAULTS(ONE) LEFT_FAULTS(ONE) };
+enum { FIRST_VARIANT = FAULTS(ONE) EVENT_FAULTS(ONE) LEFT_FAULTS(ONE) NEIGHBOUR_FAULTS(ONE) };
 #undef ONE
 
 static const char *const dialects[] = { "mainline", "rfc-v3" };

@@ -74,7 +74,7 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 
 static int planted_has_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
-	if (planted(FILTER_ABSENT))
+	if (planted(FILTER_ABSENT) || (planted(FILTER_HAS_AFTER_RUN) && kvm_vm_has_ran_once(kvm)))
 		return -ENXIO;
 	return planted(FILTER_OTHER_ATTRIBUTES) ? 0 : ORIGINAL(HAS_ATTR)(kvm, attr);
 }

@@ -79,6 +79,83 @@ static int pvtime_error(int error)
 	return error == -EEXIST && planted(PVTIME_TWICE) ? 0 : error;
 }
 
+static struct kvm_memory_slot *slot_of(struct kvm_vcpu *vcpu, gpa_t address)
+{
+	return __gfn_to_memslot(kvm_memslots(vcpu->kvm), gpa_to_gfn(address));
+}
+
+/* The address at OFFSET of the area in user space, or NULL without a slot. */
+static void __user *area_at(struct kvm_vcpu *vcpu, unsigned int offset)
+{
+	gpa_t address = vcpu->arch.steal.base + offset;
+	struct kvm_memory_slot *slot = slot_of(vcpu, address);
+
+	return slot ? (void __user *)(slot->userspace_addr + address - gfn_to_gpa(slot->base_gfn)) : NULL;
+}
+
+static void clean(struct kvm_vcpu *vcpu)
+{
+	struct kvm_memory_slot *slot = slot_of(vcpu, vcpu->arch.steal.base);
+
+	if (slot && slot->dirty_bitmap)
+		clear_bit_le(gpa_to_gfn(vcpu->arch.steal.base) - slot->base_gfn, slot->dirty_bitmap);
+}
+
+static void changed_memory(struct kvm_vcpu *vcpu, gpa_t base)
+{
+	struct kvm_memory_slot *slot = slot_of(vcpu, base);
+	bool writable = slot && !(slot->flags & KVM_MEM_READONLY);
+
+	if (planted(PV_ST_WRITES_READ_ONLY) && slot && !writable && clear_user(area_at(vcpu, 0), 64))
+		pr_debug("the area cannot be written\n");
+	if (planted(PV_ST_KILLS_VM) && !writable)
+		vcpu->kvm->vm_dead = true;
+	if (planted(PV_ST_FORGETS_AREA) && !writable)
+		vcpu->arch.steal.base = INVALID_GPA;
+	if (planted(PV_ST_NOT_DIRTY))
+		clean(vcpu);
+}
+
+/* PV_TIME_ST, and what a fault adds to it. */
+gpa_t neighbour_stolen_time(struct kvm_vcpu *vcpu)
+{
+	gpa_t base = kvm_stolen_time(vcpu);
+	int index = srcu_read_lock(&vcpu->kvm->srcu);
+
+	if (base != INVALID_GPA)
+		changed_memory(vcpu, base);
+	srcu_read_unlock(&vcpu->kvm->srcu, index);
+	return base;
+}
+
+/* The error of a vCPU's KVM_HAS_DEVICE_ATTR, which KVM has answered with ERROR. */
+long neighbour_has_attr(struct kvm_vcpu *vcpu, unsigned long argument, long error)
+{
+	struct kvm_device_attr attr;
+
+	if (error || copy_from_user(&attr, (void __user *)argument, sizeof(attr)) ||
+	    attr.group != KVM_ARM_VCPU_PVTIME_CTRL)
+		return error;
+	return (planted(HAS_ATTR_AFTER_RUN) && kvm_vm_has_ran_once(vcpu->kvm)) ||
+	       (planted(HAS_ATTR_ONCE_SET) && vcpu->arch.steal.base != INVALID_GPA) ? -ENXIO : 0;
+}
+
+static int set_read_only(struct kvm_vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	struct kvm_memory_slot *slot;
+	int index;
+	u64 base;
+
+	if (get_user(base, (u64 __user *)attr->addr))
+		return -EFAULT;
+	index = srcu_read_lock(&vcpu->kvm->srcu);
+	slot = slot_of(vcpu, base);
+	if (slot && slot->flags & KVM_MEM_READONLY)
+		vcpu->arch.steal.base = base;
+	srcu_read_unlock(&vcpu->kvm->srcu, index);
+	return slot ? 0 : -EINVAL;
+}
+
 static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)
 {
 	struct kvm_vcpu *other;
@@ -97,6 +174,8 @@ static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 	if (!error && planted(PVTIME_SHARED))
 		kvm_for_each_vcpu(i, other, vcpu->kvm)
 			other->arch.steal.base = vcpu->arch.steal.base;
+	if (error == -EINVAL && planted(PVTIME_READ_ONLY))
+		return set_read_only(vcpu, attr);
 	return pvtime_error(error);
 }
 
@@ -109,13 +188,35 @@ static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 	return error;
 }
 
+/* Writes VALUE at OFFSET of the area, which KVM is about to update. */
+static void write_area(struct kvm_vcpu *vcpu, unsigned int offset, u64 value)
+{
+	int index = srcu_read_lock(&vcpu->kvm->srcu);
+	u64 __user *at = vcpu->arch.steal.base == INVALID_GPA ? NULL : area_at(vcpu, offset);
+
+	if (at && put_user(value, at))
+		pr_debug("the area cannot be written\n");
+	srcu_read_unlock(&vcpu->kvm->srcu, index);
+}
+
 static void planted_update_stolen(struct kvm_vcpu *vcpu)
 {
+	int index;
+
 	if (planted(STOLEN_TIME_NEVER))
 		return;
 	if (planted(STOLEN_TIME_TOO_FAST))
 		vcpu->arch.steal.last_steal -= NSEC_PER_SEC;
+	if (planted(STOLEN_TIME_RESTARTS) && !vcpu->arch.steal.last_steal)
+		write_area(vcpu, 8, 0);
+	if (planted(STOLEN_TIME_ATTRIBUTES))
+		write_area(vcpu, 0, 0);
 	ORIGINAL(UPDATE_STOLEN, void (*)(struct kvm_vcpu *))(vcpu);
+	if (planted(STOLEN_TIME_NOT_DIRTY) && vcpu->arch.steal.base != INVALID_GPA) {
+		index = srcu_read_lock(&vcpu->kvm->srcu);
+		clean(vcpu);
+		srcu_read_unlock(&vcpu->kvm->srcu, index);
+	}
 }
 
 struct hook neighbours_hooks[] = {

@@ -26,7 +26,9 @@ enum {
 
 #define SYSTEM_OFF2_32 0x84000015
 #define SYSTEM_OFF2_64 0xc4000015
+#define SYSTEM_OFF2_FLAG 1
 #define SYSTEM_OFF 0x84000008
+#define INVALID_PARAMETERS (-2UL)
 #define PSCI_FEATURES 0x8400000a
 
 /* newer-bit, and the faults in its service. */
@@ -143,6 +145,22 @@ bool newer_access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, bool set
 
 /* Calls */
 
+static int system_off2(struct kvm_vcpu *vcpu, u32 id)
+{
+	u32 type = vcpu_get_reg(vcpu, 1);
+	u64 cookie = vcpu_get_reg(vcpu, 2);
+	int result;
+
+	if (type > 1 || (id == SYSTEM_OFF2_64 ? cookie : lower_32_bits(cookie))) {
+		smccc_set_retval(vcpu, INVALID_PARAMETERS, 0, 0, 0);
+		return 1;
+	}
+	vcpu_set_reg(vcpu, 0, SYSTEM_OFF);
+	result = kvm_call(vcpu);
+	vcpu->run->system_event.data[0] = SYSTEM_OFF2_FLAG;
+	return result;
+}
+
 /* SYSTEM_OFF2 is the last function in the suite's tables. */
 static int psci_call(struct kvm_vcpu *vcpu, u32 id)
 {
@@ -159,9 +177,7 @@ static int psci_call(struct kvm_vcpu *vcpu, u32 id)
 		smccc_set_retval(vcpu, 1, 0, 0, 0);
 		return 1;
 	}
-	if (id == SYSTEM_OFF2_32 || id == SYSTEM_OFF2_64)
-		vcpu_set_reg(vcpu, 0, SYSTEM_OFF);
-	return kvm_call(vcpu);
+	return id == SYSTEM_OFF2_32 || id == SYSTEM_OFF2_64 ? system_off2(vcpu, id) : kvm_call(vcpu);
 }
 
 /* Whether the service of newer-bit takes the call. */

@@ -15,12 +15,13 @@
 #include "events.h"
 #include "faults.h"
 #include "left_behind.h"
+#include "psci.h"
 #include "variants.h"
 
 #define IDENTIFIER(symbol, name) FAULT_##symbol,
 enum fault {
-	FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) LEFT_FAULTS(IDENTIFIER) VARIANTS(IDENTIFIER)
-	NEWER_FAULTS(IDENTIFIER) FAULT_COUNT
+	FAULTS(IDENTIFIER) EVENT_FAULTS(IDENTIFIER) LEFT_FAULTS(IDENTIFIER) NEIGHBOUR_FAULTS(IDENTIFIER)
+	VARIANTS(IDENTIFIER) NEWER_FAULTS(IDENTIFIER) FAULT_COUNT
 };
 #undef IDENTIFIER
 
@@ -203,6 +204,11 @@ bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_resume(struct kvm_vcpu *vcpu);
 
+void psci_arguments(struct kvm_vcpu *vcpu, const struct call *call);
+void psci_answer(struct kvm_vcpu *vcpu, const struct call *call, int result);
+void psci_resume(struct kvm_vcpu *vcpu);
+long neighbour_has_attr(struct kvm_vcpu *vcpu, unsigned long argument, long error);
+gpa_t neighbour_stolen_time(struct kvm_vcpu *vcpu);
 int neighbour_get(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error);
 bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int *error);
 int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error);

@@ -38,11 +38,14 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	if (!((u8 *)vcpu->run)[1])
 		set_bit(vcpu->vcpu_idx, state->entered);
 	filter_resume(vcpu);
+	psci_resume(vcpu);
 	deadly_run(vcpu);
 	variant_interrupt();
 	atomic_inc(&state->inside);
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 	atomic_dec(&state->inside);
+	if (planted(CLOBBERS_V8))
+		vcpu->arch.ctxt.fp_regs.vregs[8] = 0;
 	if ((error == -EINTR && planted(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && planted(RUN_FAILURE_FORGETS)))
 		forget_run(vcpu->kvm);
 	return error;
@@ -94,6 +97,8 @@ static void planted_postcreate(struct kvm_vcpu *vcpu)
 static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(RESET_VCPU, void (*)(struct kvm_vcpu *))(vcpu);
+	if (planted(PSCI_ON_UNMASKED))
+		*vcpu_cpsr(vcpu) &= ~(unsigned long)(PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT);
 	if (planted(RESET_RESETS))
 		reset_all(vcpu->kvm);
 }
@@ -117,6 +122,8 @@ static long planted_vcpu_ioctl(struct file *file, unsigned int ioctl, unsigned l
 	owner = left_enter(vcpu->kvm, true);
 	error = ORIGINAL(VCPU_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 	left_leave(vcpu->kvm, owner);
+	if (ioctl == KVM_HAS_DEVICE_ATTR)
+		error = neighbour_has_attr(vcpu, argument, error);
 	event_of_vcpu(vcpu, ioctl, argument, error);
 	left_by_vcpu(vcpu, ioctl, argument, error);
 	return error;

@@ -84,12 +84,15 @@ bool variant_lacks(long extension)
 	       (extension == KVM_CAP_STEAL_TIME && in_force(NO_STOLEN_TIME));
 }
 
+#define GICV2_VCPUS 8
 #define DEFAULT_IPA_BITS 40
 #define IPA_BITS 36
 
 /* KVM_CHECK_EXTENSION's answer to EXTENSION, where KVM's own is ANSWER. */
 int variant_answer(long extension, int answer)
 {
+	if ((extension == KVM_CAP_MAX_VCPUS || extension == KVM_CAP_MAX_VCPU_ID) && in_force(NO_GICV3_DEVICE))
+		return GICV2_VCPUS;
 	return extension == KVM_CAP_ARM_VM_IPA_SIZE && in_force(IPA_36_BITS) ? IPA_BITS : answer;
 }
 
@@ -241,17 +244,48 @@ static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned lo
 }
 
 /* kvm_ioctl_create_device(): -ENODEV for a type that no driver has registered, with KVM_CREATE_DEVICE_TEST too. */
+static long create_device(unsigned long argument)
+{
+	struct kvm_create_device device;
+
+	return !copy_from_user(&device, (void __user *)argument, sizeof(device)) &&
+	       device.type == KVM_DEV_TYPE_ARM_VGIC_V3 && in_force(NO_GICV3_DEVICE) ? -ENODEV : 0;
+}
+
+/* kvm_arch_prepare_memory_region() of pKVM: -EPERM for a slot that is read-only or logged as dirty. */
+static long set_memory(unsigned long argument)
+{
+	struct kvm_userspace_memory_region region;
+
+	return !copy_from_user(&region, (void __user *)argument, sizeof(region)) && region.flags &&
+	       in_force(NO_SLOT_FLAGS) ? -EPERM : 0;
+}
+
+/* The error of the variant's host, or 0. */
+static long host_error(unsigned int ioctl, unsigned long argument)
+{
+	switch (ioctl) {
+	case KVM_CREATE_DEVICE:
+		return create_device(argument);
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_memory(argument);
+	case KVM_CREATE_VCPU:
+		return argument >= GICV2_VCPUS && in_force(NO_GICV3_DEVICE) ? -EINVAL : 0;
+	default:
+		return 0;
+	}
+}
+
 static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
 {
 	struct kvm *kvm = file->private_data;
-	struct kvm_create_device device;
 	struct mm_struct *owner;
 	long error;
 
 	variant_delay();
-	if (ioctl == KVM_CREATE_DEVICE && !copy_from_user(&device, (void __user *)argument, sizeof(device)) &&
-	    device.type == KVM_DEV_TYPE_ARM_VGIC_V3 && in_force(NO_GICV3_DEVICE))
-		return -ENODEV;
+	error = host_error(ioctl, argument);
+	if (error)
+		return error;
 	owner = left_enter(kvm, false);
 	error = ORIGINAL(VM_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 	left_leave(kvm, owner);

@@ -8,6 +8,7 @@
 	VARIANT(CCSIDR_REFUSED, "ccsidr-refused") \
 	VARIANT(IPA_36_BITS, "ipa-36-bits") \
 	VARIANT(NO_GICV3_DEVICE, "no-gicv3-device") \
+	VARIANT(NO_SLOT_FLAGS, "no-slot-flags") \
 	VARIANT(NO_PMU, "no-pmu") \
 	VARIANT(NO_SVE, "no-sve") \
 	VARIANT(NO_STOLEN_TIME, "no-stolen-time") \

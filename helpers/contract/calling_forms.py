@@ -22,7 +22,7 @@ class Form:
 
     def served(self, smc: bool) -> bool:
         """Whether KVM takes it for an SMCCC call; ``smc``: whether KVM serves SMC. HVC's immediate is ignored."""
-        return self.conduit not in (Conduit.SMC_1, Conduit.SMC_FFFF) and (smc or self.conduit is not Conduit.SMC)
+        return not self.conduit.name.startswith("SMC_") and (smc or self.conduit is not Conduit.SMC)
 
 
 HVC, SMC = Form("HVC", Conduit.HVC), Form("SMC", Conduit.SMC)

@@ -106,7 +106,7 @@ def test_forms(action: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("SMC-2")
-@pytest.mark.parametrize("conduit", [Conduit.SMC_1, Conduit.SMC_FFFF], ids=lambda c: c.name)
+@pytest.mark.parametrize("conduit", [Conduit.SMC_1, Conduit.SMC_FFFF, Conduit.SMC_100], ids=lambda c: c.name)
 @pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
 def test_smc_with_immediate(action: int, conduit: Conduit, filter_vm: MakeVm) -> None:
     """SMC with an immediate gives NOT_SUPPORTED, whatever the filter."""

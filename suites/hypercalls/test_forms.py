@@ -22,6 +22,7 @@ FORMS = [
     pytest.param(Form("HVC #0xffff", Conduit.HVC_FFFF), marks=pytest.mark.clause("CALL-6"), id="HVC-imm_ffff"),
     pytest.param(Form("SMC #1", Conduit.SMC_1), marks=pytest.mark.clause("SMC-2"), id="SMC-imm_1"),
     pytest.param(Form("SMC #0xffff", Conduit.SMC_FFFF), marks=pytest.mark.clause("SMC-2"), id="SMC-imm_ffff"),
+    pytest.param(Form("SMC #0x100", Conduit.SMC_100), marks=pytest.mark.clause("SMC-2"), id="SMC-imm_100"),
 ]
 
 

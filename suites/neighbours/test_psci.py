@@ -28,6 +28,7 @@ from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
+from suites.neighbours.interrupt import raise_interrupt
 from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, Form
 
 VERSIONS = (
@@ -207,12 +208,7 @@ def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...],
     """CPU_SUSPEND returns at once where an interrupt is pending."""
     vm, comparison = make_vm(), Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
-    batch = vm.batch()
-    level_1 = uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=1)
-    line = batch.program.structure(level_1, "irq {}, level 1", uapi.KVM_ARM_IRQ_VCPU0_IRQ)
-    raised = batch.call("KVM_IRQ_LINE", vm.fd, uapi.KVM_IRQ_LINE, line)
-    batch.run()
-    raised.ok()
+    raise_interrupt(vm)
     comparison.x("CPU_SUSPEND", (0, 0, 0, 0), guests.call(vm.vcpu, Call(function, GARBAGE)).x0_3)
     comparison.done()
 

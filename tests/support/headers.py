@@ -21,13 +21,19 @@ NEWER = (
     *("KVM_ARM_VM_SMCCC_CTRL", "KVM_ARM_VM_SMCCC_FILTER", "KVM_SMCCC_FILTER_HANDLE", "KVM_SMCCC_FILTER_DENY"),
     *("KVM_SMCCC_FILTER_FWD_TO_USER", "KVM_HYPERCALL_EXIT_SMC", "struct kvm_smccc_filter", "KVM_CAP_COUNTER_OFFSET"),
     *("KVM_ARM_SET_COUNTER_OFFSET", "VENDOR_HYP_2", "KVM_ARM_GET_REG_WRITABLE_MASKS", "KVM_SET_USER_MEMORY_REGION2"),
-    *("KVM_SET_MEMORY_ATTRIBUTES", "KVM_CREATE_GUEST_MEMFD"),
+    *("KVM_SET_MEMORY_ATTRIBUTES", "KVM_CREATE_GUEST_MEMFD", "KVM_SYSTEM_EVENT_SHUTDOWN_FLAG_PSCI_OFF2"),
 )
 """Prefixes of the names that the headers of Linux 6.1 lack."""
 OURS = {
     "KVM_CAP_ARM_HVC_FW_REG_BMAP": "the RFC's number; mainline gave 207 to KVM_CAP_VM_GPA_BITS",
     "KVM_ARM_IRQ_VCPU0_IRQ": "KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT | KVM_ARM_IRQ_CPU_IRQ",
     "KVM_REG_ARM_CORE_PC": "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(regs.pc)",
+    "KVM_REG_ARM_CORE_SP": "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(regs.sp)",
+    "KVM_REG_ARM_CORE_PSTATE": (
+        "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(regs.pstate)"
+    ),
+    "KVM_REG_ARM_CORE_SP_EL1": "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(sp_el1)",
+    "KVM_REG_ARM_SCTLR_EL1": "ARM64_SYS_REG(3, 0, 1, 0, 0)",
 }
 """Names that only we have: why, or what they stand for in the headers' names."""
 _STRUCTS = {
@@ -126,8 +132,13 @@ def _functions() -> Iterator[tuple[str, int, str]]:
     core = "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE"
     for number in (0, 17, 30):
         yield f"core_x({number})", kvm.core_x(number), f"{core} | KVM_REG_ARM_CORE_REG(regs.regs[{number}])"
-    # KVM_EXIT_SYSTEM_EVENT's type is read as the first member of the union.
-    yield "system_event.type", kvm.offset("kvm_run_hypercall", "nr"), "offsetof(struct kvm_run, system_event.type)"
+    for number in (0, 31):
+        vector = "KVM_REG_ARM64 | KVM_REG_SIZE_U128 | KVM_REG_ARM_CORE"
+        yield f"core_v({number})", kvm.core_v(number), f"{vector} | KVM_REG_ARM_CORE_REG(fp_regs.vregs[{number}])"
+    # KVM_EXIT_SYSTEM_EVENT's record is read from the start of the union.
+    for member, at in (("type", 0), ("ndata", 4), ("data[0]", 8)):
+        place = kvm.offset("kvm_run_hypercall", "nr") + at
+        yield f"system_event.{member}", place, f"offsetof(struct kvm_run, system_event.{member})"
     for index in (0, 3, 0xFFFF):
         yield f"fw_reg({index})", kvm.fw_reg(index), f"KVM_REG_ARM_FW_REG({index})"
         yield f"fw_feat_bmap_reg({index})", kvm.fw_feat_bmap_reg(index), f"KVM_REG_ARM_FW_FEAT_BMAP_REG({index})"

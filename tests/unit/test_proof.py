@@ -214,7 +214,7 @@ def test_an_unknown_name_is_wrong_usage(option: str, capsys: pytest.CaptureFixtu
 def test_the_catalogue_is_the_module() -> None:
     header = "".join(
         (build.ROOT / "faults/module" / name).read_text()
-        for name in ("faults.h", "events.h", "left_behind.h", "variants.h")
+        for name in ("faults.h", "events.h", "left_behind.h", "psci.h", "variants.h")
     )
     names = re.findall(r'(?:FAULT|VARIANT)\(\w+, "([^"]+)"\)', header)
     planted = [fault.id for fault in FAULTS] + [death.id for death in DEATHS] + [variant.id for variant in VARIANTS]

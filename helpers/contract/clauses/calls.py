@@ -21,6 +21,8 @@ CLAUSES = (
            Standing.OBSERVED),
     Clause("CALL-7", "A function identifier that KVM does not implement returns NOT_SUPPORTED in x0 and zero in x1 to"
            " x3, whatever the bitmap registers hold.", f"Arm DEN0028; {CALL}"),
+    Clause("CALL-8", "A hypercall preserves x18 to x30, the stack pointers and the vector registers.",
+           "Arm DEN0028 (SMCCC 1.1)"),
     Clause("SMC-1", "If KVM handles SMC as a hypercall, SMC #0 gives the same answers as HVC, gated by the same bits.",
            "handle_exit.c:handle_smc (c2d2e9b3d8ce)", Standing.OBSERVED),
     Clause("SMC-2", "An SMC that KVM does not handle as a hypercall (a non-zero immediate, or any SMC before Linux 6.4)"
@@ -50,6 +52,17 @@ CLAUSES = (
     Clause("PVTIME-8", "After PV_TIME_ST, the stolen time is the time in nanoseconds in which the vCPU's thread was"
            " involuntarily not running on a physical CPU. It never decreases.",
            "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_update_stolen_time"),
+    Clause("PVTIME-9", "KVM_ARM_VCPU_PVTIME_IPA refuses an address in a read-only slot with EINVAL, and KVM does not"
+           " write to the slot.", f"{API} 4.35, KVM_MEM_READONLY; pvtime.c:kvm_arm_pvtime_set_attr", Standing.OBSERVED),
+    Clause("PVTIME-10", "If the stolen-time area has no writable memory, PV_TIME_ST returns its address or"
+           " NOT_SUPPORTED, the memory does not change, and the guest continues. Once the memory is writable again,"
+           " PV_TIME_ST works as before.",
+           f"Documentation/virt/kvm/arm/pvtime.rst; {API} 4.35; pvtime.c:kvm_init_stolen_time"),
+    Clause("PVTIME-11", "The dirty log contains the page of the stolen-time area after KVM has written to it.",
+           f"{API} 4.8; pvtime.c:kvm_init_stolen_time, kvm_update_stolen_time"),
+    Clause("PVTIME-12", "Without PV_TIME_ST, KVM adds to the stolen time that the memory holds and changes nothing else"
+           " in the area, so that the stolen time of a restored vCPU does not decrease.",
+           "pvtime.c:kvm_update_stolen_time (53f985584e3c)", Standing.OBSERVED),
     Clause("PVTIME-2", "PV_TIME_FEATURES returns 0 for PV_TIME_FEATURES and PV_TIME_ST if the vCPU has a stolen-time"
            " area, and NOT_SUPPORTED otherwise.",
            "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A pending interrupt, which ends CPU_SUSPEND, in a VM without an in-kernel interrupt controller."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from helpers import guests
+from helpers.contract.functions import SMCCC_VERSION
+from helpers.kvm import Vm
+from helpers.smccc import Call
+from helpers.uapi import kvm as uapi
+from suites.neighbours.mp_state import RUNNABLE, set_mp_state
+
+_WAIT_MS = 500
+"""How long a suspended vCPU is left in KVM_RUN. With an interrupt pending it leaves at once."""
+
+
+def raise_interrupt(vm: Vm) -> None:
+    """KVM_IRQ_LINE of the first vCPU, and a run of it. Raises KvmError.
+
+    The test is not applicable if the interrupt is gone after the run. Some versions of pKVM copy the hypervisor's
+    HCR_EL2, without VI, over the host's at each exit (hyp-main.c:sync_hyp_vcpu).
+    """
+    batch = vm.batch()
+    level_1 = uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=1)
+    line = batch.program.structure(level_1, "irq {}, level 1", uapi.KVM_ARM_IRQ_VCPU0_IRQ)
+    raised = batch.call("KVM_IRQ_LINE", vm.fd, uapi.KVM_IRQ_LINE, line)
+    batch.run()
+    raised.ok()
+    guests.call(vm.vcpu, Call(SMCCC_VERSION))
+    # Without the capability there is no state to ask with.
+    if vm.check_extension(uapi.KVM_CAP_ARM_SYSTEM_SUSPEND) and not _wakes(vm):
+        pytest.skip("not applicable, because a run of the guest clears the interrupt of KVM_IRQ_LINE (no WAKEUP event)")
+
+
+def _wakes(vm: Vm) -> bool:
+    """Whether KVM_RUN of the vCPU in KVM_MP_STATE_SUSPENDED leaves with KVM_SYSTEM_EVENT_WAKEUP (api.rst 4.38)."""
+    batch = vm.batch()
+    batch.program.deadline_ms = _WAIT_MS
+    set_mp_state(batch, vm.vcpu, uapi.KVM_MP_STATE_SUSPENDED)
+    run = batch.run_vcpu(vm.vcpu)
+    batch.run()
+    batch = vm.batch()
+    record = batch.program.peek(vm.vcpu.run_address, uapi.offset("kvm_run_hypercall", "nr") + 4)
+    set_mp_state(batch, vm.vcpu, RUNNABLE)
+    data = batch.run()[record].data
+    (reason,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "exit_reason"))
+    (event,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "nr"))
+    return not run.errno and (reason, event) == (uapi.KVM_EXIT_SYSTEM_EVENT, uapi.KVM_SYSTEM_EVENT_WAKEUP)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""vCPUs that CPU_OFF or the end of the system has stopped: KVM_RUN runs no instruction of their guests."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
+from helpers.contract.functions import SMCCC_VERSION
+from helpers.contract.psci import AFFINITY_INFO, BIT_64, CPU_OFF, CPU_ON, EVENT_CALLS, OFF, ON, EventCall
+from helpers.contract.registers import Register
+from helpers.errors import NotMeasured
+from helpers.guest_layout import MEMORY_IPA
+from helpers.kvm import Vcpu, Vm
+from helpers.kvm_program import KvmProgram
+from helpers.smccc import Call, CallResult
+from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
+from suites.neighbours.mp_state import RUNNABLE, STOPPED, compare_mp_states, vcpu_states
+from suites.support.calls import CONDUITS, GARBAGE, Form
+
+_DEADLINES_MS = (100, 800, 6400)
+"""A stopped vCPU stays in KVM_RUN until the first of these. The others are for a guest that is slow to stop."""
+
+
+def _run(vm: Vm, vcpus: list[Vcpu], deadline_ms: int) -> tuple[list[int], CallResult]:
+    """KVM_RUN of each vCPU at once until the deadline: their errnos, and the result of the mailbox's first call."""
+    program = KvmProgram(deadline_ms=deadline_ms)
+    with program.concurrently() as stage:
+        runs = []
+        for vcpu in vcpus:
+            with stage.thread():
+                runs.append(program.ioctl(vcpu.fd, uapi.KVM_RUN))
+    answer, after = vm.kvm.subject.run(program), KvmProgram()
+    mailbox = guests.take_calls(after, runs[0], vm.memory, [Call(0)])
+    (result,) = guests.read(vm.kvm.subject.run(after)[mailbox].data)
+    return [answer[run].errno for run in runs], result
+
+
+def _put(vm: Vm, call: Call) -> None:
+    program = KvmProgram()
+    guests.put_calls(program, vm.memory, [call])
+    vm.kvm.subject.run(program)
+
+
+def _compare_states(c: Comparison, vm: Vm, expected: tuple[int, ...], when: str) -> None:
+    batch = vm.batch()
+    states = vcpu_states(batch, vm.vcpus)
+    batch.run()
+    compare_mp_states(c, states, dict(enumerate(expected)), when)
+
+
+@pytest.mark.clause("PSCI-10")
+@pytest.mark.parametrize("row", EVENT_CALLS[:2], ids=lambda row: row.name)
+def test_no_guest_runs(row: EventCall, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """After SYSTEM_OFF and SYSTEM_RESET: the vCPU that made the call, and those that have not run yet."""
+    vm, comparison = make_vm(3), Comparison()
+    left = guests.last_call(vm.vcpus[1], Call(row.function))
+    comparison.value(f"exit reason of {row.name}", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
+    _put(vm, Call(SMCCC_VERSION))
+    errors, result = _run(vm, vm.vcpus, _DEADLINES_MS[0])
+    for vcpu, error in zip(vm.vcpus, errors, strict=True):
+        comparison.error(f"KVM_RUN of vCPU {vcpu.index} after {row.name}, until a signal", errno.EINTR, error)
+    comparison.that(not any(result.x), f"calls of a guest after {row.name}", "none", str(result.x0_3))
+    _compare_states(comparison, vm, (STOPPED,) * 3, f"after {row.name} and KVM_RUN")
+    comparison.done()
+
+
+def _turn_off(vm: Vm, vcpu: Vcpu, call: Call) -> tuple[int, CallResult]:
+    """KVM_RUN's errno and the call's result once the call has been made. Raises NotMeasured if it never is."""
+    _put(vm, call)
+    for deadline_ms in _DEADLINES_MS:
+        (error,), result = _run(vm, [vcpu], deadline_ms)
+        batch = vm.batch()
+        ((_, state),) = vcpu_states(batch, [vcpu])
+        batch.run()
+        if not error or state.value != RUNNABLE:
+            return error, result
+    raise NotMeasured(f"the guest did not make CPU_OFF in {_DEADLINES_MS[-1]} ms")
+
+
+@pytest.mark.clause("PSCI-14")
+@pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
+def test_cpu_off(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """The second of three vCPUs turns itself off, and the first one turns it on again."""
+    if not form.served(contract.smc):
+        pytest.skip("not applicable, because this kernel does not serve SMC (SMCCC_VERSION gives NOT_SUPPORTED there)")
+    vm, comparison = make_vm(3), Comparison()
+    error, result = _turn_off(vm, vm.vcpus[1], Call(CPU_OFF, GARBAGE, form.conduit))
+    comparison.error("KVM_RUN of a vCPU that turns itself off, until a signal", errno.EINTR, error)
+    comparison.that(not any(result.x), "what CPU_OFF returns", "nothing", str(result.x0_3))
+    _compare_states(comparison, vm, (RUNNABLE, STOPPED, RUNNABLE), "after CPU_OFF of vCPU 1")
+    comparison.done()
+    rows: list[tuple[int, tuple[int, ...], int]] = [(AFFINITY_INFO, (n, 0), OFF if n == 1 else ON) for n in range(3)]
+    rows += [(CPU_ON | BIT_64, (1, MEMORY_IPA, 0), 0), (AFFINITY_INFO, (1, 0), ON)]
+    calls = [Call(function, args, form.conduit) for function, args, _ in rows]
+    for (function, args, x0), answer in zip(rows, guests.calls(vm.vcpu, calls), strict=True):
+        comparison.x(f"{form.name} {function:#x} of vCPU {args[0]} after CPU_OFF", (x0, 0, 0, 0), answer.x0_3)
+    seen = guests.call(vm.vcpus[1], Call(SMCCC_VERSION, GARBAGE)).x0_3
+    comparison.x("SMCCC_VERSION on vCPU 1, on again", (contract.smccc, 0, 0, 0), seen)
+    comparison.done()
