@@ -91,6 +91,11 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         "QEMU, where a kernel must print something every 45)",
     )
     group.addoption(
+        "--cold-boot",
+        action="store_true",
+        help="boot each kernel; without it, one that was booted before starts from a snapshot of that boot",
+    )
+    group.addoption(
         "--race-rounds",
         type=int,
         default=1600,

@@ -78,7 +78,13 @@ def _handle_signals(config: pytest.Config, *, finished: bool) -> None:
 
 def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
-    means = choose.Means(mirror, Progress(), config.getoption("--boot-deadline"), environment_file(config))
+    means = choose.Means(
+        mirror,
+        Progress(),
+        config.getoption("--boot-deadline"),
+        environment_file(config),
+        config.getoption("--cold-boot"),
+    )
     trace = config.stash[TRACE] = Trace()
     return Lineup(lambda subject_id, warm: Traced(choose.make_subject(subject_id, means, warm), trace))
 

@@ -167,6 +167,12 @@ class Board:
         why = reason or f"it ended with status {status}"
         return HarnessError(f"The executor on {self.id.label} did not answer", why=why, cure="Run again")
 
+    def keep_snapshot(self) -> None:
+        """Only QEMU's machines have snapshots."""
+
+    def discard_snapshot(self) -> bool:
+        return False
+
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """Reaches the board again. A changed boot ID or an oops in its taint is a death; a lost connection is not."""
         silent = "" if answered_nothing_for is None else f"it did not answer for {answered_nothing_for:.0f} s"

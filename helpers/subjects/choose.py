@@ -109,12 +109,14 @@ def _own_temporary_folder(instead_of: Path) -> Path:
 
 @dataclass(frozen=True)
 class Means:
-    """Debian mirror, progress lines, boot timeout (s; None: the default), and labgrid's environment file or ""."""
+    """Debian mirror, progress lines, boot timeout (s; None: the default), labgrid's environment file or "", and
+    whether each start in QEMU is a boot."""
 
     mirror: str | None
     progress: Progress
     boot_seconds: float | None = None
     environment: str = ""
+    cold_boot: bool = False
 
 
 def make_subject(subject_id: SubjectId, means: Means, warm: dict[SubjectId, Subject] | None = None) -> Subject:
@@ -143,7 +145,8 @@ def _kernel(machine: SubjectId, planted: bool, means: Means) -> Subject:
         if planted:
             module = module_for(kernel, mirror=means.mirror, progress=begin_step)
             kernel = replace(kernel, modules=(*kernel.modules, module))
-    qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds)
+    snapshots = None if means.cold_boot else cache / "snapshots"
+    qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds, snapshots=snapshots)
     # An error of usage must not wait for the first boot.
     _ = qemu.cpu
     return Remote(qemu, means.progress.waiting)

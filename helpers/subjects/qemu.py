@@ -22,6 +22,7 @@ from helpers.subjects.cpu_models import MACHINE, CpuModel, choose_cpu
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.remote import MachineEnd
+from helpers.subjects.snapshots import Snapshot, Snapshots, name_of
 from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
@@ -62,13 +63,24 @@ class Qemu:
     """One virtual machine with EL2; a remote.Machine."""
 
     def __init__(
-        self, kernel: Kernel, init: Path, *, variant: BootVariant = PLAIN, start_seconds: float | None = None
+        self,
+        kernel: Kernel,
+        init: Path,
+        *,
+        variant: BootVariant = PLAIN,
+        start_seconds: float | None = None,
+        snapshots: Path | None = None,
     ) -> None:
+        """``snapshots`` is the folder of the snapshots; None: each start is a boot."""
         self.id = SubjectId(kernel.label, variant=variant)
         self.start_seconds = start_seconds or PRINTING_SECONDS
         self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
+        self._snapshots = Snapshots(snapshots) if snapshots else None
+        self._restored: Snapshot | None = None
+        self._name = ""
+        self._monitor: socket.socket | None = None
         self._launched = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
@@ -91,9 +103,10 @@ class Qemu:
         qemu = qemu_path()
         initrd = build_initramfs(self._init, self.kernel.modules)
         ours, theirs = socket.socketpair()
-        with ours, theirs:
+        with ours, theirs, contextlib.ExitStack() as given:
             try:
-                self._spawn(qemu, initrd, theirs.fileno())
+                more, fds = self._snapshot_arguments(qemu, initrd, given) if self._snapshots else ([], [])
+                self._spawn(qemu, initrd, [theirs.fileno(), *fds], more)
             except OSError as error:
                 why = error.strerror or str(error)
                 cure = f"Make room in {tempfile.gettempdir()}, and check that {qemu} can be executed"
@@ -101,15 +114,42 @@ class Qemu:
             fd = ours.detach()
         return Stream(fd, fd)
 
-    def _spawn(self, qemu: str, initrd: bytes, fd: int) -> None:
+    def _snapshot_arguments(self, qemu: str, initrd: bytes, given: contextlib.ExitStack) -> tuple[list[str], list[int]]:
+        """QEMU's arguments for its monitor and a snapshot, and their fds, which ``given`` closes."""
+        assert self._snapshots is not None
+        machine = [qemu_version(qemu), *self._machine_arguments(), self._command_line()]
+        self._name = name_of(machine, [self.kernel.image], initrd)
+        self._restored = self._snapshots.find(self._name)
+        self._monitor, theirs = socket.socketpair()
+        given.enter_context(theirs)
+        fds = [theirs.fileno()]
+        arguments = ["-chardev", f"socket,id=monitor,fd={fds[0]}", "-mon", "chardev=monitor,mode=control"]
+        if self._restored is not None:
+            fds.append(given.enter_context(self._restored.path.open("rb")).fileno())
+            arguments += ["-incoming", f"fd:{fds[1]}"]
+        return arguments, fds
+
+    def keep_snapshot(self) -> None:
+        """After the first answer of a boot: the next start of this kernel continues from here."""
+        if self._snapshots is not None and self._monitor is not None and self._restored is None:
+            self._snapshots.save(self._name, self.boot_seconds(time.time() - self._launched), self._monitor)
+
+    def discard_snapshot(self) -> bool:
+        """After a start that failed: whether it was from a snapshot, which is removed."""
+        restored, self._restored = self._restored, None
+        if restored is not None:
+            restored.path.unlink(missing_ok=True)
+        return restored is not None
+
+    def _spawn(self, qemu: str, initrd: bytes, fds: list[int], more: list[str]) -> None:
         self._launched = time.time()
         self._directory = tempfile.TemporaryDirectory(prefix="kvm-hvc-", ignore_cleanup_errors=True)
         self._file("initrd").write_bytes(initrd)
         with self._file("qemu").open("wb") as errors:
             # A new session: Ctrl-C must not reach QEMU.
             self._process = subprocess.Popen(
-                [*_limits(), qemu, *_safety(qemu), *self._arguments(fd)],
-                pass_fds=[fd],
+                [*_limits(), qemu, *_safety(qemu), *self._arguments(fds[0]), *more],
+                pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -118,12 +158,17 @@ class Qemu:
 
     def _arguments(self, fd: int) -> list[str]:
         return [
-            "-M", MACHINE, "-cpu", self.cpu.name, "-smp", "1",
-            "-m", str(MEMORY_MB), "-accel", f"tcg,tb-size={CODE_MB}",
+            *self._machine_arguments(),
             "-kernel", str(self.kernel.image), "-initrd", str(self._file("initrd")), "-append", self._command_line(),
             "-serial", f"file:{self._file('console')}",
             "-chardev", f"socket,id=wire,fd={fd}",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=wire,name=khx",
+        ]  # fmt: skip
+
+    def _machine_arguments(self) -> list[str]:
+        return [
+            "-M", MACHINE, "-cpu", self.cpu.name, "-smp", "1",
+            "-m", str(MEMORY_MB), "-accel", f"tcg,tb-size={CODE_MB}",
             *shlex.split(self.id.variant.qemu),
         ]  # fmt: skip
 
@@ -143,6 +188,9 @@ class Qemu:
 
     def close(self) -> None:
         """Ends the VM and removes its files."""
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -152,7 +200,12 @@ class Qemu:
             self._directory = None
 
     def boot_seconds(self, waited: float) -> float:
-        """Until /init printed its last line: the subject may have been launched long before it is used."""
+        """Until /init printed its last line: the subject may have been launched long before it is used.
+
+        If it was started from a snapshot: what the boot took, because that tells how slow the kernel is.
+        """
+        if self._restored is not None:
+            return max(waited, self._restored.boot_seconds)
         printed = console.last_output_time(self._file("console")) if self._directory else 0
         return min(waited, printed - self._launched) if printed > self._launched else waited
 
@@ -227,6 +280,8 @@ class Qemu:
             "kernel image": self.kernel.origin,
             "executor": "/init",
         }
+        if self._restored is not None:
+            facts["boot"] = f"{self._restored.boot_seconds:.1f} s, before the snapshot that this start is from"
         return {**facts, **self._configuration(), **self.id.variant.describe()}
 
     def _configuration(self) -> dict[str, str]:

@@ -106,6 +106,12 @@ class Machine(Protocol):
     def boot_seconds(self, waited: float) -> float:
         """How long its kernel took to boot, of the ``waited`` seconds since the launch; 0 if it did not boot one."""
 
+    def keep_snapshot(self) -> None:
+        """Called after the first answer: the next start may continue from here."""
+
+    def discard_snapshot(self) -> bool:
+        """Called after a start that failed: whether the next one is from another state."""
+
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """How it ended: the stream ended, or there was no answer for so many seconds."""
 
@@ -173,7 +179,8 @@ class Remote:
         self.launch()
         try:
             with self._waiting(f"booting {self.label}"):
-                self._wait_for_executor()
+                self._wait_or_boot()
+                self._machine.keep_snapshot()
         except BaseException:
             self._failed_starts += 1
             self.close()
@@ -186,6 +193,17 @@ class Remote:
         self._mark = self._size_at_answer = self._machine.console_size()
         self._limit.add(now - began)
         self._limit.adapt(self._machine.boot_seconds(self._start_took))
+
+    def _wait_or_boot(self) -> None:
+        """Boots if the start from a snapshot fails."""
+        try:
+            self._wait_for_executor()
+        except HarnessError:
+            if not self._machine.discard_snapshot():
+                raise
+            self.close()
+            self.launch()
+            self._wait_for_executor()
 
     def _wait_for_executor(self) -> None:
         """Sends an empty program and waits for its answer."""
@@ -233,7 +251,7 @@ class Remote:
     def describe(self) -> dict[str, str]:
         """Facts about the machine, and the time from launch to the first answer."""
         boot = f"{'at most ' if self._ahead else ''}{self._start_took:.1f} s"
-        return {**self._machine.describe(), "boot": boot}
+        return {"boot": boot, **self._machine.describe()}
 
     def untold(self) -> KernelDied | None:
         died, self._untold = self._untold, None
