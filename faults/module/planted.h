@@ -78,6 +78,8 @@ struct vm_state {
 	u64 other[MOST_BITMAPS];	/* one more than what a vCPU but the first holds, or 0 */
 	unsigned long newer;		/* the newer kernel's register */
 	unsigned int writes;		/* to a bitmap; some faults count the refused ones */
+	bool left;			/* a KVM_RUN has returned */
+	const void __user *argument;	/* of the last KVM_SET_ONE_REG */
 	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
 };
 

@@ -43,6 +43,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	atomic_inc(&state->inside);
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 	atomic_dec(&state->inside);
+	state->left = true;
 	if ((error == -EINTR && planted(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && planted(RUN_FAILURE_FORGETS)))
 		forget_run(vcpu->kvm);
 	return error;
