@@ -14,7 +14,7 @@ from suites.support.threads import arrangements, join_race, sleep, timespec
 
 PAUSE_NS = 20_000
 """The sleep before each change where both threads have one core: the one that wakes up interrupts the other's call."""
-FEWEST, MOST = 3_200, 12_800
+FEWEST, MOST = 3_200, 6_400
 """Changes in one program."""
 PARTS = 8
 

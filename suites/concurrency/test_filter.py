@@ -27,7 +27,7 @@ SET, HANDLE, DENY = uapi.KVM_SET_DEVICE_ATTR, uapi.KVM_SMCCC_FILTER_HANDLE, uapi
 NO_ACTION = uapi.KVM_SMCCC_FILTER_FWD_TO_USER + 1
 RANGES, LENGTH, FIRST, STEP = 160, 8, 0xC600_1000, 0x100
 """Ranges of one program, the function ids in each, the first one, and from one range to the next."""
-ATTEMPTS, MOST_VMS = 6, 24
+ATTEMPTS, MOST_RANGE_VMS, MOST_ACTION_VMS = 6, 8, 24
 """Calls for one function, each of which may meet the invalid filter, and VMs until enough filters were taken."""
 CALLS = (
     Call(0x84000000), Call(0x84000050), Call(0x84000051, (0x84000050,)), Call(0x84000052), Call(0x84000053, (97,)),
@@ -110,7 +110,7 @@ def _actions(vm: Vm, calls: tuple[Call, ...], changes: int) -> tuple[int, int]:
 def test_base(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> None:
     """The range begins and ends as in one of the two filters that the memory held."""
     changes, met, vms = FEWEST, 0, 0
-    while met < chances(RANGE_READ_ONCE) and vms < MOST_VMS:
+    while met < chances(RANGE_READ_ONCE) and vms < MOST_RANGE_VMS:
         renew_deadline()
         met_now = _ranges(vm_with_filter(), changes)
         met, vms, changes = met + met_now, vms + 1, more_changes(changes, met_now, RANGES)
@@ -124,7 +124,7 @@ def test_action(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> 
     results = guests.calls(vm_with_filter().vcpu, CALLS)
     calls = tuple(c for c, result in zip(CALLS, results, strict=True) if result.x0_3[0] != NOT_SUPPORTED)
     changes, taken, met, vms = FEWEST, 0, 0, 0
-    while taken < chances(ACTION_READ_ONCE) and vms < MOST_VMS:
+    while taken < chances(ACTION_READ_ONCE) and vms < MOST_ACTION_VMS:
         renew_deadline()
         taken_now, met_now = _actions(vm_with_filter(), calls, changes)
         taken, met, vms = taken + taken_now, met + met_now, vms + 1

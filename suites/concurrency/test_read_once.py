@@ -18,7 +18,7 @@ from suites.concurrency.sample import READ_ONCE, chances
 from suites.conftest import MakeVm
 from suites.support.threads import run_to_the_end
 
-WRITES, MOST_PROGRAMS = 400, 16
+WRITES, MOST_PROGRAMS = 400, 6
 """Calls of one program, and programs until enough calls met a change."""
 
 
