@@ -85,6 +85,8 @@ struct vm_state {
 	unsigned int writes;		/* to a bitmap; some faults count the refused ones */
 	bool past_ran;			/* a closed VM whose first vCPU had the same address */
 	unsigned int in_a_row, last_kind;	/* calls of one kind on the bitmaps */
+	bool left;			/* a KVM_RUN has returned */
+	const void __user *argument;	/* of the last KVM_SET_ONE_REG */
 	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
 };
 
