@@ -30,9 +30,28 @@ RACES = (
     *rows(
         "kvm_arm_set_fw_reg",
         ("race-check-then-store", "RACE-1", "a write during the first KVM_RUN is stored after it"),
+        ("race-lock-dropped", "RACE-1", "a write drops the lock between its check and its store"),
+        ("race-no-lock", "RACE-1", "a write takes no lock"),
+        ("race-torn-write", "RACE-2", "a write shows an empty register for an instant"),
+        ("race-value-twice", "RACE-5", "a write reads the value again after its check"),
+        ("race-locked-twice", "RACE-5", "a write to a locked register reads the value again after its check"),
         ("race-transient", "RACE-2", "a write shows a bit that was not written for half a millisecond"),
         ("quiet-warning", "QUIET-1", "a write logs a warning"),
         ("quiet-taint", "QUIET-1", "a write taints the kernel"),
+    ),
+    *rows(
+        "kvm_arm_set_fw_reg kvm_arch_vcpu_ioctl",
+        ("race-id-twice", "RACE-5", "a write reads the id again after the check of the value"),
+    ),
+    *rows(
+        "kvm_arm_set_fw_reg kvm_arch_vcpu_ioctl_run",
+        ("race-lock-late", "RACE-1", "the registers are locked when the first KVM_RUN returns"),
+    ),
+    *rows("kvm_arch_vcpu_ioctl", ("race-init-restores", "RACE-7", "KVM_ARM_VCPU_INIT undoes writes made meanwhile")),
+    *rows(
+        "kvm_vm_smccc_set_attr",
+        ("race-filter-twice", "RACE-6", "KVM_SET_DEVICE_ATTR reads the filter again after its check"),
+        ("race-range-twice", "RACE-6", "KVM_SET_DEVICE_ATTR reads the base again for the last function"),
     ),
     *rows(
         "kvm_vcpu_ioctl kvm_arch_vcpu_ioctl_run",

@@ -243,6 +243,10 @@ class Kvm:
         vm = program.create_vm(self.fd, limit)
         return self.subject.run(program)[vm].ret
 
+    def place(self) -> None:
+        """Chooses the cores of vCPUs again, after processors were brought up or taken off."""
+        self.placement = place_vcpus(self.subject, self._lasting)
+
     @property
     def alive(self) -> bool:
         """Whether the kernel on which /dev/kvm was opened still runs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MIDR = "/sys/devices/system/cpu/cpu{}/regs/identification/midr_el1"
 """Documentation/arch/arm64/cpu-feature-registers.rst."""
 HIGHEST_PRIORITY = 3
 """Of SCHED_FIFO, for the threads of a race."""
+_SYSTEM = "/sys/devices/system/cpu"
+"""Documentation/ABI/testing/sysfs-devices-system-cpu."""
 _MASK_BYTES = 1024
 """Room for 8192 processors."""
 _SLACK_NS = 1
@@ -147,6 +150,45 @@ def unplace_vcpus(subject: Subject, placement: Placement) -> None:
     """Gives the executor back the cores that it might use before ``place_vcpus``. Raises KernelDied, HarnessError."""
     if set(placement.cores) != set(placement.allowed):
         _bind_now(subject, placement.allowed)
+
+
+def bring_up(subject: Subject) -> tuple[int, ...]:
+    """Brings up every processor that is off, and lets the executor use all processors. Returns their numbers.
+
+    A processor stays off if the executor's user may not bring it up. Raises KernelDied, HarnessError.
+    """
+    program = Program(traced=False)
+    fd = program.open(f"{_SYSTEM}/offline", os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    numbers = parse_core_list(subject.run(program)[text].data.decode("ascii", "replace"))
+    up = _switch(subject, numbers, on=True)
+    if up:
+        _bind_now(subject, range(8 * _MASK_BYTES))
+    return up
+
+
+def take_down(subject: Subject, numbers: Iterable[int]) -> None:
+    """Takes processors off that ``bring_up`` brought up. Raises KernelDied, HarnessError."""
+    _switch(subject, numbers, on=False)
+
+
+def _switch(subject: Subject, numbers: Iterable[int], *, on: bool) -> tuple[int, ...]:
+    program, results = Program(traced=False), []
+    for number in numbers:
+        fd = program.open(f"{_SYSTEM}/cpu{number}/online", os.O_WRONLY | os.O_CLOEXEC)
+        results.append((number, program.write(fd, b"1" if on else b"0")))
+        program.close(fd)
+    answer = subject.run(program)
+    return tuple(number for number, result in results if not answer[result].errno)
+
+
+def parse_core_list(text: str) -> tuple[int, ...]:
+    """The numbers of a text in Linux's cpulist format; empty if it has another one."""
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*\s*", text):
+        return ()
+    ranges = [each.partition("-") for each in text.strip().split(",")]
+    return tuple(n for first, _, last in ranges for n in range(int(first), int(last or first) + 1))
 
 
 def _bind_now(subject: Subject, cores: Sequence[int]) -> int:

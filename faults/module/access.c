@@ -84,6 +84,7 @@ static long one_reg(struct file *file, unsigned int ioctl, unsigned long argumen
 	bool readable = !copy_from_user(&reg, (void __user *)argument, sizeof(reg));
 	long error;
 
+	vm_state_of(((struct kvm_vcpu *)file->private_data)->kvm)->argument = (void __user *)argument;
 	if (planted(STRUCT_BEFORE_INIT) && !readable)
 		return -EFAULT;
 	error = vcpu_ioctl(file, ioctl, argument);
@@ -124,11 +125,18 @@ static long reg_list(struct file *file, unsigned int ioctl, unsigned long argume
 
 static long init(struct file *file, struct kvm_vcpu_init __user *argument)
 {
+	struct kvm *kvm = ((struct kvm_vcpu *)file->private_data)->kvm;
 	long error = variant_init(&argument);
+	u64 before[MOST_BITMAPS];
+	struct bitmap bitmap;
 
 	if (error)
 		return error;
+	for (int i = 0; planted(RACE_INIT_RESTORES) && fw_by_index(kvm, i, &bitmap); i++)
+		before[i] = fw_read(&bitmap);
 	error = vcpu_ioctl(file, KVM_ARM_VCPU_INIT, (unsigned long)argument);
+	for (int i = 0; planted(RACE_INIT_RESTORES) && fw_by_index(kvm, i, &bitmap); i++)
+		fw_write(&bitmap, before[i]);
 	if (!error)
 		run_after_init(file->private_data);
 	return error;

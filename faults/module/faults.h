@@ -260,6 +260,16 @@
 	FAULT(RACE_TRANSIENT, "race-transient") \
 	FAULT(BITMAP_RESETS_PSCI, "bitmap-resets-psci") \
 	FAULT(RACE_CHECK_THEN_STORE, "race-check-then-store") \
+	FAULT(RACE_LOCK_DROPPED, "race-lock-dropped") \
+	FAULT(RACE_NO_LOCK, "race-no-lock") \
+	FAULT(RACE_LOCK_LATE, "race-lock-late") \
+	FAULT(RACE_TORN_WRITE, "race-torn-write") \
+	FAULT(RACE_VALUE_TWICE, "race-value-twice") \
+	FAULT(RACE_LOCKED_TWICE, "race-locked-twice") \
+	FAULT(RACE_ID_TWICE, "race-id-twice") \
+	FAULT(RACE_FILTER_TWICE, "race-filter-twice") \
+	FAULT(RACE_RANGE_TWICE, "race-range-twice") \
+	FAULT(RACE_INIT_RESTORES, "race-init-restores") \
 	FAULT(QUIET_WARNING, "quiet-warning") \
 	FAULT(QUIET_TAINT, "quiet-taint") \
 	FAULT(CREATE_ERRNO, "create-errno") \

@@ -54,6 +54,25 @@ static int insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
 	return error;
 }
 
+/* Checks what it reads first, and takes what it reads then, or only its last function. */
+static int insert_read_twice(struct kvm *kvm, const struct kvm_smccc_filter *first, const void __user *from)
+{
+	struct kvm_smccc_filter second;
+	u32 end;
+
+	if (!first->nr_functions || first->base + first->nr_functions < first->base ||
+	    first->action >= NR_SMCCC_FILTER_ACTIONS || memchr_inv(first->pad, 0, sizeof(first->pad)))
+		return -EINVAL;
+	if (copy_from_user(&second, from, sizeof(second)))
+		return -EFAULT;
+	if (planted(RACE_RANGE_TWICE)) {
+		end = second.base + second.nr_functions;
+		second = *first;
+		second.nr_functions = end - first->base;
+	}
+	return kvm_vm_has_ran_once(kvm) ? -EBUSY : insert(kvm, &second);
+}
+
 static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
 	struct kvm_smccc_filter filter = {};
@@ -62,6 +81,8 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 
 	if (planted(FILTER_BUSY_FIRST) && kvm_vm_has_ran_once(kvm))
 		return -EBUSY;
+	if (readable && (planted(RACE_FILTER_TWICE) || planted(RACE_RANGE_TWICE)))
+		return insert_read_twice(kvm, &filter, (void __user *)attr->addr);
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
 	if (error == -EBUSY && readable && unlocked(kvm))
 		error = insert(kvm, &filter);

@@ -93,7 +93,9 @@ bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argum
 	state->in_a_row = kind == last ? before + 1 : 1;
 	state->last_kind = kind;
 	*error = 0;
-	if (planted(HISTORY_17TH_WRITE) && kind == A_CHANGE && ++state->writes == 17)
+	if (planted(HISTORY_ADDRESS_LOCKED) && kind == A_CHANGE && state->past_ran)
+		*error = -EBUSY;
+	else if (planted(HISTORY_17TH_WRITE) && kind == A_CHANGE && ++state->writes == 17)
 		*error = -EBUSY;
 	else if (planted(HISTORY_SAME_VALUE_CLEARS) && kind == A_SAME && state->in_a_row == 12)
 		fw_write(&bitmap, 0);
@@ -142,8 +144,7 @@ void left_creates_vcpu(struct kvm_vcpu *vcpu)
 		return;
 	for (int i = 0; planted(HISTORY_ADDRESS_VALUE) && i < BITMAPS && fw_by_index(vcpu->kvm, i, &bitmap); i++)
 		fw_write(&bitmap, past->values[i]);
-	if (planted(HISTORY_ADDRESS_LOCKED) && past->ran)
-		set_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &vcpu->kvm->arch.flags);
+	vm_state_of(vcpu->kvm)->past_ran = past->ran;
 }
 
 /* Refused calls */

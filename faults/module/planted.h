@@ -83,7 +83,10 @@ struct vm_state {
 	u64 other[MOST_BITMAPS];	/* one more than what a vCPU but the first holds, or 0 */
 	unsigned long newer;		/* the newer kernel's register */
 	unsigned int writes;		/* to a bitmap; some faults count the refused ones */
+	bool past_ran;			/* a closed VM whose first vCPU had the same address */
 	unsigned int in_a_row, last_kind;	/* calls of one kind on the bitmaps */
+	bool left;			/* a KVM_RUN has returned */
+	const void __user *argument;	/* of the last KVM_SET_ONE_REG */
 	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
 };
 

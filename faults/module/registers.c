@@ -179,6 +179,8 @@ static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 		return state->touched || ran(vcpu);
 	if (planted(LOCK_BY_FAILED_RUN))
 		return state->tried || ran(vcpu);
+	if (planted(RACE_LOCK_LATE))
+		return state->left;
 	return ran(vcpu);
 }
 
@@ -222,6 +224,10 @@ static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 		fw_write(bitmap, value | BIT(8));
 		usleep_range(300, 600);
 	}
+	if (planted(RACE_TORN_WRITE)) {
+		fw_write(bitmap, 0);
+		barrier();
+	}
 	fw_write(bitmap, value);
 	if (planted(BITMAP_RESETS_PSCI))
 		vcpu->kvm->arch.psci_version = KVM_ARM_PSCI_1_0;
@@ -232,27 +238,47 @@ static void store(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
 		fw_write(&next, 0);
 }
 
-static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, u64 value)
+static bool read_value(const struct kvm_one_reg *reg, u64 *value)
+{
+	return !copy_from_user(value, (void __user *)reg->addr, sizeof(*value));
+}
+
+static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const struct kvm_one_reg *reg, u64 value)
 {
 	u64 now = value_of(vcpu, bitmap);
 
 	if (locked(vcpu, bitmap) && (value != now || planted(LOCK_SAME_VALUE)) && !let_through(now, value))
 		return busy(vcpu, bitmap, value);
-	if (planted(RACE_CHECK_THEN_STORE)) {
+	if (planted(RACE_CHECK_THEN_STORE) || planted(RACE_LOCK_DROPPED)) {
 		mutex_unlock(&vcpu->kvm->arch.config_lock);
-		usleep_range(300, 600);
+		if (planted(RACE_CHECK_THEN_STORE))
+			usleep_range(300, 600);
 		mutex_lock(&vcpu->kvm->arch.config_lock);
 	}
+	if (planted(RACE_LOCKED_TWICE) && ran(vcpu) && !read_value(reg, &value))
+		return -EFAULT;
 	store(vcpu, bitmap, value);
 	return 0;
 }
 
+/* The register that the caller's structure names by now, if there is one. */
+static void read_id(struct kvm_vcpu *vcpu, struct bitmap *bitmap)
+{
+	struct kvm_one_reg reg;
+	struct bitmap other;
+
+	if (!copy_from_user(&reg, vm_state_of(vcpu->kvm)->argument, sizeof(reg)) &&
+	    fw_by_id(vcpu->kvm, reg.id, &other))
+		*bitmap = other;
+}
+
 static int set_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const struct kvm_one_reg *reg)
 {
+	struct bitmap other = *bitmap;
 	u64 value;
 	int error;
 
-	if (copy_from_user(&value, (void __user *)reg->addr, sizeof(value)))
+	if (!read_value(reg, &value))
 		return -EFAULT;
 	if (planted(QUIET_WARNING))
 		printk(KERN_WARNING "WARNING: planted\n");
@@ -265,8 +291,14 @@ static int set_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 	error = ran(vcpu) && value != fw_read(bitmap) ? deadly_change(vcpu) : 0;
 	if (error)
 		return error;
+	if (planted(RACE_VALUE_TWICE) && !read_value(reg, &value))
+		return -EFAULT;
+	if (planted(RACE_ID_TWICE))
+		read_id(vcpu, &other);
+	if (planted(RACE_NO_LOCK))
+		return change(vcpu, bitmap, reg, value);
 	mutex_lock(&vcpu->kvm->arch.config_lock);
-	error = change(vcpu, bitmap, value);
+	error = change(vcpu, &other, reg, value);
 	mutex_unlock(&vcpu->kvm->arch.config_lock);
 	return error;
 }

@@ -46,6 +46,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	atomic_dec(&state->inside);
 	if (planted(CLOBBERS_V8))
 		vcpu->arch.ctxt.fp_regs.vregs[8] = 0;
+	state->left = true;
 	if ((error == -EINTR && planted(RUN_SIGNAL_FORGETS)) || (error == -EFAULT && planted(RUN_FAILURE_FORGETS)))
 		forget_run(vcpu->kvm);
 	return error;

@@ -98,9 +98,9 @@ def _add_measures(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--race-rounds",
         type=int,
-        default=1600,
+        default=500,
         metavar="N",
-        help="most rounds of a race between writes and the first KVM_RUN, for each register (default: 1600)",
+        help="most rounds of a race between writes and the first KVM_RUN, for each register (default: 500)",
     )
     group.addoption(
         "--model-steps",

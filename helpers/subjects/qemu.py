@@ -38,6 +38,10 @@ COMMAND_LINE = "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic log
 
 earlycon shows why a kernel ends before its console driver. With the address, it works before the device tree is parsed.
 """
+PROCESSORS = 2
+ONE_IS_ON = "maxcpus=1"
+"""The other processors are off until the races bring them up (suites/concurrency): with one processor all else is
+faster, because the kernel then waits for no RCU grace period (kernel/rcu/tree.c, rcu_blocking_is_gp)."""
 MEMORY_MB = 1024
 AFTER_PANIC_SECONDS = 2.0
 """A panic early in the boot does not end QEMU: the kernel cannot reboot yet."""
@@ -167,7 +171,7 @@ class Qemu:
 
     def _machine_arguments(self) -> list[str]:
         return [
-            "-M", MACHINE, "-cpu", self.cpu.name, "-smp", "1",
+            "-M", MACHINE, "-cpu", self.cpu.name, "-smp", str(PROCESSORS),
             "-m", str(MEMORY_MB), "-accel", f"tcg,tb-size={CODE_MB}",
             *shlex.split(self.id.variant.qemu),
         ]  # fmt: skip
@@ -175,7 +179,9 @@ class Qemu:
     def _command_line(self) -> str:
         # VHE is the kernel's default on a CPU that has it.
         mode = f"kvm-arm.mode={self.id.variant.kvm_mode}" if self.id.variant.kvm_mode in ("nvhe", "protected") else ""
-        return " ".join(part for part in (COMMAND_LINE, mode, self.id.variant.arguments) if part)
+        # Whoever chooses the number of processors gets them from the boot on.
+        processors = "" if "-smp" in self.id.variant.qemu else ONE_IS_ON
+        return " ".join(part for part in (COMMAND_LINE, processors, mode, self.id.variant.arguments) if part)
 
     def _file(self, name: str) -> Path:
         assert self._directory is not None

@@ -17,15 +17,18 @@ from helpers.errors import NotMeasured
 from helpers.executor.program import Answer, Arg, OpResult
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram, RegRead
+from suites.concurrency.sample import TORN, chances
 from suites.conftest import MakeVm
 from suites.support.threads import arrangements, join_race, run_to_the_end, sleep, timespec
 
-ROUNDS, BUSY, RARE = 150, 10, 3
+ROUNDS, BUSY, RARE = 40, 10, 3
 MOST_BUSY, OVERLAPS = 160, ROUNDS // 10
 """The continuous writes of a round grow to at most so many, until both other threads meet them in so many rounds."""
 SHORTEST_NS, LONGEST_NS = 10_000, 500_000
 """The sleep before each call of the other threads."""
 LIVES = 25
+WRITES_PER_READ = 2
+"""A read takes longer: it also copies the memory."""
 MARK = 0xA5A5_A5A5_A5A5_A5A5
 """The value of the memory before a read. Each thread has its own memory."""
 
@@ -157,6 +160,28 @@ Results = tuple[tuple[OpResult, ...], ...]
 
 def _word(results: Results, read: RegRead, turn: int) -> int:
     return int.from_bytes(results[read.memory.index][turn].data, "little")
+
+
+@pytest.mark.clause("RACE-2")
+def test_same_value(register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """While a vCPU writes the value that the register has, each read gives it."""
+    vm, program, value, comparison = make_vm(2), KvmProgram(deadline_ms=60_000), register.mask, Comparison()
+    vm.vcpu.set_reg(register, value)
+    writer, reader = program.one_reg(register, value), program.one_reg(register, MARK)
+    reads = chances(TORN, len(registers), margin=1)
+    with program.concurrently() as stage:
+        with stage.thread(repeat=reads * WRITES_PER_READ):
+            done = program.set_reg(vm.vcpus[0].fd, writer)
+        with stage.thread(repeat=reads):
+            read = program.get_reg(vm.vcpus[1].fd, reader)
+    results = run_to_the_end(vm.kvm, program, f"A race of reads of {register.name}").results
+    for result in results[done.index]:
+        comparison.error(f"{register.name} = {value:#x}", 0, result.errno)
+    for turn in range(reads):
+        comparison.value(
+            f"read {turn} beside writes of {value:#x} to {register.name}", value, _word(results, read, turn)
+        )
+    comparison.done()
 
 
 def _check_lives(register: Register, results: Results, lives: list[tuple[int, RegRead, Arg, RegRead]]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count
 
 import pytest
 
@@ -18,6 +18,7 @@ from helpers.errors import NotMeasured
 from helpers.kvm import Kvm
 from helpers.smccc import Call
 from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_rounds
+from suites.concurrency.sample import CROWD, LOCK_DROPPED, LOCK_LATE, NO_LOCK, chances
 from suites.support.threads import arrangements
 
 Renew = Callable[[], float]
@@ -28,12 +29,13 @@ FEWEST_ROUNDS, FIRST_ROUNDS, ROUNDS_AT_ONCE = 5, 25, 100
 """Rounds of the first round trip, and the least and most of a later one."""
 SHARE_OF_TIMEOUT = 0.25
 """A round trip that takes longer than this share of the test's timeout is followed by one of half as many rounds."""
-WRITES, MOST_WRITES = 8, 64
+WRITES, MOST_WRITES = 16, 64
 """Writes of one writer in one round: enough for the run to fall among them in spite of the timer's jitter.
 
 The most are for all writers of a round. The search for an order takes time that grows with a power of their number.
 """
-CROWD_ROUNDS, GUEST_ROUNDS = 60, 100
+GUEST_ROUNDS, CROWD_ROUNDS = 60, 40
+"""The most rounds where each takes longer."""
 
 
 def _view(register: Register, dialect: Dialect) -> RegisterView | None:
@@ -61,10 +63,11 @@ def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Limits:
-    """Restarts the timeout of one round trip; and the most rounds of a race in which a run falls among the writes."""
+    """Restarts the timeout of one round trip; the most rounds; and the number of tests of the same code."""
 
     renew: Renew
     rounds: int
+    tests: int
 
 
 @dataclass
@@ -77,6 +80,8 @@ class _Staging:
     """Restarts the test's timeout; returns it in seconds."""
     writes: int
     pace: dict[bool, Pace]
+    missing: dict[bool, int]
+    """For each arrangement, how often a run must still fall among the writes."""
     at_once: int = FIRST_ROUNDS
     landed: int = 0
 
@@ -89,6 +94,7 @@ class _Staging:
         pace.learn(rounds)
         landed = sum(r.landed not in (0, None) for r in rounds)
         self.landed += landed
+        self.missing[together] -= landed
         if not landed and 2 * self.writes * len(race.writers) <= MOST_WRITES:
             self.writes *= 2
         if time.monotonic() - began > seconds * SHARE_OF_TIMEOUT:
@@ -98,22 +104,30 @@ class _Staging:
         return rounds
 
 
-def _rounds(staging: _Staging, count: int) -> Iterator[Round]:
-    """At least ``count`` rounds; more if no run fell among the writes, until the test's time is used up."""
-    until, number, arrangement = time.monotonic() + staging.renew(), 0, cycle(staging.pace)
-    while number < count or (not staging.landed and time.monotonic() < until):
-        rounds = staging.rounds(count - number if number < count else ROUNDS_AT_ONCE, together=next(arrangement))
+def _rounds(staging: _Staging, most: int) -> Iterator[Round]:
+    """Rounds until none is missing, ``most`` at most; more if no run fell among the writes, until time is used up."""
+    until, number = time.monotonic() + staging.renew(), 0
+    for turn in count():
+        waiting = [each for each, missing in staging.missing.items() if missing > 0]
+        if not waiting or (number >= most and (staging.landed or time.monotonic() >= until)):
+            return
+        together = waiting[turn % len(waiting)]
+        left = most - number if number < most else ROUNDS_AT_ONCE
+        rounds = staging.rounds(min(left, max(FEWEST_ROUNDS, staging.missing[together])), together=together)
         number += len(rounds)
         yield from rounds
 
 
-def _staging(kvm: Kvm, race: RaceOf, writes: int, limits: Limits) -> _Staging:
-    return _Staging(kvm, race, limits.renew, writes, {together: Pace() for together in arrangements(kvm)})
+def _staging(kvm: Kvm, race: RaceOf, writes: int, limits: Limits, landed: Callable[[bool], int]) -> _Staging:
+    """``landed`` is how often a run must fall among the writes, for threads on one core (True) and on several."""
+    chosen = arrangements(kvm)
+    pace, missing = {each: Pace() for each in chosen}, {each: landed(each) for each in chosen}
+    return _Staging(kvm, race, limits.renew, writes, pace, missing)
 
 
-def _check(staging: _Staging, count: int) -> None:
+def _check(staging: _Staging, most: int) -> None:
     register, comparison, number = staging.race(staging.writes).register, Comparison(), 0
-    for number, one in enumerate(_rounds(staging, count), start=1):
+    for number, one in enumerate(_rounds(staging, most), start=1):
         comparison.that(
             one_order(one.threads, one.final, reset=register.reset, mask=register.mask),
             f"round {number} of {register.name} (default {register.reset:#x})",
@@ -126,19 +140,22 @@ def _check(staging: _Staging, count: int) -> None:
 
 
 @pytest.fixture
-def limits(renew_deadline: Renew, pytestconfig: pytest.Config) -> Limits:
-    """From the options."""
-    return Limits(renew_deadline, pytestconfig.getoption("--race-rounds"))
+def limits(renew_deadline: Renew, registers: tuple[Register, ...], pytestconfig: pytest.Config) -> Limits:
+    """From the options, and the number of registers."""
+    return Limits(renew_deadline, pytestconfig.getoption("--race-rounds"), len(registers))
 
 
 @pytest.mark.clause("RACE-1")
 def test_one_writer(register: Register, kvm: Kvm, limits: Limits) -> None:
-    """Thousands of rounds of one writer and a run that ends before the guest. The runner's value stays."""
+    """One writer and a run that ends before the guest. The runner's value stays."""
 
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),))
 
-    _check(_staging(kvm, race, WRITES, limits), limits.rounds)
+    def landed(together: bool) -> int:
+        return chances(LOCK_DROPPED, limits.tests) if together else chances(NO_LOCK, limits.tests, margin=1)
+
+    _check(_staging(kvm, race, WRITES, limits, landed), limits.rounds)
 
 
 @pytest.mark.clause("RACE-1")
@@ -149,7 +166,8 @@ def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),), view=view)
 
-    _check(_staging(kvm, race, WRITES, limits), min(GUEST_ROUNDS, limits.rounds))
+    staging = _staging(kvm, race, WRITES, limits, lambda together: chances(LOCK_LATE, limits.tests))
+    _check(staging, min(GUEST_ROUNDS, limits.rounds))
 
 
 @pytest.mark.clause("RACE-1")
@@ -160,4 +178,5 @@ def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm,
     def race(writes: int) -> Race:
         return Race(register, tuple(_values(register, first=i, count=writes) for i in range(3)), runners=3, view=view)
 
-    _check(_staging(kvm, race, WRITES // 2, limits), min(CROWD_ROUNDS, limits.rounds))
+    staging = _staging(kvm, race, WRITES // 4, limits, lambda together: chances(CROWD, limits.tests))
+    _check(staging, min(CROWD_ROUNDS, limits.rounds))

@@ -23,11 +23,11 @@ from suites.support.threads import sleep
 
 SPIN = struct.pack("<I", 0x14000000)
 """The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""
-PAUSES_MS = (30, 100, 300, 1000, 2000)
+PAUSES_MS = (10, 60, 300, 1000, 2000)
 """How long the other threads wait for the vCPU to enter the guest; the next one is for a busy machine."""
 SHARE_OF_TIMEOUT = 0.5
 """Of the test's timeout, for the next attempt: the clock of an emulated machine may be many times slower than ours."""
-STAYS_MS = 150
+STAYS_MS = 40
 """Time from the calls until a signal ends the run, at least; as long as the pause before it where that is longer."""
 TARGET = MEMORY_SIZE - 8
 """Offset in the guest's memory of a GET's value, which is read after the run."""

@@ -18,6 +18,7 @@ _UNKNOWN_INDEX = 0x70
 _NOT_ARM64 = 0x3 << 60
 _LARGE = 1 << 63
 _NUMBER = 8
+_MARK = 0xA5A5_A5A5_A5A5_A5A5
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,15 @@ class _Calls:
         """KVM_SET_ONE_REG of a value, or KVM_GET_ONE_REG."""
         request = uapi.KVM_GET_ONE_REG if value is None else uapi.KVM_SET_ONE_REG
         data = struct.pack("<2Q", number, 0)
-        at = self._p.scratch_bytes(CANARY + data + CANARY + struct.pack("<Q", value or 0) + CANARY)
+        at = self._p.scratch_bytes(
+            CANARY + data + CANARY + struct.pack("<Q", _MARK if value is None else value) + CANARY
+        )
         argument = at + len(CANARY)
         self._p.poke_address(argument + 8, argument + (len(data) + len(CANARY)))
         size = 3 * len(CANARY) + len(data) + 8
         self.calls.append(RefusedCall(name, fd, request, argument, at, size))
 
-    def attribute(self, name: str, fd: int | Arg, request: int, group: int, attr: int, data: bytes = bytes(24)) -> None:
+    def attribute(self, name: str, fd: int | Arg, request: int, group: int, attr: int, data: bytes = CANARY) -> None:
         """A device attribute. Its struct kvm_device_attr is followed by ``data``."""
         head = uapi.pack("kvm_device_attr", group=group, attr=attr)
         at = self._p.scratch_bytes(CANARY + head + CANARY + data + CANARY)

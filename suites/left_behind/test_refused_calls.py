@@ -24,6 +24,7 @@ from suites.left_behind.growth import Meter
 from suites.left_behind.refusals import RefusalPlace, refused_calls
 
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
+_EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
 _LINES_EACH = 12
 """Calls of each kind in a pass of the log's test."""
 
@@ -57,7 +58,10 @@ def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
     run = refusing.vm.vcpu.run_address
     looks = []
     for call in refusing.calls(program):
-        pages = program.peek(run, 4096) if call.request == uapi.KVM_RUN else None
+        pages = None
+        if call.request == uapi.KVM_RUN:
+            program.poke(run + _EXIT_REASON, _MARK)
+            pages = program.peek(run, 4096)
         before, done, after = call.look(program), call.make(program), call.look(program)
         if pages is not None:
             before, after = pages, program.peek(run, 4096)

@@ -20,10 +20,9 @@ from helpers.executor.program import Arg, Program
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram
 from helpers.smccc import NOT_SUPPORTED, Call
-from helpers.subjects import choose
+from helpers.subjects import qemu
 from helpers.subjects.base import Subject
 from helpers.subjects.planted import MODULE, module_parameter
-from helpers.subjects.qemu import Qemu
 from suites.support.threads import sleep
 
 DELETE_MODULE = 106
@@ -42,17 +41,10 @@ MANY_VMS = 100
 LOG_RECORDS = 1000
 
 
-class _TwoProcessors(Qemu):
-    def _arguments(self, fd: int) -> list[str]:
-        arguments = super()._arguments(fd)
-        arguments[arguments.index("-smp") + 1] = "2"
-        return arguments
-
-
 @pytest.fixture(scope="module", autouse=True)
 def two_processors() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choose, "Qemu", _TwoProcessors)
+        patch.setattr(qemu, "ONE_IS_ON", "")
         yield
 
 

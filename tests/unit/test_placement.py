@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from helpers.executor.program import Answer, Arg, Code, Op, OpResult, Program
-from helpers.placement import core_list, place_vcpus, unplace_vcpus
+from helpers.placement import bring_up, core_list, parse_core_list, place_vcpus, take_down, unplace_vcpus
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 
@@ -27,6 +27,9 @@ class Cores:
         self.mask = allowed or (1 << len(cores)) - 1
         self.memory = bytearray()
         self.path, self.pid = b"", 0
+        self.off: set[int] = set()
+        self.stuck: set[int] = set()
+        """Processors that do not come up."""
 
     def run(self, program: Program) -> Answer:
         results: list[tuple[OpResult, ...]] = [()] * program.op_count
@@ -47,6 +50,10 @@ class Cores:
             return 0, 0, bytes(self.memory[at : at + length])
         if op.code == Code.OPEN:
             self.path = op.data
+        if op.code == Code.READ and self.path.startswith(b"/sys/devices/system/cpu/offline"):
+            return 0, 0, f"{core_list(self.off)}\n".encode()
+        if op.code == Code.WRITE:
+            return self._switch(int(re.findall(rb"cpu/cpu(\d+)/online", self.path)[0]), op.data)
         if op.code == Code.READ:
             midr = self.cores[int(re.findall(rb"cpu/cpu(\d+)/regs/", self.path)[0])][0]
             return (0, 0, b"%#018x\n" % midr) if midr else (-1, errno.EBADF, b"")
@@ -54,6 +61,12 @@ class Cores:
             assert (op.args[0].value, op.args[1].value) == (VM, uapi.KVM_ARM_PREFERRED_TARGET)
             self._write(op.args[2].value, self.cores[self.mask.bit_length() - 1][1].to_bytes(4, "little"))
         return self._system_call(op.args) if op.code == Code.SYSCALL else (0, 0, b"")
+
+    def _switch(self, number: int, to: bytes) -> tuple[int, int, bytes]:
+        if number in self.stuck:
+            return -1, errno.EACCES, b""
+        (self.off.discard if to == b"1" else self.off.add)(number)
+        return 1, 0, b""
 
     def _system_call(self, args: tuple[Arg, ...]) -> tuple[int, int, bytes]:
         number = args[0].value
@@ -141,3 +154,26 @@ def test_cores_that_cannot_be_listed() -> None:
 @pytest.mark.parametrize(("cores", "text"), [((), ""), ((5,), "5"), ((0, 1, 2, 4, 6, 7), "0-2,4,6-7")])
 def test_a_list_of_cores(cores: tuple[int, ...], text: str) -> None:
     assert core_list(cores) == text
+
+
+def test_processors_are_brought_up_and_taken_down() -> None:
+    subject = machine(*[(BIG, GENERIC)] * 4, allowed=1)
+    subject.off, subject.stuck = {1, 2, 3}, {2}
+    assert bring_up(subject) == (1, 3) and subject.off == {2}
+    assert subject.mask & 0b1011 == 0b1011
+    take_down(subject, (1, 3))
+    assert subject.off == {1, 2, 3}
+
+
+def test_the_affinity_stays_if_no_processor_comes_up() -> None:
+    subject = machine(*[(BIG, GENERIC)] * 4, allowed=0b0101)
+    subject.off = subject.stuck = {1}
+    assert bring_up(subject) == () and subject.mask == 0b0101
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("", ()), ("\n", ()), ("1\n", (1,)), ("1-3,6\n", (1, 2, 3, 6)), ("none", ()), ("1-", ())]
+)
+def test_core_lists(text: str, numbers: tuple[int, ...]) -> None:
+    assert parse_core_list(text) == numbers
+    assert parse_core_list(core_list(numbers)) == numbers

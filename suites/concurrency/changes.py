@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A thread makes calls while another one changes the memory from which they read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+
+from helpers.executor.program import Arg
+from helpers.kvm import Kvm
+from helpers.kvm_program import KvmProgram
+from suites.support.threads import arrangements, join_race, sleep, timespec
+
+PAUSE_NS = 20_000
+"""The sleep before each change where both threads have one core: the one that wakes up interrupts the other's call."""
+FEWEST, MOST = 3_200, 6_400
+"""Changes in one program."""
+PARTS = 8
+
+
+@contextmanager
+def changing(kvm: Kvm, program: KvmProgram, at: Arg, values: tuple[int, int], changes: int) -> Iterator[None]:
+    """The block appends the calls of one thread. Another one writes each of ``values`` in turn to the byte at ``at``.
+
+    The block makes PARTS barriers, each before as many calls, so that the threads stay together on a busy host.
+
+    One byte, because a copy of several need not be atomic (Arm DDI 0487, B2.2). Its first value is the second one.
+    """
+    together = arrangements(kvm)[0]
+    with program.concurrently() as stage:
+        with stage.thread():
+            join_race(program, kvm.placement, 0, core=0)
+            yield
+        with stage.thread():
+            join_race(program, kvm.placement, 1, core=0 if together else 1)
+            pause = timespec(program, PAUSE_NS) if together else None
+            for number in range(1, changes + 1):
+                if number % (changes // PARTS) == 1:
+                    program.barrier()
+                if pause is not None:
+                    sleep(program, pause)
+                program.poke(at, bytes([values[number % 2]]))
+
+
+def switches(results: Sequence[object]) -> int:
+    """How often the next result is another one: at least one change came in between."""
+    return sum(a != b for a, b in pairwise(results))
+
+
+def more_changes(changes: int, met: int, calls: int) -> int:
+    """Of the next program: twice as many if few of the ``calls`` met one."""
+    return changes * 2 if met < calls // 8 and changes < MOST else changes

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All processors of a machine in QEMU are on while the races run. It boots with one: other tests are faster then."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import HarnessError
+from helpers.identity import Reach
+from helpers.kvm import Kvm
+from helpers.placement import bring_up, take_down
+from helpers.subjects.base import KernelDied
+from suites.conftest import Note
+
+_FOLDER = Path(__file__).parent
+
+
+class _Processors:
+    """The processors that are on for the races only. A kernel that was booted again has its own."""
+
+    def __init__(self) -> None:
+        self._kvm: Kvm | None = None
+        self._numbers: tuple[int, ...] = ()
+
+    def bring_up(self, kvm: Kvm) -> None:
+        if self._kvm is not kvm:
+            self._kvm, self._numbers = kvm, bring_up(kvm.subject)
+            if self._numbers:
+                kvm.place()
+
+    def take_down(self) -> None:
+        if self._kvm is not None and self._kvm.alive and self._numbers:
+            take_down(self._kvm.subject, self._numbers)
+            self._kvm.place()
+        self._kvm = None
+
+
+_BROUGHT_UP = pytest.StashKey[_Processors]()
+
+
+@pytest.fixture(autouse=True)
+def all_processors(kvm: Kvm, note: Note, pytestconfig: pytest.Config) -> None:
+    """Brings up what is off in QEMU. A board and this machine stay as they are."""
+    if kvm.subject.id.reach is Reach.KERNEL:
+        pytestconfig.stash.setdefault(_BROUGHT_UP, _Processors()).bring_up(kvm)
+    count = len(kvm.placement.cores)
+    note(f"raced on {count} processor{'' if count == 1 else 's'}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Takes the processors down before a test of another chapter."""
+    if _BROUGHT_UP in item.config.stash and (nextitem is None or _FOLDER not in nextitem.path.parents):
+        # The next test reports a death.
+        with contextlib.suppress(KernelDied, HarnessError):
+            item.config.stash[_BROUGHT_UP].take_down()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine in QEMU has its second processor only while races run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.results.log import read_log
+from tests.support.sessions import KERNEL, run_pytest
+
+TESTS = (
+    "suites/concurrency/test_beside.py::test_same_value[STD]",
+    "suites/concurrency/test_vcpus.py::test_new_vcpus[STD]",
+    "suites/limits/test_limits.py",
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "racing"),
+    [
+        ((), "raced on 2 processors"),
+        (("--kernel-args=khx_user=1000,/dev/kvm",), "raced on 1 processor"),
+        (("--qemu-args=-smp 3",), "raced on 3 processors"),
+    ],
+    ids=["default", "user", "smp"],
+)
+def test_the_log_names_the_processors(options: tuple[str, ...], racing: str, tmp_path: Path) -> None:
+    status, text = run_pytest(KERNEL, *options, f"--reports={tmp_path}", *TESTS)
+    assert status == 0, text
+    log = read_log(tmp_path / "results.jsonl")
+    notes = {each.nodeid: each.notes for each in log.results}
+    assert {each: notes.pop(each) for each in TESTS[:2]} == dict.fromkeys(TESTS[:2], (racing,))
+    assert len(notes) > 10 and not any(notes.values()), notes
+    assert f"{racing} (2 tests)" in text
+    (info,) = (each for each in log.subjects if each.environment)
+    assert info.environment["cores of vCPUs"].startswith("0-2 (" if "smp" in str(options) else "0 (")
