@@ -37,13 +37,14 @@ _PAGE = 0x1_0000
 class EventPlace:
     """Where an event happens: fds and addresses of the executor's process, as numbers or references.
 
-    ``other`` is another vCPU's fd and id, the same vCPU's if the VM has only one.
+    ``other`` is another vCPU's fd, the same vCPU's if the VM has only one. ``vcpu_id`` and ``other_id`` are their ids.
     """
 
     kvm: int | Arg
     vm_type: int
     vm: int | Arg
     vcpu: int | Arg
+    vcpu_id: int
     other: int | Arg
     other_id: int
     memory: int | Arg
@@ -363,14 +364,14 @@ def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bo
         if stopped and at.other != at.vcpu:
             off = uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED)
             p.call(at.other, uapi.KVM_SET_MP_STATE, p.structure(off))
-        if line:
-            for number in range(8):
-                irq = number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ
-                p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
+        # Kernels disagree whether the number is the vCPU's id or its index.
+        lines = [number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ for number in {*range(4), at.vcpu_id}] if line else []
+        for irq in lines:
+            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
         guests.put_calls(p, at.memory, [Call(c.function, _with_id(c, at.other_id), c.conduit) for c in calls])
         p.run(at.vcpu, signalled=signalled)
-        for number in range(8) if line else ():
-            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=number << 16)))
+        for irq in lines:
+            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq)))
 
     return does
 
