@@ -365,7 +365,7 @@ def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bo
             off = uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED)
             p.call(at.other, uapi.KVM_SET_MP_STATE, p.structure(off))
         # Kernels disagree whether the number is the vCPU's id or its index.
-        lines = [number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ for number in {*range(4), at.vcpu_id}] if line else []
+        lines = [number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ for number in {*range(8), at.vcpu_id}] if line else []
         for irq in lines:
             p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
         guests.put_calls(p, at.memory, [Call(c.function, _with_id(c, at.other_id), c.conduit) for c in calls])

@@ -57,17 +57,29 @@ class _Vm:
     vcpus: dict[int, _Vcpu] = field(default_factory=dict)
 
 
-def drive(kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]]) -> list[list[op.StepAnswer]]:
+def drive(
+    kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], renew_deadline: Callable[[], object]
+) -> list[list[op.StepAnswer]]:
     """Each step's answer in each sequence. A sequence has VMs of its own, and closes them at its end.
 
     Without an answer before the program's deadline, the sequences are driven again, one in each program and with more
-    time: one that hangs leaves the others without answers, and on some hosts each ioctl takes milliseconds. Raises
-    KernelDied, HarnessError.
+    time: one that hangs leaves the others without answers, and on some hosts each ioctl takes milliseconds. Those
+    after one that hangs again have no answers. Raises KernelDied, HarnessError.
     """
+    renew_deadline()
     answers, expired = _drive(kvm, facts, sequences, DEFAULT_DEADLINE_MS)
-    if expired:
-        return [_drive(kvm, facts, [each], _LONG_DEADLINE_MS)[0][0] for each in sequences]
-    return answers
+    if not expired:
+        return answers
+    alone: list[list[op.StepAnswer]] = []
+    hangs = False
+    for steps in sequences:
+        if hangs:
+            alone.append([tuple(None for _ in step.wants) for step in steps])
+            continue
+        renew_deadline()
+        [answer], hangs = _drive(kvm, facts, [steps], _LONG_DEADLINE_MS)
+        alone.append(answer)
+    return alone
 
 
 def _drive(

@@ -86,11 +86,23 @@ class Shrinker:
         return {cut: each for cut, each in found if each is not None and len(each.steps) < len(finding.steps)}
 
     def _plainer(self, finding: Finding) -> Finding:
-        """With each event by the main thread, if the answer is wrong then too."""
-        operations = [step.operation for step in finding.steps]
-        plain = [replace(each, actor=ACTORS[0]) if isinstance(each, op.Disturb) else each for each in operations]
-        [plainer] = self.findings([predict(self._host, plain)]) if plain != operations else [None]
-        return plainer or finding
+        """With KVM_RUN in place of the events that run, and the rest by the main thread, if that is wrong too."""
+        for plain in (_run_alone, _by_main_thread):
+            operations = [plain(step.operation) for step in finding.steps]
+            if operations != [step.operation for step in finding.steps]:
+                [plainer] = self.findings([predict(self._host, operations)])
+                finding = plainer or finding
+        return finding
+
+
+def _run_alone(operation: op.OnVm) -> op.OnVm:
+    if isinstance(operation, op.Disturb) and operation.effect.runs:
+        return op.Run(operation.vm, operation.vcpu, op.How.IMMEDIATE_EXIT)
+    return operation
+
+
+def _by_main_thread(operation: op.OnVm) -> op.OnVm:
+    return replace(operation, actor=ACTORS[0]) if isinstance(operation, op.Disturb) else operation
 
 
 def _cuts(steps: Steps, parts: int) -> Iterator[Cut]:

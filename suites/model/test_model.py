@@ -68,10 +68,9 @@ def test_any_order(
 
     def drive_once(sequences: Sequence[Steps]) -> Sequence[Sequence[op.StepAnswer]]:
         nonlocal current
-        renew_deadline()
         if not current.alive:
             current = Kvm(kvm.subject, kvm.image)
-        return drive(current, drive_facts, sequences)
+        return drive(current, drive_facts, sequences, renew_deadline)
 
     total, number = model_steps
     examples = max(1, total * MIXES[mix] // (sum(MIXES.values()) * LENGTH))
