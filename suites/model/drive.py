@@ -26,6 +26,8 @@ from suites.model.alphabet import BY_NAME
 Read = Callable[[executor.Answer], int | None]
 _LONG_DEADLINE_MS = 15_000
 """Less than the test's timeout, at whose end the kernel is rebooted."""
+_MOST_OPS = 20_000
+"""A program with more operations begins no further sequence: a request has at most 4 MiB."""
 _LIST_ROOM = 1024
 """Ids; kernels list less than 400."""
 _X0 = MAILBOX + MAILBOX_HEAD + CALL_RESULT
@@ -62,14 +64,22 @@ def drive(
 ) -> list[list[op.StepAnswer]]:
     """Each step's answer in each sequence. A sequence has VMs of its own, and closes them at its end.
 
-    Without an answer before the program's deadline, the sequences are driven again, one in each program and with more
+    Without an answer before the program's deadline, its sequences are driven again, one in each program and with more
     time: one that hangs leaves the others without answers, and on some hosts each ioctl takes milliseconds. Those
     after one that hangs again have no answers. Raises KernelDied, HarnessError.
     """
-    renew_deadline()
-    answers, expired = _drive(kvm, facts, sequences, DEFAULT_DEADLINE_MS)
-    if not expired:
-        return answers
+    answers: list[list[op.StepAnswer]] = []
+    while len(answers) < len(sequences):
+        renew_deadline()
+        part, expired = _drive(kvm, facts, sequences[len(answers) :], DEFAULT_DEADLINE_MS)
+        again = sequences[len(answers) : len(answers) + len(part)] if expired else ()
+        answers += _each_alone(kvm, facts, again, renew_deadline) if expired else part
+    return answers
+
+
+def _each_alone(
+    kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], renew_deadline: Callable[[], object]
+) -> list[list[op.StepAnswer]]:
     alone: list[list[op.StepAnswer]] = []
     hangs = False
     for steps in sequences:
@@ -85,8 +95,11 @@ def drive(
 def _drive(
     kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], deadline_ms: int
 ) -> tuple[list[list[op.StepAnswer]], bool]:
+    """The answers of the first sequences, as many as a program may have, and whether the deadline passed."""
     program, opened, reads = KvmProgram(deadline_ms=deadline_ms), list[Arg](), list[list[list[Read]]]()
     for steps in sequences:
+        if program.op_count > _MOST_OPS:
+            break
         sequence = _Sequence(kvm, facts, program, opened)
         reads.append([sequence.reads(step) for step in steps])
         sequence.close_all()

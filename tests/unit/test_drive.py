@@ -12,6 +12,7 @@ from helpers.contract.model import operations as op
 from helpers.contract.model.machine import predict
 from helpers.contract.registers import MAINLINE
 from helpers.executor.program import DEFAULT_DEADLINE_MS, Answer, Code, OpResult
+from helpers.executor.wire import encode
 from helpers.kvm_program import KvmProgram, VcpuFeatures
 from helpers.uapi import kvm as uapi
 from suites.model.drive import DriveFacts, drive
@@ -58,6 +59,17 @@ def test_sequences_share_a_program() -> None:
         each for stage in subject.programs[0].stages for t in stage for _, each in t.ops if each.code is Code.CLOSE
     ]
     assert created >= 6 and len(closed) >= created
+
+
+def test_a_request_is_never_too_long() -> None:
+    """Forty sequences with the events that make the most calls."""
+    subject = SilentSubject()
+    events = [event(name) for name in ("check_extension", "enable_cap_0", "enable_cap_1", "refused_bitmaps")]
+    steps = predict(HOST, [VM, VCPU, INIT, *events, got(STD)])
+    answers = driven(subject, *[steps] * 40)
+    assert len(answers) == 40 and len({tuple(each) for each in answers}) == 1
+    assert 1 < len(subject.programs) < 50
+    assert max(len(encode(each)) for each in subject.programs) < 4 << 20
 
 
 def test_sequences_of_a_program_without_an_answer_are_driven_alone() -> None:
