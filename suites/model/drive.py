@@ -153,6 +153,9 @@ class _Sequence:
             case op.Disturb(vm=number):
                 self._disturb(self._vms[number], step.operation)
                 return []
+            case op.Restart(vm=number, completes=completes):
+                self._restart(self._vms[number], completes=completes)
+                return []
             case op.OnVcpu(vm=number, vcpu=index):
                 return self._on_vcpu(self._vms[number], self._vms[number].vcpus[index], step)
         return self._on_vm(self._vms[step.operation.vm], step)
@@ -208,8 +211,6 @@ class _Sequence:
             values=dict(operation.values), ids=self._facts.ids,
         )  # fmt: skip
         perform(self.program, BY_NAME[operation.event], place, operation.actor)
-        if operation.effect.restarts:
-            self._restart(vm, completes=operation.effect.guest)
 
     def _complete(self, vm: _Vm) -> None:
         for vcpu in vm.vcpus.values():

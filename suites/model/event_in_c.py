@@ -46,7 +46,7 @@ def _lines(number: int, each: Op) -> Iterator[str]:
     arguments = [_value(arg) for arg in each.args]
     match each.code:
         case Code.POKE:
-            yield f"memcpy((void *){arguments[0]}, {_bytes(each.data)}, {len(each.data)})"
+            yield f"poke({arguments[0]}, {_bytes(each.data)}, {len(each.data)})"
         case Code.OPEN:
             path = each.data.rstrip(b"\0").decode()
             yield f'r[{number}] = open("{path}", {arguments[0]}, {arguments[1]})'

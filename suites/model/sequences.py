@@ -213,6 +213,8 @@ class Generator:
                 self._add(op.SetReg(number, vcpu, RegisterId(register.name, register.id), value))
         if self._random.random() < 0.5:
             self._add(op.PvTime(number, self._random.choice(list(vm.vcpus)), op.Request.SET, AREAS[0]))
+        if vm.has_psci and self._random.random() < 0.25:
+            self._add(op.SetReg(number, vcpu, PSCI_VERSION, PSCI_0_2))
 
     def _early(self) -> None:
         """A call that does not lock: without some, most VMs would be locked in their initial state."""
@@ -254,11 +256,13 @@ class Generator:
         name = min(tried, key=lambda each: self._coverage.rarity((each, state, topology)))
         actor, vcpu = self._random.choice(ACTORS), self._random.choice(ready)
         if self._add(op.Disturb(number, vcpu, name, actor, EFFECTS[name])):
+            # Before the guests start again: KVM_RUN by another thread than the last one locks a VM again.
             self._observe(number, self._model.vms[number])
+            self._add(op.Restart(number))
 
     def _observe(self, number: int, vm: ModelVm) -> None:
         """Reads and writes that show what an event changed. The writes change the registers, or try to."""
-        vcpus = [i for i, vcpu in vm.vcpus.items() if vcpu.initialised]
+        vcpus = [i for i, vcpu in vm.vcpus.items() if vcpu.initialised] or list(vm.vcpus)
         for register in self._host.registers:
             self._add(op.GetReg(number, self._random.choice(vcpus), RegisterId(register.name, register.id)))
         register = self._random.choice([r for r in self._host.registers if r.mask] or self._host.registers)
@@ -272,8 +276,14 @@ class Generator:
             self._add(op.PvTime(number, vcpu, op.Request.GET))
 
     def _call(self) -> None:
-        """Each family of functions has the same weight, whatever its number of arguments."""
-        name = self._random.choice(self._random.choice(self._families))
+        """Each family of functions has the same weight, whatever its number of arguments.
+
+        Where VMs have filters, many calls are those of the filter of any VM.
+        """
+        bases = [first for vm in self._model.vms.values() for first, _, _ in vm.filters]
+        named = [callee.name for callee in CALLEES.values() if callee.id in bases]
+        filtered = named and self._random.random() < 0.4
+        name = self._random.choice(named if filtered else self._random.choice(self._families))
         self._add(self._placed(op.GuestCall(0, 0, name, self._random.choice(_FORMS))))
 
     def _life(self) -> None:
@@ -285,7 +295,10 @@ class Generator:
         elif choice < 0.85 and vm.vcpus:
             features = vm.features if vm.features is not None and choice < 0.7 else None
             chosen = self._random.choice(self._host.features) if features is None else features
+            before = vm.features
             self._add(op.Init(number, self._random.choice(list(vm.vcpus)), chosen))
+            if before not in (None, chosen):
+                self._observe(number, vm)
         elif choice < 0.95:
             self._create_vm(self._random.choice(self._topologies))
         elif len(self._model.vms) > 1:

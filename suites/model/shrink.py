@@ -50,6 +50,11 @@ class Shrinker:
 
     def shortest(self, finding: Finding) -> Finding:
         """The finding without the calls that it does not need. Raises KernelDied, HarnessError."""
+        reduced = self._reduced(finding)
+        plainer = self._plainer(reduced)
+        return plainer if plainer is reduced else self._reduced(plainer)
+
+    def _reduced(self, finding: Finding) -> Finding:
         parts = 2
         while self.trips > 0:
             shorter = self._shorter(finding, parts)
@@ -59,7 +64,7 @@ class Shrinker:
                 break
             else:
                 parts *= 2
-        return self._plainer(finding)
+        return finding
 
     def findings(self, several: Iterable[Steps]) -> list[Finding | None]:
         """The first wrong answer of each sequence."""
@@ -86,22 +91,31 @@ class Shrinker:
         return {cut: each for cut, each in found if each is not None and len(each.steps) < len(finding.steps)}
 
     def _plainer(self, finding: Finding) -> Finding:
-        """With KVM_RUN in place of the events that run, and the rest by the main thread, if that is wrong too."""
-        for plain in (_run_alone, _by_main_thread):
-            operations = [plain(step.operation) for step in finding.steps]
-            if operations != [step.operation for step in finding.steps]:
-                [plainer] = self.findings([predict(self._host, operations)])
-                finding = plainer or finding
+        """With one vCPU, with KVM_RUN in place of the events that run, and the rest by the main thread, if possible."""
+        for plain in (_on_one_vcpu, _run_alone, _by_main_thread):
+            operations = [step.operation for step in finding.steps]
+            plainer = [plain(each, operations[-1]) for each in operations]
+            if plainer != operations:
+                [other] = self.findings([predict(self._host, plainer)])
+                finding = other or finding
         return finding
 
 
-def _run_alone(operation: op.OnVm) -> op.OnVm:
+def _on_one_vcpu(operation: op.OnVm, last: op.OnVm) -> op.OnVm:
+    if not isinstance(last, op.OnVcpu) or operation.vm != last.vm:
+        return operation
+    if isinstance(operation, op.CreateVcpu):
+        return replace(operation, id=last.vcpu)
+    return replace(operation, vcpu=last.vcpu) if isinstance(operation, op.OnVcpu) else operation
+
+
+def _run_alone(operation: op.OnVm, _: op.OnVm) -> op.OnVm:
     if isinstance(operation, op.Disturb) and operation.effect.runs:
         return op.Run(operation.vm, operation.vcpu, op.How.IMMEDIATE_EXIT)
     return operation
 
 
-def _by_main_thread(operation: op.OnVm) -> op.OnVm:
+def _by_main_thread(operation: op.OnVm, _: op.OnVm) -> op.OnVm:
     return replace(operation, actor=ACTORS[0]) if isinstance(operation, op.Disturb) else operation
 
 

@@ -63,7 +63,11 @@ def event(name: str, vcpu: int = 0, actor: str = "the main thread", vm: int = 0)
 
 EVENTS = [
     op.CreateVm(2), *(each for n in (0, 2, 3) for each in (op.CreateVcpu(2, n), op.Init(2, n, PSCI))),
-    *(event(name, (0, 2, 3)[at % 3], ACTORS[at // 3 % 3], 2) for at, name in enumerate(EFFECTS)),
+    *(
+        each
+        for at, name in enumerate(EFFECTS)
+        for each in (event(name, (0, 2, 3)[at % 3], ACTORS[at // 3 % 3], 2), op.Restart(2))
+    ),
     op.GetReg(2, 3, STD), op.Run(2, 0, op.How.PLAIN), op.GuestCall(2, 2, TRNG, HVC), op.SetReg(2, 2, STD, 0),
     op.CloseVm(2),
 ]  # fmt: skip

@@ -100,7 +100,7 @@ def test_an_event_that_moves_a_guest_puts_every_guest_back(name: str, initialisa
     """Each vCPU is initialised at first; init_again does it once itself."""
     subject = SilentSubject()
     second = [op.CreateVcpu(0, 3), op.Init(0, 3, PSCI)]
-    driven(subject, predict(HOST, [VM, VCPU, INIT, *second, event(name, 3)]))
+    driven(subject, predict(HOST, [VM, VCPU, INIT, *second, event(name, 3), op.Restart(0)]))
     [program] = subject.programs
     assert requests(program).count(uapi.KVM_ARM_VCPU_INIT) == initialisations
     features = [each.features for each in program.descriptions.values() if isinstance(each, VcpuFeatures)]

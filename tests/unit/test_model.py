@@ -145,8 +145,17 @@ def test_an_event_that_initialises_ends_a_call_in_progress() -> None:
     begun = [*[o for o, _ in BEGUN], denied(2), stays(TRNG)]
     resumed = op.ResumeGuest(0, 0)
     assert resumed in [s.operation for s in predict(HOST, [*begun, event("irq_line"), resumed])]
-    assert resumed not in [s.operation for s in predict(HOST, [*begun, event("init_again"), resumed])]
+    assert resumed not in [s.operation for s in predict(HOST, [*begun, event("init_again"), op.Restart(0), resumed])]
     assert calls(TRNG) not in [s.operation for s in predict(HOST, [*begun, calls(TRNG)])]
+
+
+def test_guests_wait_for_a_restart() -> None:
+    begun = [*[o for o, _ in BEGUN], op.Restart(0), event("psci_system_off")]
+    later = [calls(TRNG), RUN, NOW, INIT, event("irq_line"), got(STD)]
+    steps = predict(HOST, [*begun, *later, op.Restart(0), op.Restart(0), *later])
+    made = [bare(step.operation) for step in steps][3:]
+    assert made == [begun[-1], got(STD), op.Restart(0, completes=True), *later]
+    assert predict(HOST, [*begun[:3], event("init_again"), op.Restart(0)])[-1].operation == op.Restart(0)
 
 
 def test_what_the_contract_leaves_open_is_not_called() -> None:

@@ -32,6 +32,9 @@ _FAULTS = {
 """The clause of each fault of an access. That of a refused value depends on the register."""
 
 
+_OF_GUESTS = (op.Init, op.Run, op.GuestCall, op.ForwardedCall, op.ResumeGuest)
+
+
 def predict(host: Host, operations: Iterable[op.OnVm]) -> tuple[op.Step, ...]:
     """The calls that can be made (see ``Model.applied``), each with its answer."""
     model, steps = Model(host), []
@@ -68,6 +71,10 @@ class Model:
             return None
         if isinstance(operation, op.Disturb):
             return _filled(vm, operation)
+        if isinstance(operation, op.Restart):
+            return replace(operation, completes=vm.moved.guest) if vm.moved else None
+        if vm.moved and isinstance(operation, _OF_GUESTS):
+            return None
         return operation if self._is_defined(vm, operation) else None
 
     def _is_defined(self, vm: ModelVm, operation: op.OnVm) -> bool:
@@ -135,6 +142,9 @@ class Model:
                 return (op.Want("KVM_CHECK_EXTENSION", count, op.Show.DECIMAL, clause="CAP-1"),)
             case op.EnableCap():
                 return (want_errno("KVM_ENABLE_CAP", errno.EINVAL, "ENABLE-1"),)
+            case op.Restart():
+                vm.moved = None
+                return ()
         assert isinstance(operation, op.CloseVm)
         del self.vms[operation.vm]
         return ()
@@ -310,7 +320,7 @@ def _init(vm: ModelVm, vcpu: ModelVcpu, features: tuple[int, ...]) -> int:
 def _filled(vm: ModelVm, operation: op.Disturb) -> op.Disturb | None:
     """The event with its place in the VM; None if it cannot happen there."""
     ready = [number for number, vcpu in vm.vcpus.items() if vcpu.initialised]
-    if operation.vcpu not in ready or (operation.effect.guest and not vm.has_guest):
+    if vm.moved or operation.vcpu not in ready or (operation.effect.guest and not vm.has_guest):
         return None
     other = ready[(ready.index(operation.vcpu) + 1) % len(ready)]
     return replace(operation, other=other, features=vm.features or (), values=tuple(vm.values.items()))
@@ -320,6 +330,7 @@ def _disturbed(vm: ModelVm, effect: op.Effect) -> tuple[op.Want, ...]:
     vm.ran = vm.ran or effect.runs
     vm.psci = effect.psci if effect.psci is not None and vm.has_psci else vm.psci
     vm.may_suspend = vm.may_suspend or effect.enables
+    vm.moved = effect if effect.restarts else None
     for vcpu in vm.vcpus.values() if effect.restarts else ():
         vcpu.forwarded = None
     return ()

@@ -162,7 +162,7 @@ class Effect:
     runs: bool = False
     """Whether it is a run."""
     restarts: bool = False
-    """Whether each vCPU is initialised again after it, with the features that it has."""
+    """Whether guests cannot go on after it, before ``Restart``."""
     psci: int | None = None
     """The PSCI_VERSION of a VM with PSCI_0_2 after it."""
     guest: bool = False
@@ -187,6 +187,16 @@ class Disturb(OnVcpu):
     other: int = 0
     features: tuple[int, ...] = ()
     values: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Restart(OnVm):
+    """KVM_ARM_VCPU_INIT of each initialised vCPU, after an event from which guests cannot go on.
+
+    The model fills in ``completes``: whether guests may have left with a store, which KVM_RUN completes first.
+    """
+
+    completes: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,7 @@ def _ids(steps: Sequence[op.Step]) -> set[int]:
 
 def _event(operation: op.Disturb, name: str) -> str:
     where = f"{operation.vm}, {operation.vcpu}, {operation.other}"
-    done = f"disturb({where}, {name}, {_ACTORS[operation.actor]}, {int(operation.effect.blocks)})"
-    restart = f";\n\trestart({operation.vm}, {int(operation.effect.guest)})" if operation.effect.restarts else ""
-    return done + restart
+    return f"disturb({where}, {name}, {_ACTORS[operation.actor]}, {int(operation.effect.blocks)})"
 
 
 def _constants(source: str) -> str:
@@ -96,6 +94,8 @@ def _statement(host: Host, step: op.Step, events: Mapping[op.Disturb, str]) -> s
             return f"set_filter({vm}, {base:#x}, {count:#x}, {action:#x}, {_error(wants[0].value)})"
         case op.CheckExtension():
             return f"check_extension({vm}, {wants[0].value})"
+        case op.Restart(completes=completes):
+            return f"restart({vm}, {int(completes)})"
         case op.EnableCap():
             return f"enable_cap({vm}, {_error(wants[0].value)})"
     return f"{'create_vm' if isinstance(operation, op.CreateVm) else 'close_vm'}({vm})"

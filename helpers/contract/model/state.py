@@ -64,6 +64,8 @@ class ModelVm:
     filters: list[tuple[int, int, int]] = field(default_factory=list)
     """(first function, last function, action)"""
     written: set[str] = field(default_factory=set)
+    moved: op.Effect | None = None
+    """The event from which guests cannot go on."""
     may_suspend: bool = False
     """Whether an event may have enabled KVM_CAP_ARM_SYSTEM_SUSPEND."""
 

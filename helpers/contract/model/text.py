@@ -42,6 +42,8 @@ def _on_vm(operation: op.OnVm) -> str:
             return f"KVM_CHECK_EXTENSION {uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP}"
         case op.EnableCap():
             return f"KVM_ENABLE_CAP {uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP}"
+        case op.Restart(completes=completes):
+            return f"{'KVM_RUN with immediate_exit and ' if completes else ''}KVM_ARM_VCPU_INIT of each vCPU"
     return "close its vCPUs and itself"
 
 
@@ -66,8 +68,7 @@ def _on_vcpu(operation: op.OnVcpu) -> str:
         case op.ResumeGuest():
             return "KVM_RUN, the guest goes on after its forwarded call"
         case op.Disturb(event=event, actor=actor, other=other):
-            again = ", then KVM_ARM_VCPU_INIT of each vCPU" if operation.effect.restarts else ""
-            return f"event {event} by {actor}, the other vCPU is {other}{again}"
+            return f"event {event} by {actor}, the other vCPU is {other}"
     assert isinstance(operation, op.PvTime)
     address = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
     return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{address}"
