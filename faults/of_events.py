@@ -134,4 +134,26 @@ EVENTS = (
         ("event-twenty-writes-clear", "EVENT-1", "the twentieth write to a VM empties its registers"),
         ("event-refused-writes-unlock", "EVENT-2", "the tenth refused write to a VM unlocks its registers"),
     ),
+    *rows(
+        "kvm_smccc_call_handler",
+        ("third-cpu-on-unlocks", "MODEL-1", "CPU_ON by a guest on the third vCPU or a later one unlocks the registers"),
+    ),
+    *rows(
+        "kvm_vcpu_ioctl",
+        (
+            "init-refused-after-psci",
+            "MODEL-1",
+            "KVM_ARM_VCPU_INIT that fails unlocks the registers where PSCI_VERSION is 0.2",
+        ),
+    ),
+    *rows(
+        "kvm_vm_smccc_set_attr kvm_smccc_call_handler",
+        ("filter-of-another-vm", "MODEL-1", "a filter that denies a function denies it in every VM"),
+    ),
+    *rows(
+        "kvm_arm_set_fw_reg kvm_arch_vcpu_run_pid_change",
+        ("lock-needs-psci", "MODEL-1", "registers are never locked through a vCPU without PSCI_0_2"),
+        ("lock-not-forwarded", "MODEL-1", "registers are not locked through a vCPU whose call is forwarded"),
+        ("lock-not-fourth-vcpu", "MODEL-1", "a run of the fourth vCPU or a later one does not lock"),
+    ),
 )

@@ -13,6 +13,7 @@ enum { OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, UNKNOWN, S
 #define MANY_WRITES 20
 #define MANY_REFUSED 10
 #define PSCI_0_2 2
+#define CPU_ON 3
 
 static const struct {
 	enum on on;
@@ -155,6 +156,9 @@ void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argu
 	if (error)
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, ioctl == KVM_SET_DEVICE_ATTR ? FAILED_SET_ATTR :
 			 ioctl == KVM_ARM_VCPU_INIT ? FAILED_INIT : 0);
+	if (error && ioctl == KVM_ARM_VCPU_INIT && planted(INIT_REFUSED_AFTER_PSCI) &&
+	    vcpu->kvm->arch.psci_version == PSCI_0_2)
+		happen(vcpu->kvm, vcpu, UNLOCKS);
 	if (ioctl == KVM_RUN && argument)
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, REFUSED_RUN);
 	if (_IOC_TYPE(ioctl) == KVMIO && _IOC_NR(ioctl) == 0xff)
@@ -178,8 +182,11 @@ void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, lo
 
 void event_of_call(struct kvm_vcpu *vcpu, u32 id)
 {
-	if (is_psci(id))
-		happened(vcpu->kvm, vcpu, PSCI_EVENT, id & 0x1f);
+	if (!is_psci(id))
+		return;
+	happened(vcpu->kvm, vcpu, PSCI_EVENT, id & 0x1f);
+	if (planted(THIRD_CPU_ON_UNLOCKS) && (id & 0x1f) == CPU_ON && vcpu->vcpu_idx >= 2)
+		happen(vcpu->kvm, vcpu, UNLOCKS);
 }
 
 /* Whether a guest on this vCPU is refused every service. */

@@ -85,6 +85,12 @@
 	FAULT(EVENT_VCPU_GAP_CLOSED, "event-vcpu-gap-closed") \
 	FAULT(EVENT_THIRD_VCPU_FULL, "event-third-vcpu-full") \
 	FAULT(EVENT_TWENTY_WRITES_CLEAR, "event-twenty-writes-clear") \
-	FAULT(EVENT_REFUSED_WRITES_UNLOCK, "event-refused-writes-unlock")
+	FAULT(EVENT_REFUSED_WRITES_UNLOCK, "event-refused-writes-unlock") \
+	FAULT(THIRD_CPU_ON_UNLOCKS, "third-cpu-on-unlocks") \
+	FAULT(INIT_REFUSED_AFTER_PSCI, "init-refused-after-psci") \
+	FAULT(FILTER_OF_ANOTHER_VM, "filter-of-another-vm") \
+	FAULT(LOCK_NEEDS_PSCI, "lock-needs-psci") \
+	FAULT(LOCK_NOT_FORWARDED, "lock-not-forwarded") \
+	FAULT(LOCK_NOT_FOURTH_VCPU, "lock-not-fourth-vcpu")
 
 #endif

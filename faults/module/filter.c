@@ -86,6 +86,8 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
 	if (error == -EBUSY && readable && unlocked(kvm))
 		error = insert(kvm, &filter);
+	if (!error && filter.action == KVM_SMCCC_FILTER_DENY)
+		memory.denied = filter.base;
 	if (error && readable && planted(FILTER_REFUSED_APPLIES))
 		vm_state_of(kvm)->denied = filter.base;
 	if (!readable)
@@ -132,6 +134,7 @@ bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call)
 	struct kvm *kvm = vcpu->kvm;
 
 	return (planted(FILTER_REFUSED_APPLIES) && vm_state_of(kvm)->denied == call->id) ||
+	       (planted(FILTER_OF_ANOTHER_VM) && memory.denied == call->id) ||
 	       (planted(FILTER_ONE_MORE) && !action_of(kvm, call->id) &&
 		action_of(kvm, call->id - 1) == KVM_SMCCC_FILTER_DENY + 1);
 }

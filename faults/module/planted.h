@@ -110,6 +110,7 @@ struct fault_memory {
 	u64 last_written[MOST_BITMAPS];	/* one more than what was written last to any VM, or 0 */
 	u64 random[3];			/* x1..x3 of the first random number */
 	u64 clock[2];			/* x0 and x1 of the first KVM_PTP */
+	u32 denied;			/* the first function of the last filter of any VM that denies */
 	unsigned long fired;		/* bit 0: what happens once has happened */
 	atomic_t met;			/* calls that met the planted variant */
 	atomic_t turns;			/* calls of which it takes some */

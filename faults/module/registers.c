@@ -165,6 +165,11 @@ static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 	if (planted(LOCK_MISSING) || (planted(LOCK_STD_ONLY) && bitmap->index != STD) ||
 	    (planted(LOCK_NOT_VENDOR) && bitmap->index == VENDOR_HYP))
 		return false;
+	if ((planted(LOCK_NEEDS_PSCI) && !vcpu_has_feature(vcpu, KVM_ARM_VCPU_PSCI_0_2)) ||
+	    (planted(LOCK_NOT_FORWARDED) && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL))
+		return false;
+	if (planted(LOCK_NOT_FOURTH_VCPU))
+		return !bitmap_empty(state->ran, 3);
 	if (planted(LOCK_PER_VCPU))
 		return test_bit(vcpu->vcpu_idx, state->ran);
 	if (planted(LOCK_OTHER_VCPUS))

@@ -190,7 +190,7 @@ class Program:
         """Writes ``data`` at ``addr``; EFAULT if there is no memory."""
         return self._append(Code.POKE, addr, data=data)
 
-    def poke_address(self, addr: int | Arg, value: Arg) -> Arg:
+    def poke_address(self, addr: int | Arg, value: int | Arg) -> Arg:
         """Writes the 8 bytes of an address or result at ``addr``."""
         return self._append(Code.POKE_VALUE, addr, value)
 

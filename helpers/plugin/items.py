@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
@@ -51,12 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         unknown = [i for i in ids if i not in CLAUSES]
         if unknown or not ids:
             raise pytest.UsageError(f"{item.nodeid} names {unknown or 'no clause'}: see helpers/contract/clauses/")
-        clauses = [CLAUSES[i] for i in ids]
-        item.user_properties += [
-            ("clauses", ids),
-            ("requirement", " ".join(c.text for c in clauses)),
-            ("source", "; ".join(f"{c.source} ({standing_of(c)})" for c in clauses)),
-        ]
+        item.user_properties += clause_properties(ids)
     order = {clause: number for number, clause in enumerate(CLAUSES)}
     subjects = {each: number for number, each in enumerate(subjects_of(config))}
     first = next(iter(subjects))
@@ -67,6 +62,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return subjects.get(case_parameters(item).get("subject", first), 0), order[clause_ids(item)[0]]
 
     items.sort(key=place)
+
+
+def clause_properties(ids: Sequence[str]) -> list[tuple[str, object]]:
+    """The clauses as user properties of a test, for its result."""
+    clauses = [CLAUSES[i] for i in ids]
+    return [
+        ("clauses", tuple(ids)),
+        ("requirement", " ".join(c.text for c in clauses)),
+        ("source", "; ".join(f"{c.source} ({standing_of(c)})" for c in clauses)),
+    ]
+
+
+@pytest.fixture
+def breaks(request: pytest.FixtureRequest) -> Callable[[Sequence[str]], None]:
+    """Replaces the clauses in the result of a test that finds out which ones the kernel breaks."""
+
+    def name(ids: Sequence[str]) -> None:
+        request.node.user_properties += clause_properties(ids)
+
+    return name
 
 
 @pytest.hookimpl(tryfirst=True)

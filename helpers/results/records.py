@@ -67,7 +67,7 @@ class Result:
     outcome: Outcome
     """An "error" is a failure of the harness, not of the kernel."""
     clauses: tuple[str, ...] = ()
-    """The ids of the clauses that the test checks."""
+    """The ids of the clauses that the test checks, or that it found to be broken."""
     requirement: str = ""
     """The sentences of these clauses."""
     source: str = ""

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from suites.events.events import NeutralEvent
+from suites.events.perform import ACTORS
 from suites.events.scene import STATES, TOPOLOGIES, State, Topology
 from suites.events.table import EVENTS
-
-ACTORS = ("the main thread", "another thread", "duplicated fds")
 
 
 @dataclass(frozen=True)

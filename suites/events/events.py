@@ -37,17 +37,18 @@ _PAGE = 0x1_0000
 class EventPlace:
     """Where an event happens: fds and addresses of the executor's process, as numbers or references.
 
-    ``other`` is another vCPU's fd and id, the same vCPU's if the VM has only one.
+    ``other`` is another vCPU's fd, the same vCPU's if the VM has only one. ``vcpu_id`` and ``other_id`` are their ids.
     """
 
     kvm: int | Arg
     vm_type: int
     vm: int | Arg
     vcpu: int | Arg
+    vcpu_id: int
     other: int | Arg
     other_id: int
-    memory: int
-    run_address: int
+    memory: int | Arg
+    run_address: int | Arg
     run_size: int
     features: tuple[int, ...]
     registers: tuple[Register, ...]
@@ -73,8 +74,8 @@ class NeutralEvent:
     """Whether the guests must be put back to their entry before they make another call."""
     psci: int | None = None
     """The PSCI_VERSION that it sets on a VM with PSCI_0_2."""
-    blocks_ms: int | None = None
-    """How long KVM_RUN is left in a guest that does not come back."""
+    blocks: bool = False
+    """Whether KVM_RUN comes back only for a signal."""
 
 
 def check_extension(p: KvmProgram, at: EventPlace) -> None:
@@ -141,10 +142,11 @@ def dirty_log(p: KvmProgram, at: EventPlace) -> None:
     bitmap = p.scratch(256)
     for flags in (uapi.KVM_MEM_LOG_DIRTY_PAGES, 0):
         region = uapi.pack(
-            "kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE,
-            userspace_addr=at.memory,
+            "kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE
         )  # fmt: skip
-        p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, p.structure(region))
+        slot = p.structure(region)
+        p.poke_address(slot.address + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), at.memory)
+        p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, slot)
         log = p.structure(uapi.pack("kvm_dirty_log"))
         p.poke_address(log.address + uapi.offset("kvm_dirty_log", "padding2"), bitmap)
         p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
@@ -355,21 +357,21 @@ def immediate_exit(p: KvmProgram, at: EventPlace) -> None:
     p.run_with_immediate_exit(at.vcpu, at.run_address)
 
 
-def guest(*calls: Call, stopped: bool = False, line: bool = False) -> Act:
+def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bool = False) -> Act:
     """The guest makes these calls. ``stopped``: another vCPU is stopped before. ``line``: an interrupt is pending."""
 
     def does(p: KvmProgram, at: EventPlace) -> None:
         if stopped and at.other != at.vcpu:
             off = uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED)
             p.call(at.other, uapi.KVM_SET_MP_STATE, p.structure(off))
-        if line:
-            for number in range(8):
-                irq = number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ
-                p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
+        # Kernels disagree whether the number is the vCPU's id or its index.
+        lines = [number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ for number in {*range(8), at.vcpu_id}] if line else []
+        for irq in lines:
+            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
         guests.put_calls(p, at.memory, [Call(c.function, _with_id(c, at.other_id), c.conduit) for c in calls])
-        p.run(at.vcpu)
-        for number in range(8) if line else ():
-            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=number << 16)))
+        p.run(at.vcpu, signalled=signalled)
+        for irq in lines:
+            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq)))
 
     return does
 

@@ -120,7 +120,8 @@ def place_in(scene: Scene, acting: int) -> EventPlace:
     vcpus, kvm = scene.vm.vcpus, scene.vm.kvm
     vcpu, other = vcpus[acting % len(vcpus)], vcpus[(acting + 1) % len(vcpus)]
     return EventPlace(
-        kvm=kvm.fd, vm_type=kvm.vm_type, vm=scene.vm.fd, vcpu=vcpu.fd, other=other.fd, other_id=other.index,
+        kvm=kvm.fd, vm_type=kvm.vm_type, vm=scene.vm.fd, vcpu=vcpu.fd, vcpu_id=vcpu.index,
+        other=other.fd, other_id=other.index,
         memory=scene.vm.memory, run_address=vcpu.run_address, run_size=kvm.run_size, features=scene.features,
         registers=scene.registers, values=scene.values, ids=scene.ids,
     )  # fmt: skip

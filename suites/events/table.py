@@ -180,19 +180,16 @@ _PROCESS = (
 
 
 def _call(
-    name: str, source: str, *calls: Call, stopped: bool = False, line: bool = False, ms: int | None = None
+    name: str, source: str, *calls: Call, stopped: bool = False, line: bool = False, blocks: bool = False
 ) -> NeutralEvent:
-    act = does.guest(*calls, stopped=stopped, line=line)
-    return NeutralEvent(name, source, act, runs=True, restarts=True, blocks_ms=ms)
+    act = does.guest(*calls, stopped=stopped, line=line, signalled=blocks)
+    return NeutralEvent(name, source, act, runs=True, restarts=True, blocks=blocks)
 
-
-_BLOCKED_MS = 100
-"""A powered-off vCPU stays in KVM_RUN until a signal."""
 
 _GUEST = (
     _call("psci_cpu_on", _PSCI, Call(0xC4000003, (_OTHER, MEMORY_IPA, 0)), stopped=True),
     _call("psci_cpu_on_refused", _PSCI, Call(0xC4000003, (0xFFFF00, MEMORY_IPA, 0)), Call(0x84000003, (0, 0, 0))),
-    _call("psci_cpu_off", _PSCI, Call(0x84000002), ms=_BLOCKED_MS),
+    _call("psci_cpu_off", _PSCI, Call(0x84000002), blocks=True),
     _call("psci_cpu_suspend", _PSCI, Call(0xC4000001, (0, MEMORY_IPA, 0)), Call(0x84000001), line=True),
     _call("psci_system_off", _PSCI, Call(0x84000008)),
     _call("psci_system_reset", _PSCI, Call(0x84000009)),

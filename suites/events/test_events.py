@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 
@@ -13,27 +12,15 @@ from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm
 from helpers.kvm_program import KvmProgram
-from helpers.uapi import syscalls
 from suites.events.covering import Chain, Happening, chains
 from suites.events.observation import compare_guests, compare_state
+from suites.events.perform import perform
 from suites.events.scene import Scene, place_in, scene_of
 
 
 def _happen(scene: Scene, happening: Happening) -> None:
-    """The event, by the executor's main thread, by another thread, or through duplicates of the fds."""
-    program, place, event = KvmProgram(), place_in(scene, happening.acting), happening.event
-    if event.blocks_ms is not None:
-        program.deadline_ms = event.blocks_ms
-    if happening.actor == "another thread":
-        with program.concurrently() as stage, stage.thread():
-            event.does(program, place)
-    elif happening.actor == "duplicated fds":
-        vm, vcpu = (program.syscall(syscalls.DUP, fd) for fd in (place.vm, place.vcpu))
-        event.does(program, replace(place, vm=vm, vcpu=vcpu))
-        program.close(vcpu)
-        program.close(vm)
-    else:
-        event.does(program, place)
+    program, event = KvmProgram(), happening.event
+    perform(program, event, place_in(scene, happening.acting), happening.actor)
     scene.vm.kvm.subject.run(program)
     scene.locked = scene.locked or event.runs
     if event.psci is not None and scene.features:

@@ -1,36 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes a sequence of the model's calls on a kernel in one round trip, and returns the answers."""
+"""Makes sequences of the model's calls on a kernel in one round trip, and returns the answers."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from helpers import guests
 from helpers.contract.features import is_bitmap_id
 from helpers.contract.model import operations as op
 from helpers.contract.model.guest_calls import CALLEES
-from helpers.contract.model.machine import STALE
+from helpers.contract.model.state import STALE
 from helpers.contract.registers import Dialect, Register
 from helpers.executor import program as executor
-from helpers.executor.program import Arg, Program
+from helpers.executor.program import DEFAULT_DEADLINE_MS, Arg, Program
 from helpers.guest_layout import CALL_RESULT, MAILBOX, MAILBOX_HEAD
 from helpers.kvm import Kvm
 from helpers.kvm_program import GuestRun, KvmProgram
 from helpers.uapi import kvm as uapi
+from suites.events.events import EventPlace
+from suites.events.perform import perform
+from suites.model.alphabet import BY_NAME
 
 Read = Callable[[executor.Answer], int | None]
+_LONG_DEADLINE_MS = 15_000
+"""Less than the test's timeout, at whose end the kernel is rebooted."""
+_MOST_OPS = 20_000
+"""A program with more operations begins no further sequence: a request has at most 4 MiB."""
 _LIST_ROOM = 1024
 """Ids; kernels list less than 400."""
 _X0 = MAILBOX + MAILBOX_HEAD + CALL_RESULT
 """Offset of the first call's x0 in the guest's memory."""
 
 
+@dataclass(frozen=True)
+class DriveFacts:
+    """The kernel's registers, and the ids of KVM_GET_REG_LIST."""
+
+    dialect: Dialect
+    registers: tuple[Register, ...]
+    ids: tuple[int, ...] = ()
+
+
 @dataclass
 class _Vcpu:
     fd: Arg
     run_address: Arg
+    features: tuple[int, ...] | None = None
     left: bool = False
     """Whether the guest left with KVM_EXIT_MMIO, which the next KVM_RUN completes."""
 
@@ -43,16 +60,62 @@ class _Vm:
 
 
 def drive(
-    kvm: Kvm, dialect: Dialect, registers: tuple[Register, ...], steps: tuple[op.Step, ...]
-) -> list[op.StepAnswer]:
-    """Each step's answer. Raises KernelDied, HarnessError."""
-    sequence = _Sequence(kvm, dialect, registers)
-    reads = [sequence.reads(step) for step in steps]
-    sequence.close_all()
-    answer = kvm.subject.run(sequence.program)
+    kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], renew_deadline: Callable[[], object]
+) -> list[list[op.StepAnswer]]:
+    """Each step's answer in each sequence. A sequence has VMs of its own, and closes them at its end.
+
+    Without an answer before the program's deadline, its sequences are driven again, one in each program and with more
+    time: one that hangs leaves the others without answers, and on some hosts each ioctl takes milliseconds. Those
+    after one that hangs again have no answers. Raises KernelDied, HarnessError.
+    """
+    answers: list[list[op.StepAnswer]] = []
+    while len(answers) < len(sequences):
+        renew_deadline()
+        part, expired = _drive(kvm, facts, sequences[len(answers) :], DEFAULT_DEADLINE_MS)
+        again = sequences[len(answers) : len(answers) + len(part)] if expired else ()
+        answers += _each_alone(kvm, facts, again, renew_deadline) if expired else part
+    return answers
+
+
+def _each_alone(
+    kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], renew_deadline: Callable[[], object]
+) -> list[list[op.StepAnswer]]:
+    alone: list[list[op.StepAnswer]] = []
+    hangs = False
+    for steps in sequences:
+        if hangs:
+            alone.append([tuple(None for _ in step.wants) for step in steps])
+            continue
+        renew_deadline()
+        [answer], hangs = _drive(kvm, facts, [steps], _LONG_DEADLINE_MS)
+        alone.append(answer)
+    return alone
+
+
+def _drive(
+    kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], deadline_ms: int
+) -> tuple[list[list[op.StepAnswer]], bool]:
+    """The answers of the first sequences, as many as a program may have, and whether the deadline passed."""
+    program, opened, reads = KvmProgram(deadline_ms=deadline_ms), list[Arg](), list[list[list[Read]]]()
+    for steps in sequences:
+        if program.op_count > _MOST_OPS:
+            break
+        sequence = _Sequence(kvm, facts, program, opened)
+        reads.append([sequence.reads(step) for step in steps])
+        sequence.close_all()
+    answer = kvm.subject.run(program)
     if answer.expired:
-        sequence.close_opened(answer)
-    return [tuple(read(answer) for read in each) for each in reads]
+        _close_opened(kvm, opened, answer)
+    return [[tuple(read(answer) for read in each) for each in steps] for steps in reads], answer.expired
+
+
+def _close_opened(kvm: Kvm, opened: list[Arg], answer: executor.Answer) -> None:
+    """Closes every fd, after an expired deadline has cut off the calls that close them."""
+    program = Program()
+    for each in opened:
+        if answer[each].ran and not answer[each].errno:
+            program.close(answer[each].ret)
+    kvm.subject.run(program)
 
 
 def _number(ref: Arg, what: Callable[[executor.OpResult], int] = lambda r: r.errno) -> Read:
@@ -72,13 +135,12 @@ def _bytes(ref: Arg, layout: str, at: int = 0) -> Read:
 
 
 class _Sequence:
-    """The sequence as one program."""
+    """A sequence in a program. ``opened`` collects the fds."""
 
-    def __init__(self, kvm: Kvm, dialect: Dialect, registers: tuple[Register, ...]) -> None:
-        self.program = KvmProgram()
-        self._kvm, self._dialect, self._registers = kvm, dialect, registers
+    def __init__(self, kvm: Kvm, facts: DriveFacts, program: KvmProgram, opened: list[Arg]) -> None:
+        self.program = program
+        self._kvm, self._facts, self._opened = kvm, facts, opened
         self._vms: dict[int, _Vm] = {}
-        self._opened: list[Arg] = []
 
     def reads(self, step: op.Step) -> list[Read]:
         """Adds the calls of one step. Returns a reader for each number of its answer."""
@@ -87,6 +149,12 @@ class _Sequence:
                 return [_number(self._create_vm(number))]
             case op.CloseVm(vm=number):
                 self._close(self._vms.pop(number))
+                return []
+            case op.Disturb(vm=number):
+                self._disturb(self._vms[number], step.operation)
+                return []
+            case op.Restart(vm=number, completes=completes):
+                self._restart(self._vms[number], completes=completes)
                 return []
             case op.OnVcpu(vm=number, vcpu=index):
                 return self._on_vcpu(self._vms[number], self._vms[number].vcpus[index], step)
@@ -130,13 +198,35 @@ class _Sequence:
         for vm in self._vms.values():
             self._close(vm)
 
-    def close_opened(self, answer: executor.Answer) -> None:
-        """Closes every fd, after an expired deadline has cut off the calls that close them."""
-        program = Program()
-        for each in self._opened:
-            if answer[each].ran and not answer[each].errno:
-                program.close(answer[each].ret)
-        self._kvm.subject.run(program)
+    # --- events -------------------------------------------------------------
+
+    def _disturb(self, vm: _Vm, operation: op.Disturb) -> None:
+        """The event, when no guest has left with a store that its next KVM_RUN completes."""
+        self._complete(vm)
+        vcpu, other = vm.vcpus[operation.vcpu], vm.vcpus[operation.other]
+        place = EventPlace(
+            kvm=self._kvm.fd, vm_type=self._kvm.vm_type, vm=vm.fd, vcpu=vcpu.fd, vcpu_id=operation.vcpu,
+            other=other.fd, other_id=operation.other, memory=vm.memory, run_address=vcpu.run_address,
+            run_size=self._kvm.run_size, features=operation.features, registers=self._facts.registers,
+            values=dict(operation.values), ids=self._facts.ids,
+        )  # fmt: skip
+        perform(self.program, BY_NAME[operation.event], place, operation.actor)
+
+    def _complete(self, vm: _Vm) -> None:
+        for vcpu in vm.vcpus.values():
+            if vcpu.left:
+                self._run_with_immediate_exit(vcpu)
+
+    def _restart(self, vm: _Vm, *, completes: bool) -> None:
+        """Puts every guest back to its entry. ``completes``: a guest may have left with a store."""
+        for vcpu in vm.vcpus.values():
+            if vcpu.features is None:
+                continue
+            if completes:
+                self._run_with_immediate_exit(vcpu)
+            _, init = self.program.prepare_init(vm.fd, vcpu.features)
+            self.program.init_vcpu(vcpu.fd, init)
+            self.program.set_entry(vcpu.fd)
 
     # --- vCPUs --------------------------------------------------------------
 
@@ -154,8 +244,10 @@ class _Sequence:
                 return self._list(vcpu)[: len(step.wants)]
             case op.Run(how=how):
                 return self._run(vm, vcpu, how)[: len(step.wants)]
-            case op.GuestCall():
+            case op.GuestCall() | op.ForwardedCall():
                 return self._guest_call(vm, vcpu, step)
+            case op.ResumeGuest():
+                return [*self._enter(vcpu)[:2], *self._x(vm)]
         assert isinstance(step.operation, op.PvTime)
         return self._pv_time(vcpu, step.operation)
 
@@ -166,7 +258,9 @@ class _Sequence:
         _, init = self.program.prepare_init(vm.fd, features)
         done = self.program.init_vcpu(vcpu.fd, init)
         if succeeds:
+            vcpu.features = features
             self.program.set_entry(vcpu.fd)
+            finish_init(self.program, vcpu.fd, features)
         return done
 
     def _run_with_immediate_exit(self, vcpu: _Vcpu) -> Arg:
@@ -185,9 +279,9 @@ class _Sequence:
 
             return read
 
-        numbers = [r.id for r in self._registers]
+        numbers = [r.id for r in self._facts.registers]
         listed = [times(lambda i, number=number: i == number) for number in numbers]  # type: ignore[misc]
-        return [_number(listing.done), times(lambda i: is_bitmap_id(self._dialect, i)), *listed]
+        return [_number(listing.done), times(lambda i: is_bitmap_id(self._facts.dialect, i)), *listed]
 
     def _run(self, vm: _Vm, vcpu: _Vcpu, how: op.How) -> list[Read]:
         if how is op.How.ARGUMENT:
@@ -211,7 +305,7 @@ class _Sequence:
         return [_number(done), reason, number, flags]
 
     def _guest_call(self, vm: _Vm, vcpu: _Vcpu, step: op.Step) -> list[Read]:
-        assert isinstance(step.operation, op.GuestCall)
+        assert isinstance(step.operation, (op.GuestCall, op.ForwardedCall))
         call = CALLEES[step.operation.name].call(step.operation.form)
         guests.put_calls(self.program, vm.memory, [call])
         self.program.poke(vm.memory + _X0, struct.pack("<4Q", *[STALE] * 4))
@@ -219,11 +313,18 @@ class _Sequence:
         if len(step.wants) == 1:
             vcpu.left = False
             return reads[:1]
+        if isinstance(step.operation, op.ForwardedCall):
+            vcpu.left = False
+            return reads
         # A forwarded call has an exit of its own, before the one at the guest's end.
         forwarded = any(want.name == "hypercall.nr" for want in step.wants)
         reads = [*reads, *self._enter(vcpu)[:2]] if forwarded else reads[:2]
+        return [*reads, *self._x(vm)]
+
+    def _x(self, vm: _Vm) -> list[Read]:
+        """x0 to x3 after the guest's call."""
         memory = self.program.peek(vm.memory + _X0, 32)
-        return [*reads, *(_bytes(memory, "<Q", 8 * n) for n in range(4))]
+        return [_bytes(memory, "<Q", 8 * n) for n in range(4)]
 
     def _pv_time(self, vcpu: _Vcpu, operation: op.PvTime) -> list[Read]:
         group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
@@ -232,3 +333,13 @@ class _Sequence:
         if operation.request is not op.Request.GET:
             return [_number(done)]
         return [_number(done), _bytes(self.program.peek(argument.memory, 8), "<Q")]
+
+
+def finish_init(program: KvmProgram, vcpu: Arg, features: tuple[int, ...]) -> None:
+    """What a PMU and SVE need before the first KVM_RUN (devices/vcpu.rst 1, api.rst 4.110)."""
+    if uapi.KVM_ARM_VCPU_PMU_V3 in features:
+        attr = program.device_attr(uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT, 0)
+        program.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, attr)
+    if uapi.KVM_ARM_VCPU_SVE in features:
+        feature = program.structure(struct.pack("<i", uapi.KVM_ARM_VCPU_SVE))
+        program.call(vcpu, uapi.KVM_ARM_VCPU_FINALIZE, feature)

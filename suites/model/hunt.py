@@ -1,129 +1,81 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Searches the shortest sequence whose answers differ from the model's, or that ends the kernel."""
+"""Searches a sequence whose answers differ from the model's, or that ends the kernel, and shortens it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-
-from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from collections.abc import Sequence
 
 from helpers.contract.model import operations as op
-from helpers.contract.model.machine import Host, predict
-from helpers.errors import HarnessError
+from helpers.contract.model.machine import predict
+from helpers.contract.model.state import Host
 from helpers.subjects.base import KernelDied
-from suites.model.sequences import Sequences
+from suites.model.alphabet import Coverage
+from suites.model.sequences import Generator
+from suites.model.shrink import Drive, Finding, Shrinker, Steps, differing
 
-MOST_ATTEMPTS = 300
-"""Sequences for shrinking a finding: seconds, where Hypothesis would take minutes."""
-AT_ONCE = 200
-"""Sequences of one search, which are all kept in memory."""
-
-Steps = tuple[op.Step, ...]
-Drive = Callable[[Steps], Sequence[op.StepAnswer]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The steps up to the wrong answer with the answers, or up to the step that ended the kernel."""
-
-    steps: Steps
-    answers: tuple[op.StepAnswer, ...]
-    died: KernelDied | None = None
-
-
-class _Stop(BaseException):
-    """Ends Hypothesis's search at once; after an Exception it would go on."""
-
-
-class _Enough(_Stop):
-    """MOST_ATTEMPTS are used up."""
-
-
-class _Failed(_Stop):
-    """A sequence ended the kernel, for which a boot in each of Hypothesis's attempts takes too long, or the harness."""
-
-    def __init__(self, steps: Steps, error: KernelDied | HarnessError) -> None:
-        self.steps, self.error = steps, error
-
-
-class _Differs(Exception):
-    """Marks a finding for Hypothesis, which compares the type of the exception."""
-
-
-def hunt(host: Host, drive: Drive, sequences: Sequences, examples: int, number: int) -> Finding | None:
-    """The finding of the first successful search among ``examples`` sequences. Raises HarnessError."""
-    for turn, begin in enumerate(range(0, examples, AT_ONCE)):
-        finding = Hunt(host, drive).run(sequences, min(AT_ONCE, examples - begin), f"{number}, {turn}")
-        if finding:
-            return finding
-    return None
-
-
-def differing(steps: Steps, answers: Sequence[op.StepAnswer]) -> Finding | None:
-    """The first wrong answer."""
-    at = op.first_difference(steps, tuple(answers))
-    return None if at is None else Finding(steps[: at + 1], tuple(answers[: at + 1]))
+AT_ONCE = 4
+"""Sequences in one program of the search."""
 
 
 class Hunt:
-    """One search. It caches each sequence's result, because Hypothesis repeats sequences and answers may vary."""
+    """One search. ``coverage`` is that of the sequences driven so far."""
 
     def __init__(self, host: Host, drive: Drive) -> None:
         self._host, self._drive = host, drive
-        self._results: dict[Steps, Finding | None] = {}
-        self._attempts = 0
+        self.coverage = Coverage()
 
-    def run(self, sequences: Sequences, examples: int, number: str) -> Finding | None:
-        """The shortest finding in ``examples`` sequences of the seed ``number``. Raises HarnessError."""
-        quiet = settings(
-            max_examples=examples, database=None, deadline=None, phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet, print_blob=False,
-        )  # fmt: skip
+    def run(self, mix: str, examples: int, length: int, seed: int) -> Finding | None:
+        """The first finding in ``examples`` sequences, shortened. Raises HarnessError."""
+        generator = Generator(self._host, mix, str(seed), self.coverage)
+        for begin in range(0, examples, AT_ONCE):
+            number = min(AT_ONCE, examples - begin)
+            batch = [predict(self._host, generator.sequence(length)) for _ in range(number)]
+            finding = self._first(batch)
+            if finding is not None:
+                return finding
+        return None
+
+    def _first(self, batch: Sequence[Steps]) -> Finding | None:
+        """The shortened finding of a program with these sequences."""
         try:
-            with suppress(_Differs, _Enough):
-                seed(number)(quiet(given(sequences)(self._check)))()
-            findings = [each for each in self._results.values() if each]
-            shortest = min(reversed(findings), key=lambda each: len(each.steps), default=None)
-            return shortest and self._shorter(shortest)
-        except _Failed as failed:
-            if isinstance(failed.error, KernelDied):
-                return self._of_death(failed.steps, failed.error)
-            raise failed.error from None
+            answers = self._drive(batch)
+        except KernelDied as died:
+            return self._of_death(batch, died)
+        for number, each in enumerate(zip(batch, answers, strict=True)):
+            finding = differing(*each)
+            if finding is not None:
+                return finding if _hangs(finding) else self._shortest(finding, batch[:number])
+        return None
 
-    def _check(self, operations: list[op.OnVm]) -> None:
-        if self._attempts > MOST_ATTEMPTS:
-            raise _Enough
-        finding = self._result(predict(self._host, operations))
-        self._attempts += bool(finding or self._attempts)
-        if finding:
-            raise _Differs
+    # --- a wrong answer -------------------------------------------------------
 
-    def _result(self, steps: Steps) -> Finding | None:
-        if steps not in self._results:
-            try:
-                self._results[steps] = differing(steps, self._drive(steps))
-            except (KernelDied, HarnessError) as error:
-                raise _Failed(steps, error) from None
-        return self._results[steps]
+    def _shortest(self, finding: Finding, before: Sequence[Steps]) -> Finding:
+        """The shortest sequence that is found. It is driven alone at the end: its calls then end the trace."""
+        [alone] = self._driven([finding.steps])
+        if alone is None and before:
+            # The wrong answer needs what other VMs left behind.
+            [alone] = self._driven([_joined([*before, finding.steps], self._host)])
+        if alone is None:
+            return finding
+        shortest = Shrinker(self._host, self._drive).shortest(alone)
+        [last] = self._driven([shortest.steps])
+        if last is None:
+            # The candidates in a program had changed each other's answers.
+            shortest = Shrinker(self._host, self._drive, most_steps=0).shortest(alone)
+            [last] = self._driven([shortest.steps])
+        return last or alone
 
-    def _shorter(self, finding: Finding) -> Finding:
-        """Removes every call that the finding does not need: Hypothesis may have been stopped early."""
-        operations = [step.operation for step in finding.steps]
-        for at in reversed(range(len(operations))):
-            shorter = self._result(predict(self._host, operations[:at] + operations[at + 1 :]))
-            if shorter and len(shorter.steps) < len(finding.steps):
-                return self._shorter(shorter)
-        return finding
+    def _driven(self, several: Sequence[Steps]) -> list[Finding | None]:
+        return [differing(*each) for each in zip(several, self._drive(several), strict=True)]
 
     # --- a kernel that dies ---------------------------------------------------
 
-    def _of_death(self, steps: Steps, died: KernelDied) -> Finding:
+    def _of_death(self, batch: Sequence[Steps], died: KernelDied) -> Finding:
         """The shortest fatal sequence. A death costs a boot, so the shortest attempts come first."""
-        fatal = self._first_fatal([steps[: n + 1] for n in range(len(steps))])
+        fatal = self._first_fatal(batch)
         if fatal is None:
-            return Finding(steps, (), died)
+            return Finding(_joined(batch, self._host), (), died)
+        fatal = self._first_fatal([fatal.steps[: n + 1] for n in range(len(fatal.steps))]) or fatal
         *before, last = fatal.steps
         basis = [at for at, step in enumerate(before) if _makes(step.operation, last.operation)]
         rest = [at for at in range(len(before)) if at not in basis]
@@ -135,10 +87,29 @@ class Hunt:
     def _first_fatal(self, attempts: Sequence[Steps]) -> Finding | None:
         for steps in attempts:
             try:
-                self._drive(steps)
+                self._drive([steps])
             except KernelDied as died:
                 return Finding(steps, (), died)
         return None
+
+
+def _hangs(finding: Finding) -> bool:
+    """Whether the last call did not end before the deadline. Each attempt to shorten the sequence takes that long."""
+    return finding.answers[-1][:1] == (None,)
+
+
+def _joined(batch: Sequence[Steps], host: Host) -> Steps:
+    """The sequences as one, whose VMs are closed before the next begins."""
+    operations: list[op.OnVm] = []
+    for steps in batch:
+        first = 1 + max((each.vm for each in operations), default=-1)
+        moved = [op.moved(step.operation, first) for step in steps]
+        closed = {each.vm for each in moved if isinstance(each, op.CloseVm)}
+        operations += moved
+        operations += [op.CloseVm(vm) for vm in sorted({each.vm for each in moved} - closed)]
+    while operations and isinstance(operations[-1], op.CloseVm):
+        operations.pop()
+    return predict(host, operations)
 
 
 def _makes(operation: op.OnVm, last: op.OnVm) -> bool:

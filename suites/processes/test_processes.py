@@ -26,7 +26,7 @@ from suites.events.scene import STATES, TOPOLOGIES, Scene, State, Topology, plac
 from suites.events.table import EVENTS
 from suites.processes.passing import receive_fd, send_fd, socket_pair
 
-_CALLS = (Code.IOCTL, Code.IOCTL_AGAIN)
+_CALLS = (Code.IOCTL, Code.IOCTL_AGAIN, Code.IOCTL_PEEK)
 _GROUP = 16
 """Events between two observations."""
 

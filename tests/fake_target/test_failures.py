@@ -152,3 +152,15 @@ def test_the_files_and_the_seed_of_a_run_are_the_workers_too(
     seed = environment["model seed"] if options else "0"
     assert f"{project.folder}/reports/reproducers/test_x.c seed {seed}" in failures(text, "test_x"), text
     assert (project.folder / "reports/reproducers/test_x.c").exists()
+
+
+@MODES
+def test_a_test_can_find_out_which_clauses_are_broken(project: Project, mode: tuple[str, ...]) -> None:
+    body = "\n@pytest.mark.clause('MODEL-1')\ndef test_x(breaks):\n"
+    body += "    breaks(('MODEL-1', 'FILTER-4'))\n    pytest.fail('An answer is wrong.', pytrace=False)\n"
+    (project.folder / "suites/test_it.py").write_text("import pytest\n" + body)
+    status, text = project.run(BOARD, *mode)
+    assert status == 1 and "broken clauses: FILTER-4, MODEL-1" in text
+    result = project.results()["test_x"]
+    assert result.clauses == ("MODEL-1", "FILTER-4") and "every valid filter is refused" in result.requirement
+    assert "FILTER-4: " in failures(text, "test_x")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +14,15 @@ import pytest
 
 from helpers.contract.check import EBUSY, EINVAL
 from helpers.contract.registers import MAINLINE, Register
+from helpers.executor.program import DEFAULT_DEADLINE_MS, Code
+from helpers.kvm_program import KvmProgram
+from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
 from suites.events import observation
-from suites.events.covering import ACTORS, Happening, chains
+from suites.events.covering import Happening, chains
+from suites.events.events import EventPlace
 from suites.events.exclusions import NOT_EVENTS
+from suites.events.perform import ACTORS, perform
 from suites.events.scene import STATES, TOPOLOGIES, State, Topology
 from suites.events.table import EVENTS
 
@@ -85,3 +91,35 @@ def test_each_write_has_the_error_that_the_register_defines(register: Register, 
         changed = EBUSY if locked and value != register.mask else 0
         assert row.errno == (EINVAL if value & ~register.mask else changed)
     assert any(value & ~register.mask for value in writes.values)
+
+
+def performed(event: str, actor: str) -> KvmProgram:
+    program = KvmProgram()
+    numbers: dict[str, Any] = {each.name: 0 for each in fields(EventPlace)} | {
+        "features": (),
+        "registers": (),
+        "values": {},
+        "ids": (),
+    }
+    by_name = {each.name: each for each in EVENTS}
+    perform(program, by_name[event], EventPlace(**numbers), actor)
+    return program
+
+
+def test_another_thread_is_not_the_main_thread() -> None:
+    """The executor's main thread runs a stage of one thread."""
+    for actor in ACTORS:
+        stages = [stage for stage in performed("irq_line", actor).stages if any(thread.ops for thread in stage)]
+        assert max(map(len, stages)) == (2 if actor == "another thread" else 1), actor
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_a_guest_that_does_not_come_back_gets_a_signal(actor: str) -> None:
+    program = performed("psci_cpu_off", actor)
+    threads = next(stage for stage in program.stages if len(stage) == 2)
+    blocks, signals = ([op.args[:2] for _, op in thread.ops] for thread in threads)
+    assert any(request.value == uapi.KVM_RUN for _, request in (each for each in blocks if len(each) == 2))
+    assert any(number.value == syscalls.TGKILL for number, *_ in filter(None, signals))
+    assert program.deadline_ms == DEFAULT_DEADLINE_MS
+    codes = [op.code for thread in threads for _, op in thread.ops]
+    assert codes.count(Code.IOCTL_AGAIN) == 0, "KVM_RUN would be called again after the signal"

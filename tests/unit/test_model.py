@@ -1,38 +1,58 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contract's state machine on short sequences, the search and the C reproducers."""
+"""The contract's state machine on short sequences, the clauses of its answers, and the C reproducers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from errno import EBUSY, EEXIST, EINTR, EINVAL, ENOENT, ENOEXEC
 from pathlib import Path
 
 import pytest
 
-from helpers.contract.calling_forms import SMC
+from helpers.contract.calling_forms import HVC, SMC
+from helpers.contract.clauses import CLAUSES as KNOWN_CLAUSES
 from helpers.contract.functions import CLOSED
 from helpers.contract.model import operations as op
 from helpers.contract.model import text
+from helpers.contract.model.blame import broken_clauses
 from helpers.contract.model.guest_calls import CALLEES
-from helpers.contract.model.machine import STALE, predict
+from helpers.contract.model.machine import predict
 from helpers.contract.model.reproducer import reproducer
+from helpers.contract.model.state import STALE
 from helpers.contract.neighbours import PSCI_0_1, PSCI_0_2, PSCI_VERSION
 from helpers.contract.registers import RFC_V3
-from helpers.errors import HarnessError
 from helpers.smccc import U64
-from helpers.subjects.base import KernelDied
 from helpers.uapi.notation import RegisterId
-from suites.model.hunt import AT_ONCE, Finding, Steps, hunt
-from suites.model.sequences import MIXES, sequences
+from suites.model.shrink import Steps
 from tests.support import model
-from tests.support.model import EVERY, HOST, INIT, MMIO, NOW, RUN, STD, TRNG, VCPU, VENDOR, VM, calls, denied, got, put
+from tests.support.model import (
+    EVERY,
+    HOST,
+    INIT,
+    MMIO,
+    NOW,
+    RUN,
+    STD,
+    TRNG,
+    VCPU,
+    VENDOR,
+    VM,
+    calls,
+    denied,
+    event,
+    got,
+    honest,
+    put,
+    stays,
+)  # fmt: skip
 
 RFC = replace(HOST, dialect=RFC_V3, registers=RFC_V3.registers)
 PSCI, HYPERCALL = model.PSCI, model.HYPERCALL
 Trace = Sequence[tuple[op.OnVm, tuple[int, ...]]]
 OPEN, CLOSED_X = (0, MMIO, 0x10000, 0, 0, 0), (0, MMIO, *CLOSED)
+LEFT = (0, HYPERCALL, 0x84000050, 0, 0, MMIO, *CALLEES[TRNG].call(HVC).registers[:4])
 BEGUN: Trace = [(VM, (0,)), (VCPU, (0,)), (INIT, (0,))]
 TRACES: dict[str, Trace] = {
     "defaults": [*BEGUN, (got(STD), (0, 1)), (got(VENDOR), (0, 3))],
@@ -71,6 +91,12 @@ TRACES: dict[str, Trace] = {
                      (INIT, (0,)), (got(PSCI_VERSION), (0, PSCI_0_2))],
     "PSCI 0.1": [(VM, (0,)), (VCPU, (0,)), (op.Init(0, 0, ()), (0,)), (got(PSCI_VERSION), (0, PSCI_0_1)),
                  (put(PSCI_VERSION, PSCI_0_2), (EINVAL,)), (calls("PSCI_VERSION"), CLOSED_X), (calls(TRNG), OPEN)],
+    "an event changes nothing": [*BEGUN, (put(STD, 0), (0,)), (event("stop_and_start"), ()), (got(STD), (0, 0)),
+                                 (put(STD, 1), (0,))],
+    "an event that runs": [*BEGUN, (event("run_immediate_exit"), ()), (put(STD, 0), (EBUSY,)), (denied(1), (EBUSY,))],
+    "an event that writes": [*BEGUN, (event("psci_version"), ()), (got(PSCI_VERSION), (0, PSCI_0_2))],
+    "in progress": [*BEGUN, (denied(2), (0,)), (stays(TRNG), (0, HYPERCALL, 0x84000050, 0)), (put(STD, 0), (EBUSY,)),
+                    (op.ResumeGuest(0, 0), (0, MMIO, *CALLEES[TRNG].call(HVC).registers[:4])), (calls(TRNG), LEFT)],
     "questions": [*BEGUN, (VCPU, (EEXIST,)), (op.ListRegs(0, 0), (0, 3, 1, 1, 1)), (op.CheckExtension(0), (0,)),
                   (op.EnableCap(0), (EINVAL,)), (op.CloseVm(0), ())],
 }  # fmt: skip
@@ -79,7 +105,13 @@ TRACES: dict[str, Trace] = {
 @pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
 def test_traces(trace: Trace) -> None:
     steps = predict(HOST, [operation for operation, _ in trace])
-    assert [(s.operation, tuple(w.value for w in s.wants)) for s in steps] == [tuple(each) for each in trace]
+    made = [(bare(s.operation), tuple(w.value for w in s.wants)) for s in steps]
+    assert made == [tuple(each) for each in trace]
+
+
+def bare(operation: op.OnVm) -> op.OnVm:
+    """The call without what the model fills in."""
+    return replace(operation, features=(), values=()) if isinstance(operation, op.Disturb) else operation
 
 
 def test_the_rfc() -> None:
@@ -92,11 +124,38 @@ def test_the_rfc() -> None:
     assert steps[-2].wants[2].value == 1 | 1 << 1
 
 
-def test_vms_and_vcpus_are_counted_among_those_there_are() -> None:
-    operations = [op.CloseVm(1), VM, op.CreateVm(7), op.CreateVcpu(3, 2), op.Init(1, 9, PSCI), op.CloseVm(2), VCPU]
-    applied = [s.operation for s in predict(HOST, operations)]
-    second = [op.CreateVcpu(1, 2), op.Init(1, 2, PSCI)]
-    assert applied == [VM, op.CreateVm(1), *second, op.CloseVm(0), op.CreateVcpu(1, 0)]
+def test_a_call_on_what_does_not_exist_is_not_made() -> None:
+    wrong = [op.CloseVm(1), op.CreateVcpu(3, 2), op.Init(0, 9, PSCI), op.CreateVcpu(0, 7), op.ResumeGuest(0, 0)]
+    assert [s.operation for s in predict(HOST, [*wrong, VM, VCPU, *wrong])] == [VM, VCPU]
+    assert [s.operation for s in predict(HOST, [VM, op.CloseVm(0), VM, op.CreateVm(4)])][2:] == [op.CreateVm(4)]
+
+
+def test_an_event_gets_its_place_in_the_vm() -> None:
+    second = [op.CreateVcpu(0, 3), op.Init(0, 3, PSCI), op.CreateVcpu(0, 2), put(STD, 0)]
+    made = predict(
+        HOST, [*[o for o, _ in BEGUN], *second, event("irq_line"), event("irq_line", 3), event("irq_line", 2)]
+    )
+    places = [(s.operation.vcpu, s.operation.other) for s in made if isinstance(s.operation, op.Disturb)]
+    assert places == [(0, 3), (3, 0)], "vCPU 2 is not initialised"
+    assert isinstance(made[-1].operation, op.Disturb)
+    assert (made[-1].operation.features, dict(made[-1].operation.values)["STD"]) == (PSCI, 0)
+
+
+def test_an_event_that_initialises_ends_a_call_in_progress() -> None:
+    begun = [*[o for o, _ in BEGUN], denied(2), stays(TRNG)]
+    resumed = op.ResumeGuest(0, 0)
+    assert resumed in [s.operation for s in predict(HOST, [*begun, event("irq_line"), resumed])]
+    assert resumed not in [s.operation for s in predict(HOST, [*begun, event("init_again"), op.Restart(0), resumed])]
+    assert calls(TRNG) not in [s.operation for s in predict(HOST, [*begun, calls(TRNG)])]
+
+
+def test_guests_wait_for_a_restart() -> None:
+    begun = [*[o for o, _ in BEGUN], op.Restart(0), event("psci_system_off")]
+    later = [calls(TRNG), RUN, NOW, INIT, event("irq_line"), got(STD)]
+    steps = predict(HOST, [*begun, *later, op.Restart(0), op.Restart(0), *later])
+    made = [bare(step.operation) for step in steps][3:]
+    assert made == [begun[-1], got(STD), op.Restart(0, completes=True), *later]
+    assert predict(HOST, [*begun[:3], event("init_again"), op.Restart(0)])[-1].operation == op.Restart(0)
 
 
 def test_what_the_contract_leaves_open_is_not_called() -> None:
@@ -106,6 +165,13 @@ def test_what_the_contract_leaves_open_is_not_called() -> None:
     mixed = [VM, VCPU, INIT, op.CreateVcpu(0, 1), op.Init(0, 1, ())]
     assert op.Init(0, 1, ()) not in [s.operation for s in predict(HOST, mixed)]
     assert not [s for s in predict(HOST, [*mixed[:3], calls("ARCH_FEATURES.WORKAROUND_1")]) if s.operation == mixed[-1]]
+    suspend = calls("PSCI.FEATURES.SYSTEM_SUSPEND")
+    assert suspend in [s.operation for s in predict(HOST, [*mixed[:3], suspend])]
+    assert suspend not in [s.operation for s in predict(HOST, [*mixed[:3], event("enable_cap_0"), suspend])]
+    arm32 = [VM, VCPU, op.Init(0, 0, (*PSCI, 1))]
+    for operation in (calls(TRNG), RUN, event("psci_cpu_on")):
+        assert operation not in [s.operation for s in predict(HOST, [*arm32, operation])]
+    assert [s.wants[0].value for s in predict(HOST, [*arm32, NOW, put(STD, 0)])][3:] == [EINTR, EBUSY]
 
 
 @pytest.mark.parametrize(
@@ -123,89 +189,47 @@ def test_of_some_answers_only_a_few_bits_are_known(name: str, good: tuple[int, .
     assert not wants[0].holds(None)
 
 
-def honest(steps: Steps) -> list[op.StepAnswer]:
-    return [tuple(want.value for want in step.wants) for step in steps]
+CLAUSES: dict[str, tuple[list[op.OnVm], tuple[str, ...]]] = {
+    "lock": ([RUN, put(STD, 0)], ("LOCK-1",)),
+    "same value": ([RUN, put(STD, 1)], ("LOCK-2",)),
+    "unsupported bit after a run": ([RUN, put(STD, 2)], ("LOCK-3",)),
+    "unsupported bit": ([put(STD, 2)], ("LIMIT-2",)),
+    "accepted": ([put(STD, 0)], ("LIMIT-1",)),
+    "read after a run": ([RUN, got(STD)], ("LOCK-4",)),
+    "reset value": ([got(STD)], ("DEFAULT-1",)),
+    "unknown id": ([put(RegisterId("?", STD.id + 7), 0)], ("ACCESS-6",)),
+    "filter after a run": ([RUN, denied(1)], ("FILTER-4",)),
+    "filter twice": ([denied(1), denied(2)], ("FILTER-3",)),
+    "denied": ([denied(1), calls(TRNG)], ("FILTER-7",)),
+    "forwarded": ([denied(2), calls(TRNG)], ("FILTER-8",)),
+    "open": ([calls(TRNG)], ("CALL-1",)),
+    "closed": ([put(STD, 0), calls(TRNG)], ("CALL-2",)),
+    "list": ([op.ListRegs(0, 0)], ("CAP-2",)),
+    "capability": ([op.CheckExtension(0)], ("CAP-1",)),
+    "version": ([got(PSCI_VERSION)], ("PSCI-1",)),
+    "version after a run": ([RUN, put(PSCI_VERSION, PSCI_0_2)], ("PSCI-3",)),
+    "argument": ([op.Run(0, 0, op.How.ARGUMENT)], ("RUN-1",)),
+    "immediate_exit": ([NOW], ("RUN-4",)),
+    "stolen time": ([op.PvTime(0, 0, op.Request.GET)], ("PVTIME-4",)),
+    "an event and a value": ([event("irq_line"), got(STD)], ("DEFAULT-1", "EVENT-1")),
+    "an event and the lock": ([event("run_immediate_exit"), put(STD, 0)], ("LOCK-1", "EVENT-2")),
+    "an event and a version": ([event("irq_line"), got(PSCI_VERSION)], ("PSCI-1", "EVENT-3")),
+    "an event and a guest": ([event("irq_line"), calls(TRNG)], ("CALL-1", "EVENT-4")),
+    "two VMs and a value": ([op.CreateVm(1), got(STD)], ("DEFAULT-1", "DEFAULT-2")),
+    "two VMs and the lock": ([op.CreateVm(1), put(STD, 0)], ("LIMIT-1", "RUN-6")),
+    "two VMs and a filter": ([op.CreateVm(1), op.SetFilter(1, 0x84000050, 1, 1), calls(TRNG)], ("CALL-1", "FILTER-12")),
+}
 
 
-def unlocked_by_init(steps: Steps) -> list[op.StepAnswer]:
-    """A kernel that unlocks the registers at a second KVM_ARM_VCPU_INIT."""
-    answers, again = honest(steps), set()
-    for at, step in enumerate(steps):
-        again |= {step.operation.vm} if isinstance(step.operation, op.Init) and at else set()
-        if isinstance(step.operation, op.SetReg) and answers[at] == (EBUSY,) and again:
-            ran = [s for s in steps[:at] if isinstance(s.operation, (op.Run, op.GuestCall))]
-            last = max(n for n, s in enumerate(steps[:at]) if isinstance(s.operation, op.Init))
-            if ran and steps.index(ran[-1]) < last:
-                answers[at] = (0,)
-    return answers
-
-
-def hunted(drive: Callable[[Steps], Sequence[op.StepAnswer]], mix: str = "registers") -> Finding | None:
-    return hunt(HOST, drive, sequences(HOST, mix, 40), 40, 0)
-
-
-@pytest.mark.parametrize("mix", MIXES)
-def test_an_honest_kernel(mix: str) -> None:
-    driven: list[Steps] = []
-    assert hunted(lambda steps: driven.append(steps) or honest(steps), mix) is None  # type: ignore[func-returns-value]
-    kinds = {type(step.operation) for steps in driven for step in steps}
-    assert len(driven) > 20 and {op.CreateVm, op.CreateVcpu, op.Init, op.SetReg} <= kinds
-    again: list[Steps] = []
-    hunted(lambda steps: again.append(steps) or honest(steps), mix)  # type: ignore[func-returns-value]
-    assert again == driven, "the same seed gives other sequences"
-
-
-def test_every_kind_of_call_is_made() -> None:
-    kinds: set[type[op.OnVm]] = set()
-    hunted(lambda steps: kinds.update(type(s.operation) for s in steps) or honest(steps), "everything")  # type: ignore
-    assert kinds == {
-        *(op.CreateVm, op.CreateVcpu, op.SetFilter, op.CheckExtension, op.EnableCap, op.CloseVm, op.Init, op.GetReg),
-        *(op.SetReg, op.ListRegs, op.Run, op.GuestCall, op.PvTime),
-    }
-
-
-def test_the_shortest_sequence() -> None:
-    finding = hunted(unlocked_by_init)
-    assert finding is not None and finding.died is None
-    kinds = [type(step.operation).__name__ for step in finding.steps]
-    assert kinds == ["CreateVm", "CreateVcpu", "Init", "Run", "Init", "SetReg"], text.expected_text(finding.steps)
-
-
-def test_a_kernel_that_does_not_answer() -> None:
-    finding = hunted(lambda steps: [tuple(None for _ in step.wants) for step in steps])
-    assert finding is not None and len(finding.steps) == 1
-    assert "expected success, actual no answer" in text.sequence(finding.steps, finding.answers)
-
-
-def test_a_kernel_that_dies() -> None:
-    deaths = 0
-
-    def mortal(steps: Steps) -> list[op.StepAnswer]:
-        nonlocal deaths
-        kinds = [type(s.operation) for s in steps]
-        if op.ListRegs in kinds and op.SetReg in kinds[: kinds.index(op.ListRegs)]:
-            deaths += 1
-            raise KernelDied("lab:mortal", "it panicked", "Oops")
-        return honest(steps)
-
-    finding = hunted(mortal)
-    assert finding is not None and finding.died is not None and deaths == 3
-    kinds = [type(step.operation) for step in finding.steps]
-    assert kinds[-1] is op.ListRegs and op.SetReg in kinds and len(kinds) < 20
-
-
-def test_a_long_search_goes_on_with_other_sequences() -> None:
-    driven: list[Steps] = []
-    hunt(HOST, lambda s: driven.append(s) or honest(s), sequences(HOST, "registers", 2), AT_ONCE + 40, 0)  # type: ignore
-    assert len(driven) > AT_ONCE / 4 and len(set(driven[-20:]) - set(driven[:-20])) > 5
-
-
-def test_a_lost_machine_is_no_finding() -> None:
-    def lost(steps: Steps) -> list[op.StepAnswer]:
-        raise HarnessError("The machine was lost")
-
-    with pytest.raises(HarnessError, match="was lost"):
-        hunted(lost)
+@pytest.mark.parametrize(("operations", "clauses"), CLAUSES.values(), ids=CLAUSES)
+def test_a_wrong_answer_contradicts_a_clause(operations: list[op.OnVm], clauses: tuple[str, ...]) -> None:
+    steps = predict(HOST, [*[o for o, _ in BEGUN], *operations])
+    wrong = "exit_reason" if clauses[0] == "FILTER-8" else "x0"
+    at = next((n for n, want in enumerate(steps[-1].wants) if want.name == wrong), len(steps[-1].wants) - 1)
+    answers = honest(steps)
+    answers[-1] = tuple(value ^ 1 if n == at else value for n, value in enumerate(answers[-1]) if value is not None)
+    assert broken_clauses(steps, answers) == ("MODEL-1", *clauses)
+    assert {each for each in broken_clauses(steps, answers) if each not in KNOWN_CLAUSES} == set()
 
 
 def test_a_person_can_read_it() -> None:
@@ -230,6 +254,8 @@ def test_every_call_can_be_read() -> None:
         "KVM_SET_DEVICE_ATTR KVM_ARM_VCPU_PVTIME_IPA = 0x1f040 -> success",
         "KVM_CHECK_EXTENSION 207 -> ",
         "VM 0: close its vCPUs and itself",
+        "event irq_line by ",
+        "KVM_RUN, the guest goes on after its forwarded call -> success, KVM_EXIT_MMIO, x0 = 0x84000050",
     ):
         assert words in shown, shown
 
@@ -240,5 +266,5 @@ def test_the_program_compiles_without_a_warning(steps: Steps, tmp_path: Path) ->
 
 
 def test_nothing_is_left_to_fill_in() -> None:
-    source = reproducer(HOST, predict(HOST, EVERY), b"\x01\x00\x00\x00" * 8, "A title")
+    source = reproducer(HOST, predict(HOST, EVERY), b"\x01\x00\x00\x00" * 8, "A title", model.in_c)
     assert not re.findall(r"@\w+@", source) and "#include <linux" not in source

@@ -38,6 +38,17 @@ class Callee:
     until: int = U32
     """The latest PSCI version of a new VM for which the answer is defined."""
     conduits: tuple[str, ...] = CONDUITS
+    function: Function | None = None
+    """The service's function; None for PSCI and for ids without a function."""
+
+    def clause(self, situation: Situation) -> str:
+        """The clause of the answer if KVM serves the call."""
+        gate = self.function.gated(situation.dialect) if self.function else None
+        if gate is not None:
+            return "CALL-1" if situation.open(*gate) else "CALL-2"
+        if self.function is not None:
+            return "CALL-3"
+        return "PSCI-4" if self.name.startswith("PSCI.") else "CALL-7"
 
     def call(self, form: Form) -> Call:
         """The call, with garbage where it takes no argument."""
@@ -80,7 +91,9 @@ def _of_function(function: Function) -> Callee:
 
     workaround = next((w for w in LEVELS if function.id == ARCH_FEATURES and function.args == (w.function,)), None)
     level = workaround.register.name if workaround else ""
-    return Callee(function.name, function.id, function.args, answer, level, conduits=function.conduits)
+    return Callee(
+        function.name, function.id, function.args, answer, level, conduits=function.conduits, function=function
+    )
 
 
 def _of_psci(call: PsciCall) -> Callee:

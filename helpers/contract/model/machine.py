@@ -5,63 +5,34 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from helpers.contract.access import ORDER, Direction, FaultKind
 from helpers.contract.functions import CLOSED, U32, Situation
 from helpers.contract.model import operations as op
+from helpers.contract.model.answers import (
+    pv_time_answer,
+    run_answer,
+    set_filter_answer,
+    want_errno,
+    want_exit,
+    want_x,
+)
 from helpers.contract.model.guest_calls import CALLEES, FAST_PATH, Callee, GuestView, exact
+from helpers.contract.model.state import MOST_VCPUS, MOST_VMS, STALE, Host, ModelVcpu, ModelVm
 from helpers.contract.neighbours import PSCI_0_1, PSCI_VERSION, WORKAROUND_REGISTERS, accepts_version
-from helpers.contract.registers import RFC_V3, Dialect, Register
-from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
-from helpers.smccc import SMCCC_1_1, U64, Conduit
+from helpers.contract.registers import RFC_V3
+from helpers.smccc import U64, Conduit
 from helpers.uapi import kvm as uapi
 
-MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
-"""The guest's memory (IPA)."""
-STALE = 0xA5A5_A5A5_A5A5_A5A5
-"""The caller's memory before a read."""
-MOST_VMS, MOST_VCPUS = 3, 4
-_NO_AREA = U64
-_RESERVED = ((0x8000_0000, 0x8000_FFFF), (0xC000_0000, 0xC000_FFFF))
-"""Arm's architecture calls, which a filter must not contain (vm.rst 6.1)."""
+_FAULTS = {
+    FaultKind.VCPU: "ACCESS-2", FaultKind.ID_HIGH: "ACCESS-4", FaultKind.ID_SIZE: "ACCESS-5",
+    FaultKind.ID_LOW: "ACCESS-6", FaultKind.LOCK: "LOCK-1",
+}  # fmt: skip
+"""The clause of each fault of an access. That of a refused value depends on the register."""
 
 
-@dataclass(frozen=True)
-class Host:
-    """The kernel's part in the answers. ``psci_version`` is that of a new VM with PSCI_0_2.
-
-    ``levels`` are the names of the existing workaround registers, with their values.
-    """
-
-    dialect: Dialect
-    registers: tuple[Register, ...]
-    psci_version: int
-    levels: tuple[tuple[str, int], ...]
-    arch_counter: bool
-    pv_time: bool
-    smc: bool
-    smccc_filter: bool
-    smccc: int = SMCCC_1_1
-    new_functions: frozenset[int] = frozenset()
-    """Functions that an unknown service enables: their answers are not defined."""
-
-
-@dataclass
-class _Vcpu:
-    initialised: bool = False
-    ipa: int | None = None
-
-
-@dataclass
-class _Vm:
-    values: dict[str, int]
-    psci: int
-    features: tuple[int, ...] | None = None
-    ran: bool = False
-    vcpus: dict[int, _Vcpu] = field(default_factory=dict)
-    filters: list[tuple[int, int, int]] = field(default_factory=list)
-    """(first function, last function, action)"""
+_OF_GUESTS = (op.Init, op.Run, op.GuestCall, op.ForwardedCall, op.ResumeGuest)
 
 
 def predict(host: Host, operations: Iterable[op.OnVm]) -> tuple[op.Step, ...]:
@@ -79,8 +50,8 @@ class Model:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._vms: dict[int, _Vm] = {}
-        self._created = 0
+        self.vms: dict[int, ModelVm] = {}
+        self._used: set[int] = set()
         self._by_id = {r.id: r for r in host.registers}
         self._levels = dict(host.levels)
         self._workarounds = {w.register.id: w for w in WORKAROUND_REGISTERS if w.register.name in self._levels}
@@ -88,25 +59,25 @@ class Model:
     # --- which calls --------------------------------------------------------
 
     def applied(self, operation: op.OnVm) -> op.OnVm | None:
-        """The call with its VM and vCPU mapped to existing ones; None if it cannot be made.
+        """The call, with what the model fills in; None if it cannot be made.
 
-        It cannot be made without a VM or vCPU, above the limits of their number, if the kernel lacks the interface, and
-        if the contract does not define the answer.
+        It cannot be made if its VM or vCPU does not exist, above the limits of their number, if the kernel lacks the
+        interface, and if the contract does not define the answer. The number of a VM is never used again.
         """
         if isinstance(operation, op.CreateVm):
-            return op.CreateVm(self._created) if len(self._vms) < MOST_VMS else None
-        if not self._vms:
+            return operation if len(self.vms) < MOST_VMS and operation.vm not in self._used else None
+        vm = self.vms.get(operation.vm)
+        if vm is None or (isinstance(operation, op.OnVcpu) and operation.vcpu not in vm.vcpus):
             return None
-        number = list(self._vms)[operation.vm % len(self._vms)]
-        operation = replace(operation, vm=number)
-        if isinstance(operation, op.OnVcpu):
-            ids = sorted(self._vms[number].vcpus)
-            if not ids:
-                return None
-            operation = replace(operation, vcpu=ids[operation.vcpu % len(ids)])
-        return operation if self._is_defined(operation) else None
+        if isinstance(operation, op.Disturb):
+            return _filled(vm, operation)
+        if isinstance(operation, op.Restart):
+            return replace(operation, completes=vm.moved.guest) if vm.moved else None
+        if vm.moved and isinstance(operation, _OF_GUESTS):
+            return None
+        return operation if self._is_defined(vm, operation) else None
 
-    def _is_defined(self, operation: op.OnVm) -> bool:
+    def _is_defined(self, vm: ModelVm, operation: op.OnVm) -> bool:
         match operation:
             case op.SetFilter(base=base, count=count):
                 # A known deviation: helpers/contract/deviations.py.
@@ -114,27 +85,37 @@ class Model:
             case op.PvTime():
                 return self._host.pv_time
             case op.CreateVcpu(id=number):
-                return number < MOST_VCPUS
-            case op.GuestCall(name=name) if not self._has_answer(CALLEES[name]):
-                return False
-            case op.Run(how=op.How.ARGUMENT):
-                return True
-            case op.Run() | op.GuestCall():
-                # In the RFC the base kernel decides whether a refused run counts.
-                return self._vcpu(operation).initialised or self._host.dialect is not RFC_V3
+                return number in vm.vcpus or (number in self._host.vcpu_ids and len(vm.vcpus) < MOST_VCPUS)
             case op.Init(features=features):
                 # Kernels disagree whether vCPUs of one VM may differ; this contract does not define it.
-                current = self._vms[operation.vm].features
-                return current in (None, features) or self._vcpu(operation).initialised
+                return vm.features in (None, features) or vm.vcpus[operation.vcpu].initialised
+            case op.ResumeGuest():
+                return vm.vcpus[operation.vcpu].forwarded is not None
+            case op.Run() | op.GuestCall() | op.ForwardedCall():
+                return self._can_run(vm, operation)
         return True
 
-    def _has_answer(self, callee: Callee) -> bool:
+    def _can_run(self, vm: ModelVm, operation: op.Run | op.GuestCall | op.ForwardedCall) -> bool:
+        vcpu = vm.vcpus[operation.vcpu]
+        if isinstance(operation, op.Run) and operation.how is op.How.ARGUMENT:
+            return True
+        # In the RFC the base kernel decides whether a refused run counts.
+        if not vcpu.initialised and self._host.dialect is RFC_V3:
+            return False
+        if isinstance(operation, op.Run):
+            return operation.how is op.How.IMMEDIATE_EXIT or (vm.has_guest and vcpu.forwarded is None)
+        if not vm.has_guest or vcpu.forwarded is not None or not self._has_answer(vm, CALLEES[operation.name]):
+            return False
+        if isinstance(operation, op.GuestCall):
+            return True
+        return vcpu.initialised and self._action(vm, operation) == uapi.KVM_SMCCC_FILTER_FWD_TO_USER
+
+    def _has_answer(self, vm: ModelVm, callee: Callee) -> bool:
         if callee.id in self._host.new_functions or self._host.psci_version > callee.until:
             return False
+        if "SYSTEM_SUSPEND" in callee.name and vm.may_suspend:
+            return False
         return not callee.level or callee.level in self._levels
-
-    def _vcpu(self, operation: op.OnVcpu) -> _Vcpu:
-        return self._vms[operation.vm].vcpus[operation.vcpu]
 
     # --- what they answer ---------------------------------------------------
 
@@ -142,89 +123,118 @@ class Model:
         """Makes the call. ``applied`` must have let it through."""
         if isinstance(operation, op.CreateVm):
             values = {r.name: r.reset for r in self._host.registers}
-            self._vms[operation.vm] = _Vm(values, self._host.psci_version)
-            self._created += 1
-            return (_errno("KVM_CREATE_VM", 0),)
-        vm = self._vms[operation.vm]
+            self.vms[operation.vm] = ModelVm(values, self._host.psci_version)
+            self._used.add(operation.vm)
+            return (want_errno("KVM_CREATE_VM", 0),)
+        vm = self.vms[operation.vm]
         return self._on_vcpu(vm, operation) if isinstance(operation, op.OnVcpu) else self._on_vm(vm, operation)
 
-    def _on_vm(self, vm: _Vm, operation: op.OnVm) -> tuple[op.Want, ...]:
+    def _on_vm(self, vm: ModelVm, operation: op.OnVm) -> tuple[op.Want, ...]:
         match operation:
             case op.CreateVcpu(id=number):
                 error = errno.EEXIST if number in vm.vcpus else 0
-                vm.vcpus.setdefault(number, _Vcpu())
-                return (_errno("KVM_CREATE_VCPU", error),)
+                vm.vcpus.setdefault(number, ModelVcpu())
+                return (want_errno("KVM_CREATE_VCPU", error),)
             case op.SetFilter():
-                return (_errno("KVM_SET_DEVICE_ATTR", _set_filter(vm, operation)),)
+                return set_filter_answer(vm, operation)
             case op.CheckExtension():
                 count = len(self._host.registers) if self._host.dialect.capability else 0
-                return (op.Want("KVM_CHECK_EXTENSION", count, op.Show.DECIMAL),)
+                return (op.Want("KVM_CHECK_EXTENSION", count, op.Show.DECIMAL, clause="CAP-1"),)
             case op.EnableCap():
-                return (_errno("KVM_ENABLE_CAP", errno.EINVAL),)
+                return (want_errno("KVM_ENABLE_CAP", errno.EINVAL, "ENABLE-1"),)
+            case op.Restart():
+                vm.moved = None
+                return ()
         assert isinstance(operation, op.CloseVm)
-        del self._vms[operation.vm]
+        del self.vms[operation.vm]
         return ()
 
-    def _on_vcpu(self, vm: _Vm, operation: op.OnVcpu) -> tuple[op.Want, ...]:
+    def _on_vcpu(self, vm: ModelVm, operation: op.OnVcpu) -> tuple[op.Want, ...]:
         vcpu = vm.vcpus[operation.vcpu]
         match operation:
             case op.Init():
-                return (_errno("KVM_ARM_VCPU_INIT", self._init(vm, vcpu, operation.features)),)
+                return (want_errno("KVM_ARM_VCPU_INIT", _init(vm, vcpu, operation.features)),)
             case op.GetReg():
-                error = self._error(vm, vcpu, operation)
-                return _errno("KVM_GET_ONE_REG", error), op.Want("value", STALE if error else self._held(vm, operation))
+                return self._get(vm, vcpu, operation)
             case op.SetReg():
-                error = self._error(vm, vcpu, operation)
-                if not error:
-                    self._store(vm, operation)
-                return (_errno("KVM_SET_ONE_REG", error),)
+                return self._set(vm, vcpu, operation)
             case op.ListRegs():
                 return self._list(vcpu)
             case op.Run():
-                return _run(vm, vcpu, operation.how)
-            case op.GuestCall():
+                return run_answer(vm, vcpu, operation.how)
+            case op.GuestCall() | op.ForwardedCall():
                 return self._guest_call(vm, vcpu, operation)
+            case op.ResumeGuest():
+                forwarded, vcpu.forwarded = vcpu.forwarded, None
+                assert forwarded is not None
+                return _resumed(forwarded)
+            case op.Disturb():
+                return _disturbed(vm, operation.effect)
         assert isinstance(operation, op.PvTime)
-        return _pv_time(vcpu, operation)
-
-    def _init(self, vm: _Vm, vcpu: _Vcpu, features: tuple[int, ...]) -> int:
-        if vm.features not in (None, features):
-            return errno.EINVAL
-        if vm.features is None and uapi.KVM_ARM_VCPU_PSCI_0_2 not in features:
-            vm.psci = PSCI_0_1
-        vm.features, vcpu.initialised = features, True
-        return 0
+        return pv_time_answer(vcpu, operation)
 
     # --- ONE_REG ------------------------------------------------------------
 
-    def _error(self, vm: _Vm, vcpu: _Vcpu, operation: op.GetReg | op.SetReg) -> int:
-        """The errno of an access: the first kind of fault that applies, in the order of access.py."""
+    def _get(self, vm: ModelVm, vcpu: ModelVcpu, operation: op.GetReg) -> tuple[op.Want, ...]:
+        error, kind = self._error(vm, vcpu, operation)
+        if error:
+            clause = self._clause(vm, operation, kind)
+            return want_errno("KVM_GET_ONE_REG", error, clause), op.Want("value", STALE, clause="ACCESS-9")
+        clause = self._clause_of_value(vm, operation.register.id)
+        return want_errno("KVM_GET_ONE_REG", 0, clause), op.Want("value", self._held(vm, operation), clause=clause)
+
+    def _set(self, vm: ModelVm, vcpu: ModelVcpu, operation: op.SetReg) -> tuple[op.Want, ...]:
+        error, kind = self._error(vm, vcpu, operation)
+        want = want_errno("KVM_SET_ONE_REG", error, self._clause(vm, operation, kind))
+        if not error:
+            self._store(vm, operation)
+        return (want,)
+
+    def _error(self, vm: ModelVm, vcpu: ModelVcpu, operation: op.GetReg | op.SetReg) -> tuple[int, FaultKind | None]:
+        """The errno of an access, and the first kind of fault that applies, in the order of access.py."""
         wrong = {_fault_of_id(operation.register.id)} if not self._is_there(operation.register.id) else set()
         if not vcpu.initialised:
             wrong.add(FaultKind.VCPU)
         if isinstance(operation, op.SetReg) and not wrong:
             wrong |= self._faults_of_value(vm, operation.register.id, operation.value)
         direction = Direction.SET if isinstance(operation, op.SetReg) else Direction.GET
-        return next((error for kind, error in ORDER[direction].items() if kind in wrong), 0)
+        return next(((error, kind) for kind, error in ORDER[direction].items() if kind in wrong), (0, None))
+
+    def _clause(self, vm: ModelVm, operation: op.GetReg | op.SetReg, kind: FaultKind | None) -> str:
+        """The clause of an access with this fault, or with none."""
+        if kind in _FAULTS:
+            return _FAULTS[kind]
+        number = operation.register.id
+        if number not in self._by_id:
+            return _clause_of_psci(vm) if number == PSCI_VERSION.id else "WORKAROUND-2"
+        if kind is FaultKind.VALUE:
+            return "LOCK-3" if vm.ran else "LIMIT-2"
+        return "LOCK-2" if vm.ran else "LIMIT-1"
+
+    def _clause_of_value(self, vm: ModelVm, number: int) -> str:
+        if number not in self._by_id:
+            return _clause_of_psci(vm) if number == PSCI_VERSION.id else "WORKAROUND-1"
+        if vm.ran:
+            return "LOCK-4"
+        return "LIMIT-1" if self._by_id[number].name in vm.written else "DEFAULT-1"
 
     def _is_there(self, number: int) -> bool:
         return number in self._by_id or number in self._workarounds or number == PSCI_VERSION.id
 
-    def _faults_of_value(self, vm: _Vm, number: int, value: int) -> set[FaultKind]:
+    def _faults_of_value(self, vm: ModelVm, number: int, value: int) -> set[FaultKind]:
         if number in self._by_id:
             register = self._by_id[number]
             changes = vm.ran and value != vm.values[register.name]
             return {kind for kind, on in ((FaultKind.VALUE, value & ~register.mask), (FaultKind.LOCK, changes)) if on}
         if number == PSCI_VERSION.id:
             # Without the feature the only version is 0.1.
-            without = uapi.KVM_ARM_VCPU_PSCI_0_2 not in (vm.features or ())
-            taken = value == PSCI_0_1 if without else accepts_version(value, self._host.psci_version)
+            taken = accepts_version(value, self._host.psci_version) if vm.has_psci else value == PSCI_0_1
         else:
             workaround = self._workarounds[number]
             taken = workaround.accepts(value, self._levels[workaround.register.name])
         return set() if taken else {FaultKind.VALUE}
 
-    def _held(self, vm: _Vm, operation: op.GetReg) -> int:
+    def _held(self, vm: ModelVm, operation: op.GetReg) -> int:
         number = operation.register.id
         if number == PSCI_VERSION.id:
             return vm.psci
@@ -232,36 +242,48 @@ class Model:
             return self._levels[self._workarounds[number].register.name]
         return vm.values[self._by_id[number].name]
 
-    def _store(self, vm: _Vm, operation: op.SetReg) -> None:
+    def _store(self, vm: ModelVm, operation: op.SetReg) -> None:
         number = operation.register.id
         if number == PSCI_VERSION.id:
             vm.psci = operation.value
         elif number in self._by_id:
-            vm.values[self._by_id[number].name] = operation.value
+            name = self._by_id[number].name
+            vm.values[name] = operation.value
+            vm.written.add(name)
 
-    def _list(self, vcpu: _Vcpu) -> tuple[op.Want, ...]:
+    def _list(self, vcpu: ModelVcpu) -> tuple[op.Want, ...]:
         if not vcpu.initialised:
-            return (_errno("KVM_GET_REG_LIST", errno.ENOEXEC),)
-        listed = [op.Want(f"times that {r.name} is listed", 1, op.Show.DECIMAL) for r in self._host.registers]
-        every = op.Want("bitmap registers listed", len(self._host.registers), op.Show.DECIMAL)
-        return (_errno("KVM_GET_REG_LIST", 0), every, *listed)
+            return (want_errno("KVM_GET_REG_LIST", errno.ENOEXEC, "LIST-4"),)
+        names = [f"times that {r.name} is listed" for r in self._host.registers]
+        listed = [op.Want(name, 1, op.Show.DECIMAL, clause="CAP-2") for name in names]
+        every = op.Want("bitmap registers listed", len(self._host.registers), op.Show.DECIMAL, clause="CAP-2")
+        return (want_errno("KVM_GET_REG_LIST", 0, "CAP-2"), every, *listed)
 
     # --- the guest ----------------------------------------------------------
 
-    def _guest_call(self, vm: _Vm, vcpu: _Vcpu, operation: op.GuestCall) -> tuple[op.Want, ...]:
+    def _guest_call(
+        self, vm: ModelVm, vcpu: ModelVcpu, operation: op.GuestCall | op.ForwardedCall
+    ) -> tuple[op.Want, ...]:
         if not vcpu.initialised:
-            return (_errno("KVM_RUN", errno.ENOEXEC),)
+            return (want_errno("KVM_RUN", errno.ENOEXEC, "RUN-2"),)
         vm.ran = True
         call = CALLEES[operation.name].call(operation.form)
         action = self._action(vm, operation)
         if action == uapi.KVM_SMCCC_FILTER_FWD_TO_USER:
             flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
-            left = op.Want("hypercall.nr", call.function & U32), op.Want("hypercall.flags", flags)
-            return (*_left(uapi.KVM_EXIT_HYPERCALL), *left, *_left(uapi.KVM_EXIT_MMIO), *_x(exact(call.registers)))
-        x = exact(CLOSED) if action == uapi.KVM_SMCCC_FILTER_DENY else self._answer(vm, vcpu, operation)
-        return (*_left(uapi.KVM_EXIT_MMIO), *_x(x))
+            number = op.Want("hypercall.nr", call.function & U32, clause="FILTER-10")
+            left = (*want_exit(uapi.KVM_EXIT_HYPERCALL, "FILTER-8"), number,
+                    op.Want("hypercall.flags", flags, clause="FILTER-10"))  # fmt: skip
+            if isinstance(operation, op.ForwardedCall):
+                vcpu.forwarded = operation
+                return left
+            return (*left, *_resumed(operation))
+        x, clause = self._answer(vm, vcpu, operation)
+        if action == uapi.KVM_SMCCC_FILTER_DENY:
+            x, clause = exact(CLOSED), "FILTER-7"
+        return (*want_exit(uapi.KVM_EXIT_MMIO), *want_x(x, clause))
 
-    def _action(self, vm: _Vm, operation: op.GuestCall) -> int:
+    def _action(self, vm: ModelVm, operation: op.GuestCall | op.ForwardedCall) -> int:
         """The filter's action."""
         number = CALLEES[operation.name].id
         if not operation.form.served(self._host.smc):
@@ -269,69 +291,64 @@ class Model:
         actions = (action for first, last, action in vm.filters if first <= number <= last)
         return next(actions, uapi.KVM_SMCCC_FILTER_HANDLE)
 
-    def _answer(self, vm: _Vm, vcpu: _Vcpu, operation: op.GuestCall) -> tuple[tuple[int, int], ...]:
+    def _answer(
+        self, vm: ModelVm, vcpu: ModelVcpu, operation: op.GuestCall | op.ForwardedCall
+    ) -> tuple[tuple[tuple[int, int], ...], str]:
+        """x0 to x3 if no filter stops the call, and the clause."""
         callee, form = CALLEES[operation.name], operation.form
         entered = callee.call(form).registers
         if not form.conduit.name.startswith("SMC") and callee.id in FAST_PATH:
-            return exact((0, 0, *entered[2:4]))
+            return exact((0, 0, *entered[2:4])), "WA-1"
         if not form.served(self._host.smc):
-            return exact((U64, *entered[1:4]))
+            return exact((U64, *entered[1:4])), "SMC-2"
         if form.conduit.instruction not in callee.conduits:
-            return exact(CLOSED)
+            return exact(CLOSED), "CALL-7"
         situation = Situation(self._host.dialect, vm.values, self._host.arch_counter, vcpu.ipa)
-        return callee.answer(GuestView(situation, vm.psci, self._host.smccc, self._levels))
+        view = GuestView(situation, vm.psci, self._host.smccc, self._levels)
+        return callee.answer(view), callee.clause(situation)
 
 
-def _errno(name: str, value: int) -> op.Want:
-    return op.Want(name, value, op.Show.ERRNO)
+def _init(vm: ModelVm, vcpu: ModelVcpu, features: tuple[int, ...]) -> int:
+    if vm.features not in (None, features):
+        return errno.EINVAL
+    if vm.features is None and uapi.KVM_ARM_VCPU_PSCI_0_2 not in features:
+        vm.psci = PSCI_0_1
+    vm.features, vcpu.initialised, vcpu.forwarded = features, True, None
+    return 0
 
 
-def _left(reason: int) -> tuple[op.Want, ...]:
-    return _errno("KVM_RUN", 0), op.Want("exit_reason", reason, op.Show.EXIT)
+def _filled(vm: ModelVm, operation: op.Disturb) -> op.Disturb | None:
+    """The event with its place in the VM; None if it cannot happen there."""
+    ready = [number for number, vcpu in vm.vcpus.items() if vcpu.initialised]
+    if vm.moved or operation.vcpu not in ready or (operation.effect.guest and not vm.has_guest):
+        return None
+    other = ready[(ready.index(operation.vcpu) + 1) % len(ready)]
+    return replace(operation, other=other, features=vm.features or (), values=tuple(vm.values.items()))
 
 
-def _x(registers: tuple[tuple[int, int], ...]) -> tuple[op.Want, ...]:
-    return tuple(op.Want(f"x{n}", value & mask, op.Show.HEX, mask) for n, (value, mask) in enumerate(registers[:4]))
+def _disturbed(vm: ModelVm, effect: op.Effect) -> tuple[op.Want, ...]:
+    vm.ran = vm.ran or effect.runs
+    vm.psci = effect.psci if effect.psci is not None and vm.has_psci else vm.psci
+    vm.may_suspend = vm.may_suspend or effect.enables
+    vm.moved = effect if effect.restarts else None
+    for vcpu in vm.vcpus.values() if effect.restarts else ():
+        vcpu.forwarded = None
+    return ()
 
 
-def _run(vm: _Vm, vcpu: _Vcpu, how: op.How) -> tuple[op.Want, ...]:
-    if how is op.How.ARGUMENT:
-        return (_errno("KVM_RUN", errno.EINVAL),)
-    if not vcpu.initialised:
-        return (_errno("KVM_RUN", errno.ENOEXEC),)
-    vm.ran = True
-    return (_errno("KVM_RUN", errno.EINTR),) if how is op.How.IMMEDIATE_EXIT else _left(uapi.KVM_EXIT_MMIO)
+def _resumed(operation: op.GuestCall | op.ForwardedCall) -> tuple[op.Want, ...]:
+    """The guest's end after a forwarded call, to which user space gave no answer."""
+    x = exact(CALLEES[operation.name].call(operation.form).registers)
+    return (*want_exit(uapi.KVM_EXIT_MMIO), *want_x(x, "FILTER-10"))
+
+
+def _clause_of_psci(vm: ModelVm) -> str:
+    if not vm.has_psci:
+        return "PSCI-2"
+    return "PSCI-3" if vm.ran else "PSCI-1"
 
 
 def _fault_of_id(number: int) -> FaultKind:
     if (number & ~uapi.KVM_REG_SIZE_MASK) >> 32 != uapi.KVM_REG_ARM64 >> 32:
         return FaultKind.ID_HIGH
     return FaultKind.ID_LOW if number & uapi.KVM_REG_SIZE_MASK == uapi.KVM_REG_SIZE_U64 else FaultKind.ID_SIZE
-
-
-def _set_filter(vm: _Vm, operation: op.SetFilter) -> int:
-    """EINVAL, EBUSY and EEXIST win in this order (FILTER-5)."""
-    first, last = operation.base, operation.base + operation.count - 1
-    if not operation.count or last > U32 or operation.action > uapi.KVM_SMCCC_FILTER_FWD_TO_USER:
-        return errno.EINVAL
-    if vm.ran:
-        return errno.EBUSY
-    taken = (*_RESERVED, *((f[0], f[1]) for f in vm.filters))
-    if any(first <= its_last and its_first <= last for its_first, its_last in taken):
-        return errno.EEXIST
-    vm.filters.append((first, last, operation.action))
-    return 0
-
-
-def _pv_time(vcpu: _Vcpu, operation: op.PvTime) -> tuple[op.Want, ...]:
-    done = _errno(operation.request.value, 0)
-    if operation.request is op.Request.HAS:
-        return (done,)
-    if operation.request is op.Request.GET:
-        return done, op.Want("address", _NO_AREA if vcpu.ipa is None else vcpu.ipa)
-    error = errno.EINVAL if operation.ipa % 64 or operation.ipa not in MEMORY else 0
-    if vcpu.ipa is not None and not operation.ipa % 64:
-        error = errno.EEXIST
-    if not error:
-        vcpu.ipa = operation.ipa
-    return (replace(done, value=error),)

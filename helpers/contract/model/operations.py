@@ -6,7 +6,7 @@ VMs are numbered in the order of their creation, vCPUs by KVM_CREATE_VCPU's argu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from helpers.contract.calling_forms import Form
@@ -31,6 +31,8 @@ class Want:
     value: int
     show: Show = Show.HEX
     mask: int = U64
+    clause: str = "MODEL-1"
+    """The clause that another number contradicts."""
 
     def holds(self, actual: int | None) -> bool:
         """Whether ``actual`` (None: no answer) is the expected number."""
@@ -103,7 +105,10 @@ class OnVcpu(OnVm):
 
 @dataclass(frozen=True)
 class Init(OnVcpu):
-    """KVM_ARM_VCPU_INIT with these features (bit numbers); the PC is set to the guest's entry."""
+    """KVM_ARM_VCPU_INIT with these features (bit numbers); the PC is set to the guest's entry.
+
+    With KVM_ARM_VCPU_PMU_V3 the PMU is initialised, with KVM_ARM_VCPU_SVE the vCPU is finalised.
+    """
 
     features: tuple[int, ...]
 
@@ -138,6 +143,63 @@ class GuestCall(OnVcpu):
 
 
 @dataclass(frozen=True)
+class ForwardedCall(OnVcpu):
+    """KVM_RUN of a guest whose call leaves with KVM_EXIT_HYPERCALL, where it stays until ``ResumeGuest``."""
+
+    name: str
+    form: Form
+
+
+@dataclass(frozen=True)
+class ResumeGuest(OnVcpu):
+    """KVM_RUN after a ``ForwardedCall``, to the guest's end."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an event of suites/events does to the state, besides what the contract defines as unchanged."""
+
+    runs: bool = False
+    """Whether it is a run."""
+    restarts: bool = False
+    """Whether guests cannot go on after it, before ``Restart``."""
+    psci: int | None = None
+    """The PSCI_VERSION of a VM with PSCI_0_2 after it."""
+    guest: bool = False
+    """Whether a guest makes calls."""
+    blocks: bool = False
+    """Whether KVM_RUN comes back only for a signal."""
+    enables: bool = False
+    """Whether it may enable KVM_CAP_ARM_SYSTEM_SUSPEND, which adds SYSTEM_SUSPEND to PSCI."""
+
+
+@dataclass(frozen=True)
+class Disturb(OnVcpu):
+    """An event of suites/events, by its name there. Its answers are not compared.
+
+    The model fills in the rest: the id of ``other``, another initialised vCPU or the same one, the VM's features, and
+    the registers' values by name.
+    """
+
+    event: str
+    actor: str
+    effect: Effect
+    other: int = 0
+    features: tuple[int, ...] = ()
+    values: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Restart(OnVm):
+    """KVM_ARM_VCPU_INIT of each initialised vCPU, after an event from which guests cannot go on.
+
+    The model fills in ``completes``: whether guests may have left with a store, which KVM_RUN completes first.
+    """
+
+    completes: bool = False
+
+
+@dataclass(frozen=True)
 class PvTime(OnVcpu):
     """A vCPU's KVM_ARM_VCPU_PVTIME_IPA; SET writes ``ipa``."""
 
@@ -163,3 +225,8 @@ def first_difference(steps: tuple[Step, ...], answers: tuple[StepAnswer, ...]) -
         if not all(want.holds(got) for want, got in zip(step.wants, answer, strict=True)):
             return at
     return None
+
+
+def moved(operation: OnVm, first: int) -> OnVm:
+    """The call on the VM whose number is ``first`` larger."""
+    return replace(operation, vm=operation.vm + first)

@@ -12,6 +12,10 @@ from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import error_name, show_bits
 
 _EXITS = {getattr(uapi, n): n for n in ("KVM_EXIT_MMIO", "KVM_EXIT_HYPERCALL", "KVM_EXIT_SYSTEM_EVENT")}
+_FEATURES = {
+    getattr(uapi, n): n
+    for n in ("KVM_ARM_VCPU_PSCI_0_2", "KVM_ARM_VCPU_PMU_V3", "KVM_ARM_VCPU_SVE", "KVM_ARM_VCPU_EL1_32BIT")
+}
 _ACTIONS = {
     uapi.KVM_SMCCC_FILTER_HANDLE: "HANDLE", uapi.KVM_SMCCC_FILTER_DENY: "DENY",
     uapi.KVM_SMCCC_FILTER_FWD_TO_USER: "FWD_TO_USER",
@@ -38,13 +42,16 @@ def _on_vm(operation: op.OnVm) -> str:
             return f"KVM_CHECK_EXTENSION {uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP}"
         case op.EnableCap():
             return f"KVM_ENABLE_CAP {uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP}"
+        case op.Restart(completes=completes):
+            return f"{'KVM_RUN with immediate_exit and ' if completes else ''}KVM_ARM_VCPU_INIT of each vCPU"
     return "close its vCPUs and itself"
 
 
 def _on_vcpu(operation: op.OnVcpu) -> str:
     match operation:
         case op.Init(features=features):
-            return f"KVM_ARM_VCPU_INIT {'with' if features else 'without'} KVM_ARM_VCPU_PSCI_0_2"
+            named = [name for number, name in _FEATURES.items() if number in features]
+            return f"KVM_ARM_VCPU_INIT {'with ' + ', '.join(named) if named else 'without KVM_ARM_VCPU_PSCI_0_2'}"
         case op.GetReg(register=register):
             return f"KVM_GET_ONE_REG {register.name} ({register.id:#x})"
         case op.SetReg(register=register, value=value):
@@ -53,10 +60,15 @@ def _on_vcpu(operation: op.OnVcpu) -> str:
             return "KVM_GET_REG_LIST"
         case op.Run(how=how):
             return f"KVM_RUN, {how.value}"
-        case op.GuestCall(name=name, form=form):
+        case op.GuestCall(name=name, form=form) | op.ForwardedCall(name=name, form=form):
             registers = CALLEES[name].call(form).registers[:4]
             x = ", ".join(f"x{n} = {value:#x}" for n, value in enumerate(registers))
-            return f"KVM_RUN, the guest makes {form.name} {name} ({x})"
+            stays = " and stays there" if isinstance(operation, op.ForwardedCall) else ""
+            return f"KVM_RUN, the guest makes {form.name} {name} ({x}){stays}"
+        case op.ResumeGuest():
+            return "KVM_RUN, the guest goes on after its forwarded call"
+        case op.Disturb(event=event, actor=actor, other=other):
+            return f"event {event} by {actor}, the other vCPU is {other}"
     assert isinstance(operation, op.PvTime)
     address = f" = {operation.ipa:#x}" if operation.request is op.Request.SET else ""
     return f"{operation.request.value} KVM_ARM_VCPU_PVTIME_IPA{address}"

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The state of the model's VMs, and the kernel's part in the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from helpers.contract.model import operations as op
+from helpers.contract.registers import Dialect, Register
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
+from helpers.smccc import SMCCC_1_1
+from helpers.uapi import kvm as uapi
+
+MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
+"""The guest's memory (IPA)."""
+STALE = 0xA5A5_A5A5_A5A5_A5A5
+"""The caller's memory before a read."""
+MOST_VMS, MOST_VCPUS = 3, 4
+"""VMs that exist at once, and vCPUs of a VM."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The kernel's part in the answers. ``psci_version`` is that of a new VM with PSCI_0_2.
+
+    ``levels`` are the names of the existing workaround registers, with their values.
+    """
+
+    dialect: Dialect
+    registers: tuple[Register, ...]
+    psci_version: int
+    levels: tuple[tuple[str, int], ...]
+    arch_counter: bool
+    pv_time: bool
+    smc: bool
+    smccc_filter: bool
+    smccc: int = SMCCC_1_1
+    new_functions: frozenset[int] = frozenset()
+    """Functions that an unknown service enables: their answers are not defined."""
+    features: tuple[tuple[int, ...], ...] = ((uapi.KVM_ARM_VCPU_PSCI_0_2,), ())
+    """The sets of features that a vCPU can be initialised with."""
+    vcpu_ids: tuple[int, ...] = (0, 1, 2, 3, 5, 6)
+    """The ids for KVM_CREATE_VCPU. An event of suites/events creates vCPU 7."""
+
+
+@dataclass
+class ModelVcpu:
+    """``forwarded`` is the call whose KVM_EXIT_HYPERCALL the guest has not left."""
+
+    initialised: bool = False
+    ipa: int | None = None
+    forwarded: op.ForwardedCall | None = None
+
+
+@dataclass
+class ModelVm:
+    """A VM. ``vcpus`` are in the order of their creation, ``written`` are the registers that user space has set."""
+
+    values: dict[str, int]
+    psci: int
+    features: tuple[int, ...] | None = None
+    ran: bool = False
+    vcpus: dict[int, ModelVcpu] = field(default_factory=dict)
+    filters: list[tuple[int, int, int]] = field(default_factory=list)
+    """(first function, last function, action)"""
+    written: set[str] = field(default_factory=set)
+    moved: op.Effect | None = None
+    """The event from which guests cannot go on."""
+    may_suspend: bool = False
+    """Whether an event may have enabled KVM_CAP_ARM_SYSTEM_SUSPEND."""
+
+    @property
+    def has_psci(self) -> bool:
+        """Whether its vCPUs have KVM_ARM_VCPU_PSCI_0_2."""
+        return uapi.KVM_ARM_VCPU_PSCI_0_2 in (self.features or ())
+
+    @property
+    def has_guest(self) -> bool:
+        """Whether its vCPUs can run the suite's guest, which is AArch64 code."""
+        return uapi.KVM_ARM_VCPU_EL1_32BIT not in (self.features or ())

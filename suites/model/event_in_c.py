@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An event of suites/events as a C function of the reproducer, from the calls that it adds to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from helpers.contract.model import operations as op
+from helpers.executor.program import Arg, ArgType, Code, Op
+from helpers.kvm_program import KvmProgram
+from suites.events.events import EventPlace
+from suites.model.alphabet import BY_NAME
+from suites.model.drive import DriveFacts
+
+PLACES = ("kvm", "vm", "vcpu", "other", "memory", "run_address")
+"""Fds and addresses: the first of the results that later calls use."""
+_CALLS = {
+    Code.CLOSE: "close({0})", Code.IOCTL: "ioctl({0}, {1}, {2})", Code.IOCTL_AGAIN: "ioctl_again({0}, {1}, {2})",
+    Code.MMAP: "mmap((void *){0}, {1}, {2}, {3}, {4}, {5})", Code.MUNMAP: "munmap((void *){0}, {1})",
+    Code.POKE_VALUE: "poke_value({0}, {1})", Code.SYSCALL: "syscall({0}, {1}, {2}, {3}, {4}, {5})",
+}  # fmt: skip
+
+
+def event_in_c(operation: op.Disturb, name: str, facts: DriveFacts, run_size: int, vm_type: int) -> str:
+    """The function ``name``, which takes an array with the numbers of PLACES."""
+    program = KvmProgram()
+    at = {place: program.close(-1) for place in PLACES}
+    place = EventPlace(
+        kvm=at["kvm"], vm_type=vm_type, vm=at["vm"], vcpu=at["vcpu"],
+        vcpu_id=operation.vcpu, other=at["other"], other_id=operation.other,
+        memory=at["memory"], run_address=at["run_address"], run_size=run_size, features=operation.features,
+        registers=facts.registers, values=dict(operation.values), ids=facts.ids,
+    )  # fmt: skip
+    BY_NAME[operation.event].does(program, place)
+    calls = [each for each in program.stages[0][0].ops if each[0] >= len(PLACES)]
+    size = 1 + max((number for number, _ in calls), default=len(PLACES))
+    lines = "\n".join(f"\t{line};" for number, each in calls for line in _lines(number, each))
+    return (
+        f"static void {name}(const int64_t *place)\n{{\n\tstatic int64_t r[{size}];\n"
+        f"\tstatic uint8_t s[{max(16, program.scratch_size)}] __attribute__((aligned(16)));\n\n"
+        f"\tmemset(s, 0, sizeof(s));\n\tmemcpy(r, place, {len(PLACES)} * sizeof(*r));\n{lines}\n}}"
+    )
+
+
+def _lines(number: int, each: Op) -> Iterator[str]:
+    arguments = [_value(arg) for arg in each.args]
+    match each.code:
+        case Code.POKE:
+            yield f"poke({arguments[0]}, {_bytes(each.data)}, {len(each.data)})"
+        case Code.OPEN:
+            path = each.data.rstrip(b"\0").decode()
+            yield f'r[{number}] = open("{path}", {arguments[0]}, {arguments[1]})'
+        case Code.READ:
+            yield f"r[{number}] = read_some({arguments[0]}, {arguments[1]})"
+        case Code.WRITE:
+            yield f"r[{number}] = write({arguments[0]}, {_bytes(each.data)}, {len(each.data)})"
+        case Code.PEEK:
+            pass
+        case _:
+            yield f"r[{number}] = (int64_t){_CALLS[each.code].format(*arguments)}"
+
+
+def _value(arg: Arg) -> str:
+    if arg.type is ArgType.VALUE:
+        # In a cast the compiler does not warn of an fd of -1.
+        return f"(int64_t){arg.value & (1 << 64) - 1:#x}ull"
+    base = "(uint64_t)s" if arg.type is ArgType.SCRATCH else f"(uint64_t)r[{arg.index}]"
+    return f"({base} + {arg.value & (1 << 64) - 1:#x}ull)" if arg.value else base
+
+
+def _bytes(data: bytes) -> str:
+    return '"' + "".join(f"\\x{each:02x}" for each in data) + '"'
