@@ -15,10 +15,10 @@ DEFAULT_PROGRAM = ".venv/bin/pytest"
 OPTIONS = (
     "--kernel", "--board", "--debian-mirror", "--kvm-mode", "--cpu", "--kernel-args", "--qemu-args", "--dialect-host",
     "--plant", "--test-deadline", "--boot-deadline", "--race-rounds", "--model-steps", "--model-seed",
-    "--no-known-deviations", "--services", "--lg-env",
+    "--no-known-deviations", "--services", "--lg-env", "--cold-boot",
 )  # fmt: skip
 """The options on which the id or the result of a test depends."""
-_FLAGS = ("--no-known-deviations",)
+_FLAGS = ("--no-known-deviations", "--cold-boot")
 
 
 def reproduce(session: Session, nodeid: str) -> str:

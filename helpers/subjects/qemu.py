@@ -22,7 +22,7 @@ from helpers.subjects.cpu_models import MACHINE, CpuModel, choose_cpu
 from helpers.subjects.initramfs import build_initramfs
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.remote import MachineEnd
-from helpers.subjects.snapshots import Snapshot, Snapshots, name_of
+from helpers.subjects.snapshots import BootSnapshot, Snapshots, name_of
 from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
@@ -82,7 +82,7 @@ class Qemu:
         self.kernel = kernel
         self._init = init
         self._snapshots = Snapshots(snapshots) if snapshots else None
-        self._restored: Snapshot | None = None
+        self._restored: BootSnapshot | None = None
         self._name = ""
         self._monitor: socket.socket | None = None
         self._launched = 0.0

@@ -28,7 +28,7 @@ _BANDWIDTH = 1 << 34
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class BootSnapshot:
     """A file with the state of a virtual machine, and how long the boot before it took."""
 
     path: Path
@@ -41,12 +41,12 @@ class Snapshots:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, name: str) -> Snapshot | None:
+    def find(self, name: str) -> BootSnapshot | None:
         """The snapshot of this name; None if there is none."""
         with contextlib.suppress(OSError, ValueError):
             for path in self._folder.glob(f"{name}-*"):
                 os.utime(path)
-                return Snapshot(path, int(path.name.rpartition("-")[2]) / 1000)
+                return BootSnapshot(path, int(path.name.rpartition("-")[2]) / 1000)
         return None
 
     def save(self, name: str, boot_seconds: float, monitor: socket.socket) -> None:

@@ -17,7 +17,8 @@ PLACES = ("kvm", "vm", "vcpu", "other", "memory", "run_address")
 _CALLS = {
     Code.CLOSE: "close({0})", Code.IOCTL: "ioctl({0}, {1}, {2})", Code.IOCTL_AGAIN: "ioctl_again({0}, {1}, {2})",
     Code.MMAP: "mmap((void *){0}, {1}, {2}, {3}, {4}, {5})", Code.MUNMAP: "munmap((void *){0}, {1})",
-    Code.POKE_VALUE: "poke_value({0}, {1})", Code.SYSCALL: "syscall({0}, {1}, {2}, {3}, {4}, {5})",
+    Code.IOCTL_PEEK: "ioctl({0}, {1}, {2})", Code.POKE_VALUE: "poke_value({0}, {1})",
+    Code.SYSCALL: "syscall({0}, {1}, {2}, {3}, {4}, {5})",
 }  # fmt: skip
 
 
@@ -34,12 +35,25 @@ def event_in_c(operation: op.Disturb, name: str, facts: DriveFacts, run_size: in
     BY_NAME[operation.event].does(program, place)
     calls = [each for each in program.stages[0][0].ops if each[0] >= len(PLACES)]
     size = 1 + max((number for number, _ in calls), default=len(PLACES))
-    lines = "\n".join(f"\t{line};" for number, each in calls for line in _lines(number, each))
+    lines = "\n".join(f"\t{line};" for line in [*_contents(program), *_lines_of(calls)])
     return (
         f"static void {name}(const int64_t *place)\n{{\n\tstatic int64_t r[{size}];\n"
         f"\tstatic uint8_t s[{max(16, program.scratch_size)}] __attribute__((aligned(16)));\n\n"
         f"\tmemset(s, 0, sizeof(s));\n\tmemcpy(r, place, {len(PLACES)} * sizeof(*r));\n{lines}\n}}"
     )
+
+
+def _contents(program: KvmProgram) -> Iterator[str]:
+    """What the scratch memory holds before the first call."""
+    for start, chunk in program.chunks:
+        yield f"memcpy(s + {start}, {_bytes(chunk)}, {len(chunk)})"
+    for at in program.pointers:
+        yield f"poke_value((uint64_t)s + {at}, (uint64_t)s + *(uint64_t *)(s + {at}))"
+
+
+def _lines_of(calls: list[tuple[int, Op]]) -> Iterator[str]:
+    for number, each in calls:
+        yield from _lines(number, each)
 
 
 def _lines(number: int, each: Op) -> Iterator[str]:
@@ -68,5 +82,5 @@ def _value(arg: Arg) -> str:
     return f"({base} + {arg.value & (1 << 64) - 1:#x}ull)" if arg.value else base
 
 
-def _bytes(data: bytes) -> str:
+def _bytes(data: bytes | bytearray) -> str:
     return '"' + "".join(f"\\x{each:02x}" for each in data) + '"'

@@ -22,6 +22,10 @@ from tests.support.model import EVERY, HOST, INIT, PSCI, STD, VCPU, VM, event, g
 FACTS = DriveFacts(MAINLINE, HOST.registers, (STD.id,))
 
 
+_SIZES = {Code.PEEK: 1, Code.READ: 1, Code.IOCTL_PEEK: 4}
+"""The argument that is the number of bytes."""
+
+
 class SilentSubject:
     """A subject whose calls all return 0, with zeros in memory. The first programs expire."""
 
@@ -33,8 +37,8 @@ class SilentSubject:
         self.programs.append(program)
         ran = len(self.programs) > self._expired
         ops = [each for stage in program.stages for thread in stage for _, each in thread.ops]
-        sizes = [each.args[1].value if each.code in (Code.PEEK, Code.READ) else 0 for each in ops]
-        return Answer(tuple((OpResult(0, 0, ran, bytes(size)),) for size in sizes), not ran)
+        sizes = [each.args[_SIZES[each.code]].value if each.code in _SIZES else 0 for each in ops]
+        return Answer(tuple((OpResult(0, 0, ran, bytes(size * ran)),) for size in sizes), not ran)
 
 
 def driven(subject: SilentSubject, *sequences: Steps) -> list[list[op.StepAnswer]]:
