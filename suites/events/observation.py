@@ -11,7 +11,9 @@ from helpers.batch import Batch, Pending
 from helpers.contract.check import EBUSY, EINVAL, Comparison
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
+from helpers.executor.program import Answer
 from helpers.kvm import Vcpu, Vm
+from helpers.kvm_program import RegList
 from helpers.uapi import kvm as uapi
 from suites.events.scene import DENIED, Scene
 
@@ -67,9 +69,31 @@ def _neighbours(batch: Batch, scene: Scene) -> list[_Expected]:
     return rows
 
 
-def compare_state(comparison: Comparison, scene: Scene, when: str) -> None:
-    """The registers through every vCPU, what they accept, and their neighbours. Changes nothing. Raises KvmError."""
-    batch, vm = scene.vm.batch(), scene.vm
+@dataclass(frozen=True)
+class StateView:
+    """An observation in a batch. ``ids`` is the answer that KVM_GET_REG_LIST must give."""
+
+    when: str
+    rows: tuple[_Expected, ...]
+    listing: RegList
+    ids: tuple[int, ...]
+
+    def compare(self, comparison: Comparison, answer: Answer) -> None:
+        """After the batch has run."""
+        for row in self.rows:
+            what = f"{row.what}, {self.when}"
+            comparison.error(what, row.errno, row.call.errno)
+            if row.value is not None:
+                comparison.value(what, row.value, row.call.value)
+        count, ids = self.listing.listed(answer)
+        same = not answer[self.listing.done].errno and ids[:count] == self.ids
+        wanted, actual = f"the same {len(self.ids)} ids", f"{count} ids, or an error"
+        comparison.that(same, f"KVM_GET_REG_LIST, {self.when}", wanted, actual)
+
+
+def observe_state(batch: Batch, scene: Scene, when: str) -> StateView:
+    """Adds reads of the registers through every vCPU, what they accept, and their neighbours. Changes nothing."""
+    vm = scene.vm
     rows = _reads(batch, vm, scene.registers, scene.values, "")
     for i, register in enumerate(scene.registers):
         for vcpu in {
@@ -83,15 +107,14 @@ def compare_state(comparison: Comparison, scene: Scene, when: str) -> None:
         for register in scene.registers:
             rows += _writes(batch, scene.twin.vcpu, register, scene.twin_values[register.name], False)
     listing = batch.program.reg_list(vm.vcpu.fd, len(scene.ids) + 16)
-    answer = batch.run()
-    for row in rows:
-        what = f"{row.what}, {when}"
-        comparison.error(what, row.errno, row.call.errno)
-        if row.value is not None:
-            comparison.value(what, row.value, row.call.value)
-    count, ids = listing.listed(answer)
-    same = not answer[listing.done].errno and ids[:count] == scene.ids
-    comparison.that(same, f"KVM_GET_REG_LIST, {when}", f"the same {len(scene.ids)} ids", f"{count} ids, or an error")
+    return StateView(when, tuple(rows), listing, scene.ids)
+
+
+def compare_state(comparison: Comparison, scene: Scene, when: str) -> None:
+    """Observes in one round trip, and compares. Raises KvmError."""
+    batch = scene.vm.batch()
+    view = observe_state(batch, scene, when)
+    view.compare(comparison, batch.run())
 
 
 def compare_guests(comparison: Comparison, scene: Scene, when: str) -> None:

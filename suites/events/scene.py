@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from helpers import guests
+from helpers.batch import Batch, Pending
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, GATED, Situation, X
 from helpers.contract.neighbours import PSCI_VERSION
@@ -17,7 +18,7 @@ from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
-from suites.events.events import EventPlace
+from suites.events.events import EventPlace, NeutralEvent
 from suites.support.calls import CONDUITS, Form, call_of
 
 DENIED = 0x84000052
@@ -92,13 +93,23 @@ class Scene:
         """The state and topology, for messages."""
         return f"{self.state.when}, registers {self.state.held}, {self.topology.name}"
 
-    def restart(self) -> None:
-        """Puts every guest back to its entry: completes a pending exit, then KVM_ARM_VCPU_INIT. Raises KvmError."""
+    def happened(self, event: NeutralEvent) -> None:
+        """What an event changes."""
+        self.locked = self.locked or event.runs
+        if event.psci is not None and self.features:
+            self.psci = event.psci
+
+    def restart(self, batch: Batch) -> list[Pending]:
+        """Puts every guest back to its entry: completes a pending exit, then KVM_ARM_VCPU_INIT, which must succeed."""
+        done = []
         for vcpu in self.vm.vcpus:
             if self.locked:
-                vcpu.immediate_exit()
-            error = vcpu.try_init(self.features)
-            assert not error, f"KVM_ARM_VCPU_INIT again of vCPU {vcpu.index}: expected 0, actual errno {error}"
+                batch.run_with_immediate_exit(vcpu)
+            _, init = batch.program.prepare_init(self.vm.fd, self.features)
+            what = f"KVM_ARM_VCPU_INIT again of vCPU {vcpu.index}"
+            done.append(batch.pending(what, batch.program.init_vcpu(vcpu.fd, init)))
+            batch.program.set_entry(vcpu.fd)
+        return done
 
     def expected_view(self, vcpu: Vcpu) -> list[tuple[Form, Call, X]]:
         """The calls whose answers the state alone defines, by each served conduit, with x0 to x3."""
