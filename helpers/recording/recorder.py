@@ -80,7 +80,6 @@ class Recorder:
         self._collected: set[str] = set()
         self._foreign = False
         self._foreign_failed = False
-        self._deselected = 0
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
         self._infos: dict[tuple[Identity, str], SubjectInfo] = {}
         self._no_run = False
@@ -109,10 +108,6 @@ class Recorder:
         """With xdist: the same from each worker, also from the replacement of a dead worker."""
         del node
         self._collect(ids)
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Tests left out, by whatever means."""
-        self._deselected += sum(is_suite(item.nodeid) for item in items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be imported is an error, because its tests are missing."""
@@ -298,7 +293,7 @@ class Recorder:
         writer = LogWriter(self._folder / "results.jsonl")
         writer.session(self.session())
         writer.contract(self._contract)
-        writer.selection(selection(self._config, self._deselected))
+        writer.selection(selection(self._config))
         return writer
 
     def _fail(self, error: HarnessError) -> None:
@@ -317,7 +312,7 @@ class Recorder:
         if self._is_no_run(pytest_status):
             return
         self._write_rest()
-        self._write(lambda log: log.selection(selection(self._config, self._deselected)))
+        self._write(lambda log: log.selection(selection(self._config)))
         self._write(lambda log: log.end(int(pytest_status), self._reason))
         if self._writer is not None:
             self._writer.close()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 SUITES = "suites"
+DESELECTED = pytest.StashKey[int]()
+"""The number of tests of the suites that a plugin or a conftest.py deselected (helpers/recording/deselected.py)."""
 
 # Options that exclude tests, as (attribute of config.option, spelling). --ff and --nf only reorder.
 _LISTS = (("deselect", "--deselect"), ("ignore", "--ignore"), ("ignore_glob", "--ignore-glob"))
@@ -48,11 +50,16 @@ def is_suite(nodeid: str) -> bool:
     return nodeid.startswith(f"{SUITES}/")
 
 
-def selection(config: pytest.Config, deselected: int = 0) -> str | None:
+def deselected(config: pytest.Config) -> int:
+    """The number of deselected tests of the suites; with xdist, 0 until the first worker has ended."""
+    return config.stash.get(DESELECTED, 0)
+
+
+def selection(config: pytest.Config) -> str | None:
     """The arguments that narrow this run, as given; None if the complete suites run."""
     parts = [*_narrower_paths(config), *_options(config)]
-    if not parts and deselected:
-        parts = [f"{deselected} deselected"]
+    if not parts and deselected(config):
+        parts = [f"{deselected(config)} deselected"]
     return " ".join(parts) or None
 
 
