@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Counts the tests of the suites that a plugin or a conftest.py deselects, in xdist's workers too.
+"""Counts the tests of the suites that a plugin or a conftest.py deselects, except --tier, in xdist's workers too.
 
 xdist's controller collects no tests, so each worker sends its count when it ends. All workers deselect the same tests.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from helpers.recording.selection import DESELECTED, deselected, is_suite
+from helpers.recording.selection import BY_TIER, DESELECTED, deselected, is_suite
 
 _KEY = "hvc_deselected"
 
@@ -19,7 +19,7 @@ _KEY = "hvc_deselected"
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Called by every plugin that deselects tests."""
     for item in items:
-        if is_suite(item.nodeid):
+        if is_suite(item.nodeid) and BY_TIER not in item.stash:
             item.config.stash[DESELECTED] = deselected(item.config) + 1
 
 

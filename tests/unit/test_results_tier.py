@@ -20,8 +20,10 @@ from helpers.results.columns import columns
 from helpers.results.diff import compare_logs
 from helpers.results.gate import gate
 from helpers.results.log import parse_log
+from helpers.results.nodeids import parameter_word
 from helpers.results.records import Log, Result, Tier, TierScope
 from helpers.results.rows import sections
+from helpers.results.tier import uncollected
 from helpers.results.verdict import Verdict, verdicts
 from tests.support import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, PASSED
 from tests.support.reports import STABLE, WAY, log_of, write_log
@@ -80,6 +82,20 @@ def test_a_migration_counts_no_faults() -> None:
     assert judged(run_of(PASSED, PASSED, subject=WAY)).line.startswith(
         "CONFORMANT (gate tier: 2 of 2 clauses, 2 of 7 tests) on migration "
     )
+
+
+def test_node_ids_with_a_subject() -> None:
+    scopes = tuple(TierScope(each, 7, ("A-1", "B-1")) for each in (STABLE, WAY))
+    results = [
+        Result(f"{test}[{parameter_word(scope.subject)}-x]", scope.subject, PASSED, (clause,))
+        for scope in scopes
+        for test, clause in ((A, "A-1"), (B, "B-1"))
+    ]
+    tier = replace(TIER, tests=(f"{A}[x]", f"{B}[x]"), complete=scopes)
+    log = log_of(*results, subjects=(STABLE,), selection="--tier gate", tier=tier)
+    kernel, way = verdicts(log)
+    assert kernel.line.startswith(f"{WORD} on debian:stable") and way.status == 0
+    assert uncollected(log, STABLE) == ()
 
 
 def test_a_listed_test_that_was_not_collected() -> None:
