@@ -8,7 +8,9 @@ pytest_plugins = (
     "helpers.plugin.subject_fixtures",
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
+    "helpers.plugin.tier",
     "helpers.plugin.deaths",
+    "helpers.recording.deselected",
     "helpers.recording.not_measured",
     "helpers.recording.repeat",
 )

@@ -26,7 +26,7 @@ from helpers.errors import HarnessError
 from helpers.identity import SubjectId
 from helpers.plugin.choices import FOLDER, case_parameters, clause_ids, subject_of, subjects_of
 from helpers.recording.selection import is_suite
-from helpers.results.nodeids import NodeIds, parameter_word
+from helpers.results.nodeids import NodeIds, parameter_word, without_subject
 from helpers.subjects.base import KernelDied
 from helpers.subjects.choose import Plant
 from helpers.subjects.planted import module_parameter
@@ -119,8 +119,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     leave: list[pytest.Item] = []
     taken: Counter[tuple[str, SubjectId, bool]] = Counter()
     beside, most = config.getoption("--prove-beside"), config.getoption("--prove-most")
-    # A shuffled order spreads the sample over all cases.
-    for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):
+
+    def shuffled(item: pytest.Item) -> int:
+        # The sample is spread over all cases, and the same for each fault: faults/tier.py looks for cases that detect
+        # many of them.
+        return zlib.crc32(without_subject(item.nodeid, _subject_of(item)).encode())
+
+    for item in sorted(items, key=shuffled):
         name, subject = item.nodeid.partition("[")[0], _subject_of(item)
         if subject is None:
             # No fault breaks its clauses, or the test is not in suites/.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``kvm-hvc-conformance prove``: plants every fault and benign variant of the catalogues in turn, and judges the suite.
 
+With ``--tier-from`` it plants nothing, and writes the list of the gate tier (helpers/contract/tiers.py).
+
 Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
 under some fault, no test fails without one, and every variant gets its correct verdict; 1 if not; 3 if that is
 inconclusive; 4 for wrong usage.
@@ -19,14 +21,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults.catalogue import FAULTS, UNPROVABLE
+from faults.collection import collected_tests
 from faults.fault import CONTROL, MAINLINE, RFC_V3
 from faults.page import write_page
 from faults.proof import Proof, Row, prove
+from faults.tier import choose_tier, control_seconds, read_proofs, tier_text
 from faults.trial import MET_FILE, Trial
 from faults.variants import VARIANTS
 from helpers import build
 from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.contract.clauses import CLAUSES
+from helpers.contract.tiers import TIER_FILE, read_tier
 from helpers.errors import HarnessError, UsageError
 from helpers.recording.folder import claim, default_folder, without_session
 from helpers.results.log import read_log
@@ -57,6 +62,8 @@ class _Session(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.tier_from:
+        return _write_tier(options.tier_from)
     unknown = {*options.fault, *options.variant} - {fault.id for fault in FAULTS} - {variant.id for variant in VARIANTS}
     if unknown:
         print(f"No catalogue has {', '.join(sorted(unknown))}: see faults/of_*.py and variants.py", file=sys.stderr)
@@ -91,8 +98,33 @@ def _parser() -> CommandParser:
     parser.add_argument("-n", default="2", help="number of virtual machines (default: 2)")
     reports = default_folder(build.ROOT, Path.cwd())
     parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help="folder for proof.html and logs")
+    parser.add_argument(
+        "--tier-from", type=Path, action="append", default=[], metavar="DIR",
+        help="plant nothing; choose the tests of --tier gate from the proof in DIR, and write their list; repeatable",
+    )  # fmt: skip
     parser.add_argument("pytest", nargs="*", help="for pytest, after --: paths, -k, --prove-beside, --prove-most")
     return parser
+
+
+def _write_tier(folders: Sequence[Path]) -> int:
+    try:
+        tests, logs = collected_tests(), read_proofs(folders)
+        tables = choose_tier(logs, FAULTS, CLAUSES, tests)
+        TIER_FILE.write_text(tier_text(tables), "utf-8")
+        tier = read_tier()
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
+    except (HarnessError, OSError) as error:
+        print(f"INCONCLUSIVE: {error}", file=sys.stderr)
+        return 3
+    clauses = {clause for test in tier.tests for clause in tests[test].clauses}
+    rows = sum(map(len, tier.faults.values()))
+    seconds = control_seconds(logs)
+    part, whole = (sum(seconds.get(test, 0) for test in some) for some in (tier.tests, tests))
+    counts = f"{len(clauses)} clauses, {rows} planted faults, {len(tier.tests)} of {len(tests)} tests"
+    print(f"{TIER_FILE}: {counts}, {part:.1f} of {whole:.1f} s without a fault")
+    return 0
 
 
 def _work(options: argparse.Namespace) -> Path:

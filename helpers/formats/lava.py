@@ -63,7 +63,8 @@ def case_names(section: Section) -> tuple[str, ...]:
 def _set(name: str, section: Section) -> Iterator[str]:
     rows = [row for row in section.rows if row.nodeid != VERDICT_ROW]
     yield f"<LAVA_SIGNAL_TESTSET START {name}>"
-    yield _case("verdict", _VERDICTS[section.verdict.kind])
+    tier = f"-{section.verdict.tier.name}-tier" if section.verdict.tier else ""
+    yield _case(f"verdict{tier}", _VERDICTS[section.verdict.kind])
     clauses = dict.fromkeys(clause for row in rows for clause in row.clauses)
     for shown, clause in zip(unique(clauses), clauses, strict=True):
         state, _ = summary(row for row in rows if clause in row.clauses)

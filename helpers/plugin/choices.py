@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.contract.tiers import FULL, read_tier
 from helpers.errors import UsageError
 from helpers.identity import OWN_DIALECT, SubjectId
 from helpers.recording.selection import is_suite, only_shows, touches_suites
+from helpers.results.records import Tier, TierScope
 from helpers.subjects import choose, lab
 from helpers.subjects.base import Subject
 from helpers.subjects.lineup import Lineup
@@ -23,6 +27,8 @@ FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
+COMPLETE = pytest.StashKey[tuple[TierScope, ...]]()
+"""The complete suite, if --tier excludes a part of it. With xdist, the controller has it when a worker has ended."""
 
 
 def runs_suites(config: pytest.Config) -> bool:
@@ -63,6 +69,20 @@ def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
             option("--kvm-mode"), option("--cpu"), option("--kernel-args"), option("--qemu-args")
         ),
     )
+
+
+def tier_of(config: pytest.Config) -> Callable[[], Tier | None]:
+    """The tier of this run; without --tier gate, none. It lacks ``complete`` until the tests are collected.
+
+    Raises pytest.UsageError if the list of its tests is missing.
+    """
+    if config.getoption("--tier") == FULL:
+        return lambda: None
+    try:
+        tier = read_tier()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return lambda: replace(tier, complete=config.stash.get(COMPLETE, ()))
 
 
 def case_parameters(item: pytest.Item) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import shlex
 
 import pytest
 
+from helpers.contract.tiers import FULL, GATE
 from helpers.discovery.kvm_mode import MODES
 from helpers.plugin import hookspecs
 from helpers.results.baseline import SERVICE_NAME
@@ -24,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     _add_subjects(group)
     _add_plants(group)
     _add_measures(group)
+    _add_tier(group)
     verdict = "the verdict; with pytest's own --strict it is INCONCLUSIVE if a test was not measured"
     _add_judgement(parser.getgroup("verdict", verdict))
 
@@ -109,6 +111,16 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         help="make about N random calls on the kernel and the model (default: the same 3200 each time)",
     )
     group.addoption("--model-seed", type=int, metavar="N", help="replay the sequences for seed N")
+
+
+def _add_tier(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--tier",
+        choices=[GATE, FULL],
+        default=FULL,
+        help="gate: only a fixed part of the suite, which checks every clause and detects every planted fault; the "
+        "verdict names it (default: full)",
+    )
 
 
 def _add_judgement(group: pytest.OptionGroup) -> None:

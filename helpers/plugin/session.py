@@ -16,7 +16,17 @@ import pytest
 from helpers import build
 from helpers.errors import HarnessError, UsageError
 from helpers.plugin import interrupt
-from helpers.plugin.choices import FOLDER, LINEUP, TRACE, WATCHES, WORKERS, environment_file, runs_suites, subjects_of
+from helpers.plugin.choices import (
+    FOLDER,
+    LINEUP,
+    TRACE,
+    WATCHES,
+    WORKERS,
+    environment_file,
+    runs_suites,
+    subjects_of,
+    tier_of,
+)
 from helpers.plugin.reporting import contract_sentences, judge, reports_folder, suite
 from helpers.progress import Progress
 from helpers.recording.failures import Failures
@@ -58,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _check_subjects(config)
     prepare_html(config, folder)
     contract, environment = contract_sentences(), suite(config)
-    recorder = Recorder(config, folder, subjects_of(config), contract, judge(config), environment)
+    recorder = Recorder(config, folder, subjects_of(config), contract, judge(config), environment, tier_of(config))
     config.pluginmanager.register(recorder, "hvc-recorder")
     session = recorder.session()
     failures = Failures(config, NodeIds(subjects_of(config)), contract, lambda nodeid: reproduce(session, nodeid))

@@ -26,12 +26,12 @@ from helpers.formats.junit import junit
 from helpers.identity import Identity, SubjectId
 from helpers.recording import pytest_html as html
 from helpers.recording.phases import NOT_RUN, message_of, outcome_of, properties, result_of, subject_info
-from helpers.recording.selection import is_suite, only_shows, selection, touches_suites
+from helpers.recording.selection import is_suite, only_shows, selection, tier_option, touches_suites
 from helpers.results.columns import columns
 from helpers.results.gate import Gate, gate
 from helpers.results.log import LogWriter, read_log
 from helpers.results.nodeids import NodeIds
-from helpers.results.records import ERROR, FAILED, VERSION, Case, Contract, Log, Result, Session, SubjectInfo
+from helpers.results.records import ERROR, FAILED, VERSION, Case, Contract, Log, Result, Session, SubjectInfo, Tier
 from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, VerdictKind, exit_status, one_line, verdicts
 
@@ -67,6 +67,7 @@ class Recorder:
         contract: Contract | None = None,
         judge: Callable[[Log], Gate] | None = None,
         environment: Mapping[str, str] | None = None,
+        tier: Callable[[], Tier | None] = lambda: None,
     ) -> None:
         self._config = config
         self._folder = reports_dir
@@ -75,12 +76,12 @@ class Recorder:
         self._contract = contract or Contract()
         self._gate_of = judge
         self._environment = environment or {}
+        self._tier = tier
         self._dormant = only_shows(config)
         self._writer: LogWriter | None = None
         self._collected: set[str] = set()
         self._foreign = False
         self._foreign_failed = False
-        self._deselected = 0
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
         self._infos: dict[tuple[Identity, str], SubjectInfo] = {}
         self._no_run = False
@@ -109,10 +110,6 @@ class Recorder:
         """With xdist: the same from each worker, also from the replacement of a dead worker."""
         del node
         self._collect(ids)
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Tests left out, by whatever means."""
-        self._deselected += sum(is_suite(item.nodeid) for item in items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be imported is an error, because its tests are missing."""
@@ -298,7 +295,7 @@ class Recorder:
         writer = LogWriter(self._folder / "results.jsonl")
         writer.session(self.session())
         writer.contract(self._contract)
-        writer.selection(selection(self._config, self._deselected))
+        writer.selection(selection(self._config))
         return writer
 
     def _fail(self, error: HarnessError) -> None:
@@ -317,7 +314,9 @@ class Recorder:
         if self._is_no_run(pytest_status):
             return
         self._write_rest()
-        self._write(lambda log: log.selection(selection(self._config, self._deselected)))
+        text, tier = selection(self._config), self._tier()
+        only_tier = tier is not None and tier.complete and text == tier_option(tier.name)
+        self._write(lambda log: log.selection(text, tier if only_tier else None))
         self._write(lambda log: log.end(int(pytest_status), self._reason))
         if self._writer is not None:
             self._writer.close()

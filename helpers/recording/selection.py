@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 SUITES = "suites"
+DESELECTED = pytest.StashKey[int]()
+"""The number of tests of the suites that a plugin or a conftest.py deselected (helpers/recording/deselected.py)."""
+BY_TIER = pytest.StashKey[bool]()
+"""On a deselected test: --tier excluded it."""
 
 # Options that exclude tests, as (attribute of config.option, spelling). --ff and --nf only reorder.
 _LISTS = (("deselect", "--deselect"), ("ignore", "--ignore"), ("ignore_glob", "--ignore-glob"))
 _TEXTS = (("keyword", "-k"), ("markexpr", "-m"))
+_FULL = "full"
 _FLAGS = (("lf", "--lf"), ("stepwise", "--stepwise"), ("stepwise_skip", "--stepwise-skip"))
 
 # Options with which pytest shows something and runs no test, and those with which it runs only their setup.
@@ -48,11 +53,24 @@ def is_suite(nodeid: str) -> bool:
     return nodeid.startswith(f"{SUITES}/")
 
 
-def selection(config: pytest.Config, deselected: int = 0) -> str | None:
+def tier_option(name: str) -> str:
+    """The selection of a run that only --tier narrows."""
+    return f"--tier {name}"
+
+
+def deselected(config: pytest.Config) -> int:
+    """The number of deselected tests of the suites; with xdist, 0 until the first worker has ended."""
+    return config.stash.get(DESELECTED, 0)
+
+
+def selection(config: pytest.Config) -> str | None:
     """The arguments that narrow this run, as given; None if the complete suites run."""
     parts = [*_narrower_paths(config), *_options(config)]
-    if not parts and deselected:
-        parts = [f"{deselected} deselected"]
+    if not parts and deselected(config):
+        parts = [f"{deselected(config)} deselected"]
+    tier = getattr(config.option, "tier", _FULL)
+    if tier != _FULL:
+        parts.append(tier_option(tier))
     return " ".join(parts) or None
 
 

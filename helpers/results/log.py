@@ -27,6 +27,7 @@ from helpers.results.records import (
     Selection,
     Session,
     SubjectInfo,
+    Tier,
     merge_results,
 )
 from helpers.results.versions import Conversion, conversion
@@ -81,9 +82,9 @@ class LogWriter:
         """When a test has ended. The worst result is valid if a test has several on the same subject."""
         self._write(result)
 
-    def selection(self, text: str | None) -> None:
+    def selection(self, text: str | None, tier: Tier | None = None) -> None:
         """After the contract, and again at the end. The last one with a text is valid."""
-        self._write(Selection(text))
+        self._write(Selection(text, tier))
 
     def end(self, status: int, reason: str = "") -> None:
         """The last line. Without it, the run was killed."""
@@ -172,14 +173,16 @@ def _log(records: list[Any], truncated: bool) -> Log:
     """The log of the records; the first one is the session."""
     collected = [(Case(*pair), record.reason) for record in _all(records, Collected) for pair in record.tests]
     end = next(reversed(_all(records, End)), None)
+    # One record of a selection is enough: a later one cannot make the run complete.
+    selection = next((each for each in reversed(_all(records, Selection)) if each.text), Selection(None))
     return Log(
         session=records[0],
         collected=tuple(dict.fromkeys(test for test, _ in collected)),
         started=tuple(dict.fromkeys(_all(records, Case))),
         results=merge_results(_all(records, Result)),
         subjects=tuple({info.subject: info for info in _all(records, SubjectInfo)}.values()),
-        # One record of a selection is enough: a later one cannot make the run complete.
-        selection=next((each.text for each in reversed(_all(records, Selection)) if each.text), None),
+        selection=selection.text,
+        tier=selection.tier,
         status=end.status if end else None,
         reason=end.reason if end else "",
         truncated=truncated,

@@ -17,8 +17,13 @@ def parameter_word(subject: Identity) -> str:
 
 def without_subject(nodeid: str, subject: Identity | None) -> str:
     """The node id of the same test in a session of one subject. A migration keeps its pair."""
+    return nodeid if subject is None or isinstance(subject, MigrationId) else without_parameter(nodeid, subject)
+
+
+def without_parameter(nodeid: str, subject: Identity) -> str:
+    """The node id of the same test in a session of one subject, also of a migration's test."""
     place, bracket, parameters = nodeid.partition("[")
-    if not bracket or subject is None or isinstance(subject, MigrationId):
+    if not bracket:
         return nodeid
     words = f"-{parameters.removesuffix(']')}-".replace(_enclosed(subject), "-", 1)[1:-1]
     return f"{place}[{words}]" if words else place

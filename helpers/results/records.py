@@ -262,11 +262,39 @@ class Collected:
 
 
 @dataclass(frozen=True)
+class TierScope:
+    """The complete suite on one subject."""
+
+    subject: Identity
+    """The kernel or the migration."""
+    tests: int
+    """The number of its tests."""
+    clauses: tuple[str, ...]
+    """The ids of the clauses that they check."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A fixed part of the suite, chosen from a proof with planted faults."""
+
+    name: str
+    """The value of --tier."""
+    tests: tuple[str, ...]
+    """The node ids of its tests, without a subject."""
+    faults: Mapping[str, Mapping[str, tuple[int, ...]]]
+    """By dialect and planted fault, the indices in ``tests`` of the tests that detect it."""
+    complete: tuple[TierScope, ...] = ()
+    """The complete suite on each subject of the run."""
+
+
+@dataclass(frozen=True)
 class Selection:
     """Whether all of the suite was run."""
 
     text: str | None
     """Why only a part of the suite was run; None if all of it was."""
+    tier: Tier | None = None
+    """The tier, if nothing else than --tier excluded tests. Only the last record has it."""
 
 
 @dataclass(frozen=True)
@@ -295,6 +323,8 @@ class Log:
     contract: Contract = Contract()
     not_run: tuple[tuple[Case, str], ...] = ()
     """Tests that the suite itself did not run, each with the reason. None of them has a result."""
+    tier: Tier | None = None
+    """The tier of the selection."""
 
 
 def merge_results(results: Iterable[Result]) -> tuple[Result, ...]:

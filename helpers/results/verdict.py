@@ -22,6 +22,7 @@ from helpers.results.records import (
     Result,
     SubjectInfo,
 )
+from helpers.results.tier import TierCoverage, coverage, uncollected
 
 UNKNOWN_SUBJECT = OldLabel("unknown subject")
 
@@ -65,6 +66,8 @@ class Verdict:
     broken: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     selection: str | None = None
+    tier: TierCoverage | None = None
+    """What the run covers, if --tier was all that narrowed it."""
     known: tuple[KnownDeviation, ...] = ()
     """The known deviations that the tests reproduced."""
     not_run_reasons: Mapping[str, str] = field(default_factory=dict)
@@ -95,9 +98,11 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two, and what qualifies it. Only a complete run is called conformant."""
+        """The verdict in a word or two, and what qualifies it. A run of a tier says what it covers."""
         word = self.kind.value
-        if self.selection is not None:
+        if self.tier is not None:
+            word = f"{word} ({self.tier.text})"
+        elif self.selection is not None:
             word = f"SELECTION {_SELECTION_WORDS.get(self.kind, word)}"
         return ", ".join([word, *self._qualifications])
 
@@ -117,8 +122,8 @@ class Verdict:
     def title(self) -> str:
         """The word, the selection if there is one, and the subject with its description."""
         subject = f"{self.subject.label}{description(self.info)}"
-        qualified = any(self._qualifications)
-        if self.selection is None:
+        qualified = self.tier is not None or any(self._qualifications)
+        if self.selection is None or self.tier is not None:
             return one_line(f"{self.word}{' on' if qualified else ''} {subject}")
         return _without_verdict(one_line(f"{self.word}{';' if qualified else ':'} {self.selection} on {subject}"))
 
@@ -130,10 +135,12 @@ class Verdict:
             text += f"; broken clauses: {', '.join(self.broken)}"
         if self.unmeasured_clauses:
             text += f"; clauses not measured: {', '.join(self.unmeasured_clauses)}"
+        if self.tier is not None and self.tier.not_applicable:
+            text += f"; clauses not applicable: {', '.join(self.tier.not_applicable)}"
         if self.kind is VerdictKind.INCONCLUSIVE:
             text += f"; because {'; '.join(self.reasons)}"
         text = one_line(text)
-        return text if self.selection is None else _without_verdict(text)
+        return text if self.selection is None or self.tier is not None else _without_verdict(text)
 
     @property
     def counted(self) -> str:
@@ -243,7 +250,7 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
     info = _info(log, subject)
     counts = {name: sum(result.outcome == name for result in results) for name in COUNT_NAMES}
     counts["not-run"] = len(not_run)
-    reasons = (*_reasons(log, results, not_run), *_outdated(log, info, results))
+    reasons = (*_reasons(log, results, not_run), *_outdated(log, info, results), *_incomplete_tier(log, subject))
     failed = [result for result in results if result.outcome == FAILED]
     return Verdict(
         subject=subject,
@@ -255,6 +262,7 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
         broken=tuple(sorted({clause for result in failed for clause in result.clauses})),
         reasons=reasons,
         selection=log.selection,
+        tier=coverage(log, subject, info.dialect, results),
         known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),
         not_run_reasons={test.nodeid: why for test, why in log.not_run if test.nodeid in not_run},
         notes=Counter(note for result in results for note in result.notes),
@@ -324,6 +332,12 @@ def _outdated(log: Log, info: SubjectInfo, results: tuple[Result, ...]) -> Itera
             yield f"{each.name} is listed as a known deviation, but {each.clause} holds: take it off the list"
         elif log.selection is None and not outcomes & {KNOWN, FAILED, ERROR, NOT_MEASURED}:
             yield f"{each.name} was recognised as a known deviation, but no test of {each.clause} found it"
+
+
+def _incomplete_tier(log: Log, subject: Identity) -> Iterator[str]:
+    missing = uncollected(log, subject)
+    if missing and log.tier is not None:
+        yield f"{many(len(missing), 'test')} of the {log.tier.name} tier not collected, first {missing[0]}"
 
 
 def _outcomes(deviation: KnownDeviation, results: tuple[Result, ...]) -> set[str]:

@@ -252,9 +252,10 @@ def test_last_failed_is_a_selection(project: RecorderProject, mode: tuple[str, .
     assert status == 1 and line.startswith("SELECTION FAILED: --lf on debian:stable")
 
 
-def test_deselected_by_a_plugin_is_a_selection(project: RecorderProject) -> None:
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)
+def test_deselected_by_a_plugin_is_a_selection(project: RecorderProject, mode: tuple[str, ...]) -> None:
     project.file("suites/conftest.py", DROPS)
-    assert project.run(suite=GOOD)[1].startswith("SELECTION PASSED: 1 deselected on")
+    assert project.run(*mode, suite=GOOD)[1].startswith("SELECTION PASSED: 1 deselected on")
 
 
 @pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=" ".join)

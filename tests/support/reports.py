@@ -90,7 +90,7 @@ def write_log(path: Path, log: Log) -> Path:
         writer.start(case)
     for each in log.results:
         writer.result(each)
-    writer.selection(log.selection)
+    writer.selection(log.selection, log.tier)
     if log.status is not None:
         writer.end(log.status, log.reason)
     writer.close()

@@ -35,7 +35,7 @@ from helpers.recording.recorder import Recorder
 from helpers.recording.repeat import leave_out
 from msgspec import convert, to_builtins
 
-pytest_plugins = ("helpers.recording.not_measured",)
+pytest_plugins = ("helpers.recording.deselected", "helpers.recording.not_measured")
 SUBJECTS = convert({subjects!r}, tuple[SubjectId, ...])
 LABELS = {{each.label: each for each in SUBJECTS}}
 

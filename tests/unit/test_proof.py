@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from helpers import build
 from helpers.command.parser import WRONG_USAGE
 from helpers.contract.clauses import CLAUSES
 from helpers.identity import SubjectId
+from helpers.results.nodeids import without_subject
 from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED, PASSED, Case, Result
 from tests.support.reports import log_of
 
@@ -239,3 +242,16 @@ def test_faults_break_clauses_that_there_are() -> None:
 
 def test_deaths_are_no_proof_of_a_clause() -> None:
     assert not {death.id for death in DEATHS} & {fault.id for fault in FAULTS}
+
+
+def test_every_fault_runs_the_same_sample() -> None:
+    faults = "event-mp-state-clears", "event-get-mp-state-unlocks"
+    words = ["-p", "faults.plugin", "--collect-only", "-q", "-p", "no:cacheprovider", "--kernel=debian:stable"]
+    words += [f"--plant={name}" for name in faults]
+    command = [sys.executable, "-m", "pytest", *words, "suites/events"]
+    done = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
+    samples = [
+        {without_subject(line, subject) for line in done.stdout.splitlines() if subject.label in line}
+        for subject in (SubjectId("debian:stable", fault=name) for name in faults)
+    ]
+    assert samples[0] == samples[1] and len(samples[0]) > 1, done.stdout

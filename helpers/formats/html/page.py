@@ -92,6 +92,8 @@ def _box(verdict: Verdict) -> VerdictBox:
     broken = (f"Broken clauses: {', '.join(verdict.broken)}",) if verdict.broken else ()
     missing = verdict.unmeasured_clauses
     unmeasured = (f"Clauses not measured: {', '.join(missing)}",) if missing else ()
+    absent = verdict.tier.not_applicable if verdict.tier else ()
+    not_applicable = (f"Clauses not applicable: {', '.join(absent)}",) if absent else ()
     inconclusive = verdict.kind is VerdictKind.INCONCLUSIVE
     deviations = tuple(f"{each.name} ({each.clause}): {each.reason} {each.link}" for each in verdict.known)
     unknown = tuple(
@@ -109,7 +111,8 @@ def _box(verdict: Verdict) -> VerdictBox:
         "Not run": verdict.not_run_lines,
         _NOTES: verdict.note_lines,
     }
-    return VerdictBox(verdict.kind, verdict.title, (verdict.counted, *broken, *unmeasured), tuple(lists.items()))
+    paragraphs = (verdict.counted, *broken, *unmeasured, *not_applicable)
+    return VerdictBox(verdict.kind, verdict.title, paragraphs, tuple(lists.items()))
 
 
 def _with_reason(result: Result) -> str:
