@@ -22,7 +22,7 @@
 /* The deadline's signal is repeated: one that arrives between the check and the call would be lost. */
 #define REKICK_NS (5 * 1000 * 1000)
 
-enum gate { GATE_SHUT, GATE_OPEN, GATE_ABANDONED };
+enum gate { GATE_SHUT, GATE_READY, GATE_OPEN, GATE_ABANDONED };
 
 static atomic_flag busy = ATOMIC_FLAG_INIT;	/* the handlers and what they read belong to one program */
 static atomic_int expired;
@@ -82,28 +82,37 @@ int64_t wait_for_threads(struct program *p)
 	return 0;
 }
 
-/* Spins: if the threads slept, the kernel would wake them one after another, too late for the race. */
+static void set_gate(struct program *p, unsigned gate)
+{
+	atomic_store(&p->gate, gate);
+	futex(&p->gate, FUTEX_WAKE, INT_MAX);
+}
+
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
-	int gate;
+	struct program *p = t->program;
 
-	atomic_fetch_add(&t->program->arrived, 1);
-	while ((gate = atomic_load(&t->program->gate)) == GATE_SHUT)
+	/* Sleeps until all threads exist: threads that spin delay the one that creates them. */
+	while (atomic_load(&p->gate) == GATE_SHUT)
+		futex(&p->gate, FUTEX_WAIT, GATE_SHUT);
+	atomic_fetch_add(&p->arrived, 1);
+	/* Spins: if the threads slept, the kernel would wake them one after another, too late for the race. */
+	while (atomic_load(&p->gate) == GATE_READY)
 		sched_yield();
-	if (gate == GATE_OPEN)
+	if (atomic_load(&p->gate) == GATE_OPEN)
 		run_list(t);
-	atomic_fetch_add(&t->program->finished, 1);
-	futex(&t->program->finished, FUTEX_WAKE, 1);
+	atomic_fetch_add(&p->finished, 1);
+	futex(&p->finished, FUTEX_WAKE, 1);
 	return NULL;
 }
 
 /* Hides the threads from the handler before it joins them: a signal to a joined thread uses freed memory. */
-static void end_threads(struct program *p, struct thread *t, uint32_t count, int gate)
+static void end_threads(struct program *p, struct thread *t, uint32_t count, unsigned gate)
 {
 	unsigned finished;
 
-	atomic_store(&p->gate, gate);
+	set_gate(p, gate);
 	while ((finished = atomic_load(&p->finished)) < count)
 		futex(&p->finished, FUTEX_WAIT, finished);
 	atomic_store(&running, NULL);
@@ -123,6 +132,7 @@ static int run_threads(struct program *p, struct thread *t, uint32_t count)
 	}
 	atomic_store(&running_count, count);
 	atomic_store(&running, t);
+	set_gate(p, GATE_READY);
 	while (atomic_load(&p->arrived) < count)
 		sched_yield();
 	atomic_store(&p->arrived, 0);
