@@ -55,6 +55,8 @@ struct program {
 	uint8_t *scratch;
 	uint32_t started;
 	atomic_uint gate, arrived, finished, turn;
+	atomic_int apart;
+	atomic_ullong processors;
 	atomic_size_t data_total;
 	int expired;
 };
