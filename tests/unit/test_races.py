@@ -23,7 +23,7 @@ from helpers.smccc import NOT_SUPPORTED
 from suites.concurrency import test_beside as beside
 from suites.concurrency import test_first_run as first_run
 from suites.concurrency import test_inside_the_guest as inside
-from suites.concurrency.changes import FEWEST, MOST, more_changes, switches
+from suites.concurrency.changes import FEWEST, MOST, more_changes, share_a_core, switches
 from suites.concurrency.rounds import Race, Round
 from suites.concurrency.sample import DETECTION, LOCK_LATE, MARGIN, chances
 from suites.hypercalls import test_stolen_time as stolen_time
@@ -133,6 +133,12 @@ def test_switches_and_more_changes() -> None:
     assert switches([0, 0, 22, 22, 0]) == 2 and switches([]) == 0
     assert more_changes(FEWEST, met=1, calls=400) == 2 * FEWEST and more_changes(FEWEST, met=50, calls=400) == FEWEST
     assert more_changes(MOST, met=0, calls=400) == MOST
+
+
+def test_threads_that_never_met_share_a_core() -> None:
+    several: Any = SimpleNamespace(placement=Placement((0, 1), (0, 1), {}))
+    assert [share_a_core(several, 0, programs, 6) for programs in range(6)] == [False] * 3 + [True] * 3
+    assert not share_a_core(several, 1, 5, 6)
 
 
 class BesideABusyThread:
