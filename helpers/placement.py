@@ -173,6 +173,18 @@ def take_down(subject: Subject, numbers: Iterable[int]) -> None:
     _switch(subject, numbers, on=False)
 
 
+def expedite_rcu(subject: Subject, *, on: bool) -> None:
+    """Makes RCU grace periods short, or ordinary again, if the executor's user may. A VM that is closed waits for some.
+
+    Source: kernel/ksysfs.c, rcu_expedited. Raises KernelDied, HarnessError.
+    """
+    program = Program(traced=False)
+    fd = program.open("/sys/kernel/rcu_expedited", os.O_WRONLY | os.O_CLOEXEC)
+    program.write(fd, b"1" if on else b"0")
+    program.close(fd)
+    subject.run(program)
+
+
 def _switch(subject: Subject, numbers: Iterable[int], *, on: bool) -> tuple[int, ...]:
     program, results = Program(traced=False), []
     for number in numbers:

@@ -53,9 +53,10 @@ struct program {
 	struct stage *stages;
 	struct result *results;
 	uint8_t *scratch;
-	atomic_int gate;
 	uint32_t started;
-	atomic_uint arrived, finished, turn;
+	atomic_uint gate, arrived, finished, turn;
+	atomic_int apart;
+	atomic_ullong processors;
 	atomic_size_t data_total;
 	int expired;
 };

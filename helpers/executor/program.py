@@ -203,7 +203,10 @@ class Program:
         return self._append(Code.CLOCK, clock_id)
 
     def barrier(self) -> Arg:
-        """Waits until every thread of the stage waits at a barrier; EINTR at the deadline."""
+        """Waits until every thread of the stage waits at a barrier; EINTR at the deadline.
+
+        Threads that each have a processor spin for about a millisecond first, and leave it at the same time.
+        """
         return self._append(Code.BARRIER)
 
     def read(self, fd: int | Arg, length: int) -> Arg:

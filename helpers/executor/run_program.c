@@ -22,7 +22,10 @@
 /* The deadline's signal is repeated: one that arrives between the check and the call would be lost. */
 #define REKICK_NS (5 * 1000 * 1000)
 
-enum gate { GATE_SHUT, GATE_OPEN, GATE_ABANDONED };
+/* About a millisecond, at most. */
+#define BARRIER_SPINS 100000
+
+enum gate { GATE_SHUT, GATE_READY, GATE_OPEN, GATE_ABANDONED };
 
 static atomic_flag busy = ATOMIC_FLAG_INIT;	/* the handlers and what they read belong to one program */
 static atomic_int expired;
@@ -62,16 +65,23 @@ static long futex(atomic_uint *word, int operation, unsigned value)
 	return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-/* Sleeps, so that real-time threads can use it too. The deadline interrupts it. */
+/*
+ * Sleeps, so that real-time threads can use it too. The deadline interrupts it. Spins first if each thread came to the
+ * last barrier on a processor of its own: a thread that is woken starts later than the one that wakes it.
+ */
 int64_t wait_for_threads(struct program *p)
 {
 	unsigned turn = atomic_load(&p->turn);
 
+	atomic_fetch_or(&p->processors, 1ULL << (sched_getcpu() % 64));
 	if (atomic_fetch_add(&p->arrived, 1) + 1 == p->started) {
+		atomic_store(&p->apart, __builtin_popcountll(atomic_exchange(&p->processors, 0)) == (int)p->started);
 		atomic_store(&p->arrived, 0);
 		atomic_store(&p->turn, turn + 1);
 		futex(&p->turn, FUTEX_WAKE, INT_MAX);
 	}
+	for (int i = 0; i < BARRIER_SPINS && atomic_load(&p->apart) && atomic_load(&p->turn) == turn; i++)
+		;
 	while (atomic_load(&p->turn) == turn) {
 		if (atomic_load(&expired)) {
 			errno = EINTR;
@@ -82,28 +92,51 @@ int64_t wait_for_threads(struct program *p)
 	return 0;
 }
 
-/* Spins: if the threads slept, the kernel would wake them one after another, too late for the race. */
+static void set_gate(struct program *p, unsigned gate)
+{
+	atomic_store(&p->gate, gate);
+	futex(&p->gate, FUTEX_WAKE, INT_MAX);
+}
+
+/* Whether each thread has a processor of its own. Otherwise one that spins only keeps the others from theirs. */
+static int all_can_spin(uint32_t count)
+{
+	cpu_set_t allowed;
+
+	return sched_getaffinity(0, sizeof(allowed), &allowed) || (uint32_t)CPU_COUNT(&allowed) >= count;
+}
+
+/* If the threads slept, the kernel would wake them one after another, too late for the race. */
+static void spin(struct program *p)
+{
+	atomic_fetch_add(&p->arrived, 1);
+	while (atomic_load(&p->gate) == GATE_READY)
+		sched_yield();
+}
+
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
-	int gate;
+	struct program *p = t->program;
 
-	atomic_fetch_add(&t->program->arrived, 1);
-	while ((gate = atomic_load(&t->program->gate)) == GATE_SHUT)
-		sched_yield();
-	if (gate == GATE_OPEN)
+	/* Sleeps until all threads exist. */
+	while (atomic_load(&p->gate) == GATE_SHUT)
+		futex(&p->gate, FUTEX_WAIT, GATE_SHUT);
+	if (atomic_load(&p->gate) == GATE_READY)
+		spin(p);
+	if (atomic_load(&p->gate) == GATE_OPEN)
 		run_list(t);
-	atomic_fetch_add(&t->program->finished, 1);
-	futex(&t->program->finished, FUTEX_WAKE, 1);
+	atomic_fetch_add(&p->finished, 1);
+	futex(&p->finished, FUTEX_WAKE, 1);
 	return NULL;
 }
 
 /* Hides the threads from the handler before it joins them: a signal to a joined thread uses freed memory. */
-static void end_threads(struct program *p, struct thread *t, uint32_t count, int gate)
+static void end_threads(struct program *p, struct thread *t, uint32_t count, unsigned gate)
 {
 	unsigned finished;
 
-	atomic_store(&p->gate, gate);
+	set_gate(p, gate);
 	while ((finished = atomic_load(&p->finished)) < count)
 		futex(&p->finished, FUTEX_WAIT, finished);
 	atomic_store(&running, NULL);
@@ -123,9 +156,12 @@ static int run_threads(struct program *p, struct thread *t, uint32_t count)
 	}
 	atomic_store(&running_count, count);
 	atomic_store(&running, t);
-	while (atomic_load(&p->arrived) < count)
-		sched_yield();
-	atomic_store(&p->arrived, 0);
+	if (all_can_spin(count)) {
+		set_gate(p, GATE_READY);
+		while (atomic_load(&p->arrived) < count)
+			sched_yield();
+		atomic_store(&p->arrived, 0);
+	}
 	end_threads(p, t, count, GATE_OPEN);
 	return 0;
 }
@@ -135,6 +171,8 @@ static int run_stage(struct program *p, const struct stage *s)
 	struct thread *t = &p->threads[s->first_thread];
 
 	p->started = s->thread_count;
+	atomic_store(&p->apart, 0);
+	atomic_store(&p->processors, 0);
 	atomic_store(&p->arrived, 0);
 	if (s->forked)
 		return run_in_child(t);

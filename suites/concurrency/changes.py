@@ -20,14 +20,17 @@ PARTS = 8
 
 
 @contextmanager
-def changing(kvm: Kvm, program: KvmProgram, at: Arg, values: tuple[int, int], changes: int) -> Iterator[None]:
+def changing(
+    kvm: Kvm, program: KvmProgram, at: Arg, values: tuple[int, int], changes: int, *, together: bool
+) -> Iterator[None]:
     """The block appends the calls of one thread. Another one writes each of ``values`` in turn to the byte at ``at``.
+
+    ``together``: both threads have one core.
 
     The block makes PARTS barriers, each before as many calls, so that the threads stay together on a busy host.
 
     One byte, because a copy of several need not be atomic (Arm DDI 0487, B2.2). Its first value is the second one.
     """
-    together = arrangements(kvm)[0]
     with program.concurrently() as stage:
         with stage.thread():
             join_race(program, kvm.placement, 0, core=0)
@@ -41,6 +44,14 @@ def changing(kvm: Kvm, program: KvmProgram, at: Arg, values: tuple[int, int], ch
                 if pause is not None:
                     sleep(program, pause)
                 program.poke(at, bytes([values[number % 2]]))
+
+
+def share_a_core(kvm: Kvm, met: int, programs: int, most: int) -> bool:
+    """Whether both threads of the next program have one core, after ``programs`` of ``most`` with ``met`` changes.
+
+    Two cores of a busy emulator may never run at the same time: after half of the programs without a change, one core.
+    """
+    return arrangements(kvm)[0 if met or programs < most // 2 else -1]
 
 
 def switches(results: Sequence[object]) -> int:

@@ -11,7 +11,7 @@ import pytest
 from helpers.errors import HarnessError
 from helpers.identity import Reach
 from helpers.kvm import Kvm
-from helpers.placement import bring_up, take_down
+from helpers.placement import bring_up, expedite_rcu, take_down
 from helpers.subjects.base import KernelDied
 from suites.conftest import Note
 
@@ -28,13 +28,16 @@ class _Processors:
     def bring_up(self, kvm: Kvm) -> None:
         if self._kvm is not kvm:
             self._kvm, self._numbers = kvm, bring_up(kvm.subject)
+            expedite_rcu(kvm.subject, on=True)
             if self._numbers:
                 kvm.place()
 
     def take_down(self) -> None:
-        if self._kvm is not None and self._kvm.alive and self._numbers:
-            take_down(self._kvm.subject, self._numbers)
-            self._kvm.place()
+        if self._kvm is not None and self._kvm.alive:
+            expedite_rcu(self._kvm.subject, on=False)
+            if self._numbers:
+                take_down(self._kvm.subject, self._numbers)
+                self._kvm.place()
         self._kvm = None
 
 

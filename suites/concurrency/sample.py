@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 
 DETECTION = 0.99
-"""Probability to detect each planted race in one run, on two processors."""
+"""Probability to detect a planted race in one run, on two processors."""
+NO_LOCK_DETECTION = 0.9
+"""The same for race-no-lock, the rarest one."""
 MARGIN = 3
 """A kernel's window can be shorter than the planted one: a third of the measured rate is used.
 
@@ -18,15 +20,15 @@ NO_LOCK and TORN have a margin of 1: the planted fault is the shortest window th
 """
 
 
-def chances(rate: float, tests: int = 1, *, margin: float = MARGIN) -> int:
-    """The least number of chances in each of ``tests`` tests of the same code, for DETECTION in all of them."""
-    return math.ceil(math.log(1 - DETECTION) / math.log(1 - rate / margin) / tests)
+def chances(rate: float, tests: int = 1, *, margin: float = MARGIN, detection: float = DETECTION) -> int:
+    """The least number of chances in each of ``tests`` tests of the same code, for ``detection`` in all of them."""
+    return math.ceil(math.log(1 - detection) / math.log(1 - rate / margin) / tests)
 
 
 LOCK_DROPPED = 0.108
 """Of race-lock-dropped: per round in which a run falls among the writes, with all threads on one core (20 of 185)."""
-NO_LOCK = 0.0115
-"""Of race-no-lock: the same on two cores (2 of 174)."""
+NO_LOCK = 0.005
+"""Of race-no-lock: the same on two cores (2 of 399)."""
 LOCK_LATE = 0.8
 """Of race-lock-late: per round in which the run of a guest falls among the writes, on two cores (5 of 6)."""
 CROWD = 0.3

@@ -18,7 +18,7 @@ from helpers.kvm import Vm
 from helpers.kvm_program import KvmProgram
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
-from suites.concurrency.changes import FEWEST, PARTS, changing, more_changes, switches
+from suites.concurrency.changes import FEWEST, PARTS, changing, more_changes, share_a_core, switches
 from suites.concurrency.sample import ACTION_READ_ONCE, RANGE_READ_ONCE, chances
 from suites.conftest import MakeVm
 from suites.support.threads import run_to_the_end
@@ -54,12 +54,12 @@ def vm_with_filter(make_vm: MakeVm, contract: Probe) -> MakeVm:
     return make_vm
 
 
-def _ranges(vm: Vm, changes: int) -> int:
+def _ranges(vm: Vm, changes: int, *, together: bool) -> int:
     """RANGES filters whose base is either of two. Then other filters show which one was taken: they get EEXIST."""
     program, comparison = KvmProgram(deadline_ms=60_000), Comparison()
     memory, calls = _Filter(program, DENY), list[Arg]()
     bases = [FIRST + STEP * number for number in range(RANGES)]
-    with changing(vm.kvm, program, memory.range, (0, LENGTH), changes):
+    with changing(vm.kvm, program, memory.range, (0, LENGTH), changes, together=together):
         for number, base in enumerate(bases):
             if number % (RANGES // PARTS) == 0:
                 program.barrier()
@@ -79,14 +79,14 @@ def _ranges(vm: Vm, changes: int) -> int:
     return switches([answer[low].errno for low, _ in shown])
 
 
-def _actions(vm: Vm, calls: tuple[Call, ...], changes: int) -> tuple[int, int]:
+def _actions(vm: Vm, calls: tuple[Call, ...], changes: int, *, together: bool) -> tuple[int, int]:
     """Filters of single functions, whose action is HANDLE or invalid. The guest's calls are answered either way.
 
     Returns how many were taken, and the number of switches.
     """
     program, comparison, results = KvmProgram(deadline_ms=60_000), Comparison(), list[Arg]()
     memory = _Filter(program, HANDLE)
-    with changing(vm.kvm, program, memory.action, (HANDLE, NO_ACTION), changes):
+    with changing(vm.kvm, program, memory.action, (HANDLE, NO_ACTION), changes, together=together):
         for one in calls:
             program.barrier()
             program.poke(memory.range, struct.pack("<2I", one.function, 1))
@@ -112,7 +112,8 @@ def test_base(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> No
     changes, met, vms = FEWEST, 0, 0
     while met < chances(RANGE_READ_ONCE) and vms < MOST_RANGE_VMS:
         renew_deadline()
-        met_now = _ranges(vm_with_filter(), changes)
+        vm = vm_with_filter()
+        met_now = _ranges(vm, changes, together=share_a_core(vm.kvm, met, vms, MOST_RANGE_VMS))
         met, vms, changes = met + met_now, vms + 1, more_changes(changes, met_now, RANGES)
     if not met:
         raise NotMeasured(f"no change of the memory fell between {vms * RANGES} filters")
@@ -126,7 +127,9 @@ def test_action(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> 
     changes, taken, met, vms = FEWEST, 0, 0, 0
     while taken < chances(ACTION_READ_ONCE) and vms < MOST_ACTION_VMS:
         renew_deadline()
-        taken_now, met_now = _actions(vm_with_filter(), calls, changes)
+        vm = vm_with_filter()
+        together = share_a_core(vm.kvm, met, vms, MOST_ACTION_VMS)
+        taken_now, met_now = _actions(vm, calls, changes, together=together)
         taken, met, vms = taken + taken_now, met + met_now, vms + 1
         changes = more_changes(changes, met_now, len(calls) * ATTEMPTS)
     if not met:

@@ -18,7 +18,7 @@ from helpers.errors import NotMeasured
 from helpers.kvm import Kvm
 from helpers.smccc import Call
 from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_rounds
-from suites.concurrency.sample import CROWD, LOCK_DROPPED, LOCK_LATE, NO_LOCK, chances
+from suites.concurrency.sample import CROWD, LOCK_DROPPED, LOCK_LATE, NO_LOCK, NO_LOCK_DETECTION, chances
 from suites.support.threads import arrangements
 
 Renew = Callable[[], float]
@@ -153,7 +153,9 @@ def test_one_writer(register: Register, kvm: Kvm, limits: Limits) -> None:
         return Race(register, (_values(register, first=0, count=writes),))
 
     def landed(together: bool) -> int:
-        return chances(LOCK_DROPPED, limits.tests) if together else chances(NO_LOCK, limits.tests, margin=1)
+        if together:
+            return chances(LOCK_DROPPED, limits.tests)
+        return chances(NO_LOCK, limits.tests, margin=1, detection=NO_LOCK_DETECTION)
 
     _check(_staging(kvm, race, WRITES, limits, landed), limits.rounds)
 

@@ -13,7 +13,7 @@ from helpers.contract.registers import Register
 from helpers.errors import NotMeasured
 from helpers.kvm import Vm
 from helpers.kvm_program import KvmProgram
-from suites.concurrency.changes import FEWEST, PARTS, changing, more_changes, switches
+from suites.concurrency.changes import FEWEST, PARTS, changing, more_changes, share_a_core, switches
 from suites.concurrency.sample import READ_ONCE, chances
 from suites.conftest import MakeVm
 from suites.support.threads import run_to_the_end
@@ -54,14 +54,14 @@ def _flips(register: Register, registers: tuple[Register, ...], held: int) -> It
             return
 
 
-def _writes(vm: Vm, register: Register, flip: Flip, held: int, changes: int) -> int:
+def _writes(vm: Vm, register: Register, flip: Flip, held: int, changes: int, *, together: bool) -> int:
     """One program of WRITES calls, each with a read after it. Returns the number of switches."""
     program, comparison, name = KvmProgram(deadline_ms=60_000), Comparison(), register.name
     setter = program.one_reg(flip.named or register, flip.value if flip.named else flip.words[0])
     reader = program.one_reg(register)
     at = setter.address + flip.byte + (0 if flip.named else 16)
     low, high = (word >> 8 * flip.byte & 0xFF for word in flip.words)
-    with changing(vm.kvm, program, at, (low, high), changes):
+    with changing(vm.kvm, program, at, (low, high), changes, together=together):
         calls = []
         for number in range(WRITES):
             if number % (WRITES // PARTS) == 0:
@@ -83,7 +83,8 @@ def _race(vm: Vm, register: Register, flip: Flip, held: int, enough: int, renew:
     changes, met, programs = FEWEST, 0, 0
     while met < enough and programs < MOST_PROGRAMS:
         renew()
-        met_now = _writes(vm, register, flip, held, changes)
+        together = share_a_core(vm.kvm, met, programs, MOST_PROGRAMS)
+        met_now = _writes(vm, register, flip, held, changes, together=together)
         met, programs, changes = met + met_now, programs + 1, more_changes(changes, met_now, WRITES)
     if not met:
         raise NotMeasured(f"no change of the memory fell between {programs * WRITES} writes of {register.name}")

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from helpers.executor.program import Answer, Arg, Code, Op, OpResult, Program
-from helpers.placement import bring_up, core_list, parse_core_list, place_vcpus, take_down, unplace_vcpus
+from helpers.placement import (
+    bring_up,
+    core_list,
+    expedite_rcu,
+    parse_core_list,
+    place_vcpus,
+    take_down,
+    unplace_vcpus,
+)
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 
@@ -30,6 +38,7 @@ class Cores:
         self.off: set[int] = set()
         self.stuck: set[int] = set()
         """Processors that do not come up."""
+        self.expedited = b"0"
 
     def run(self, program: Program) -> Answer:
         results: list[tuple[OpResult, ...]] = [()] * program.op_count
@@ -52,6 +61,9 @@ class Cores:
             self.path = op.data
         if op.code == Code.READ and self.path.startswith(b"/sys/devices/system/cpu/offline"):
             return 0, 0, f"{core_list(self.off)}\n".encode()
+        if op.code == Code.WRITE and self.path.startswith(b"/sys/kernel/rcu_expedited"):
+            self.expedited = op.data
+            return 1, 0, b""
         if op.code == Code.WRITE:
             return self._switch(int(re.findall(rb"cpu/cpu(\d+)/online", self.path)[0]), op.data)
         if op.code == Code.READ:
@@ -169,6 +181,14 @@ def test_the_affinity_stays_if_no_processor_comes_up() -> None:
     subject = machine(*[(BIG, GENERIC)] * 4, allowed=0b0101)
     subject.off = subject.stuck = {1}
     assert bring_up(subject) == () and subject.mask == 0b0101
+
+
+def test_rcu_is_expedited_and_ordinary_again() -> None:
+    subject = machine((BIG, GENERIC))
+    expedite_rcu(subject, on=True)
+    assert subject.expedited == b"1"
+    expedite_rcu(subject, on=False)
+    assert subject.expedited == b"0"
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from helpers.contract.registers import MAINLINE, Register
 from helpers.errors import NotMeasured
 from helpers.placement import Placement
 from helpers.smccc import NOT_SUPPORTED
+from suites.concurrency import test_beside as beside
 from suites.concurrency import test_first_run as first_run
 from suites.concurrency import test_inside_the_guest as inside
-from suites.concurrency.changes import FEWEST, MOST, more_changes, switches
+from suites.concurrency.changes import FEWEST, MOST, more_changes, share_a_core, switches
 from suites.concurrency.rounds import Race, Round
 from suites.concurrency.sample import DETECTION, LOCK_LATE, MARGIN, chances
 from suites.hypercalls import test_stolen_time as stolen_time
@@ -109,10 +110,35 @@ def test_the_sample_detects_a_race_of_that_rate(rate: float, tests: int) -> None
     assert 1 - (1 - rate / MARGIN) ** enough >= DETECTION > 1 - (1 - rate / MARGIN) ** (enough - tests - 1)
 
 
+@pytest.mark.parametrize(("met", "programs"), [(4, [10]), (1, [10, 40, 160]), (0, [10, 40, 160, 160])])
+def test_writers_and_a_reader_need_one_round_that_overlaps(
+    met: int, programs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``met`` is the number of such rounds in the program with the most writes, or in the first one."""
+    busy_writes: list[int] = []
+
+    def writers(register: Register, vm: object, busy: int, *, together: bool) -> Any:
+        busy_writes.append(busy)
+        return SimpleNamespace(check=lambda before: (before, met if busy == programs[-1] else 0))
+
+    monkeypatch.setattr(beside, "_Writers", writers)
+    monkeypatch.setattr(time, "monotonic", lambda: 6.0 * len(busy_writes))
+    vm = SimpleNamespace(kvm=SimpleNamespace(placement=Placement((0,), (0,), {})))
+    with nullcontext() if met else pytest.raises(NotMeasured, match="between the 160 writes of STD"):
+        beside.test_writers_and_a_reader(STD, lambda _: vm, lambda: 20.0)  # type: ignore[arg-type,return-value]
+    assert busy_writes == programs
+
+
 def test_switches_and_more_changes() -> None:
     assert switches([0, 0, 22, 22, 0]) == 2 and switches([]) == 0
     assert more_changes(FEWEST, met=1, calls=400) == 2 * FEWEST and more_changes(FEWEST, met=50, calls=400) == FEWEST
     assert more_changes(MOST, met=0, calls=400) == MOST
+
+
+def test_threads_that_never_met_share_a_core() -> None:
+    several: Any = SimpleNamespace(placement=Placement((0, 1), (0, 1), {}))
+    assert [share_a_core(several, 0, programs, 6) for programs in range(6)] == [False] * 3 + [True] * 3
+    assert not share_a_core(several, 1, 5, 6)
 
 
 class BesideABusyThread:
