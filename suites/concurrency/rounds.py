@@ -3,7 +3,8 @@
 
 One processor is enough. The thread that runs the vCPU sleeps: when its timer expires, it preempts the writer in the
 middle of a system call, if the kernel is preemptible. Where there are more, every second round trip has the writer on
-another processor, where it goes on while the vCPU runs.
+another processor, where it goes on while the vCPU runs. If each thread has a processor, none sleeps: timers of two
+emulated processors differ by more than all writes of a round take. One of the two makes some reads first instead.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from helpers.contract.registers import Register
 from helpers.executor.program import Answer, Arg
 from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.kvm import PSCI_0_2, Kvm
-from helpers.kvm_program import PC, KvmProgram, RegRead
+from helpers.kvm_program import PC, KvmProgram, OneReg, RegRead
 from helpers.smccc import Call
-from suites.support.threads import join_race, run_to_the_end, sleep, timespec
+from helpers.uapi import kvm as uapi
+from suites.support.threads import join_race, run_to_the_end, sleep
 
 RUNNER_RANK, WRITER_RANK = 1, 0
 """A runner arms its timer before a writer on its processor writes."""
 LEAD_NS = 200_000
 """How long a writer on a separate core sleeps first: the other threads may leave the barrier later than it does."""
+MOST_CALLS = 200
+"""Calls before a run or before the first write."""
 CLOSERS = 48
 """Threads that destroy VMs: each waits for RCU's grace periods, which they share. With 16 it takes twice as long."""
 
@@ -57,7 +61,7 @@ class Round:
     threads: tuple[ThreadHistory, ...]
     final: int
     delay: int
-    """The first runner's sleep, ns."""
+    """The first runner's sleep, ns; or see CallPace."""
 
     @property
     def landed(self) -> int | None:
@@ -91,6 +95,27 @@ class Pace:
 
 
 @dataclass
+class CallPace(Pace):
+    """The same in calls, for threads that do not sleep: the runner's before its run, or, negative, the writer's."""
+
+    low: int = -5
+    high: int = 5
+
+    def learn(self, rounds: Sequence[Round]) -> None:
+        """Moves the mean run to the middle of the writes. A call takes about as long as a write, on any host."""
+        writes = max(len(t) for t in rounds[0].threads if t[0].kind is EventKind.SET)
+        positions = [writes if r.landed is None else r.landed for r in rounds]
+        shift = writes // 2 - sum(positions) // len(positions)
+        low = max(-MOST_CALLS, min(MOST_CALLS, self.low + shift))
+        self.low, self.high = low, low + self.high - self.low
+
+
+def apart(kvm: Kvm, race: Race, *, together: bool) -> bool:
+    """Whether the one runner and the one writer have a processor each. Then no thread sleeps: see CallPace."""
+    return not together and race.runners == len(race.writers) == 1 and len(kvm.placement.cores) > 1
+
+
+@dataclass
 class _RoundResults:
     """References to the results of one round."""
 
@@ -105,6 +130,7 @@ class _RoundResults:
 class _Builder:
     def __init__(self, kvm: Kvm, race: Race, delays: Sequence[int], *, together: bool) -> None:
         self.kvm, self.race, self.delays, self.together = kvm, race, delays, together
+        self.apart = apart(kvm, race, together=together)
         self.program = p = KvmProgram(deadline_ms=60_000)
         self.sets = {v: p.one_reg(race.register, v) for values in race.writers for v in values}
         self.entry = p.one_reg(PC, MEMORY_IPA)
@@ -146,27 +172,34 @@ class _Builder:
             for i, values in enumerate(self.race.writers):
                 with stage.thread():
                     join_race(self.program, placement, WRITER_RANK, core=0 if self.together else runners + i)
-                    for results in self.rounds:
-                        self._write(results, results.vcpus[runners + i], values)
+                    for results, delay in zip(self.rounds, self.delays, strict=True):
+                        self._write(results, results.vcpus[runners + i], values, delay)
+
+    def _wait(self, vcpu: Arg, value: OneReg, delay: int) -> None:
+        """Sleeps for ``delay`` ns; or reads so often, if the threads are apart."""
+        if not self.apart:
+            sleep(self.program, delay)
+        for _ in range(delay if self.apart else 0):
+            self.program.ioctl(vcpu, uapi.KVM_GET_ONE_REG, value.address)
 
     def _run(self, results: _RoundResults, index: int, delay: int) -> None:
         p, view, vcpu = self.program, self.race.view if index == 0 else None, results.vcpus[index]
         if view:
             guests.put_calls(p, self.memory, [view.call])
-        value, length = p.one_reg(self.race.register), timespec(p, delay)
+        value = p.one_reg(self.race.register)
         p.barrier()
-        sleep(p, length)
+        self._wait(vcpu, value, delay)
         run = p.run(vcpu, immediate_exit=view is None)
         results.runs.append((run, p.get_reg(vcpu, value)))
         if view:
             results.mailbox = guests.take_calls(p, run, self.memory, [view.call])
 
-    def _write(self, results: _RoundResults, vcpu: Arg, values: Sequence[int]) -> None:
+    def _write(self, results: _RoundResults, vcpu: Arg, values: Sequence[int], delay: int) -> None:
         p = self.program
-        lead = None if self.together else timespec(p, LEAD_NS)
+        value = p.one_reg(self.race.register)
         p.barrier()
-        if lead is not None:
-            sleep(p, lead)
+        if not self.together:
+            self._wait(vcpu, value, -delay if self.apart else LEAD_NS)
         results.sets.append([(v, p.set_reg(vcpu, self.sets[v])) for v in values])
 
     def _finish(self) -> None:
@@ -199,9 +232,9 @@ def _read(race: Race, results: _RoundResults, answer: Answer, delay: int) -> Rou
 
 
 def run_rounds(kvm: Kvm, race: Race, delays: Sequence[int], *, together: bool) -> list[Round]:
-    """One round for each delay (ns), each with a fresh VM, in one round trip. Raises KvmError, NotMeasured.
+    """One round for each delay (ns, or see CallPace), each with a fresh VM, in one round trip.
 
-    ``together``: all threads on one core.
+    Raises KvmError, NotMeasured. ``together``: all threads on one core.
     """
     builder = _Builder(kvm, race, delays, together=together)
     answer = run_to_the_end(kvm, builder.program, f"A race of {race.register.name}")

@@ -17,7 +17,7 @@ from helpers.contract.registers import RFC_V3, STD, STD_HYP, VENDOR_HYP, Dialect
 from helpers.errors import NotMeasured
 from helpers.kvm import Kvm
 from helpers.smccc import Call
-from suites.concurrency.rounds import Pace, Race, RegisterView, Round, run_rounds
+from suites.concurrency.rounds import CallPace, Pace, Race, RegisterView, Round, apart, run_rounds
 from suites.concurrency.sample import CROWD, LOCK_DROPPED, LOCK_LATE, NO_LOCK, NO_LOCK_DETECTION, chances
 from suites.support.threads import arrangements
 
@@ -121,7 +121,8 @@ def _rounds(staging: _Staging, most: int) -> Iterator[Round]:
 def _staging(kvm: Kvm, race: RaceOf, writes: int, limits: Limits, landed: Callable[[bool], int]) -> _Staging:
     """``landed`` is how often a run must fall among the writes, for threads on one core (True) and on several."""
     chosen = arrangements(kvm)
-    pace, missing = {each: Pace() for each in chosen}, {each: landed(each) for each in chosen}
+    pace = {each: CallPace() if apart(kvm, race(writes), together=each) else Pace() for each in chosen}
+    missing = {each: landed(each) for each in chosen}
     return _Staging(kvm, race, limits.renew, writes, pace, missing)
 
 

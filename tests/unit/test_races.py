@@ -24,7 +24,7 @@ from suites.concurrency import test_beside as beside
 from suites.concurrency import test_first_run as first_run
 from suites.concurrency import test_inside_the_guest as inside
 from suites.concurrency.changes import FEWEST, MOST, more_changes, share_a_core, switches
-from suites.concurrency.rounds import Race, Round
+from suites.concurrency.rounds import CallPace, Race, Round
 from suites.concurrency.sample import DETECTION, LOCK_LATE, MARGIN, chances
 from suites.hypercalls import test_stolen_time as stolen_time
 
@@ -108,6 +108,18 @@ def test_runs_fall_among_the_writes_often_enough_in_each_arrangement(race: Any) 
 def test_the_sample_detects_a_race_of_that_rate(rate: float, tests: int) -> None:
     enough = chances(rate, tests) * tests
     assert 1 - (1 - rate / MARGIN) ** enough >= DETECTION > 1 - (1 - rate / MARGIN) ** (enough - tests - 1)
+
+
+@pytest.mark.parametrize("late", [-40, -3, 0, 9, 40])
+def test_the_pace_in_calls_goes_to_the_middle_of_the_writes(late: int) -> None:
+    """A run that takes as long as ``late`` writes."""
+    pace, writes = CallPace(), (0, 1) * 8
+    for _ in range(8):
+        at = {delay: delay + late for delay in pace.delays(16)}
+        pace.learn(
+            [one_round(writes, n if n < 16 else None, delay) for delay, n in ((d, max(0, n)) for d, n in at.items())]
+        )
+    assert all(0 < n < 16 for n in at.values())
 
 
 @pytest.mark.parametrize(("met", "programs"), [(4, [10]), (1, [10, 40, 160]), (0, [10, 40, 160, 160])])
