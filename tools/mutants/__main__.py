@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command: fetch and build the kernel of all mutants, run the suite on some, and write docs/mutants.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from helpers import build
+from helpers.errors import HarnessError
+from tools.mutants.campaign import UNMUTATED, MutantResult, kept_results, run_campaign
+from tools.mutants.catalogue import BY_KIND, MUTANTS
+from tools.mutants.kernel import build_kernel, fetch_source
+from tools.mutants.mutant import Kind
+from tools.mutants.page import write_mutants_page
+
+_SESSION_SECONDS = 40
+"""A session that has less time is not begun."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 0, or 3 if something could not be fetched, built or run."""
+    parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
+    parser.add_argument("action", choices=["build", "run", "page"])
+    parser.add_argument("mutant", nargs="*", help=f"for run: their ids, or {UNMUTATED} (default: all without a log)")
+    parser.add_argument("--suite", default="stable", help="Debian suite of the source (default: stable)")
+    parser.add_argument("--work", type=Path, help="folder for the source, the kernel and the logs")
+    parser.add_argument("-n", default="2", metavar="N", help="number of virtual machines (default: 2)")
+    parser.add_argument("--most", type=int, default=12, metavar="N", help="mutants in one session (default: 12)")
+    parser.add_argument("--seconds", type=float, help="end after so many seconds")
+    parser.add_argument("--quick", action="store_true", help="run only the tests that detect most")
+    parser.add_argument("--kind", type=Kind, action="append", default=[], help=f"run only this: {', '.join(Kind)}")
+    parser.add_argument("--whole", action="store_true", help="do not stop at the first failure")
+    options = parser.parse_intermixed_args(arguments)
+    folder = (options.work or build.OUTPUT / "mutants" / options.suite).absolute()
+    try:
+        _ACTIONS[options.action](folder, options)
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return 3
+    return 0
+
+
+def _build(folder: Path, options: argparse.Namespace) -> None:
+    fetch_source(folder, options.suite)
+    reasons = build_kernel(folder, MUTANTS)
+    print(f"{len(MUTANTS) - len(reasons)} of {len(MUTANTS)} mutants are in the kernel")
+    for name, reason in reasons.items():
+        print(f"{name}: {reason}")
+
+
+def _run(folder: Path, options: argparse.Namespace) -> None:
+    kept = kept_results(folder)
+    todo = options.mutant or [name for name in _in_turn(options.kind) if _is_wanted(kept.get(name), options.quick)]
+    end = time.monotonic() + (options.seconds or float("inf"))
+    while todo and end - time.monotonic() > _SESSION_SECONDS:
+        names, todo = todo[: options.most], todo[options.most :]
+        seconds = end - time.monotonic() if options.seconds else None
+        results = run_campaign(folder, names, jobs=options.n, whole=options.whole, quick=options.quick, seconds=seconds)
+        for name, result in results.items():
+            print(f"{name}: {result.verdict} {', '.join(result.tests[:2] or result.reasons[:1])}")
+        left = [name for name in names if name not in results]
+        print(f"{len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
+
+
+def _in_turn(kinds: Sequence[Kind]) -> list[str]:
+    """The control, and one mutant of each kind after the other: a part of them is a sample of all kinds."""
+    rows = zip_longest(*(BY_KIND[kind] for kind in kinds or Kind))
+    return [UNMUTATED, *(each.id for row in rows for each in row if each is not None)]
+
+
+def _is_wanted(result: MutantResult | None, quick: bool) -> bool:
+    """Whether there is no result yet, or one of a quick run that missed the mutant."""
+    return result is None or (result.part and not quick and not result.noticed)
+
+
+def _page(folder: Path, options: argparse.Namespace) -> None:
+    write_mutants_page(folder, build.ROOT / "docs" / "mutants.md")
+
+
+_ACTIONS = {"build": _build, "run": _run, "page": _page}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

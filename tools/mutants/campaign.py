@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs the suite on mutants, each in a boot of its own, and keeps what it showed about each."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from helpers import build
+from helpers.errors import HarnessError
+from helpers.identity import SubjectId
+from helpers.results.log import read_log
+from helpers.results.nodeids import without_subject
+from helpers.results.records import FAILED, Log
+from helpers.results.verdict import VerdictKind, verdicts
+from tools.mutants.catalogue import MUTANTS
+from tools.mutants.kernel import image
+from tools.mutants.schemata import PARAMETER
+
+UNMUTATED = "none"
+"""The control: the kernel with every mutant off."""
+_ROUNDS = 200
+"""Rounds of a race, as in make prove."""
+
+_HYPERCALLS = ("test_arguments", "test_forms", "test_pv_time", "test_stolen_time")
+QUICK = (
+    *(f"suites/{chapter}" for chapter in ("defaults", "limits", "lock", "events", "run", "neighbours", "model")),
+    "suites/filter/test_actions.py",
+    *(f"suites/hypercalls/{name}.py" for name in _HYPERCALLS),
+)
+"""The tests that detect most, in half of the time."""
+
+
+@dataclass(frozen=True)
+class MutantResult:
+    """``verdict`` is the suite's; ``tests`` failed, at most one or two in a run that ends at the first failure."""
+
+    verdict: str
+    tests: tuple[str, ...]
+    clauses: tuple[str, ...]
+    reasons: tuple[str, ...]
+    part: bool = False
+    """Whether only QUICK was run."""
+
+    @property
+    def noticed(self) -> bool:
+        """Whether the verdict is NON-CONFORMANT."""
+        return self.verdict == VerdictKind.NON_CONFORMANT.value
+
+
+def run_campaign(
+    folder: Path, names: Sequence[str], *, jobs: str, whole: bool, quick: bool, seconds: float | None
+) -> dict[str, MutantResult]:
+    """Run the suite on the mutants NAMES, one worker for each, and keep the results in FOLDER.
+
+    ``whole``: do not end a mutant's run at its first failure. ``quick``: run only the tests of QUICK. After SECONDS the
+    session is killed, and the mutants without a failure or all results are left for the next time.
+
+    Raises HarnessError if there is no log.
+    """
+    reports = folder / "runs"
+    reports.mkdir(exist_ok=True)
+    log = reports / "results.jsonl"
+    log.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:html", "-p", "no:cacheprovider", "-n", jobs,
+        *([] if whole else ["-p", "tools.mutants.plugin"]), f"--race-rounds={_ROUNDS}", f"--reports={reports}",
+        f"--kernel={image(folder, MUTANTS)}", *(f"--kernel-args={_argument(name)}" for name in names),
+        *(QUICK if quick else ()),
+    ]  # fmt: skip
+    with (reports / "pytest.txt").open("w") as output, contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    if not log.exists():
+        raise HarnessError("The session left no log", cure=f"Read {reports / 'pytest.txt'}")
+    results = results_in(read_log(log), names, part=quick)
+    _keep(folder, results)
+    return results
+
+
+def kept_results(folder: Path) -> dict[str, MutantResult]:
+    """The results of all runs so far, by mutant."""
+    path = _kept(folder)
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, MutantResult]) if path.exists() else {}
+
+
+def results_in(log: Log, names: Sequence[str], *, part: bool = False) -> dict[str, MutantResult]:
+    """The results of the mutants NAMES that were noticed, or whose tests all have an outcome."""
+    # A session that was killed says nothing about the mutants before.
+    log = replace(log, status=0 if log.status is None else log.status)
+    by_argument = {_argument(name): name for name in names}
+    results = {}
+    for verdict in verdicts(log):
+        if not isinstance(verdict.subject, SubjectId):
+            continue
+        failed = [each for each in log.results if each.subject == verdict.subject and each.outcome == FAILED]
+        if failed or not verdict.not_run:
+            results[by_argument[verdict.subject.variant.arguments]] = MutantResult(
+                verdict.kind.value,
+                tuple(sorted({without_subject(each.nodeid, each.subject) for each in failed})),
+                tuple(sorted({clause for each in failed for clause in each.clauses})),
+                verdict.reasons,
+                part,
+            )
+    return results
+
+
+def _keep(folder: Path, results: dict[str, MutantResult]) -> None:
+    together = {**kept_results(folder), **results}
+    _kept(folder).write_bytes(msgspec.json.format(msgspec.json.encode(together), indent=1))
+
+
+def _kept(folder: Path) -> Path:
+    return folder / "results.json"
+
+
+def _argument(name: str) -> str:
+    """The kernel's command line for a mutant. Raises HarnessError if there is none of that name."""
+    numbers = {UNMUTATED: 0, **{each.id: number for number, each in enumerate(MUTANTS, 1)}}
+    if name not in numbers:
+        raise HarnessError(f"No mutant is called {name}", cure="See the tables in tools/mutants")
+    return f"{PARAMETER}={numbers[name]}"

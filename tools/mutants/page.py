@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Writes docs/mutants.md from the logs of the runs, and from what the peers noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from helpers.results.verdict import VerdictKind
+from tools.mutants.campaign import UNMUTATED, MutantResult, kept_results
+from tools.mutants.catalogue import BY_KIND, MUTANTS
+from tools.mutants.kernel import release
+from tools.mutants.mutant import Kind, Mutant
+from tools.mutants.peers_log import FAULTS_NAME, MUTANTS_NAME, Statuses, noticing, peers_file, read_statuses
+from tools.mutants.schemata import put_into
+
+_HEAD = """\
+<!-- SPDX-License-Identifier: GPL-2.0-only -->
+# Source mutants
+
+Written by `python -m tools.mutants page`; do not edit. The mutants are in `tools/mutants/*.toml`.
+
+A mutant is a change of one line of KVM's source. `make prove` plants faults with probes in a stock kernel; a mutant can
+also break what no probe reaches. All mutants are in one kernel, built from Debian's linux-source, and
+`kvm_hvc_mutant=N` on its command line selects one. Nothing of this is part of `make check`.
+
+    .venv/bin/python -m tools.mutants build       # fetch, patch and build: 10 minutes on two processors, 3 GB
+    .venv/bin/python -m tools.mutants run         # the suite on each mutant that has no result: hours
+    .venv/bin/python -m tools.mutants run --quick # only the tests that detect most
+    .venv/bin/python -m tools.mutants run NAME    # one of them again
+    .venv/bin/python -m tools.mutants page        # this page
+
+A mutant's run ends at its first failed test, so the tables name one or two tests of each. On one processor that takes
+20 s, and the whole suite 1 to 2 minutes.
+"""
+
+
+_PEERS = """\
+## The kernel's own selftests
+
+The five selftests of KVM that touch the registers, the filter, PSCI and stolen time, from the same linux-source, on the
+same faults and mutants. A test counts where it fails and passes without a fault.
+
+    .venv/bin/python -m tools.peers faults
+    .venv/bin/python -m tools.peers mutants
+"""
+_NEEDS = {
+    Kind.EVENT: "an unrelated event",
+    Kind.TOPOLOGY: "a topology",
+    Kind.HISTORY: "a history",
+    Kind.NEIGHBOUR: "a neighbour of the registers",
+    Kind.LEFT_BEHIND: "something left behind",
+    Kind.EQUIVALENT: "equivalent: must be CONFORMANT",
+}
+
+
+def write_mutants_page(folder: Path, page: Path) -> None:
+    """Write PAGE from the logs in FOLDER."""
+    reasons = put_into(folder / "pristine", folder / "src", MUTANTS)
+    kept = kept_results(folder)
+    results = {each.id: kept.get(each.id) for each in MUTANTS}
+    parts = [_HEAD, _summary(release(folder), results, reasons, kept.get(UNMUTATED))]
+    parts.append(_peers(folder, results))
+    parts += [_table(kind, mutants, results, reasons) for kind, mutants in BY_KIND.items()]
+    page.write_text("\n".join(parts), "utf-8")
+
+
+def _summary(
+    version: str,
+    results: Mapping[str, MutantResult | None],
+    reasons: Mapping[str, str],
+    control: MutantResult | None,
+) -> str:
+    lines = [f"Linux {version}; without a mutant the kernel is {control.verdict if control else 'not measured'}.\n"]
+    lines += ["| kind | mutants | run | noticed | missed |", "|---|---|---|---|---|"]
+    for kind, mutants in BY_KIND.items():
+        run = [results[each.id] for each in mutants if each.id not in reasons]
+        done = [each for each in run if each is not None]
+        noticed = sum(each.noticed for each in done)
+        lines.append(f"| {_NEEDS[kind]} | {len(mutants)} | {len(done)} | {noticed} | {len(done) - noticed} |")
+    return "\n".join([*lines, ""])
+
+
+def _peers(folder: Path, results: Mapping[str, MutantResult | None]) -> str:
+    """How many faults and mutants the kernel's selftests notice, beside the suite."""
+    faults, mutants = (read_statuses(peers_file(folder, name)) for name in (FAULTS_NAME, MUTANTS_NAME))
+    sets: list[tuple[str, list[str], Statuses, str]] = [("planted faults", [*faults], faults, "all (`make prove`)")]
+    for kind, own in BY_KIND.items():
+        names = [each.id for each in own if each.id in mutants]
+        run = [result for result in map(results.get, names) if result is not None]
+        ours = f"{sum(result.noticed for result in run)} of {len(run)} run"
+        sets.append((f"mutants: {_NEEDS[kind]}", names, mutants, ours))
+    tests = sorted({test for each in (faults, mutants) for test in each.get(UNMUTATED, {})})
+    lines = [_PEERS, f"| set | number | {' | '.join(tests)} | any of them | the suite |"]
+    lines.append("|---" * (len(tests) + 4) + "|")
+    for title, names, statuses, ours in sets:
+        seen = [noticing(name, statuses) for name in names if name != UNMUTATED]
+        each = [str(sum(test in failed for failed in seen)) for test in tests]
+        lines.append(f"| {title} | {len(seen)} | {' | '.join(each)} | {sum(map(bool, seen))} | {ours} |")
+    return "\n".join([*lines, ""])
+
+
+def _table(
+    kind: Kind, mutants: tuple[Mutant, ...], results: Mapping[str, MutantResult | None], reasons: Mapping[str, str]
+) -> str:
+    lines = [f"## {kind.name.capitalize().replace('_', ' ')}\n", "| mutant | change | place | contradicts | result |"]
+    lines.append("|---|---|---|---|---|")
+    for each in mutants:
+        place = f"`{each.edits[0].file.rpartition('/')[2]}:{each.edits[0].function}`"
+        lines.append(f"| {each.id} | {each.breaks} | {place} | {each.rule} | {_cell(each, results, reasons)} |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(mutant: Mutant, results: Mapping[str, MutantResult | None], reasons: Mapping[str, str]) -> str:
+    result = results[mutant.id]
+    if mutant.id in reasons:
+        return f"does not apply: {reasons[mutant.id]}"
+    if result is None:
+        return "not run"
+    if result.noticed:
+        return "<br>".join(f"`{test.removeprefix('suites/')}`" for test in result.tests[:2])
+    if result.verdict == VerdictKind.CONFORMANT.value:
+        return f"{result.verdict}{' (quick run)' if result.part else ''}{mutant.missed and f': {mutant.missed}'}"
+    return f"{result.verdict}: {'; '.join(result.reasons)[:200]}"
