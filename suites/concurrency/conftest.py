@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,21 @@ class _Processors:
 
 
 _BROUGHT_UP = pytest.StashKey[_Processors]()
+
+
+def _subject(item: pytest.Item) -> object:
+    return getattr(getattr(item, "callspec", None), "params", {}).get("subject")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With xdist the races are the first tests of each subject, so that one worker gets them all: several workers that
+    race at the same time take the processors from each other."""
+    if hasattr(config, "workerinput"):
+        of_subjects = [list(group) for _, group in groupby(items, _subject)]
+        items[:] = [
+            item for group in of_subjects for item in sorted(group, key=lambda i: _FOLDER not in i.path.parents)
+        ]
 
 
 @pytest.fixture(autouse=True)
