@@ -381,7 +381,9 @@ OTHER = 0xFFFF
 
 
 def _with_id(call: Call, number: int) -> tuple[int, ...]:
-    return tuple(number if each == OTHER else each for each in call.args)
+    # The affinity that arch/arm64/kvm/sys_regs.c:reset_mpidr() gives a vCPU.
+    affinity = number & 0xF | number >> 4 << 8
+    return tuple(affinity if each == OTHER else each for each in call.args)
 
 
 def every_service(p: KvmProgram, at: EventPlace) -> None:

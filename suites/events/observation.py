@@ -14,6 +14,7 @@ from helpers.contract.registers import Register
 from helpers.executor.program import Answer
 from helpers.kvm import Vcpu, Vm
 from helpers.kvm_program import RegList
+from helpers.smccc import NOT_SUPPORTED
 from helpers.uapi import kvm as uapi
 from suites.events.scene import DENIED, Scene
 
@@ -133,5 +134,9 @@ def compare_guests(comparison: Comparison, scene: Scene, when: str) -> None:
         run.ok()
         for (form, call, x), result in zip(part, guests.read(answer[mailbox].data), strict=True):
             what = f"{form.name} {call.function:#x} on vCPU {vcpu.index}, {when}"
-            comparison.x(what, x, result.x0_3)
+            if x is not None:
+                comparison.x(what, x, result.x0_3)
+            else:
+                answered = result.x0_3[0] != NOT_SUPPORTED
+                comparison.that(answered, what, "an answer", "NOT_SUPPORTED")
     scene.locked = True

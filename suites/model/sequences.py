@@ -182,12 +182,15 @@ class Generator:
         if self._random.random() < 0.25:
             self._create_vm(self._random.choice(self._topologies))
 
+    def _ids(self, topology: Topology) -> tuple[int, ...]:
+        return topology.ids if set(topology.ids) <= set(self._host.vcpu_ids) else topology.low_ids
+
     def _create_vm(self, topology: Topology | None) -> None:
         number = sum(isinstance(each, op.CreateVm) for each in self._operations)
         if not self._add(op.CreateVm(number)):
             return
         self._names[number] = topology.name if topology else ANY_TOPOLOGY
-        ids: Iterable[int] = topology.ids if topology else self._some_ids()
+        ids: Iterable[int] = self._ids(topology) if topology else self._some_ids()
         features = topology.features if topology else self._random.choice(self._host.features)
         for vcpu in ids:
             self._add(op.CreateVcpu(number, vcpu))

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Conditions of a vCPU or a VM that last: what the contract defines is the same meanwhile."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
+from helpers.kvm_program import KvmProgram
+from helpers.uapi import kvm as uapi
+from suites.events.events import Act, EventPlace
+
+_VCPU_SHIFT = 16
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``begins`` adds the calls that begin it to a program. Their results are ignored: a host may refuse them."""
+
+    name: str
+    source: str
+    begins: Act
+
+
+def _guest_debug(p: KvmProgram, at: EventPlace) -> None:
+    p.call(at.vcpu, uapi.KVM_SET_GUEST_DEBUG, p.structure(uapi.pack("kvm_guest_debug", control=1)))
+
+
+def _signal_mask(p: KvmProgram, at: EventPlace) -> None:
+    p.call(at.vcpu, uapi.KVM_SET_SIGNAL_MASK, p.structure(struct.pack("<IQ", 8, 1 << 9)))
+
+
+def _pending_serror(p: KvmProgram, at: EventPlace) -> None:
+    """The guest does not take it: SErrors are masked at its entry."""
+    exception = bytes([1, *[0] * 15])
+    p.call(at.vcpu, uapi.KVM_SET_VCPU_EVENTS, p.structure(uapi.pack("kvm_vcpu_events", exception=exception)))
+
+
+def _interrupt_line(p: KvmProgram, at: EventPlace) -> None:
+    """The guest does not take the interrupt: it is masked at its entry."""
+    number = uapi.KVM_ARM_IRQ_VCPU0_IRQ | (at.vcpu_id & 0xFF) << _VCPU_SHIFT
+    p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=number, level=1)))
+
+
+def _dirty_log(p: KvmProgram, at: EventPlace) -> None:
+    region = uapi.pack(
+        "kvm_userspace_memory_region", flags=uapi.KVM_MEM_LOG_DIRTY_PAGES, guest_phys_addr=MEMORY_IPA,
+        memory_size=MEMORY_SIZE, userspace_addr=at.memory,
+    )  # fmt: skip
+    p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, p.structure(region))
+
+
+def _counter_offset(p: KvmProgram, at: EventPlace) -> None:
+    p.call(at.vm, uapi.KVM_ARM_SET_COUNTER_OFFSET, p.structure(struct.pack("<2Q", 1 << 32, 0)))
+
+
+CONDITIONS = (
+    Condition("guest_debug", "api.rst 4.87", _guest_debug),
+    Condition("signal_mask", "api.rst 4.21", _signal_mask),
+    Condition("pending_serror", "api.rst 4.32", _pending_serror),
+    Condition("interrupt_line", "api.rst 4.25", _interrupt_line),
+    Condition("dirty_log", "api.rst 4.35", _dirty_log),
+    Condition("counter_offset", "api.rst 4.138", _counter_offset),
+)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""While a condition lasts, before and after the guests have run, what the contract defines is the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import Kvm
+from suites.events.conditions import CONDITIONS, Condition
+from suites.events.observation import compare_guests, compare_state, observe_state
+from suites.events.scene import TOPOLOGIES, State, place_in, scene_of
+
+_TOPOLOGY = next(each for each in TOPOLOGIES if each.name == "two_vcpus")
+
+
+@pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3", "EVENT-4")
+@pytest.mark.parametrize("held", ["mixed", "full", "empty"])
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda each: each.name)
+def test_while_it_lasts(
+    condition: Condition, held: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]
+) -> None:
+    """The registers, what they accept, and the answers to the guests of both vCPUs."""
+    comparison = Comparison()
+    with scene_of(kvm, contract, registers, State("before_run", held), _TOPOLOGY) as scene:
+        batch = scene.vm.batch()
+        for acting in range(len(scene.vm.vcpus)):
+            condition.begins(batch.program, place_in(scene, acting))
+        view = observe_state(batch, scene, f"during {condition.name}, {scene.text}")
+        view.compare(comparison, batch.run())
+        compare_guests(comparison, scene, f"during {condition.name}, {scene.text}")
+        compare_state(comparison, scene, f"during {condition.name} after the guests' calls, {scene.text}")
+    comparison.done()
