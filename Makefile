@@ -15,7 +15,8 @@ help:
 	@echo 'make test ARGS="..."         the tests of the harness that boot no kernel, in less than a minute'
 	@echo 'make lint                    ruff and mypy'
 	@echo 'make check                   lint, types, the tests of the harness, the suite on debian:stable, in both dialects'
-	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take'
+	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take;'
+	@echo '                             how long the suite takes beside the selftests of the kernel'
 	@echo 'make sample ARGS="..."       docs/sample-report.html and its picture, from a run of the matrix or the logs in ARGS'
 	@echo 'make prove ARGS="..."        plant every fault and variant of faults/, and see how the suite judges it'
 	@echo 'make lock ARGS="--upgrade"   requirements/*.txt from pyproject.toml; needs uv'
@@ -58,6 +59,7 @@ check: lint
 bench: setup-check
 	.venv/bin/python -m tools.bench_stop
 	.venv/bin/python -m tools.bench_report
+	.venv/bin/python -m tools.peers.bench $(ARGS)
 
 sample: setup-check
 	.venv/bin/python -m tools.sample $(ARGS)

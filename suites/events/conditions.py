@@ -15,7 +15,7 @@ _VCPU_SHIFT = 16
 
 
 @dataclass(frozen=True)
-class Condition:
+class LastingCondition:
     """``begins`` adds the calls that begin it to a program. Their results are ignored: a host may refuse them."""
 
     name: str
@@ -56,10 +56,10 @@ def _counter_offset(p: KvmProgram, at: EventPlace) -> None:
 
 
 CONDITIONS = (
-    Condition("guest_debug", "api.rst 4.87", _guest_debug),
-    Condition("signal_mask", "api.rst 4.21", _signal_mask),
-    Condition("pending_serror", "api.rst 4.32", _pending_serror),
-    Condition("interrupt_line", "api.rst 4.25", _interrupt_line),
-    Condition("dirty_log", "api.rst 4.35", _dirty_log),
-    Condition("counter_offset", "api.rst 4.138", _counter_offset),
+    LastingCondition("guest_debug", "api.rst 4.87", _guest_debug),
+    LastingCondition("signal_mask", "api.rst 4.21", _signal_mask),
+    LastingCondition("pending_serror", "api.rst 4.32", _pending_serror),
+    LastingCondition("interrupt_line", "api.rst 4.25", _interrupt_line),
+    LastingCondition("dirty_log", "api.rst 4.35", _dirty_log),
+    LastingCondition("counter_offset", "api.rst 4.138", _counter_offset),
 )

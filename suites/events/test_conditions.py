@@ -9,7 +9,7 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm
-from suites.events.conditions import CONDITIONS, Condition
+from suites.events.conditions import CONDITIONS, LastingCondition
 from suites.events.observation import compare_guests, compare_state, observe_state
 from suites.events.scene import TOPOLOGIES, State, place_in, scene_of
 
@@ -20,7 +20,7 @@ _TOPOLOGY = next(each for each in TOPOLOGIES if each.name == "two_vcpus")
 @pytest.mark.parametrize("held", ["mixed", "full", "empty"])
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda each: each.name)
 def test_while_it_lasts(
-    condition: Condition, held: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]
+    condition: LastingCondition, held: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]
 ) -> None:
     """The registers, what they accept, and the answers to the guests of both vCPUs."""
     comparison = Comparison()

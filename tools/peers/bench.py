@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``python -m tools.peers.bench``: whole commands, from start to exit, beside the kernel's own selftests.
+
+In each turn every command runs once, so that a slow minute of the machine meets all of them. Compare commits by the
+ratios: the seconds depend on the machine. The selftests are those of tools/peers, booted in QEMU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from helpers import build
+from helpers.errors import HarnessError
+from helpers.progress import Progress
+from helpers.subjects.choose import cache_directory
+from helpers.subjects.kernels import resolve_kernel
+from tools.mutants.kernel import fetch_source
+from tools.peers.boot import NO_FILE, PlanStep, peers_command, peers_initramfs
+from tools.peers.selftests import build_peers_init, build_selftests, strip_copy
+
+SELFTESTS = "five selftests"
+PYTEST = [".venv/bin/pytest", "-q"]
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds of one run of a command: wall clock, and processor time of it and its children."""
+
+    wall: float
+    processor: float
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints a table, and writes it as JSON. Exit status 0, or 3 if something could not be fetched, built or run."""
+    parser = argparse.ArgumentParser(prog="python -m tools.peers.bench", description=__doc__)
+    parser.add_argument(
+        "--kernel", default="debian:stable", help="an Image, or a Debian suite (default: debian:stable)"
+    )
+    parser.add_argument("--source", default="stable", help="Debian suite of the selftests' source (default: stable)")
+    parser.add_argument("--turns", type=int, default=5, help="runs of each command (default: 5)")
+    parser.add_argument("--json", type=Path, default=build.ROOT / "reports/bench.json")
+    options = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="kvm-hvc-bench-") as folder:
+            durations = _measure(_commands(options.kernel, options.source, Path(folder)), options.turns)
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return 3
+    _report(durations, options.kernel, options.json)
+    return 0
+
+
+def _commands(kernel: str, source: str, folder: Path) -> dict[str, list[str]]:
+    """By name. The first one is what the others are compared with."""
+    run = [*PYTEST, f"--kernel={kernel}", f"--reports={folder / 'reports'}"]
+    return {
+        SELFTESTS: _selftests(kernel, source, folder),
+        "all tests, -n auto": [*run, "-n", "auto"],
+        "all tests, -n 0": [*run, "-n", "0"],
+        "--tier gate, -n auto": [*run, "-n", "auto", "--tier=gate"],
+        "one chapter, -n 0": [*run, "-n", "0", "suites/defaults"],
+    }
+
+
+def _selftests(kernel: str, source: str, folder: Path) -> list[str]:
+    work = build.OUTPUT / "mutants" / source
+    fetch_source(work, source)
+    found = resolve_kernel(kernel, cache=cache_directory(), mirror=None, progress=Progress().line)
+    tests = strip_copy(build_selftests(work), work / "stripped")
+    initrd = folder / "initrd"
+    plan = [PlanStep(NO_FILE, "none")]
+    initrd.write_bytes(peers_initramfs(build_peers_init(work / "peers-init"), tests, plan, found.modules))
+    return peers_command(found.image, initrd)
+
+
+def _measure(commands: dict[str, list[str]], turns: int) -> dict[str, list[Duration]]:
+    """The first turn fills the caches and does not count. Raises HarnessError if a command fails."""
+    durations: dict[str, list[Duration]] = {name: [] for name in commands}
+    for turn in range(turns + 1):
+        for name, command in commands.items():
+            duration = _run(name, command)
+            if turn:
+                durations[name].append(duration)
+                print(f"turn {turn} of {turns}: {duration.wall:6.1f} s  {name}", flush=True)
+    return durations
+
+
+def _run(name: str, command: list[str]) -> Duration:
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        command, cwd=build.ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        why = f"exit status {done.returncode}: {(done.stdout + done.stderr)[-500:]}"
+        raise HarnessError(f"{name} failed", why=why, cure=f"Run it alone: {' '.join(command)}")
+    return Duration(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def _report(durations: dict[str, list[Duration]], kernel: str, path: Path) -> None:
+    base = durations[SELFTESTS]
+    print(f"\n{kernel}, {os.cpu_count()} processors, {platform.machine()}, median of {len(base)}")
+    print(f"{'command':24} {'wall s':>8} {'processor s':>12} {'ratio to the selftests':>24}")
+    for name, each in durations.items():
+        wall = statistics.median(one.wall for one in each)
+        ratio = statistics.median(one.wall / other.wall for one, other in zip(each, base, strict=True))
+        print(f"{name:24} {wall:8.1f} {statistics.median(one.processor for one in each):12.1f} {ratio:24.1f}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({name: list(map(asdict, each)) for name, each in durations.items()}, indent=1), "utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
