@@ -8,13 +8,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import NamedTuple
-
-import pytest
+from typing import TYPE_CHECKING, NamedTuple
 
 from helpers import build
 from helpers.errors import HarnessError
-from helpers.plugin.choices import case_parameters, clause_ids
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class CollectedTest(NamedTuple):
@@ -29,6 +29,8 @@ class _Tests:
         self.tests: dict[str, tuple[list[str], str]] = {}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        from helpers.plugin.choices import case_parameters, clause_ids
+
         for item in session.items:
             register = case_parameters(item).get("register", "")
             self.tests[item.nodeid] = clause_ids(item), register if isinstance(register, str) else ""
@@ -46,6 +48,9 @@ def collected_tests() -> Mapping[str, CollectedTest]:
 
 
 def _main() -> int:
+    # Here: the commands that import this module must not wait for pytest.
+    import pytest
+
     tests = _Tests()
     words = ["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:html", "suites"]
     with contextlib.redirect_stdout(sys.stderr):
