@@ -283,7 +283,8 @@ static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned lon
 	long error;
 
 	variant_delay();
-	error = host_error(ioctl, argument);
+	/* kvm_vm_ioctl() refuses another process before all else. */
+	error = kvm->mm == current->mm ? host_error(ioctl, argument) : 0;
 	if (error)
 		return error;
 	owner = left_enter(kvm, false);
