@@ -28,7 +28,7 @@ def chances(rate: float, tests: int = 1, *, margin: float = MARGIN, detection: f
 LOCK_DROPPED = 0.108
 """Of race-lock-dropped: per round in which a run falls among the writes, with all threads on one core (20 of 185)."""
 NO_LOCK = 0.005
-"""Of race-no-lock: the same on two cores (2 of 399)."""
+"""Of race-no-lock: the same on two cores, with Pace (with CallPace one of 600 to 900; 2 of 399)."""
 LOCK_LATE = 0.8
 """Of race-lock-late: per round in which the run of a guest falls among the writes, on two cores (5 of 6)."""
 CROWD = 0.3
