@@ -38,16 +38,26 @@ def _reads(batch: Batch, vm: Vm, registers: tuple[Register, ...], values: dict[s
 
 
 def _writes(batch: Batch, vcpu: Vcpu, register: Register, held: int, locked: bool) -> list[_Expected]:
-    """The same value, another one, an unsupported bit; then the old value again, and a read."""
+    """The same value, another one and a read, an unsupported bit; then the old value again, and a read."""
     other, name, through = held ^ register.mask, register.name, f"through vCPU {vcpu.index}"
     # A register without bits has no other value.
     refused = EBUSY if locked and other != held else 0
-    rows = ((held, 0), (other, refused), (held | register.beyond, EINVAL), (held, 0))
-    expected = [
-        _Expected(f"write {name} = {value:#x} from {held:#x} {through}", batch.set(vcpu, register, value), error)
-        for value, error in rows
+
+    def write(value: int, error: int) -> _Expected:
+        call = batch.set(vcpu, register, value)
+        return _Expected(f"write {name} = {value:#x} from {held:#x} {through}", call, error)
+
+    def read(when: str, value: int) -> _Expected:
+        return _Expected(f"{name} after {when} {through}", batch.get(vcpu, register), 0, value)
+
+    return [
+        write(held, 0),
+        write(other, refused),
+        read("another value", held if refused else other),
+        write(held | register.beyond, EINVAL),
+        write(held, 0),
+        read("the writes", held),
     ]
-    return [*expected, _Expected(f"{name} after the writes {through}", batch.get(vcpu, register), 0, held)]
 
 
 def _neighbours(batch: Batch, scene: Scene) -> list[_Expected]:
