@@ -36,7 +36,11 @@ LEFT_BEHIND = (
         ("process-vm-served", "PROCESS-1", "a VM's ioctls are served in every process"),
         ("left-leak-page", "LEFT-1", "a refused KVM_ENABLE_CAP leaks a page"),
     ),
-    *rows("filp_close", ("process-close-clears", "PROCESS-2", "closing one of a vCPU's fds empties the registers")),
+    *rows(
+        "filp_close",
+        ("process-close-clears", "PROCESS-2", "the end of a process with a vCPU's fd empties the registers"),
+    ),
+    *rows("file_close_fd", ("process-close-fd-clears", "PROCESS-2", "close(2) of a vCPU's fd empties the registers")),
     *rows(
         "kvm_arm_init_hypercalls",
         ("process-child-vm-empty", "PROCESS-3", "the registers of a VM that a child creates are empty"),

@@ -9,7 +9,7 @@
 
 #include "planted.h"
 
-enum { FILP_CLOSE };
+enum { FILP_CLOSE, CLOSE_FD };
 
 #define ORIGINAL(index, type) ((type)original(&left_hooks[index]))
 
@@ -52,13 +52,31 @@ void left_leave(struct kvm *kvm, struct mm_struct *owner)
 }
 
 /* close(2), or the end of a process, while another fd of the vCPU is open. */
-static int planted_filp_close(struct file *file, fl_owner_t owner)
+/* One of several fds: the VM lives on. */
+static void after_close(const struct file *file)
 {
 	struct kvm_vcpu *vcpu = file->private_data;
 
-	if (planted(PROCESS_CLOSE_CLEARS) && is_vcpu_file(file) && file_count(file) > 1)
+	if (is_vcpu_file(file) && file_count(file) > 1)
 		empty(vcpu->kvm);
+}
+
+/* At the end of a process, for each fd. */
+static int planted_filp_close(struct file *file, fl_owner_t owner)
+{
+	if (planted(PROCESS_CLOSE_CLEARS))
+		after_close(file);
 	return ORIGINAL(FILP_CLOSE, int (*)(struct file *, fl_owner_t))(file, owner);
+}
+
+/* close(2) */
+static struct file *planted_close_fd(unsigned int fd)
+{
+	struct file *file = ORIGINAL(CLOSE_FD, struct file *(*)(unsigned int))(fd);
+
+	if (file && planted(PROCESS_CLOSE_FD_CLEARS))
+		after_close(file);
+	return file;
 }
 
 /* Histories */
@@ -220,5 +238,6 @@ void left_by_vm(unsigned int ioctl, long error)
 
 struct hook left_hooks[] = {
 	[FILP_CLOSE] = { "filp_close", planted_filp_close },
+	[CLOSE_FD] = { "file_close_fd", planted_close_fd },
 	{}
 };

@@ -10,6 +10,7 @@
 	FAULT(PROCESS_LOCKS, "process-locks") \
 	FAULT(PROCESS_UNLOCKS, "process-unlocks") \
 	FAULT(PROCESS_CLOSE_CLEARS, "process-close-clears") \
+	FAULT(PROCESS_CLOSE_FD_CLEARS, "process-close-fd-clears") \
 	FAULT(PROCESS_CHILD_VM_EMPTY, "process-child-vm-empty") \
 	FAULT(HISTORY_17TH_WRITE, "history-17th-write") \
 	FAULT(HISTORY_100TH_REFUSED, "history-100th-refused") \
