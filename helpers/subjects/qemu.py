@@ -75,13 +75,14 @@ class Qemu:
         start_seconds: float | None = None,
         snapshots: Path | None = None,
     ) -> None:
-        """``snapshots`` is the folder of the snapshots; None: each start is a boot."""
+        """``snapshots`` is the folder of the snapshots; None: each start is a boot, as with ``variant.qemu``."""
         self.id = SubjectId(kernel.label, variant=variant)
         self.start_seconds = start_seconds or PRINTING_SECONDS
         self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
-        self._snapshots = Snapshots(snapshots) if snapshots else None
+        # The user's arguments may name files whose contents change.
+        self._snapshots = Snapshots(snapshots) if snapshots and not variant.qemu else None
         self._restored: BootSnapshot | None = None
         self._name = ""
         self._monitor: socket.socket | None = None
@@ -208,7 +209,7 @@ class Qemu:
     def boot_seconds(self, waited: float) -> float:
         """Until /init printed its last line: the subject may have been launched long before it is used.
 
-        If it was started from a snapshot: what the boot took, because that tells how slow the kernel is.
+        After a start from a snapshot: the duration of the boot before the snapshot, which shows how slow the kernel is.
         """
         if self._restored is not None:
             return max(waited, self._restored.boot_seconds)
@@ -287,7 +288,7 @@ class Qemu:
             "executor": "/init",
         }
         if self._restored is not None:
-            facts["boot"] = f"{self._restored.boot_seconds:.1f} s, before the snapshot that this start is from"
+            facts["boot"] = f"{self._restored.boot_seconds:.1f} s; this start is from a snapshot of that boot"
         return {**facts, **self._configuration(), **self.id.variant.describe()}
 
     def _configuration(self) -> dict[str, str]:

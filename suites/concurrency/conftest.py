@@ -25,17 +25,19 @@ class _Processors:
     def __init__(self) -> None:
         self._kvm: Kvm | None = None
         self._numbers: tuple[int, ...] = ()
+        self._expedited = False
 
     def bring_up(self, kvm: Kvm) -> None:
         if self._kvm is not kvm:
             self._kvm, self._numbers = kvm, bring_up(kvm.subject)
-            expedite_rcu(kvm.subject, on=True)
+            self._expedited = expedite_rcu(kvm.subject, on=True)
             if self._numbers:
                 kvm.place()
 
     def take_down(self) -> None:
         if self._kvm is not None and self._kvm.alive:
-            expedite_rcu(self._kvm.subject, on=False)
+            if self._expedited:
+                expedite_rcu(self._kvm.subject, on=False)
             if self._numbers:
                 take_down(self._kvm.subject, self._numbers)
                 self._kvm.place()

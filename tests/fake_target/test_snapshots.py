@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.executor.program import Program
+from helpers.identity import PLAIN, BootVariant
 from helpers.subjects.kernels import Kernel
 from helpers.subjects.qemu import Qemu
 from helpers.subjects.remote import Remote
@@ -50,10 +51,10 @@ class Starts:
         self.init.touch()
         self.image.write_bytes(arm64_image())
 
-    def start(self) -> tuple[str, dict[str, str]]:
+    def start(self, variant: BootVariant = PLAIN) -> tuple[str, dict[str, str]]:
         """The console's text, and the facts about the machine."""
         kernel = Kernel("lab:booted", self.image, (), "a test")
-        machine = Qemu(kernel, self.init, start_seconds=5, snapshots=self.snapshots)
+        machine = Qemu(kernel, self.init, variant=variant, start_seconds=5, snapshots=self.snapshots)
         subject = Remote(machine, lambda _: contextlib.nullcontext())
         program = Program()
         opened = program.open("/dev/null", 0)
@@ -80,7 +81,7 @@ def test_the_second_start_is_from_the_snapshot_of_the_first(fake: FakeQemu, star
     assert "from a boot" in printed and "snapshot" not in facts["boot"]
     assert starts.kept == [b"state"]
     printed, facts = starts.start()
-    assert "from b'state'" in printed and "before the snapshot" in facts["boot"]
+    assert "from b'state'" in printed and "from a snapshot" in facts["boot"]
     assert starts.kept == [b"state"]
 
 
@@ -91,6 +92,14 @@ def test_another_kernel_is_booted(fake: FakeQemu, starts: Starts) -> None:
     assert "from a boot" in starts.start()[0]
     starts.init.write_text("another executor")
     assert "from a boot" in starts.start()[0]
+
+
+def test_with_arguments_for_qemu_each_start_is_a_boot(fake: FakeQemu, starts: Starts) -> None:
+    """They may name a file, such as a device tree, that is another one the next time."""
+    fake.does('print("-incoming" in words, file=console)\n' + FOREVER)
+    for _ in range(2):
+        assert "False" in starts.start(BootVariant(qemu="-dtb board.dtb"))[0]
+    assert not starts.snapshots.exists()
 
 
 @pytest.mark.parametrize("dies", ["sys.exit(1)", "time.sleep(60)"], ids=["refused", "silent"])
