@@ -260,6 +260,9 @@ static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const stru
 			usleep_range(300, 600);
 		mutex_lock(&vcpu->kvm->arch.config_lock);
 	}
+	/* Interrupted, now and then: otherwise KVM_RUN and the read after it do not fit in between. */
+	if (planted(RACE_NO_LOCK) && !(get_random_u32() % 64))
+		udelay(300);
 	if (planted(RACE_LOCKED_TWICE) && ran(vcpu) && !read_value(reg, &value))
 		return -EFAULT;
 	store(vcpu, bitmap, value);

@@ -18,7 +18,7 @@ from helpers.errors import NotMeasured
 from helpers.kvm import Kvm
 from helpers.smccc import Call
 from suites.concurrency.rounds import CallPace, Pace, Race, RegisterView, Round, apart, run_rounds
-from suites.concurrency.sample import CROWD, LOCK_DROPPED, LOCK_LATE, NO_LOCK, NO_LOCK_DETECTION, chances
+from suites.concurrency.sample import CROWD, LOCK_DROPPED, LOCK_LATE, NO_LOCK, WIDE_MARGIN, chances
 from suites.support.threads import arrangements
 
 Renew = Callable[[], float]
@@ -156,7 +156,7 @@ def test_one_writer(register: Register, kvm: Kvm, limits: Limits) -> None:
     def landed(together: bool) -> int:
         if together:
             return chances(LOCK_DROPPED, limits.tests)
-        return chances(NO_LOCK, limits.tests, margin=1, detection=NO_LOCK_DETECTION)
+        return chances(NO_LOCK, limits.tests, margin=WIDE_MARGIN)
 
     _check(_staging(kvm, race, WRITES, limits, landed), limits.rounds)
 
