@@ -38,7 +38,7 @@ class _Tests:
 
 def collected_tests() -> Mapping[str, CollectedTest]:
     """The tests by node id. Raises HarnessError if they cannot be collected."""
-    # In a process of its own: the caller may be a session of pytest.
+    # In a separate process: the caller may be running in pytest.
     command = [sys.executable, "-m", "faults.collection"]
     done = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -98,7 +98,7 @@ static enum call_kind kind_of(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigne
 	return value & ~bitmap->mask ? A_REFUSAL : value == fw_read(bitmap) ? A_SAME : A_CHANGE;
 }
 
-/* Whether the call has this answer instead of its own. */
+/* Whether *ERROR replaces the result of the call. */
 bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long *error)
 {
 	struct vm_state *state = vm_state_of(vcpu->kvm);

@@ -67,7 +67,7 @@ static long futex(atomic_uint *word, int operation, unsigned value)
 
 /*
  * Sleeps, so that real-time threads can use it too. The deadline interrupts it. Spins first if each thread came to the
- * last barrier on a processor of its own: a thread that is woken starts later than the one that wakes it.
+ * last barrier on a separate processor: a thread that is woken starts later than the one that wakes it.
  */
 int64_t wait_for_threads(struct program *p)
 {
@@ -98,7 +98,7 @@ static void set_gate(struct program *p, unsigned gate)
 	futex(&p->gate, FUTEX_WAKE, INT_MAX);
 }
 
-/* Whether each thread has a processor of its own. Otherwise one that spins only keeps the others from theirs. */
+/* Whether each thread can have a separate processor. Otherwise a thread that spins delays the others. */
 static int all_can_spin(uint32_t count)
 {
 	cpu_set_t allowed;

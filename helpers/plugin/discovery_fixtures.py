@@ -95,10 +95,10 @@ def _record_environment(request: pytest.FixtureRequest) -> None:
         request.node.user_properties += [("subject", msgspec.to_builtins(pair)), ("dialect", "")]
         return
     answers: Answers = request.getfixturevalue("_answers")
-    told = "facts" in answers
-    if not told:
+    known = "facts" in answers
+    if not known:
         answers["facts"] = _facts(request)
-    request.node.user_properties += facts_as_properties(answers["facts"], known=told)
+    request.node.user_properties += facts_as_properties(answers["facts"], known=known)
 
 
 def _facts(request: pytest.FixtureRequest) -> SubjectInfo:

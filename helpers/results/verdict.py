@@ -98,7 +98,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two, and what qualifies it. A run of a tier says what it covers."""
+        """The verdict with its qualifications: known deviations, tests not measured, and the coverage of a tier."""
         word = self.kind.value
         if self.tier is not None:
             word = f"{word} ({self.tier.text})"

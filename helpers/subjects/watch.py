@@ -58,7 +58,7 @@ class Watch:
         """New taints and warnings since the last look, with the lines of the log; "" for none.
 
         "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once. The look
-        is the end of ``program``, so that it costs no round trip of its own. Raises HarnessError if there is a new
+        is the end of ``program``, and needs no other round trip. Raises HarnessError if there is a new
         taint and the log cannot be read, so that the cause is unknown.
         """
         look = self._next_look(program or Program())

@@ -45,7 +45,7 @@ class RegisterView:
 
 @dataclass(frozen=True)
 class Race:
-    """``writers`` are each writer's values in order; each runner has a vCPU of its own, the first one the guest."""
+    """``writers`` are each writer's values in order; each runner has a separate vCPU, the first one the guest."""
 
     register: Register
     writers: tuple[tuple[int, ...], ...]

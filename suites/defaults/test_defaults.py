@@ -53,7 +53,7 @@ def test_vms_do_not_share(register: Register, make_vm: MakeVm) -> None:
 
 @pytest.mark.clause("DEFAULT-2", "LOCK-1")
 def test_run_of_one_vm_locks_no_other(register: Register, make_vm: MakeVm) -> None:
-    """KVM_RUN locks the registers of its own VM only."""
+    """KVM_RUN locks the registers of its VM only."""
     ran, other = make_vm(), make_vm()
     guests.call(ran.vcpu, Call(0x80000000))
     comparison = Comparison()

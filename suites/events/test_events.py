@@ -38,7 +38,7 @@ def _follow(scene: Scene, happenings: Iterable[Happening]) -> None:
 
 
 def _groups(chain: Chain, *, together: bool) -> list[list[Happening]]:
-    """The events of each round trip. The last event of a chain always has one of its own."""
+    """The events of each round trip. The last event of a chain always has a separate one."""
     first = [list(chain.happenings)] if together else [[each] for each in chain.happenings]
     return [*first, *([[chain.last]] if chain.last is not None else [])]
 

@@ -27,7 +27,7 @@ from suites.support.calls import GARBAGE
 __all__ = ["pv_vm"]
 
 SLOT_IPA, SLOT_SIZE = 0x2000_0000, 0x10000
-"""A slot of its own for the area, one page where pages are 64 KiB."""
+"""A separate slot for the area, one page where pages are 64 KiB."""
 AREA = SLOT_IPA + 64
 _PATTERN = b"\xa5" * 192
 """The area's bytes before a call, and 64 bytes on each side."""

@@ -109,7 +109,7 @@ def _vm_in_child(
 def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
     """After each refused call, calls that take each lock return, and memory slots come and go, which waits for readers.
 
-    A child makes the calls with a VM of its own. If one waits for a lock, the deadline ends the child only.
+    A child makes the calls with a separate VM. If one waits for a lock, the deadline ends the child only.
     """
     program, steps = KvmProgram(), []
     with program.forked():

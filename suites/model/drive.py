@@ -62,7 +62,7 @@ class _Vm:
 def drive(
     kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], renew_deadline: Callable[[], object]
 ) -> list[list[op.StepAnswer]]:
-    """Each step's answer in each sequence. A sequence has VMs of its own, and closes them at its end.
+    """Each step's answer in each sequence. A sequence creates VMs and closes them at its end.
 
     Without an answer before the program's deadline, its sequences are driven again, one in each program and with more
     time: one that hangs leaves the others without answers, and on some hosts each ioctl takes milliseconds. Those
@@ -316,7 +316,7 @@ class _Sequence:
         if isinstance(step.operation, op.ForwardedCall):
             vcpu.left = False
             return reads
-        # A forwarded call has an exit of its own, before the one at the guest's end.
+        # A forwarded call has a separate exit, before the one at the guest's end.
         forwarded = any(want.name == "hypercall.nr" for want in step.wants)
         reads = [*reads, *self._enter(vcpu)[:2]] if forwarded else reads[:2]
         return [*reads, *self._x(vm)]

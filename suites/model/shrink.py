@@ -42,7 +42,7 @@ def differing(steps: Steps, answers: Sequence[op.StepAnswer]) -> Finding | None:
 class Shrinker:
     """Shortens a finding with at most about MOST_ROUND_TRIPS programs, each with at most ``most_steps`` calls.
 
-    With 0 each sequence has a program of its own.
+    With 0 each sequence has a separate program.
     """
 
     def __init__(self, host: Host, drive: Drive, most_steps: int = MOST_STEPS) -> None:

@@ -32,7 +32,7 @@ _GROUP = 16
 
 
 def _in_child(scene: Scene, events: Iterable[NeutralEvent], acting: int, *, duplicated: bool) -> list[tuple[str, int]]:
-    """Each event in a child of its own: its ioctls on the VM and its vCPUs, as (event and ioctl, errno)."""
+    """Each event in a separate child: its ioctls on the VM and its vCPUs, as (event and ioctl, errno)."""
     program, place, calls = KvmProgram(deadline_ms=60_000), place_in(scene, acting), []
     for event in events:
         with program.forked():

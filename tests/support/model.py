@@ -71,7 +71,7 @@ EVENTS = [
     op.GetReg(2, 3, STD), op.Run(2, 0, op.How.PLAIN), op.GuestCall(2, 2, TRNG, HVC), op.SetReg(2, 2, STD, 0),
     op.CloseVm(2),
 ]  # fmt: skip
-"""Every event, by every actor, in a VM of its own."""
+"""Every event, by every actor, in a separate VM."""
 
 EVERY = [
     VM, VCPU, VCPU, INIT, op.Init(0, 0, ()), op.CreateVcpu(0, 1), got(STD, 1), op.Init(0, 1, PSCI), got(STD),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the suite on mutants, each in a boot of its own, and keeps what it showed about each."""
+"""Runs the suite on mutants, each in a separate boot, and keeps the results."""
 
 from __future__ import annotations
 

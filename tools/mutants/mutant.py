@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 
 class Position(StrEnum):
-    """Where an edit's code goes: on a line of its own beside the anchor's lines, or in the anchor's place."""
+    """Where an edit's code goes: on a separate line beside the anchor's lines, or in the anchor's place."""
 
     BEFORE = "before"
     AFTER = "after"
