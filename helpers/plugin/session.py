@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ from helpers.recording.recorder import Recorder
 from helpers.recording.selection import suite_root, touches_suites
 from helpers.results.nodeids import NodeIds
 from helpers.results.reproduce import reproduce
+from helpers.results.verdict import VerdictKind
 from helpers.subjects import choose, lab
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.lineup import Lineup
 from helpers.trace.recorder import Trace, Traced
 
+_INTERRUPTED: pytest.StashKey[bool] = pytest.StashKey()
 _CHOSEN = ("reports", "model_seed")
 """Options whose values the controller chooses if they are not given. Workers must agree with each other."""
 
@@ -83,7 +86,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def _handle_signals(config: pytest.Config, *, finished: bool) -> None:
     if not config.getoption("usepdb"):
-        interrupt.end_in_order(lambda: _end_workers(config), lambda: _write_nowhere(config), finished=finished)
+        interrupt.end_in_order(lambda: _on_interrupt(config), lambda: _write_nowhere(config), finished=finished)
 
 
 def _lineup(config: pytest.Config) -> Lineup:
@@ -130,8 +133,9 @@ def pytest_testnodeready(node: Any) -> None:
         node.config.stash.setdefault(WORKERS, []).append(popen.pid)
 
 
-def _end_workers(config: pytest.Config) -> None:
+def _on_interrupt(config: pytest.Config) -> None:
     """Ends the workers at once: xdist would wait ten seconds for them."""
+    config.stash[_INTERRUPTED] = True
     for pid in config.stash.get(WORKERS, []):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
@@ -145,6 +149,16 @@ def _write_nowhere(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
         terminal._tw._file = nowhere
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Says that a run ended before its tests were collected: it has no verdict, and pytest's own status is 2."""
+    status = yield
+    if status != pytest.ExitCode.INTERRUPTED or not config.stash.get(_INTERRUPTED, False) or not runs_suites(config):
+        return status
+    print("INCONCLUSIVE: interrupted before the first test; nothing was measured", file=sys.stderr)
+    return VerdictKind.INCONCLUSIVE.status
 
 
 @pytest.hookimpl(tryfirst=True)

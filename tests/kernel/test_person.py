@@ -70,6 +70,19 @@ def test_a_session_is_ended(how: str, mode: tuple[str, ...], project: Project) -
         assert text.rstrip().splitlines()[-1].startswith("INCONCLUSIVE debian:stable")
 
 
+@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("hook", ["pytest_sessionstart", "pytest_collection"])
+def test_before_the_first_test(hook: str, mode: tuple[str, ...], project: Project) -> None:
+    interrupts = (
+        f"import os, pytest, signal\n@pytest.hookimpl(tryfirst=True)\ndef {hook}(session):\n"
+        "    if not hasattr(session.config, 'workerinput'):\n        os.killpg(0, signal.SIGINT)\n"
+    )
+    (project.folder / "interrupts.py").write_text(interrupts)
+    status, text = project.run(KERNEL, "-p", "interrupts", *mode)
+    assert status == 3, text
+    assert "INCONCLUSIVE" in text and "interrupted" in text
+
+
 def test_while_it_boots(project: Project) -> None:
     process = project.start(KERNEL)
     wait_for(lambda: bool(strays(project.folder)), 30)
