@@ -8,6 +8,8 @@ from dataclasses import dataclass
 MAINLINE, RFC_V3 = "mainline", "rfc-v3"
 CONTROL = "none"
 """The fault that changes nothing."""
+DETECTED = "the fault is detected by other tests"
+"""Why a test is not run."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from faults.catalogue import FAULTS
+from faults.detected import Detected, detectors
 from faults.fault import CONTROL, Fault
 from faults.trial import MET_FILE, MET_PROPERTY
 from faults.variants import VARIANTS
@@ -31,6 +32,7 @@ from helpers.subjects.base import KernelDied
 from helpers.subjects.choose import Plant
 from helpers.subjects.planted import module_parameter
 
+_DETECTED = pytest.StashKey[Detected]()
 _ALL = 1 << 30
 _PARTS = 8
 """Parts into which the control of all tests is divided."""
@@ -45,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption(
         "--prove-most", type=int, default=12, metavar="N", help="run at most N cases of a test function under one fault"
+    )
+    group.addoption(
+        "--prove-every", action="store_true", help="run the tests of a fault that other tests have detected, too"
     )
     group.addoption(
         "--plant-control", action="append", type=_control, default=[], dest="plant", metavar="N",
@@ -62,6 +67,17 @@ def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
     """Failures are expected here."""
     return False
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_hvc_why_not_run(item: pytest.Item) -> str | None:
+    """A detected fault needs no more tests, unless they have not failed yet."""
+    subject = _subject_of(item)
+    fault = _BY_ID.get(subject.fault) if subject is not None else None
+    if subject is None or fault is None or not _concerns(subject, set(clause_ids(item)), item.nodeid):
+        return None
+    detected = item.config.stash.get(_DETECTED, None)
+    return detected.why_not_run(subject, fault, item.nodeid) if detected is not None else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -110,10 +126,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the cases outside of the sample, and order the rest by fault, because planting is slow."""
     order = {subject: number for number, subject in enumerate(subjects_of(config))}
+    first = detectors()
 
-    def place(item: pytest.Item) -> tuple[int, str]:
+    def place(item: pytest.Item) -> tuple[int, bool, str]:
         subject = _subject_of(item)
-        return -1 if subject is None else order[subject], item.nodeid
+        if subject is None:
+            return -1, False, item.nodeid
+        tests = first.get((subject.dialect, subject.fault), frozenset())
+        return order[subject], without_subject(item.nodeid, subject) not in tests, item.nodeid
 
     keep: list[pytest.Item] = []
     leave: list[pytest.Item] = []
@@ -154,7 +174,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Only the process that the user started has all reports."""
+    """Only the process that the user started has all reports. A worker runs all tests of a fault."""
+    if not config.getoption("--prove-every"):
+        config.stash[_DETECTED] = Detected(subjects_of(config))
+        config.pluginmanager.register(config.stash[_DETECTED])
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Meetings(config))
 

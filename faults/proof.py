@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from faults.fault import CONTROL, MAINLINE, Fault
+from faults.fault import CONTROL, DETECTED, MAINLINE, Fault
 from faults.trial import Trial, trials
 from faults.variants import BenignVariant
 from helpers.identity import SubjectId
@@ -134,6 +134,7 @@ def prove(
 def _missing(log: Log) -> list[Result]:
     """An error for each collected test without a result, for example after the machine died."""
     present = {result.nodeid for result in log.results}
+    present |= {case.nodeid for case, reason in log.not_run if reason == DETECTED}
     return [Result(c.nodeid, c.subject, ERROR, message="not run") for c in log.collected if c.nodeid not in present]
 
 

@@ -3,6 +3,9 @@
 
 With ``--tier-from`` it plants nothing, and writes the list of the gate tier (helpers/contract/tiers.py).
 
+The tests that the gate tier names for a fault run first. Once a fault is detected, the test functions that have failed
+under some fault are left out.
+
 Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
 under some fault, no test fails without one, and every variant gets its correct verdict; 1 if not; 3 if that is
 inconclusive; 4 for wrong usage.
@@ -36,6 +39,7 @@ from helpers.errors import HarnessError, UsageError
 from helpers.recording.folder import claim, default_folder, without_session
 from helpers.results.log import read_log
 from helpers.results.records import Log
+from helpers.results.verdict import many
 from helpers.subjects.choose import Plant
 
 _ROUNDS = 200
@@ -93,6 +97,10 @@ def _parser() -> CommandParser:
     parser = CommandParser("prove", summary)
     parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
     parser.add_argument("--quick", action="store_true", help="plant only a few, and do not run all tests first")
+    parser.add_argument(
+        "--every-test", action="store_true",
+        help="run all tests of each fault's clauses, as --tier-from needs it; without it, those that a proof needs",
+    )  # fmt: skip
     parser.add_argument("--fault", action="append", default=[], help="plant only this fault; repeatable")
     parser.add_argument("--variant", action="append", default=[], help="plant only this benign variant; repeatable")
     parser.add_argument("-n", default="2", help="number of virtual machines (default: 2)")
@@ -169,10 +177,11 @@ def _sessions(dialect: str, options: argparse.Namespace) -> list[_Session]:
     """
     faults, hosts = _selected(dialect, options), _selected_variants(dialect, options)
     plain, rounds = hosts.pop("", []), f"--race-rounds={_ROUNDS}"
+    every = ["--prove-every"] if options.every_test else []
     sessions = []
     if faults or plain:
         order = schedule(faults, whole=not options.quick, variants=plain)
-        sessions.append(_run(dialect, order, "", options, rounds))
+        sessions.append(_run(dialect, order, "", options, rounds, *every))
     for number, (qemu, names) in enumerate(hosts.items(), 1):
         order = schedule((), whole=False, variants=names)
         sessions.append(_run(dialect, order, f"-host-{number}", options, rounds, f"--qemu-args={qemu}"))
@@ -180,7 +189,7 @@ def _sessions(dialect: str, options: argparse.Namespace) -> list[_Session]:
     missed = [row.fault for row in rows if row.unseen]
     if not missed:
         return sessions
-    more = ["--prove-most=1000000"]
+    more = ["--prove-most=1000000", "--prove-every"]
     if not any("RACE-1" in fault.clauses for fault in missed):
         more.append(rounds)
     order = schedule((fault.id for fault in missed), whole=False)
@@ -248,7 +257,7 @@ def trial_line(trial: Trial) -> str:
 
 def _line(row: Row) -> str:
     tests = row.tests
-    shown = f"detected by {len(tests)} tests, for example {tests[0]}" if tests else "not detected"
+    shown = f"detected by {many(len(tests), 'test')}, for example {tests[0]}" if tests else "not detected"
     if row.unseen:
         shown = f"NOT DETECTED by a test of {' or of '.join(row.unseen)}; {shown}"
     beside = f"; failed tests of other clauses: {len(row.beside)}" if row.beside else ""

@@ -63,18 +63,20 @@ class _Data:
 
 def read_proofs(folders: Iterable[Path]) -> list[Log]:
     """The logs of finished proofs, given the folders of their reports. Raises UsageError if one is not finished."""
+    cure = "Run kvm-hvc-conformance prove --every-test --reports"
     logs = []
     for folder in folders:
         paths = sorted((folder / "proof").glob("*/results.jsonl"))
         if not paths:
-            raise UsageError(f"{folder} has no proof", cure=f"Run kvm-hvc-conformance prove --reports={folder}")
+            raise UsageError(
+                f"{folder} has no proof", cure=f"Run kvm-hvc-conformance prove --every-test --reports={folder}"
+            )
         for path in paths:
             log = read_log(path)
             rest = sum(len(unfinished(log, each)) for each in log.session.subjects)
             if log.truncated or log.status not in (0, 1) or rest:
                 why = f"{path} breaks off" if log.truncated or log.status is None else f"{many(rest, 'test')} not run"
-                cure = f"Run kvm-hvc-conformance prove --reports={folder} again"
-                raise UsageError(f"The proof in {folder} was interrupted", why=why, cure=cure)
+                raise UsageError(f"The proof in {folder} is not complete", why=why, cure=f"{cure}={folder} again")
             logs.append(log)
     return logs
 
@@ -165,7 +167,7 @@ def _check_faults(data: _Data, faults: Sequence[Fault]) -> None:
     ]
     if absent:
         what = f"The proof did not plant {many(len(absent), 'fault')}, first {absent[0]}"
-        cure = "Run kvm-hvc-conformance prove"
+        cure = "Run kvm-hvc-conformance prove --every-test"
         if len(absent) <= _FEW:
             options = " ".join(f"--fault {name}" for name in absent)
             cure += f" --reports=MORE {options}, and give both folders with --tier-from"

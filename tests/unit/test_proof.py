@@ -13,7 +13,7 @@ import pytest
 
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.deaths import DEATHS
-from faults.fault import CONTROL, MAINLINE, RFC_V3, Fault
+from faults.fault import CONTROL, DETECTED, MAINLINE, RFC_V3, Fault
 from faults.newer import NEWER_FAULTS
 from faults.page import write_page
 from faults.proof import Proof, prove
@@ -98,6 +98,14 @@ def test_errors_and_tests_that_were_not_run_are_trouble() -> None:
     log = log_of(*SEEN, collected=(Case(f"{A}[y]", SEEN[2].subject),))
     proof = prove([log], [FAULT], ("A-1",), {}, partial=False)
     assert not proof.holds and "not run" in proof.rows[0].trouble[0]
+
+
+def test_a_test_that_a_detected_fault_does_not_need_is_no_trouble() -> None:
+    left_out = Case(f"{A}[y]", SEEN[2].subject)
+    log = log_of(*SEEN, collected=(left_out,), not_run=((left_out, DETECTED),))
+    assert prove([log], [FAULT], ("A-1",), {}, partial=True).holds
+    log = replace(log, not_run=((left_out, "2 cases of this test function ended the kernel"),))
+    assert prove([log], [FAULT], ("A-1",), {}, partial=True).rows[0].trouble
 
 
 def test_a_variant_is_accepted() -> None:
