@@ -175,7 +175,7 @@ def _twin(kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int]) -> 
 
 
 def _hold(scene: Scene) -> None:
-    """Sets the registers, a stolen-time area, and a filter that denies and one that forwards. In after_run, runs."""
+    """Sets the registers, a stolen-time area, a denying and a forwarding filter. In after_run, runs the last vCPU."""
     vm, last = scene.vm, scene.vm.vcpus[-1]
     batch = vm.batch()
     done = [batch.set(vm.vcpu, r, scene.values[r.name]) for r in scene.registers]
