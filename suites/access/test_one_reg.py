@@ -92,7 +92,7 @@ def test_read_writes_eight_bytes(shift: int, register: Register, make_vm: MakeVm
             found = answer[around].data
             comparison.that(found == expected, f"memory after {what}", expected.hex(" ", 8), found.hex(" ", 8))
             same = answer[request].data == answer[argument].data
-            comparison.that(same, f"the argument after {what}", "as it was", answer[argument].data.hex(" ", 8))
+            comparison.that(same, f"the argument after {what}", "the same bytes", answer[argument].data.hex(" ", 8))
         vm.vcpu.immediate_exit()
     comparison.done()
 

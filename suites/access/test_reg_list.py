@@ -44,7 +44,7 @@ def _list(vm: Vm, fd: int, n: int) -> Listing:
 @pytest.mark.clause("LIST-1", "LIST-2")
 @pytest.mark.parametrize("when", ["before_run", "after_run"])
 def test_room(when: str, make_vm: MakeVm) -> None:
-    """If n is too small, E2BIG and the number; otherwise the whole list, and no byte more."""
+    """If n is too small, E2BIG, and n is the number of ids. Otherwise the whole list, and no byte more."""
     vm = make_vm()
     if when == "after_run":
         vm.vcpu.immediate_exit()

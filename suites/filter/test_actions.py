@@ -138,7 +138,7 @@ def _answers(vm: Vm, ids: list[int]) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("base", [0x84000050, 0x84000051, 0x84000052], ids=hex)
 def test_range(base: int, count: int, filter_vm: MakeVm) -> None:
-    """Of five functions, those in the range are denied, and in another VM none is."""
+    """Of five functions, those in the range are denied. In another VM, none is denied."""
     denied, other, comparison = filter_vm(), filter_vm(), Comparison()
     ids = [0x84000000, 0x84000050, 0x84000051, 0x84000052, 0x84000053]
     calls = [Call(i, (0x84000050 if i == 0x84000051 else 0, *GARBAGE[1:])) for i in ids]

@@ -40,7 +40,7 @@ GUARD = 0x10000
 
 @pytest.fixture
 def pv_vm(make_vm: MakeVm, registers: tuple[Register, ...], contract: Probe) -> MakeVm:
-    """As make_vm, for kernels whose vCPUs accept a stolen-time area."""
+    """Makes VMs as make_vm. The test is not applicable if their vCPUs accept no stolen-time area."""
     if not contract.pv_time:
         pytest.skip("not applicable, because this kernel has no stolen time (KVM_HAS_DEVICE_ATTR, KVM_CAP_STEAL_TIME)")
     return make_vm
@@ -242,7 +242,7 @@ def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-6", "PVTIME-1", "PVTIME-2", "ARCH-1")
 def test_area_after_run(pv_vm: MakeVm) -> None:
-    """An area can be set after KVM_RUN, and the guest then has it. ARCH_FEATURES does not depend on the area."""
+    """An area can be set after KVM_RUN, and the guest then uses it. ARCH_FEATURES does not depend on the area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     calls = [
         Call(ARCH_FEATURES, (PV_TIME_FEATURES_ID,)),

@@ -139,7 +139,7 @@ def test_memory_of_closed_vms(kvm: Kvm, contract: Probe, registers: tuple[Regist
     def nothing(p: KvmProgram) -> None:
         p.ioctl(kvm.fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_STEAL_TIME)
 
-    meter.compare(comparison, "the life of a VM", lives, nothing, few=_FEW_LIVES)
+    meter.compare(comparison, "creating, using and closing a VM", lives, nothing, few=_FEW_LIVES)
     comparison.done()
 
 

@@ -18,7 +18,7 @@ from suites.events.table import EVENTS
 
 BY_NAME = {event.name: event for event in EVENTS}
 ANY_TOPOLOGY = "any"
-"""The name of a VM with other vCPUs or features than those of suites/events."""
+"""The name of a VM whose vCPUs or features are in no topology of suites/events."""
 Factors = tuple[str, str, str]
 """The names of an event, a state and a topology."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs with an in-kernel GICv3 that can be mapped at the first KVM_RUN, or cannot."""
+"""VMs with an in-kernel GICv3, with and without the addresses that the first KVM_RUN needs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Vgics:
 
 @pytest.fixture
 def vgics(kvm: Kvm) -> Iterator[Vgics]:
-    """Closed before the VMs that they belong to."""
+    """Creates GICv3s. They are closed before their VMs."""
     made = Vgics(kvm)
     yield made
     made.close()
