@@ -23,7 +23,7 @@ Note = Callable[[str], None]
 def pytest_configure(config: pytest.Config) -> None:
     """Raises pytest.UsageError if the suite's plugin is missing. Otherwise every test would be an error."""
     if not config.pluginmanager.has_plugin("helpers.plugin.session"):
-        why = "pytest did not load the conftest.py in the folder of suites/ (--confcutdir, or a configuration file below it)"
+        why = "pytest did not load the conftest.py beside suites/ (--confcutdir, or a configuration file below it)"
         raise pytest.UsageError(str(UsageError("The suite cannot run", why=why, cure="Run without that option")))
 
 
