@@ -103,7 +103,7 @@ class StateView:
 
 
 def observe_state(batch: Batch, scene: Scene, when: str) -> StateView:
-    """Appends reads and writes of the registers, and reads of their neighbours. Leaves the values as they were."""
+    """Appends reads and writes of the registers, and reads of their neighbours. Restores the values."""
     vm = scene.vm
     rows = _reads(batch, vm, scene.registers, scene.values, "")
     for i, register in enumerate(scene.registers):

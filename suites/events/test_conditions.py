@@ -22,7 +22,7 @@ _TOPOLOGY = next(each for each in TOPOLOGIES if each.name == "two_vcpus")
 def test_while_it_lasts(
     condition: LastingCondition, held: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]
 ) -> None:
-    """The registers' values, the accepted writes and the answers to the guests of both vCPUs are as without it."""
+    """The registers' values, the accepted writes and the answers to both vCPUs' guests do not depend on it."""
     comparison = Comparison()
     with scene_of(kvm, contract, registers, State("before_run", held), _TOPOLOGY) as scene:
         batch = scene.vm.batch()

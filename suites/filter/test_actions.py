@@ -121,7 +121,7 @@ def test_smc_with_immediate(action: int, conduit: Conduit, filter_vm: MakeVm) ->
 @pytest.mark.parametrize("function", [0x84000050, 0x84000000, 0xC600FF00, 0, 0x12345678, 0xFFFFFFFF], ids=hex)
 @pytest.mark.parametrize("answer", [(), (0x1234,), (1 << 63, 2, 3, 4), tuple(range(18))], ids=lambda a: f"{len(a)}_set")
 def test_record(answer: tuple[int, ...], function: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
-    """The exit's record, the registers and the PC, and the guest's registers after it continued; twice."""
+    """The exit has the record, registers and PC of the call, and the guest continues with the answer. Twice."""
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(function, 1, FORWARD)
     for turn in ("first", "second"):

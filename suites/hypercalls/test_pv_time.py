@@ -129,7 +129,7 @@ def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: Make
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-4")
 def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
-    """EINVAL for an address that is not a multiple of 64. No address is set."""
+    """An address that is not a multiple of 64 gives EINVAL. No address is set."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     for low in range(1, 64):
         comparison.error(f"stolen-time area at {AREA + low:#x}", EINVAL, _attr(vcpu, SET, AREA + low)[0])
@@ -140,7 +140,7 @@ def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-2")
 @pytest.mark.parametrize("where", NO_SLOT)
 def test_no_slot(where: str, pv_vm: MakeVm) -> None:
-    """EINVAL for an address without memory. No address is set, and the guest has no area."""
+    """An address without memory gives EINVAL. No address is set, and the guest has no area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     ipa = 1 << vcpu.vm.kvm.ipa_bits if NO_SLOT[where] == BEYOND else NO_SLOT[where]
     comparison.error(f"stolen-time area at {ipa:#x}", EINVAL, _attr(vcpu, SET, ipa)[0])
@@ -153,7 +153,7 @@ def test_no_slot(where: str, pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-5")
 def test_second_address(pv_vm: MakeVm) -> None:
-    """EEXIST for the same and for another address, also one without memory. EINVAL for a misaligned one."""
+    """The same and another address give EEXIST, also one without memory. A misaligned one gives EINVAL."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     set_pv_time(vcpu.vm, AREA)
     rows = [(AREA, EEXIST), (AREA + 64, EEXIST), (0, EEXIST), (1 << 52, EEXIST), (AREA + 1, EINVAL), (1, EINVAL)]
@@ -167,7 +167,7 @@ def test_second_address(pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-5")
 @pytest.mark.parametrize("attr", [1, 2, 1 << 32, (1 << 64) - 1], ids=hex)
 def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
-    """ENXIO from SET, GET and HAS for any other attribute of the group."""
+    """SET, GET and HAS give ENXIO for any other attribute of the group."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     for name, request in (("SET", SET), ("GET", GET), ("HAS", HAS)):
         done, _ = _attr(vcpu, request, AREA, attr)
@@ -179,7 +179,7 @@ def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
 @pytest.mark.parametrize("state", ["no_area", "area_set"])
 @pytest.mark.parametrize("request_name", ["SET", "GET"])
 def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
-    """EFAULT if the address cannot be read or written. ENXIO for another attribute."""
+    """SET gives EFAULT if the address cannot be read, and GET if it cannot be written. Other attributes give ENXIO."""
     vm = pv_vm()
     if state == "area_set":
         set_pv_time(vm, AREA)

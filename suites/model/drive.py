@@ -25,7 +25,7 @@ from suites.model.alphabet import BY_NAME
 
 Read = Callable[[executor.Answer], int | None]
 _LONG_DEADLINE_MS = 15_000
-"""For a program with one sequence. Less than the test's timeout: the kernel is rebooted when that expires."""
+"""Deadline of a program with one sequence: less than the test's timeout, after which the kernel is rebooted."""
 _MOST_OPS = 20_000
 """No sequence is added to a program with more operations: a request to the executor has at most 4 MiB."""
 _LIST_ROOM = 1024

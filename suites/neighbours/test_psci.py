@@ -133,7 +133,7 @@ def _psci_calls(c: Comparison, vm: Vm, version: int, form: Form, smc: bool, when
 def test_calls_under_bitmaps(
     level: str, form: Form, kvm: Kvm, register: Register, registers: tuple[Register, ...], contract: Probe
 ) -> None:
-    """Every bitmap of a register, the others full or empty."""
+    """The answers are the same under every bitmap of a register, with the others full or empty."""
     comparison = Comparison()
     for value in register.subsets():
         with _psci_vm(kvm) as vm:

@@ -92,7 +92,7 @@ def test_halves(form: Form, kvm: Kvm, registers: tuple[Register, ...], contract:
 @pytest.mark.clause("PSCI-6", "PSCI-7")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_affinity_info(form: Form, clusters: Vm, contract: Probe) -> None:
-    """Every target at every level, by both function ids, from the first vCPU and from the last."""
+    """AFFINITY_INFO of every target at every level, by both function ids, from the first vCPU and from the last."""
     cpus, comparison = _cpus(clusters), Comparison()
     targets = (*_FIELDS, *(1 | bit for bit in _RESERVED), (1 << 64) - 1, _HIGH | 1)
     rows = [(AFFINITY_INFO | wide, (target, level)) for wide in (0, BIT_64) for target in targets for level in _LEVELS]

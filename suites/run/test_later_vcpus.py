@@ -58,7 +58,7 @@ def test_late_vcpu(
 def test_initialised_again(
     again: int, held: str, when: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm
 ) -> None:
-    """KVM_ARM_VCPU_INIT again, accepted, refused and accepted, on either vCPU: neither registers nor lock change."""
+    """Repeated KVM_ARM_VCPU_INIT, accepted or refused, of either vCPU changes neither the registers nor the lock."""
     vm = make_vm(2)
     values, comparison, vcpu = fill(vm, registers, held), Comparison(), vm.vcpus[again]
     if when == "after_run":

@@ -47,7 +47,7 @@ class Vgics:
         return self.made[-1]
 
     def set_up(self, vm: Vm) -> None:
-        """A GICv3 that is ready to run."""
+        """Creates a GICv3 that is ready to run. Raises KvmError."""
         device, batch = self.create(vm), vm.batch()
         for group, attr, address in (
             (uapi.KVM_DEV_ARM_VGIC_GRP_ADDR, uapi.KVM_VGIC_V3_ADDR_TYPE_DIST, DISTRIBUTOR),
@@ -79,7 +79,7 @@ def vgics(kvm: Kvm) -> Iterator[Vgics]:
 @HELD
 @pytest.mark.clause("RUN-6", "RUN-10")
 def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
-    """Writable before KVM_RUN, locked after it. KVM_CREATE_VCPU fails once the vGIC is initialised."""
+    """The registers are writable before KVM_RUN and locked after it. KVM_CREATE_VCPU fails with an initialised vGIC."""
     vm, comparison = make_vm(2), Comparison()
     vgics.set_up(vm)
     values = fill(vm, registers, held)
