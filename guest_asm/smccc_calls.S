@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Makes a list of SMCCC calls and hands back x0..x17 of each through memory.
+ * Makes a list of SMCCC calls and returns x0..x17 of each through memory.
  *
- * The image is linked to run at IMAGE_IPA, with the MMU first off. Page 0 is code,
+ * The image is linked to run at IMAGE_IPA. It starts with the MMU off. Page 0 is code,
  * page 1 the level-1 translation table, page 2 and on the mailbox:
  *	u64 count, u64 fault (ESR_EL1), u64 fault_pc, u64 zero,
- *	then per call 32 u64: the instruction's place in the list below, x0..x7 on entry,
+ *	then per call 32 u64: the instruction's index in the list below, x0..x7 on entry,
  *	x0..x17 on return, CNTVCT before and after, CNTPCT before and after, 1 spare.
- * The end is told by a store to EXIT_IPA, which has no memory: KVM_EXIT_MMIO with
- * the byte 1 for "all made", 2 for "an exception came instead".
+ * At the end, the guest stores a byte to EXIT_IPA, which has no memory: KVM_RUN returns
+ * KVM_EXIT_MMIO. The byte is 1 if all calls were made, and 2 if an exception was taken.
  */
 #define IMAGE_IPA	0x10000
 #define MAILBOX		0x2000
@@ -19,8 +19,8 @@
 	.global	_start
 _start:
 	/*
-	 * The mailbox must be cacheable here as it is in the host, or a machine
-	 * without FEAT_S2FWB would show each the other's stale lines.
+	 * The mailbox must be cacheable here, as in the host. Otherwise guest and
+	 * host can read stale cache lines on a machine without FEAT_S2FWB.
 	 */
 	adr	x0, translation_table
 	msr	ttbr0_el1, x0
@@ -53,7 +53,7 @@ next:
 	ldp	x2, x3, [x28, #24]
 	ldp	x4, x5, [x28, #40]
 	ldp	x6, x7, [x28, #56]
-	/* x8..x17 get values of their own, so that a call that spoils them shows. */
+	/* x8..x17 get known values, so that user space detects a call that changes them. */
 	mov	x8, #0x108
 	mov	x9, #0x109
 	mov	x10, #0x10a
@@ -64,7 +64,7 @@ next:
 	mov	x15, #0x10f
 	mov	x16, #0x110
 	mov	x17, #0x111
-	/* An immediate is part of the instruction: one pair for each. */
+	/* An immediate is part of the instruction, so each has a pair of instructions. */
 	adr	x26, instructions
 	add	x26, x26, x27, lsl #3
 	br	x26

@@ -21,7 +21,7 @@ Note = Callable[[str], None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Raises pytest.UsageError if the suite's plugin is missing: every test would be an error without a verdict."""
+    """Raises pytest.UsageError if the suite's plugin is missing. Otherwise every test would be an error."""
     if not config.pluginmanager.has_plugin("helpers.plugin.session"):
         why = "pytest did not load the conftest.py beside suites/ (--confcutdir, or a configuration file below it)"
         raise pytest.UsageError(str(UsageError("The suite cannot run", why=why, cure="Run without that option")))
@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def make_vm(kvm: Kvm) -> Iterator[MakeVm]:
-    """Makes VMs that are closed at the test's end, with the look at the kernel's log."""
+    """Makes VMs. The round trip that reads the kernel's log at the end of the test closes them."""
     made: list[Vm] = []
 
     def make(vcpus: int = 1, features: tuple[int, ...] = PSCI_0_2) -> Vm:
@@ -55,7 +55,7 @@ def registers(contract: Probe) -> tuple[Register, ...]:
 def register(
     request: pytest.FixtureRequest, registers: tuple[Register, ...], contract: Probe
 ) -> Register | tuple[Register, ...]:
-    """One of them, or all that the tables lack; the test is not applicable if the kernel has no such register."""
+    """One register, or all that the tables lack. The test is not applicable if the kernel has no such register."""
     if request.param == UNKNOWN:
         # suites/limits/test_discovery.py tests registers without bits: most tests need two values.
         unknown = tuple(r for r in contract.unknown_registers if r.mask)

@@ -24,7 +24,7 @@ _ONES = (1 << 64) - 1
 def test_enable_cap(
     on: str, flags: int, args: tuple[int, ...], make_mixed: MakeMixed, contract: Probe, registers: tuple[Register, ...]
 ) -> None:
-    """EINVAL before and after KVM_RUN. The registers and the capability's value do not change."""
+    """KVM_ENABLE_CAP gives EINVAL before and after KVM_RUN. The registers and the capability's value do not change."""
     mixed = make_mixed()
     vm, comparison = mixed.vm, Comparison()
     fds = {"vm_fd": vm.fd, "vcpu": vm.vcpu.fd, "vcpu_not_initialised": mixed.blank.fd, "dev_kvm": vm.kvm.fd}

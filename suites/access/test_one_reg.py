@@ -57,7 +57,7 @@ def _try_all(
 @pytest.mark.clause("ACCESS-9")
 @pytest.mark.parametrize("kind", KINDS)
 def test_refused_get(kind: FaultKind, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
-    """The errno of the first check that fails. The caller's memory does not change."""
+    """KVM_GET_ONE_REG gives the errno of the first check that fails. The caller's memory does not change."""
     _try_all(Direction.GET, kind, register.mask, register, contract, make_mixed()).done()
 
 
@@ -65,7 +65,7 @@ def test_refused_get(kind: FaultKind, register: Register, contract: Probe, make_
 @pytest.mark.parametrize("held", ["empty", "full"])
 @pytest.mark.parametrize("kind", SET_KINDS)
 def test_refused_set(kind: FaultKind, held: str, register: Register, contract: Probe, make_mixed: MakeMixed) -> None:
-    """The errno of the first check that fails. The register does not change."""
+    """KVM_SET_ONE_REG gives the errno of the first check that fails. The register does not change."""
     holds = register.mask if held == "full" else 0
     _try_all(Direction.SET, kind, holds, register, contract, make_mixed()).done()
 
@@ -92,7 +92,7 @@ def test_read_writes_eight_bytes(shift: int, register: Register, make_vm: MakeVm
             found = answer[around].data
             comparison.that(found == expected, f"memory after {what}", expected.hex(" ", 8), found.hex(" ", 8))
             same = answer[request].data == answer[argument].data
-            comparison.that(same, f"the argument after {what}", "as it was", answer[argument].data.hex(" ", 8))
+            comparison.that(same, f"the argument after {what}", "the same bytes", answer[argument].data.hex(" ", 8))
         vm.vcpu.immediate_exit()
     comparison.done()
 

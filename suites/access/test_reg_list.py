@@ -44,7 +44,7 @@ def _list(vm: Vm, fd: int, n: int) -> Listing:
 @pytest.mark.clause("LIST-1", "LIST-2")
 @pytest.mark.parametrize("when", ["before_run", "after_run"])
 def test_room(when: str, make_vm: MakeVm) -> None:
-    """If n is too small, E2BIG and the number; otherwise the whole list, and no byte more."""
+    """If n is too small, E2BIG, and n is the number of ids. Otherwise the whole list, and no byte more."""
     vm = make_vm()
     if when == "after_run":
         vm.vcpu.immediate_exit()
@@ -102,7 +102,7 @@ def test_listed_is_readable(vcpu: int, make_vm: MakeVm, contract: Probe, registe
 @pytest.mark.clause("LIST-3")
 @pytest.mark.parametrize("place", Place, ids=lambda p: p.name.lower())
 def test_unreachable_number(place: Place, make_vm: MakeVm) -> None:
-    """EFAULT if n cannot be read, or cannot be written."""
+    """KVM_GET_REG_LIST gives EFAULT if n cannot be read, or cannot be written."""
     vm, comparison = make_vm(), Comparison()
     batch = vm.batch()
     area = Area(batch)
@@ -135,7 +135,7 @@ def test_unreachable_list(room: str, make_vm: MakeVm) -> None:
 @pytest.mark.clause("LIST-4")
 @pytest.mark.parametrize("on", ["not_initialised", "vm_fd", "dev_kvm"])
 def test_wrong_fd(on: str, make_mixed: MakeMixed) -> None:
-    """Refused before n is read. Nothing is written."""
+    """A call on a wrong fd is refused before n is read. Nothing is written."""
     mixed = make_mixed()
     fd = {"not_initialised": mixed.blank.fd, "vm_fd": mixed.vm.fd, "dev_kvm": mixed.vm.kvm.fd}[on]
     wanted, comparison = errno.ENOEXEC if on == "not_initialised" else errno.EINVAL, Comparison()

@@ -13,9 +13,9 @@ from helpers.kvm_program import KvmProgram
 from suites.support.threads import arrangements, join_race, sleep, timespec
 
 PAUSE_NS = 20_000
-"""The sleep before each change where both threads have one core: the one that wakes up interrupts the other's call."""
+"""The sleep before each change if both threads share a core: a thread that wakes up interrupts the other's call."""
 FEWEST, MOST = 3_200, 6_400
-"""Changes in one program."""
+"""Changes in the first program, and the most in a later one."""
 PARTS = 8
 
 
@@ -25,11 +25,13 @@ def changing(
 ) -> Iterator[None]:
     """The block appends the calls of one thread. Another one writes each of ``values`` in turn to the byte at ``at``.
 
-    ``together``: both threads have one core.
+    ``together``: both threads share a core.
 
-    The block makes PARTS barriers, each before as many calls, so that the threads stay together on a busy host.
+    The block must append a barrier before each of PARTS equal groups of calls, so that the threads keep the same pace
+    on a busy host.
 
-    One byte, because a copy of several need not be atomic (Arm DDI 0487, B2.2). Its first value is the second one.
+    Only one byte changes, because a copy of several need not be atomic (Arm DDI 0487, B2.2). The first write is the
+    second of ``values``.
     """
     with program.concurrently() as stage:
         with stage.thread():
@@ -47,18 +49,19 @@ def changing(
 
 
 def share_a_core(kvm: Kvm, met: int, programs: int, most: int) -> bool:
-    """Whether both threads of the next program have one core, after ``programs`` of ``most`` with ``met`` changes.
+    """Whether both threads of the next program share a core, after ``programs`` of ``most`` with ``met`` changes.
 
-    Two cores of a busy emulator may never run at the same time: after half of the programs without a change, one core.
+    Two cores of a busy emulator may never run at the same time. Without a change in half of the programs, the threads
+    share a core.
     """
     return arrangements(kvm)[0 if met or programs < most // 2 else -1]
 
 
 def switches(results: Sequence[object]) -> int:
-    """How often the next result is another one: at least one change came in between."""
+    """How often a result differs from the one before it: the memory has changed in between."""
     return sum(a != b for a, b in pairwise(results))
 
 
 def more_changes(changes: int, met: int, calls: int) -> int:
-    """Of the next program: twice as many if few of the ``calls`` met one."""
+    """The changes of the next program: twice as many if the memory changed (``met``) between few of the ``calls``."""
     return changes * 2 if met < calls // 8 and changes < MOST else changes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All processors of a machine in QEMU are on while the races run. It boots with one: other tests are faster then."""
+"""Brings up all processors of a machine in QEMU for the races. It boots with one, which makes other tests faster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent
 
 
 class _Processors:
-    """The processors that are on for the races only. A kernel that was booted again has its own."""
+    """The processors that were brought up for the races. After a reboot of the kernel, they are brought up again."""
 
     def __init__(self) -> None:
         self._kvm: Kvm | None = None
@@ -53,8 +53,8 @@ def _subject(item: pytest.Item) -> object:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With xdist the races are the first tests of each subject, so that one worker gets them all: several workers that
-    race at the same time take the processors from each other."""
+    """With xdist the races are the first tests of each subject, so that one worker gets them all. Several workers that
+    race at the same time would compete for the processors."""
     if hasattr(config, "workerinput"):
         of_subjects = [list(group) for _, group in groupby(items, _subject)]
         items[:] = [
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def all_processors(kvm: Kvm, note: Note, pytestconfig: pytest.Config) -> None:
-    """Brings up what is off in QEMU. A board and this machine stay as they are."""
+    """Brings up all processors in QEMU. The processors of a board and of this machine are left alone."""
     if kvm.subject.id.reach is Reach.KERNEL:
         pytestconfig.stash.setdefault(_BROUGHT_UP, _Processors()).bring_up(kvm)
     count = len(kvm.placement.cores)
@@ -75,6 +75,6 @@ def all_processors(kvm: Kvm, note: Note, pytestconfig: pytest.Config) -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Takes the processors down before a test of another chapter."""
     if _BROUGHT_UP in item.config.stash and (nextitem is None or _FOLDER not in nextitem.path.parents):
-        # The next test reports a death.
+        # If the kernel died, the next test reports it.
         with contextlib.suppress(KernelDied, HarnessError):
             item.config.stash[_BROUGHT_UP].take_down()

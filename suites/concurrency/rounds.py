@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Many rounds of one race in one round trip: a VM for each, created first, and threads that meet at a barrier.
+"""Many rounds of one race in one round trip. The VMs are created first, and each round begins at a barrier.
 
-One processor is enough. The thread that runs the vCPU sleeps: when its timer expires, it preempts the writer in the
-middle of a system call, if the kernel is preemptible. Where there are more, every second round trip has the writer on
-another processor, where it goes on while the vCPU runs. If each thread has a processor, none sleeps: timers of two
-emulated processors differ by more than all writes of a round take. One of the two makes some reads first instead.
+One processor is enough. The thread that runs the vCPU sleeps. When its timer expires, it preempts the writer in the
+middle of a system call, if the kernel is preemptible. With more processors, every second round trip has the writer on
+another processor, where it continues while the vCPU runs. If each thread has a processor, no thread sleeps, because
+the timers of two emulated processors differ by more than the duration of a round's writes. Instead, one of the two
+threads makes some reads first.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from helpers.uapi import kvm as uapi
 from suites.support.threads import join_race, run_to_the_end, sleep
 
 RUNNER_RANK, WRITER_RANK = 1, 0
-"""A runner arms its timer before a writer on its processor writes."""
+"""Ranks for join_race(). The runner's is higher, so that it arms its timer before a writer on its processor writes."""
 LEAD_NS = 200_000
 """How long a writer on a separate core sleeps first: the other threads may leave the barrier later than it does."""
 MOST_CALLS = 200
-"""Calls before a run or before the first write."""
+"""The most reads before a run or before the first write."""
 CLOSERS = 48
-"""Threads that destroy VMs: each waits for RCU's grace periods, which they share. With 16 it takes twice as long."""
+"""Threads that close VMs: concurrent closes share the RCU grace periods for which they wait. 16 take twice as long."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RegisterView:
 
 @dataclass(frozen=True)
 class Race:
-    """``writers`` are each writer's values in order; each runner has a separate vCPU, the first one the guest."""
+    """``writers`` has each writer's values in order. Each runner has a separate vCPU. The first may run a guest."""
 
     register: Register
     writers: tuple[tuple[int, ...], ...]
@@ -61,11 +62,11 @@ class Round:
     threads: tuple[ThreadHistory, ...]
     final: int
     delay: int
-    """The first runner's sleep, ns; or see CallPace."""
+    """The first runner's sleep (ns), or its number of reads: see CallPace."""
 
     @property
     def landed(self) -> int | None:
-        """Number of writes before each writer's first refused one; None if none was refused."""
+        """Number of writes before the first refused one, summed over the writers; None if none was refused."""
         errors = [[e.errno for e in t] for t in self.threads if t[0].kind is EventKind.SET]
         before = [each.index(errno.EBUSY) if errno.EBUSY in each else len(each) for each in errors]
         return sum(before) if any(errno.EBUSY in each for each in errors) else None
@@ -96,7 +97,7 @@ class Pace:
 
 @dataclass
 class CallPace(Pace):
-    """The same in calls, for threads that do not sleep: the runner's before its run, or, negative, the writer's."""
+    """A pace in reads, for threads that do not sleep: the runner's reads or, if negative, the writer's."""
 
     low: int = -5
     high: int = 5
@@ -176,7 +177,7 @@ class _Builder:
                         self._write(results, results.vcpus[runners + i], values, delay)
 
     def _wait(self, vcpu: Arg, value: OneReg, delay: int) -> None:
-        """Sleeps for ``delay`` ns; or reads so often, if the threads are apart."""
+        """Sleeps for ``delay`` ns, or makes ``delay`` reads if each thread has a processor."""
         if not self.apart:
             sleep(self.program, delay)
         for _ in range(delay if self.apart else 0):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several threads access one VM's registers, with other VMs beside it."""
+"""Several threads access one VM's registers, while other VMs are created and closed."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from suites.support.threads import arrangements, join_race, run_to_the_end, slee
 
 ROUNDS, BUSY, RARE = 40, 10, 3
 MOST_BUSY, OVERLAPS = 160, ROUNDS // 10
-"""The continuous writes of a round grow to at most so many, until both other threads met them in so many rounds.
+"""The most continuous writes in a round, and the number of rounds that must overlap.
 
-At the most writes one such round is enough. Without any, the rounds are repeated until the test's timeout is used up.
+The number of writes grows until, in OVERLAPS rounds, both other threads made a call during the writes. With MOST_BUSY
+writes one such round is enough. Without any, the rounds are repeated until the test's timeout is used up.
 """
 SHORTEST_NS, LONGEST_NS = 10_000, 500_000
-"""The sleep before each call of the other threads."""
+"""The range of the sleep before each call of the other threads."""
 LIVES = 25
 WRITES_PER_READ = 2
-"""A read takes longer: it also copies the memory."""
+"""A read takes longer than a write: the executor copies the memory after it."""
 MARK = 0xA5A5_A5A5_A5A5_A5A5
 """The value of the memory before a read. Each thread has its own memory."""
 
 
 @dataclass
 class _Round:
-    """References to the results of one round. ``begin`` and ``end`` are the time of the continuous writes."""
+    """References to the results of one round. ``begin`` and ``end`` are the times around the continuous writes."""
 
     begin: Arg
     busy: list[tuple[int, Arg]]
@@ -57,13 +58,13 @@ class _Round:
         )
 
     def overlaps(self, answer: Answer) -> bool:
-        """Whether a call of each other thread began between the continuous writes."""
+        """Whether each of the other threads began a call during the continuous writes."""
         begin, end = answer[self.begin].ret, answer[self.end].ret
         return all(any(begin < answer[at].ret < end for at in calls) for calls in (self.rare_at, self.read_at))
 
 
 def _pause_ns(number: int) -> int:
-    """From SHORTEST_NS to LONGEST_NS: on a slow kernel, the threads that sleep less are done before the first write."""
+    """The sleep in round ``number``. It grows: on a slow kernel, a short sleep ends before the first write."""
     return int(SHORTEST_NS * (LONGEST_NS / SHORTEST_NS) ** (number / ROUNDS))
 
 
@@ -78,7 +79,7 @@ class _Writers:
         with self.program.concurrently() as stage:
             with stage.thread():
                 self._write_on(busy)
-            # Threads whose timers expire while the first one is inside a call.
+            # The timers of these threads expire while the first one is inside a call.
             with stage.thread():
                 self._write_sometimes()
             with stage.thread():
@@ -125,7 +126,7 @@ class _Writers:
             program.barrier()
 
     def check(self, before: int) -> tuple[int, int]:
-        """``before`` is the register's value. Returns the value at the end, and the number of rounds that overlap."""
+        """``before`` is the register's first value. Returns the last one, and the number of rounds that overlap."""
         register, comparison, overlaps = self.register, Comparison(), 0
         answer = run_to_the_end(self.vm.kvm, self.program, f"A race of writers and a reader of {register.name}")
         for number, one in enumerate(self.rounds):
@@ -135,7 +136,7 @@ class _Writers:
             comparison.that(
                 one_order(threads, after, reset=before, mask=register.mask),
                 f"round {number} of {register.name}, which held {before:#x}",
-                "answers that some order of these calls explains", show_history(threads, after),
+                "answers that agree with one order of these calls", show_history(threads, after),
             )  # fmt: skip
             before, overlaps = after, overlaps + one.overlaps(answer)
         comparison.done()
@@ -156,7 +157,7 @@ def test_writers_and_a_reader(register: Register, make_vm: MakeVm, renew_deadlin
                 break
             busy = min(4 * busy, MOST_BUSY)
         if not overlaps:
-            raise NotMeasured(f"no other call fell between the {busy} writes of {register.name} in any round")
+            raise NotMeasured(f"in no round did both other threads make calls during {busy} writes of {register.name}")
 
 
 Results = tuple[tuple[OpResult, ...], ...]
@@ -168,7 +169,7 @@ def _word(results: Results, read: RegRead, turn: int) -> int:
 
 @pytest.mark.clause("RACE-2")
 def test_same_value(register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """While a vCPU writes the value that the register has, each read gives it."""
+    """While a vCPU writes the value that the register already has, each read gives that value."""
     vm, program, value, comparison = make_vm(2), KvmProgram(deadline_ms=60_000), register.mask, Comparison()
     vm.vcpu.set_reg(register, value)
     writer, reader = program.one_reg(register, value), program.one_reg(register, MARK)
@@ -183,7 +184,7 @@ def test_same_value(register: Register, registers: tuple[Register, ...], make_vm
         comparison.error(f"{register.name} = {value:#x}", 0, result.errno)
     for turn in range(reads):
         comparison.value(
-            f"read {turn} beside writes of {value:#x} to {register.name}", value, _word(results, read, turn)
+            f"read {turn} during writes of {value:#x} to {register.name}", value, _word(results, read, turn)
         )
     comparison.done()
 
@@ -194,7 +195,7 @@ def _check_lives(register: Register, results: Results, lives: list[tuple[int, Re
         for n in range(LIVES):
             comparison.value(f"{register.name} of VM {n}, fresh", register.reset, _word(results, fresh, n))
             comparison.error(f"{register.name} = {value:#x} in VM {n}", 0, results[done.index][n].errno)
-            comparison.value(f"{register.name} after that", value, _word(results, written, n))
+            comparison.value(f"{register.name} of VM {n} after the write", value, _word(results, written, n))
     comparison.done()
 
 
@@ -203,7 +204,7 @@ def _check_stays(register: Register, results: Results, stays: list[tuple[int, Ar
     for value, done, read in stays:
         for turn, result in enumerate(results[done.index]):
             comparison.error(f"{register.name} = {value:#x} in the VM that stays", 0, result.errno)
-            comparison.value(f"{register.name} there after that", value, _word(results, read, turn))
+            comparison.value(f"{register.name} of that VM after the write", value, _word(results, read, turn))
     comparison.done()
 
 
@@ -236,6 +237,6 @@ def test_vms_come_and_go(register: Register, kvm: Kvm, make_vm: MakeVm) -> None:
                 stays.append((value, done, program.get_reg(vm.vcpus[1].fd, own)))
     answer = kvm.subject.run(program)
     if answer.expired:
-        raise KvmError(f"VMs that come and go beside {register.name} did not end before the deadline")
+        raise KvmError(f"Writes of {register.name} while VMs are created and closed did not end before the deadline")
     _check_lives(register, answer.results, lives)
     _check_stays(register, answer.results, stays)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An SMCCC filter is set while another thread changes what its caller's memory holds: KVM must read it once."""
+"""An SMCCC filter is set while another thread changes it in the caller's memory: KVM must read it once."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from suites.support.threads import run_to_the_end
 SET, HANDLE, DENY = uapi.KVM_SET_DEVICE_ATTR, uapi.KVM_SMCCC_FILTER_HANDLE, uapi.KVM_SMCCC_FILTER_DENY
 NO_ACTION = uapi.KVM_SMCCC_FILTER_FWD_TO_USER + 1
 RANGES, LENGTH, FIRST, STEP = 160, 8, 0xC600_1000, 0x100
-"""Ranges of one program, the function ids in each, the first one, and from one range to the next."""
+"""Ranges of one program, the function ids in each, the first id, and the distance of two ranges."""
 ATTEMPTS, MOST_RANGE_VMS, MOST_ACTION_VMS = 6, 8, 24
-"""Calls for one function, each of which may meet the invalid filter, and VMs until enough filters were taken."""
+"""Attempts to set a filter for each function, and the most VMs of test_base and of test_action."""
 CALLS = (
     Call(0x84000000), Call(0x84000050), Call(0x84000051, (0x84000050,)), Call(0x84000052), Call(0x84000053, (97,)),
     Call(0xC4000053, (193,)), Call(0x8600FF01), Call(0x86000000),
 )  # fmt: skip
-"""Calls that a filter may name and a new VM answers."""
+"""Calls that a filter can contain. test_action uses those that a new VM serves."""
 
 
 class _Filter:
-    """The memory of a caller: ``range`` is the address of the base and the number of functions."""
+    """A struct kvm_smccc_filter. ``range`` is the address of base and nr_functions, ``action`` the action's."""
 
     def __init__(self, program: KvmProgram, action: int) -> None:
         data = uapi.pack("kvm_smccc_filter", base=FIRST, nr_functions=LENGTH, action=action)
@@ -48,14 +48,17 @@ class _Filter:
 
 @pytest.fixture
 def vm_with_filter(make_vm: MakeVm, contract: Probe) -> MakeVm:
-    """As make_vm, where the kernel has the filter."""
+    """Makes VMs as make_vm. The test is not applicable if they accept no SMCCC filter."""
     if not contract.smccc_filter:
-        pytest.skip("not applicable, because this kernel's VMs take no SMCCC filter (KVM_HAS_DEVICE_ATTR on the VM)")
+        pytest.skip("not applicable, because this kernel's VMs accept no SMCCC filter (KVM_HAS_DEVICE_ATTR on the VM)")
     return make_vm
 
 
 def _ranges(vm: Vm, changes: int, *, together: bool) -> int:
-    """RANGES filters whose base is either of two. Then other filters show which one was taken: they get EEXIST."""
+    """Sets RANGES filters, each with one of two bases. Later filters get EEXIST if they overlap the base that KVM used.
+
+    Returns how often the base changed from one filter to the next.
+    """
     program, comparison = KvmProgram(deadline_ms=60_000), Comparison()
     memory, calls = _Filter(program, DENY), list[Arg]()
     bases = [FIRST + STEP * number for number in range(RANGES)]
@@ -74,15 +77,15 @@ def _ranges(vm: Vm, changes: int, *, together: bool) -> int:
         what = f"a filter of {LENGTH} functions from {base:#x} or {base + LENGTH:#x} on"
         comparison.error(what, 0, answer[done].errno)
         errors = sorted(answer[each].errno for each in both)
-        comparison.that(errors == [0, errno.EEXIST], what, "one of the two", f"errnos {errors} of others in the two")
+        comparison.that(errors == [0, errno.EEXIST], what, "one range", f"errnos {errors} of later filters in both")
     comparison.done()
     return switches([answer[low].errno for low, _ in shown])
 
 
 def _actions(vm: Vm, calls: tuple[Call, ...], changes: int, *, together: bool) -> tuple[int, int]:
-    """Filters of single functions, whose action is HANDLE or invalid. The guest's calls are answered either way.
+    """Sets filters of one function, whose action is HANDLE or invalid. In both cases KVM serves the guest's calls.
 
-    Returns how many were taken, and the number of switches.
+    Returns how many filters were accepted, and how often the action changed from one filter to the next.
     """
     program, comparison, results = KvmProgram(deadline_ms=60_000), Comparison(), list[Arg]()
     memory = _Filter(program, HANDLE)
@@ -108,7 +111,7 @@ def _actions(vm: Vm, calls: tuple[Call, ...], changes: int, *, together: bool) -
 
 @pytest.mark.clause("RACE-6")
 def test_base(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> None:
-    """The range begins and ends as in one of the two filters that the memory held."""
+    """The range begins and ends like one of the two filters that the memory held."""
     changes, met, vms = FEWEST, 0, 0
     while met < chances(RANGE_READ_ONCE) and vms < MOST_RANGE_VMS:
         renew_deadline()
@@ -116,12 +119,12 @@ def test_base(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> No
         met_now = _ranges(vm, changes, together=share_a_core(vm.kvm, met, vms, MOST_RANGE_VMS))
         met, vms, changes = met + met_now, vms + 1, more_changes(changes, met_now, RANGES)
     if not met:
-        raise NotMeasured(f"no change of the memory fell between {vms * RANGES} filters")
+        raise NotMeasured(f"the memory did not change between any two of {vms * RANGES} filters")
 
 
 @pytest.mark.clause("RACE-6")
 def test_action(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> None:
-    """An action that KVM refuses is never taken."""
+    """An invalid action never takes effect."""
     results = guests.calls(vm_with_filter().vcpu, CALLS)
     calls = tuple(c for c, result in zip(CALLS, results, strict=True) if result.x0_3[0] != NOT_SUPPORTED)
     changes, taken, met, vms = FEWEST, 0, 0, 0
@@ -133,4 +136,4 @@ def test_action(vm_with_filter: MakeVm, renew_deadline: Callable[[], float]) -> 
         taken, met, vms = taken + taken_now, met + met_now, vms + 1
         changes = more_changes(changes, met_now, len(calls) * ATTEMPTS)
     if not met:
-        raise NotMeasured(f"no change of the memory fell between the filters of {vms} VMs")
+        raise NotMeasured(f"the memory did not change between any two filters of {vms} VMs")

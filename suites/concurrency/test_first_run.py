@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes beside the VM's first KVM_RUN, in a fresh VM each time."""
+"""Writes that are concurrent with a VM's first KVM_RUN, in a fresh VM for each round."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ RaceOf = Callable[[int], Race]
 """A race, given the number of each writer's writes."""
 
 FEWEST_ROUNDS, FIRST_ROUNDS, ROUNDS_AT_ONCE = 5, 25, 100
-"""Rounds of the first round trip, and the least and most of a later one."""
+"""The fewest rounds of a later round trip, the rounds of the first one, and the most rounds of a later one."""
 SHARE_OF_TIMEOUT = 0.25
 """A round trip that takes longer than this share of the test's timeout is followed by one of half as many rounds."""
 WRITES, MOST_WRITES = 16, 64
 """Writes of one writer in one round: enough for the run to fall among them in spite of the timer's jitter.
 
-The most are for all writers of a round. The search for an order takes time that grows with a power of their number.
+MOST_WRITES is the sum over all writers. The time to search for an order grows with a power of the number of writes.
 """
 GUEST_ROUNDS, CROWD_ROUNDS = 60, 40
-"""The most rounds where each takes longer."""
+"""The most rounds of the tests whose rounds take longer."""
 
 
 def _view(register: Register, dialect: Dialect) -> RegisterView | None:
@@ -54,7 +54,7 @@ def _view(register: Register, dialect: Dialect) -> RegisterView | None:
 
 
 def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
-    """A writer's values: neighbours differ, and the first is not the default, so that each write is a change."""
+    """A writer's values. Each differs from the one before it, and the first from the reset value: each is a change."""
     # Without FUNC_FEAT the guest cannot read the other vendor bits.
     all_values = [v for v in register.subsets() if not v or v & 1 or register.name != VENDOR_HYP]
     start = (all_values.index(register.reset) + 1 + first) % len(all_values)
@@ -63,7 +63,7 @@ def _values(register: Register, *, first: int, count: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Limits:
-    """Restarts the timeout of one round trip; the most rounds; and the number of tests of the same code."""
+    """``renew`` restarts the test's timeout. ``rounds`` is the maximum. ``tests`` is the number of tests of a race."""
 
     renew: Renew
     rounds: int
@@ -72,7 +72,7 @@ class Limits:
 
 @dataclass
 class _Staging:
-    """How the next rounds are staged, adapted to the last ones. ``pace`` has one for each arrangement of threads."""
+    """How the next rounds are staged, adapted to the last ones. ``pace`` has a key for each of arrangements()."""
 
     kvm: Kvm
     race: RaceOf
@@ -105,7 +105,7 @@ class _Staging:
 
 
 def _rounds(staging: _Staging, most: int) -> Iterator[Round]:
-    """Rounds until none is missing, ``most`` at most; more if no run fell among the writes, until time is used up."""
+    """At most ``most`` rounds, until none is missing. If no run fell among the writes, more until the timeout."""
     until, number = time.monotonic() + staging.renew(), 0
     for turn in count():
         waiting = [each for each, missing in staging.missing.items() if missing > 0]
@@ -131,8 +131,8 @@ def _check(staging: _Staging, most: int) -> None:
     for number, one in enumerate(_rounds(staging, most), start=1):
         comparison.that(
             one_order(one.threads, one.final, reset=register.reset, mask=register.mask),
-            f"round {number} of {register.name} (default {register.reset:#x})",
-            "answers that some order of these calls explains",
+            f"round {number} of {register.name} (reset value {register.reset:#x})",
+            "answers that agree with one order of these calls",
             show_history(one.threads, one.final),
         )
     comparison.done()
@@ -142,13 +142,13 @@ def _check(staging: _Staging, most: int) -> None:
 
 @pytest.fixture
 def limits(renew_deadline: Renew, registers: tuple[Register, ...], pytestconfig: pytest.Config) -> Limits:
-    """From the options, and the number of registers."""
+    """The limits from --race-rounds and the number of registers."""
     return Limits(renew_deadline, pytestconfig.getoption("--race-rounds"), len(registers))
 
 
 @pytest.mark.clause("RACE-1")
 def test_one_writer(register: Register, kvm: Kvm, limits: Limits) -> None:
-    """One writer and a run that ends before the guest. The runner's value stays."""
+    """One writer, and a KVM_RUN that returns before the guest runs. The value that is read after it does not change."""
 
     def race(writes: int) -> Race:
         return Race(register, (_values(register, first=0, count=writes),))
@@ -175,7 +175,7 @@ def test_guest_sees_the_last_write(register: Register, contract: Probe, kvm: Kvm
 
 @pytest.mark.clause("RACE-1")
 def test_many_writers_and_runners(register: Register, contract: Probe, kvm: Kvm, limits: Limits) -> None:
-    """Three vCPUs write, three run."""
+    """Three vCPUs write while three others run."""
     view = _view(register, contract.dialect)
 
     def race(writes: int) -> Race:

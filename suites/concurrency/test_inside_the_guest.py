@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ONE_REG while a vCPU is inside a guest that does not exit."""
+"""KVM_GET_ONE_REG and KVM_SET_ONE_REG while a vCPU is inside a guest that does not exit."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from suites.support.threads import sleep
 SPIN = struct.pack("<I", 0x14000000)
 """The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""
 PAUSES_MS = (10, 60, 300, 1000, 2000)
-"""How long the other threads wait for the vCPU to enter the guest; the next one is for a busy machine."""
+"""How long the other threads wait for the vCPU to enter the guest. A busy machine needs a longer pause."""
 SHARE_OF_TIMEOUT = 0.5
-"""Of the test's timeout, for the next attempt: the clock of an emulated machine may be many times slower than ours."""
+"""Of the test's timeout, the most for the next attempt. An emulated clock may be many times slower than the host's."""
 STAYS_MS = 40
-"""Time from the calls until a signal ends the run, at least; as long as the pause before it where that is longer."""
+"""Least time from the calls until a signal ends the run. After a longer pause, it is as long as the pause."""
 TARGET = MEMORY_SIZE - 8
 """Offset in the guest's memory of a GET's value, which is read after the run."""
 EINTR = 4
@@ -67,7 +67,7 @@ class _Visit:
                     pending.append((program.call(fd, request, argument), program.clock(1)))
         answer = self.vm.kvm.subject.run(program)
         if answer.expired and not answer[run].ran:
-            # The threads did not begin before the signal: a longer pause may do.
+            # The threads did not begin before the signal. A longer pause may suffice.
             return [_Result(0, False, False)] * len(calls)
         if not answer.expired or answer[run].errno != EINTR:
             raise HarnessError(
@@ -77,7 +77,7 @@ class _Visit:
 
 
 def _spinning(vm: Vm) -> Vm:
-    """Writes the guest into the VM's memory."""
+    """Writes the guest, an endless loop, into the VM's memory. Returns the VM."""
     batch = vm.batch()
     batch.program.poke(vm.memory, SPIN)
     batch.run()
@@ -86,7 +86,7 @@ def _spinning(vm: Vm) -> Vm:
 
 @pytest.fixture
 def pauses(renew_deadline: Callable[[], float]) -> Iterator[int]:
-    """PAUSES_MS while there is time for them. Each one restarts the test's timeout."""
+    """As many of PAUSES_MS as the test's timeout allows. Each one restarts the timeout."""
 
     def each() -> Iterator[int]:
         for pause, following in zip(PAUSES_MS, (*PAUSES_MS[1:], 0), strict=True):
@@ -111,7 +111,7 @@ def _other(register: Register) -> int:
 
 @pytest.mark.clause("RACE-4", "LOCK-1", "LOCK-2", "LOCK-3")
 def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm, pauses: Iterator[int]) -> None:
-    """Reads, and writes, which the run has locked."""
+    """A read succeeds and writes give the errors of a locked register, while vCPU 0 stays inside the guest."""
     for pause in pauses:
         vm = _spinning(make_vm(2))
         visit, fd = _Visit(vm, register, pause), vm.vcpus[1].fd
@@ -127,10 +127,10 @@ def test_another_vcpu_answers_at_once(register: Register, make_vm: MakeVm, pause
     _require_all(results, pause)
     comparison = Comparison()
     for (what, error, _, _), one in zip(wanted, results, strict=True):
-        name = f"{what} of {register.name} through vCPU 1, vCPU 0 being inside the guest"
+        name = f"{what} of {register.name} through vCPU 1 while vCPU 0 is inside the guest"
         comparison.error(name, error, one.errno)
         comparison.that(one.at_once, name, "an answer at once", "none before vCPU 0 had left the guest")
-    comparison.value(f"{register.name} as that read gave it", register.reset, _target(vm))
+    comparison.value(f"the value of {register.name} that the read stored", register.reset, _target(vm))
     comparison.done()
 
 
@@ -151,7 +151,7 @@ def test_the_same_vcpu_waits(register: Register, make_vm: MakeVm, pauses: Iterat
         name = f"{what} of {register.name} through vCPU 0, which is inside the guest"
         comparison.that(not one.at_once, name, "no answer before it has left the guest", "an answer at once")
         comparison.error(name, error, one.errno)
-    comparison.value(f"{register.name} as that read gave it", register.reset, _target(vm))
+    comparison.value(f"the value of {register.name} that the read stored", register.reset, _target(vm))
     comparison.done()
 
 

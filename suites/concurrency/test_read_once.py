@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM_SET_ONE_REG while another thread changes what its caller's memory holds: KVM must read it once."""
+"""KVM_SET_ONE_REG while another thread changes its id or value in the caller's memory: KVM must read both once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from suites.conftest import MakeVm
 from suites.support.threads import run_to_the_end
 
 WRITES, MOST_PROGRAMS = 400, 6
-"""Calls of one program, and programs until enough calls met a change."""
+"""Calls of one program, and the most programs. A test ends earlier if the memory changed between enough calls."""
 
 
 @dataclass(frozen=True)
 class Flip:
-    """What is changed in the caller's memory, back and forth.
+    """Two words between which another thread alternates in the caller's memory.
 
-    ``words`` are the two values. If ``named``, they are ids instead, the first one that register's, and the value is
-    always ``value``. ``errors`` are the results with the first and with the second word.
+    ``words`` are two values for the register. If ``named`` is a register, they are ids instead, the first one the id
+    of ``named``, and the value is always ``value``. ``errors`` are the errnos for the first and for the second word.
     """
 
     what: str
@@ -45,17 +45,17 @@ class Flip:
 
 
 def _flips(register: Register, registers: tuple[Register, ...], held: int) -> Iterator[Flip]:
-    """Of a register that is not locked and has the value ``held``."""
+    """The pairs of words for a register that is not locked and has the value ``held``."""
     yield Flip("its value and an unsupported one", (held, held | register.beyond), (0, EINVAL))
     for other in registers:
         wrong = next((v for v in other.subsets() if v & ~register.mask), None)
         if wrong is not None and (other.id ^ register.id) < 1 << 8:
-            yield Flip(f"its id and that of {other.name}", (other.id, register.id), (0, EINVAL), other, wrong)
+            yield Flip(f"its id and the id of {other.name}", (other.id, register.id), (0, EINVAL), other, wrong)
             return
 
 
 def _writes(vm: Vm, register: Register, flip: Flip, held: int, changes: int, *, together: bool) -> int:
-    """One program of WRITES calls, each with a read after it. Returns the number of switches."""
+    """One program of WRITES calls, each with a read after it. Returns how often the result of the calls changed."""
     program, comparison, name = KvmProgram(deadline_ms=60_000), Comparison(), register.name
     setter = program.one_reg(flip.named or register, flip.value if flip.named else flip.words[0])
     reader = program.one_reg(register)
@@ -70,7 +70,7 @@ def _writes(vm: Vm, register: Register, flip: Flip, held: int, changes: int, *, 
     answer = run_to_the_end(vm.kvm, program, f"A race of {name} with a change of the caller's memory")
     errors = [answer[done].errno for done, _ in calls]
     for number, (error, (_, read)) in enumerate(zip(errors, calls, strict=True)):
-        what = f"call {number} for {name}, while another thread exchanges {flip.what}"
+        what = f"call {number} for {name}, while another thread alternates between {flip.what}"
         comparison.that(error in flip.errors, what, f"an errno of {flip.errors}", str(error))
         comparison.error(f"reading {name} after {what}", 0, read.errno(answer))
         comparison.value(f"{name} after {what}", held, read.value(answer))
@@ -79,7 +79,7 @@ def _writes(vm: Vm, register: Register, flip: Flip, held: int, changes: int, *, 
 
 
 def _race(vm: Vm, register: Register, flip: Flip, held: int, enough: int, renew: Callable[[], float]) -> None:
-    """Programs until ``enough`` calls met a change."""
+    """Runs programs until the result of the calls changed ``enough`` times."""
     changes, met, programs = FEWEST, 0, 0
     while met < enough and programs < MOST_PROGRAMS:
         renew()
@@ -87,7 +87,7 @@ def _race(vm: Vm, register: Register, flip: Flip, held: int, enough: int, renew:
         met_now = _writes(vm, register, flip, held, changes, together=together)
         met, programs, changes = met + met_now, programs + 1, more_changes(changes, met_now, WRITES)
     if not met:
-        raise NotMeasured(f"no change of the memory fell between {programs * WRITES} writes of {register.name}")
+        raise NotMeasured(f"the memory did not change between any two of {programs * WRITES} writes of {register.name}")
 
 
 @pytest.mark.clause("RACE-5")

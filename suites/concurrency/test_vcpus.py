@@ -14,7 +14,7 @@ from suites.conftest import MakeVm
 from suites.support.threads import arrangements, join_race, run_to_the_end
 
 VCPUS, INITS = 4, 8
-"""vCPUs that are created, and how often another one is initialised again beside each."""
+"""vCPUs that are created, and how often another vCPU is initialised again before each."""
 WRITES = 200
 
 
@@ -67,13 +67,13 @@ def test_new_vcpus(register: Register, make_vm: MakeVm) -> None:
     race = _Race(vm, register, len(before))
     answer = run_to_the_end(vm.kvm, race.program, f"A race of {register.name} with new vCPUs")
     for number, (value, done, read) in enumerate(race.writes):
-        what = f"write {number} of {register.name}, beside new vCPUs"
+        what = f"write {number} of {register.name} while vCPUs are created"
         comparison.error(what, 0, answer[done].errno)
         comparison.value(f"{register.name} after {what}", value, read.value(answer))
     for each in race.inits:
-        comparison.error(f"creating or initialising a vCPU beside writes of {register.name}", 0, answer[each].errno)
+        comparison.error(f"creating or initialising a vCPU during writes of {register.name}", 0, answer[each].errno)
     for listing in race.lists:
-        comparison.error("KVM_GET_REG_LIST beside new vCPUs", 0, answer[listing.done].errno)
+        comparison.error("KVM_GET_REG_LIST while vCPUs are created", 0, answer[listing.done].errno)
         _, ids = listing.listed(answer)
-        comparison.that(list(ids) == before, "KVM_GET_REG_LIST beside new vCPUs", f"{before}", f"{list(ids)}")
+        comparison.that(list(ids) == before, "KVM_GET_REG_LIST while vCPUs are created", f"{before}", f"{list(ids)}")
     comparison.done()

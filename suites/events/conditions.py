@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Conditions of a vCPU or a VM that last: what the contract defines is the same meanwhile."""
+"""Conditions of a vCPU or a VM, such as guest debugging, that change nothing that the contract defines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VCPU_SHIFT = 16
 
 @dataclass(frozen=True)
 class LastingCondition:
-    """``begins`` adds the calls that begin it to a program. Their results are ignored: a host may refuse them."""
+    """``begins`` appends the calls that begin it to a program. Their results are ignored: a host may refuse them."""
 
     name: str
     source: str

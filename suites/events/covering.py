@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which events happen in which VM: chains that cover pairs instead of the full product.
+"""Assigns events to VMs. The assignment covers pairs, not the full product: each event in each topology and each state.
 
-Every event meets every topology and every state. A VM costs more than an event, so a chain has several events; each is
-followed by an observation, which names it if something changed. An event that locks the registers ends a chain of a VM
-that has not run. tests/unit/test_events.py checks the pairs.
+A chain is a VM with several events, because a VM costs more than an event. An observation follows each event, so that
+a change is attributed to it. An event that locks the registers is the last one in the chain of a VM that has not run.
+tests/unit/test_events.py checks the pairs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from suites.events.table import EVENTS
 
 @dataclass(frozen=True)
 class Happening:
-    """An event and who makes it happen. ``acting`` selects the vCPU, modulo their number."""
+    """An event, and which of ACTORS performs it. ``acting`` selects the vCPU, modulo their number."""
 
     event: NeutralEvent
     actor: str
@@ -27,7 +27,7 @@ class Happening:
 
 @dataclass
 class Chain:
-    """A VM, and what happens to it in order."""
+    """A VM and its events, in order."""
 
     state: State
     topology: Topology
@@ -37,7 +37,7 @@ class Chain:
 
     @property
     def name(self) -> str:
-        """A word for test ids."""
+        """The test's id."""
         own = f"-{self.last.event.name}" if self.last and not self.happenings else ""
         return f"{self.state.when}-{self.state.held}-{self.topology.name}{own}"
 
@@ -60,7 +60,7 @@ def chains() -> tuple[Chain, ...]:
 
 
 def _first_runs(grid: dict[tuple[State, Topology], Chain], event: NeutralEvent, number: int) -> list[Chain]:
-    """Adds the event to the end of a chain in each state before_run; the chains that had to be added."""
+    """Adds the event to the end of a chain in each state before_run. Returns the chains that had to be added."""
     added = []
     for turn, state in enumerate(each for each in STATES if each.when == "before_run"):
         topology = TOPOLOGIES[(number + 3 * turn) % len(TOPOLOGIES)]

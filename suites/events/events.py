@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The events: ioctls of arm64 (Documentation/virt/kvm/api.rst), other system calls, and calls of a guest.
 
-Each builds calls in a program. Their results are ignored: a refused call must not change anything either.
+Each function appends calls to a program. Their results are ignored: a refused call must not change anything either.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PAGE = 0x1_0000
 class EventPlace:
     """Where an event happens: fds and addresses of the executor's process, as numbers or references.
 
-    ``other`` is another vCPU's fd, the same vCPU's if the VM has only one. ``vcpu_id`` and ``other_id`` are their ids.
+    ``other`` is another vCPU's fd, or the same one if the VM has only one. ``vcpu_id`` and ``other_id`` are their ids.
     """
 
     kvm: int | Arg
@@ -61,7 +61,7 @@ Act = Callable[[KvmProgram, EventPlace], None]
 
 @dataclass(frozen=True)
 class NeutralEvent:
-    """``does`` adds its calls to a program. ``source`` is where the calls are defined."""
+    """``does`` appends its calls to a program. ``source`` is where the calls are defined."""
 
     name: str
     source: str
@@ -71,11 +71,11 @@ class NeutralEvent:
     runs: bool = False
     """Whether it locks the registers."""
     restarts: bool = False
-    """Whether the guests must be put back to their entry before they make another call."""
+    """Whether the vCPUs must be initialised again before their guests make another call."""
     psci: int | None = None
     """The PSCI_VERSION that it sets on a VM with PSCI_0_2."""
     blocks: bool = False
-    """Whether KVM_RUN comes back only for a signal."""
+    """Whether KVM_RUN returns only for a signal."""
 
 
 def check_extension(p: KvmProgram, at: EventPlace) -> None:
@@ -98,7 +98,7 @@ def vcpu_enable_caps(p: KvmProgram, at: EventPlace) -> None:
 
 
 def attributes(on: str, groups: int, attrs: int) -> Act:
-    """Every attribute of the first groups: HAS, GET, and SET with a pointer to nothing."""
+    """HAS, GET, and SET with a null pointer, of the first attributes of the first groups."""
 
     def does(p: KvmProgram, at: EventPlace) -> None:
         fd, memory = (at.vm if on == "vm" else at.vcpu), p.scratch(64)
@@ -162,7 +162,7 @@ def interrupt_line(p: KvmProgram, at: EventPlace) -> None:
 
 
 def eventfds(p: KvmProgram, at: EventPlace) -> None:
-    """An ioeventfd and an irqfd, added and taken away."""
+    """Adds and removes an ioeventfd and an irqfd."""
     fd = p.syscall(syscalls.EVENTFD2, 0, os.O_CLOEXEC)
     for flags in (0, 4):
         io = p.structure(uapi.pack("kvm_ioeventfd", addr=FREE_IPA, len=4, flags=flags))
@@ -178,7 +178,7 @@ def eventfds(p: KvmProgram, at: EventPlace) -> None:
 
 
 def devices(p: KvmProgram, at: EventPlace) -> None:
-    """Asks for each type of device, and makes none."""
+    """Tests whether each type of device exists, and creates none."""
     for kind in range(16):
         test = uapi.pack("kvm_create_device", type=kind, flags=uapi.KVM_CREATE_DEVICE_TEST)
         p.call(at.vm, uapi.KVM_CREATE_DEVICE, p.structure(test))
@@ -268,7 +268,7 @@ def same_registers(p: KvmProgram, at: EventPlace) -> None:
 
 
 def refused_writes(p: KvmProgram, at: EventPlace) -> None:
-    """An unsupported bit, twenty times for each register, and each bit alone."""
+    """Writes an unsupported bit twenty times to each register, and then each unsupported bit."""
     for register in at.registers:
         each = [1 << number for number in range(64) if not register.mask >> number & 1]
         for unsupported in (*[register.beyond] * 20, *each):
@@ -276,7 +276,7 @@ def refused_writes(p: KvmProgram, at: EventPlace) -> None:
 
 
 def same_values(p: KvmProgram, at: EventPlace) -> None:
-    """The value that is there, forty times for each register, alternating with reads."""
+    """Writes the current value forty times to each register, alternating with reads."""
     for register in at.registers:
         one = p.one_reg(register, at.values[register.name])
         for _ in range(40):
@@ -301,7 +301,7 @@ def workarounds(p: KvmProgram, at: EventPlace) -> None:
 
 
 def fds(p: KvmProgram, at: EventPlace) -> None:
-    """Duplicates and closes the fds, and makes system calls that they do not have."""
+    """Duplicates and closes the fds, and makes system calls that KVM does not implement for them."""
     for fd in (at.vm, at.vcpu, at.kvm):
         copy = p.syscall(syscalls.DUP, fd)
         p.syscall(syscalls.FCNTL, copy, 1)
@@ -336,7 +336,7 @@ def another_vm(p: KvmProgram, at: EventPlace) -> None:
 
 
 def memory_advice(p: KvmProgram, at: EventPlace) -> None:
-    """Makes the guest's memory read-only and writable again, and merges or splits its pages."""
+    """Makes the guest's memory read-only and writable again, and gives advice about its use."""
     for protection in (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE):
         p.syscall(syscalls.MPROTECT, at.memory, MEMORY_SIZE, protection)
     for advice in (mmap.MADV_SEQUENTIAL, mmap.MADV_NORMAL, mmap.MADV_WILLNEED):
@@ -344,7 +344,7 @@ def memory_advice(p: KvmProgram, at: EventPlace) -> None:
 
 
 def signal(p: KvmProgram, at: EventPlace) -> None:
-    """A blocked signal to the thread, taken again."""
+    """Sends the thread a blocked signal, makes a refused KVM_RUN, and takes the signal."""
     blocked, before, at_once = p.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1)), p.scratch(8), p.scratch(16)
     p.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_BLOCK, blocked, before, 8)
     p.syscall(syscalls.TGKILL, p.syscall(syscalls.GETPID), p.syscall(syscalls.GETTID), _SIGUSR1)
@@ -358,7 +358,7 @@ def immediate_exit(p: KvmProgram, at: EventPlace) -> None:
 
 
 def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bool = False) -> Act:
-    """The guest makes these calls. ``stopped``: another vCPU is stopped before. ``line``: an interrupt is pending."""
+    """The guest makes these calls. ``stopped``: stops another vCPU first. ``line``: an interrupt is pending."""
 
     def does(p: KvmProgram, at: EventPlace) -> None:
         if stopped and at.other != at.vcpu:
@@ -377,7 +377,7 @@ def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bo
 
 
 OTHER = 0xFFFF
-"""Stands for another vCPU's MPIDR in a guest's arguments."""
+"""A placeholder for another vCPU's MPIDR in a guest's arguments."""
 
 
 def _with_id(call: Call, number: int) -> tuple[int, ...]:

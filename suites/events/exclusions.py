@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ioctls of <linux/kvm.h> that are no event of the table, with the reason."""
+"""The ioctls of <linux/kvm.h> that are not in the table of events, each with the reason."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compares everything that the contract defines about a VM with what it must be."""
+"""Compares everything that the contract defines about a VM with the expected state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from suites.events.scene import DENIED, Scene
 
 @dataclass(frozen=True)
 class _Expected:
-    """A call in the batch: what it is, its errno and, for a read, its value."""
+    """A call in the batch, with its expected errno and, for a read, the expected value."""
 
     what: str
     call: Pending
@@ -38,7 +38,7 @@ def _reads(batch: Batch, vm: Vm, registers: tuple[Register, ...], values: dict[s
 
 
 def _writes(batch: Batch, vcpu: Vcpu, register: Register, held: int, locked: bool) -> list[_Expected]:
-    """The same value, another one and a read, an unsupported bit; then the old value again, and a read."""
+    """Writes the same value, another one, an unsupported bit and the first value again. Reads after two of them."""
     other, name, through = held ^ register.mask, register.name, f"through vCPU {vcpu.index}"
     # A register without bits has no other value.
     refused = EBUSY if locked and other != held else 0
@@ -61,7 +61,7 @@ def _writes(batch: Batch, vcpu: Vcpu, register: Register, held: int, locked: boo
 
 
 def _neighbours(batch: Batch, scene: Scene) -> list[_Expected]:
-    """PSCI_VERSION, the stolen-time address, and the filter: its range is taken."""
+    """PSCI_VERSION, the stolen-time address, and the filter, whose function no other filter may contain."""
     vm, group, attr = scene.vm, uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
     rows = [
         _Expected(f"PSCI_VERSION through vCPU {vcpu.index}", batch.get(vcpu, PSCI_VERSION), 0, scene.psci)
@@ -90,7 +90,7 @@ class StateView:
     ids: tuple[int, ...]
 
     def compare(self, comparison: Comparison, answer: Answer) -> None:
-        """After the batch has run."""
+        """Compares the results. The batch must have run."""
         for row in self.rows:
             what = f"{row.what}, {self.when}"
             comparison.error(what, row.errno, row.call.errno)
@@ -103,7 +103,7 @@ class StateView:
 
 
 def observe_state(batch: Batch, scene: Scene, when: str) -> StateView:
-    """Adds reads of the registers through every vCPU, what they accept, and their neighbours. Changes nothing."""
+    """Appends reads and writes of the registers, and reads of their neighbours. Restores the values."""
     vm = scene.vm
     rows = _reads(batch, vm, scene.registers, scene.values, "")
     for i, register in enumerate(scene.registers):

@@ -14,14 +14,14 @@ from suites.support.threads import sleep, timespec
 
 ACTORS = ("the main thread", "another thread", "duplicated fds")
 BLOCKED_NS = 10_000_000
-"""How long KVM_RUN is left in a guest that does not come back. After it, a signal ends KVM_RUN."""
+"""Time after which a signal ends KVM_RUN of a vCPU that does not return."""
 _AT_MOST_NS = 5_000_000_000
 _SIGUSR1 = 10
 _F_GETOWN, _F_SETOWN_EX = 9, 15
 
 
 def perform(program: KvmProgram, event: NeutralEvent, place: EventPlace, actor: str) -> None:
-    """The event's calls."""
+    """Appends the event's calls to the program."""
     if actor == "duplicated fds":
         vm, vcpu = (program.syscall(syscalls.DUP, fd) for fd in (place.vm, place.vcpu))
         _once(program, event, replace(place, vm=vm, vcpu=vcpu))
@@ -31,7 +31,7 @@ def perform(program: KvmProgram, event: NeutralEvent, place: EventPlace, actor: 
         with program.concurrently() as stage:
             with stage.thread():
                 event.does(program, place)
-            # The main thread runs a stage of one thread.
+            # A stage with only one thread would run in the main thread.
             with stage.thread():
                 program.syscall(syscalls.GETTID)
     else:
@@ -46,7 +46,7 @@ def _once(program: KvmProgram, event: NeutralEvent, place: EventPlace) -> None:
 
 
 def _until_signal(program: KvmProgram, event: NeutralEvent, place: EventPlace) -> None:
-    """The event in a thread to which another one sends a signal. KVM_RUN alone does not block it."""
+    """The event in a thread to which another one sends a signal. The thread blocks the signal except in KVM_RUN."""
     blocked, before = program.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1)), program.scratch(8)
     owner = program.scratch(16)
     with program.concurrently() as stage:
@@ -62,7 +62,7 @@ def _until_signal(program: KvmProgram, event: NeutralEvent, place: EventPlace) -
         with stage.thread():
             program.barrier()
             sleep(program, BLOCKED_NS)
-            # The number of the first thread, which is in memory: an argument cannot be another thread's result.
+            # F_GETOWN returns the first thread's id from the memory: an argument cannot be another thread's result.
             program.syscall(syscalls.FCNTL, place.kvm, _F_SETOWN_EX, owner)
             thread = program.syscall(syscalls.FCNTL, place.kvm, _F_GETOWN)
             program.syscall(syscalls.TGKILL, program.syscall(syscalls.GETPID), thread, _SIGUSR1)

@@ -24,7 +24,7 @@ from suites.support.calls import CONDUITS, Form, call_of
 DENIED = 0x84000052
 """TRNG_GET_UUID: the function that the VM's filter denies."""
 FORWARDED = 0x86000010
-"""An id of no function, which the VM's filter forwards to user space."""
+"""The id of no function. The VM's filter forwards it to user space."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class State:
     held: str
 
     def values(self, registers: tuple[Register, ...]) -> dict[str, int]:
-        """The values by name. "mixed": every bit of one register, only bit 0 of the next, none of the next."""
+        """The values by name. "mixed": every bit of one register, none of the next, only bit 0 of the next."""
         masks = {"empty": (0,), "full": (~0,), "mixed": (~0, 0, 1)}[self.held]
         return {r.name: masks[i % len(masks)] & r.mask for i, r in enumerate(registers)}
 
@@ -47,19 +47,19 @@ STATES = tuple(State(when, held) for held in ("mixed", "full", "empty") for when
 class Topology:
     """The vCPUs' ids in the order of their creation, and what else is special about the VM.
 
-    ``low_ids`` replace them on a host whose VMs have fewer vCPUs, as with GICv2; empty if all have so many.
+    ``low_ids`` replace them on a host whose VMs have fewer vCPUs, as with GICv2. Empty if every host has enough.
     """
 
     name: str
     ids: tuple[int, ...]
     low_ids: tuple[int, ...] = ()
     late: int | None = None
-    """The id of a vCPU created when the registers are set and, after_run, the VM has run."""
+    """The id of a vCPU that is created after the registers are set and, in after_run, after the VM has run."""
     features: tuple[int, ...] = PSCI_0_2
     capability: int | None = None
     """The capability that the features need."""
     twin: bool = False
-    """Whether an older VM with other values is alive."""
+    """Whether an older VM with other register values exists."""
 
 
 TOPOLOGIES = (
@@ -76,7 +76,7 @@ TOPOLOGIES = (
 
 @dataclass
 class Scene:
-    """A VM with the state that it must have. ``vcpus`` are initialised; ``ids`` is KVM_GET_REG_LIST's answer."""
+    """A VM and its expected state. ``vcpus`` are initialised; ``ids`` is KVM_GET_REG_LIST's answer."""
 
     vm: Vm
     state: State
@@ -98,13 +98,13 @@ class Scene:
         return f"{self.state.when}, registers {self.state.held}, {self.topology.name}"
 
     def happened(self, event: NeutralEvent) -> None:
-        """What an event changes."""
+        """Updates the expected state after an event."""
         self.locked = self.locked or event.runs
         if event.psci is not None and self.features:
             self.psci = event.psci
 
     def restart(self, batch: Batch) -> list[Pending]:
-        """Puts every guest back to its entry: completes a pending exit, then KVM_ARM_VCPU_INIT, which must succeed."""
+        """Completes pending exits, initialises each vCPU again, which must succeed, and sets its PC to the entry."""
         done = []
         for vcpu in self.vm.vcpus:
             if self.locked:
@@ -118,7 +118,7 @@ class Scene:
     def expected_view(self, vcpu: Vcpu) -> list[tuple[Form, Call, X | None]]:
         """The calls whose answers the state alone defines, by each served conduit, with x0 to x3.
 
-        None for one call of each function with another answer: it is not NOT_SUPPORTED.
+        Of each function whose answer varies there is one call, with None: its answer must not be NOT_SUPPORTED.
         """
         area = self.area if vcpu is self.vm.vcpus[0] else None
         situation = Situation(self.contract.dialect, self.values, self.contract.arch_counter, area)
@@ -175,7 +175,7 @@ def _twin(kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int]) -> 
 
 
 def _hold(scene: Scene) -> None:
-    """Sets the registers, a stolen-time area, and a filter with a denied and a forwarded function. Then may run."""
+    """Sets the registers, a stolen-time area, a denying and a forwarding filter. In after_run, runs the last vCPU."""
     vm, last = scene.vm, scene.vm.vcpus[-1]
     batch = vm.batch()
     done = [batch.set(vm.vcpu, r, scene.values[r.name]) for r in scene.registers]
@@ -190,7 +190,7 @@ def _hold(scene: Scene) -> None:
     if scene.state.when == "after_run":
         guests.put_calls(batch.program, vm.memory, [Call(0x80000000)])
         done.append(batch.run_vcpu(last))
-        # Completes the store that the guest left with.
+        # Completes the store that made the guest exit.
         batch.program.run_with_immediate_exit(last.fd, last.run_address)
         scene.locked = True
     batch.run()
@@ -202,9 +202,9 @@ def _hold(scene: Scene) -> None:
 def scene_of(
     kvm: Kvm, contract: Probe, registers: tuple[Register, ...], state: State, topology: Topology
 ) -> Iterator[Scene]:
-    """The VM, set up. Raises KvmError.
+    """Sets up the VM, and closes it at the end. Raises KvmError.
 
-    Without the capability that the topology's features need, the vCPUs have PSCI_0_2 alone.
+    If the host lacks the capability that the topology's features need, the vCPUs have PSCI_0_2 alone.
     """
     missing = topology.capability is not None and not kvm.check_extension(topology.capability)
     features = PSCI_0_2 if missing else topology.features

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""While a condition lasts, before and after the guests have run, what the contract defines is the same."""
+"""While a condition lasts, nothing that the contract defines changes, before and after the guests have run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOPOLOGY = next(each for each in TOPOLOGIES if each.name == "two_vcpus")
 def test_while_it_lasts(
     condition: LastingCondition, held: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]
 ) -> None:
-    """The registers, what they accept, and the answers to the guests of both vCPUs."""
+    """The registers' values, the accepted writes and the answers to both vCPUs' guests do not depend on it."""
     comparison = Comparison()
     with scene_of(kvm, contract, registers, State("before_run", held), _TOPOLOGY) as scene:
         batch = scene.vm.batch()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each event, in VMs of each state and topology: what the contract defines is the same before and after it."""
+"""Each event, in VMs of each state and topology: it changes nothing that the contract defines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _compare(scene: Scene, chain: Chain, groups: Iterable[Iterable[Happening]]) 
 @pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3", "EVENT-4")
 @pytest.mark.parametrize("chain", chains(), ids=lambda chain: chain.name)
 def test_events(chain: Chain, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> None:
-    """What the contract defines is the same after each event; at the end each guest gets the defined answers."""
+    """No event changes what the contract defines. At the end, each guest gets the defined answers."""
 
     def compare(*, together: bool) -> None:
         with scene_of(kvm, contract, registers, chain.state, chain.topology) as scene:
@@ -70,6 +70,6 @@ def test_events(chain: Chain, kvm: Kvm, contract: Probe, registers: tuple[Regist
     except AssertionError as error:
         different = error
     if different is not None:
-        # One event in a round trip: the last calls before the difference are then those of its event.
+        # Repeat with one event in each round trip: the trace then ends with the event that made the difference.
         compare(together=False)
         raise different

@@ -11,7 +11,7 @@ from suites.conftest import MakeVm
 
 @pytest.fixture
 def filter_vm(make_vm: MakeVm, contract: Probe) -> MakeVm:
-    """As make_vm, where the kernel has the filter."""
+    """Makes VMs as make_vm. The test is not applicable if they accept no SMCCC filter."""
     if not contract.smccc_filter:
         pytest.skip("not applicable, because this kernel's VMs accept no SMCCC filter (KVM_HAS_DEVICE_ATTR on the VM)")
     return make_vm

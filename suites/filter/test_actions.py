@@ -121,7 +121,7 @@ def test_smc_with_immediate(action: int, conduit: Conduit, filter_vm: MakeVm) ->
 @pytest.mark.parametrize("function", [0x84000050, 0x84000000, 0xC600FF00, 0, 0x12345678, 0xFFFFFFFF], ids=hex)
 @pytest.mark.parametrize("answer", [(), (0x1234,), (1 << 63, 2, 3, 4), tuple(range(18))], ids=lambda a: f"{len(a)}_set")
 def test_record(answer: tuple[int, ...], function: int, form: Form, kvm: Kvm, filter_vm: MakeVm) -> None:
-    """The exit's record, the registers and the PC, and the guest's registers after it continued; twice."""
+    """The exit has the record, registers and PC of the call, and the guest continues with the answer. Twice."""
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(function, 1, FORWARD)
     for turn in ("first", "second"):
@@ -138,7 +138,7 @@ def _answers(vm: Vm, ids: list[int]) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("base", [0x84000050, 0x84000051, 0x84000052], ids=hex)
 def test_range(base: int, count: int, filter_vm: MakeVm) -> None:
-    """Of five functions, those in the range are denied, and in another VM none is."""
+    """Of five functions, those in the range are denied. In another VM, none is denied."""
     denied, other, comparison = filter_vm(), filter_vm(), Comparison()
     ids = [0x84000000, 0x84000050, 0x84000051, 0x84000052, 0x84000053]
     calls = [Call(i, (0x84000050 if i == 0x84000051 else 0, *GARBAGE[1:])) for i in ids]

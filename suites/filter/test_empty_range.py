@@ -12,7 +12,7 @@ from suites.conftest import MakeVm
 
 @pytest.mark.clause("FILTER-14")
 def test_empty_range_at_base_0(filter_vm: MakeVm) -> None:
-    """base + nr_functions - 1 wraps to 0xffffffff. For every other base of an empty range it is below the base."""
+    """EINVAL, although base + nr_functions - 1 wraps to 0xffffffff. For any other base, it is below the base."""
     comparison = Comparison()
     answer = filter_vm().try_set_filter(0, 0, KVM_SMCCC_FILTER_HANDLE)
     comparison.error("KVM_SET_DEVICE_ATTR of the filter {base = 0, nr_functions = 0}", EINVAL, answer)

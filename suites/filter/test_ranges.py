@@ -22,7 +22,7 @@ HANDLE, DENY, FORWARD = uapi.KVM_SMCCC_FILTER_HANDLE, uapi.KVM_SMCCC_FILTER_DENY
 CTRL, FILTER = uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER
 ACTIONS = pytest.mark.parametrize("action", [HANDLE, DENY, FORWARD], ids=["HANDLE", "DENY", "FWD_TO_USER"])
 GUARD = 0x10000
-"""Bytes; a page at least, whatever the host's page size."""
+"""Bytes: at least one page on every host."""
 
 INVALID = {
     "no_function": (0x84000050, 0, DENY),
@@ -97,7 +97,7 @@ def test_presence(make_vm: MakeVm, contract: Probe) -> None:
     ("group", "attr"), [(0, 1), (0, 1 << 32), (0, (1 << 64) - 1), (1, 0), (0xFFFFFFFF, 0)], ids=lambda n: f"{n:#x}"
 )
 def test_other_attributes(group: int, attr: int, filter_vm: MakeVm) -> None:
-    """ENXIO for every other attribute, and EINVAL for a read of the filter."""
+    """Every other attribute gives ENXIO. A read of the filter gives EINVAL."""
     vm = filter_vm()
     batch = vm.batch()
     data = uapi.pack("kvm_smccc_filter", base=0x84000050, nr_functions=1, action=DENY)
@@ -117,7 +117,7 @@ def test_other_attributes(group: int, attr: int, filter_vm: MakeVm) -> None:
 @pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid(name: str, ran: bool, filter_vm: MakeVm) -> None:
-    """EINVAL, also for reserved ranges and after a run."""
+    """An invalid filter gives EINVAL, also in a reserved range and after a run."""
     vm = filter_vm()
     if ran:
         guests.call(vm.vcpu, Call(0x80000000))
@@ -143,7 +143,7 @@ def test_padding(filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("name", RESERVED)
 def test_reserved(name: str, action: int, filter_vm: MakeVm) -> None:
-    """EEXIST for every part of Arm's architecture calls, with any action, before and after other filters."""
+    """Every part of Arm's architecture calls gives EEXIST, with any action, before and after other filters."""
     refused = (name, *RESERVED[name], action, EEXIST)
     _try_filters(filter_vm(), [refused, ("TRNG_VERSION", 0x84000050, 1, DENY, 0), refused])
 
@@ -160,7 +160,7 @@ def test_free(name: str, action: int, filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("first", [HANDLE, DENY, FORWARD], ids=["on_HANDLE", "on_DENY", "on_FWD_TO_USER"])
 def test_overlap(first: int, action: int, filter_vm: MakeVm) -> None:
-    """EEXIST for any function in common with an earlier range. Adjacent ranges are accepted."""
+    """A range that shares a function with an earlier one gives EEXIST. Adjacent ranges are accepted."""
     touching = {"left": (0x84000051, 1), "right": (0x84000056, 2), "further left": (0x84000050, 1)}
     _try_filters(filter_vm(), [
         ("the first", *FIRST, first, 0),
@@ -173,7 +173,7 @@ def test_overlap(first: int, action: int, filter_vm: MakeVm) -> None:
 @ACTIONS
 @pytest.mark.parametrize("ran", [0, 1], ids=["vcpu0_ran", "vcpu1_ran"])
 def test_after_run(ran: int, action: int, filter_vm: MakeVm) -> None:
-    """EBUSY for every valid filter: new, identical, overlapping, reserved."""
+    """After KVM_RUN every valid filter gives EBUSY: a new, identical, overlapping or reserved range."""
     vm = filter_vm(2)
     vm.set_filter(*FIRST, action)
     guests.call(vm.vcpus[ran], Call(0x80000000))
@@ -194,7 +194,7 @@ def test_after_immediate_exit(filter_vm: MakeVm) -> None:
 @pytest.mark.clause("FILTER-5")
 @pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
 def test_unreadable(ran: bool, filter_vm: MakeVm) -> None:
-    """EFAULT for a null pointer, and for a structure whose last byte, or all but the first, cannot be read."""
+    """A null pointer gives EFAULT, and so does a structure whose last byte, or all but the first, cannot be read."""
     vm = filter_vm()
     if ran:
         guests.call(vm.vcpu, Call(0x80000000))

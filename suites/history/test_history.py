@@ -20,14 +20,14 @@ from suites.support.view import compare_view
 
 CHANGE, SAME, REFUSED, READ = KINDS = ("change", "same value", "unsupported bit", "read")
 IN_A_ROW = 18
-"""Calls of one kind before one of each other kind: every number up to this one."""
+"""The most calls of one kind before a call of each other kind. All smaller numbers occur as well."""
 MANY = 300
 _PART = 2000
-"""Calls of a program. A test that makes more needs more than its timeout where a call takes milliseconds."""
+"""Calls of a program. On a host where a call takes milliseconds, more calls would exceed the test's timeout."""
 
 
 def kinds() -> Iterator[str]:
-    """The sequence: each kind up to IN_A_ROW times before each other one, all in turn, and each MANY times."""
+    """The sequence: each kind up to IN_A_ROW times before each other kind, all in turn, and each MANY times."""
     for count, kind in product(range(1, IN_A_ROW + 1), KINDS):
         for other in (each for each in KINDS if each != kind):
             yield from (kind,) * count
@@ -76,7 +76,7 @@ class _Sequence:
         return step
 
     def compare(self, comparison: Comparison) -> None:
-        """Runs it and compares each answer."""
+        """Runs the program and compares each answer."""
         answer = self._vm.kvm.subject.run(self._program)
         for number, step in enumerate(self._steps, self._first):
             what = f"call {number}, {step.kind}, of {self._register.name}{' after KVM_RUN' * self._locked}"

@@ -12,7 +12,7 @@ from suites.support.calls import Form, call_of
 
 
 def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int) -> None:
-    """Success, three words of ``width`` bits, and zeros above the ``bits`` requested."""
+    """Compares an answer of TRNG_RND: success, three words of ``width`` bits, and zeros above ``bits`` bits."""
     words = result.x[1:4]
     value = words[0] << 2 * width | words[1] << width | words[2]
     fits = result.x[0] == 0 and all(w >> width == 0 for w in words) and value >> bits == 0
@@ -20,7 +20,7 @@ def entropy(c: Comparison, what: str, result: CallResult, width: int, bits: int)
 
 
 def ptp(c: Comparison, what: str, result: CallResult, realtime: tuple[int, int], counter: tuple[int, int]) -> None:
-    """Wall clock (ns) and counter (ticks), each between the readings before and after the call."""
+    """Compares an answer of KVM_PTP: wall clock (ns) and counter (ticks), each between readings before and after it."""
     ns, ticks = result.x[0] << 32 | result.x[1], result.x[2] << 32 | result.x[3]
     c.that(all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3))
     first, last = realtime

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The answers to every call in a situation, from one guest, and kept."""
+"""Makes every call in a situation once, in one guest, and keeps the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from suites.support.calls import HVC, Form, call_of, hold
 
 @dataclass(frozen=True)
 class Observed:
-    """The guest's answers to every function in a situation, and the host's clock around them."""
+    """The guest's answers to every function in a situation, and the host's wall clock (ns) before and after them."""
 
     situation: Situation
     smc: bool

@@ -53,7 +53,7 @@ def _all_closed(vm: Vm, ids: list[int], level: str) -> None:
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: VmAt, contract: Probe) -> None:
-    """Each owner's first function numbers and those from 0xff00 on, without the services."""
+    """Each owner's first function numbers and those from 0xff00 on give NOT_SUPPORTED, except for the services."""
     ids = [i for i in unassigned(owner, width) if i not in contract.new_functions]
     _all_closed(vm_at(at(level, False)), ids, level)
 
@@ -62,7 +62,7 @@ def test_unknown_functions(level: str, owner: str, width: int, at: At, vm_at: Vm
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_near_misses(level: str, form: Form, at: At, vm_at: VmAt, contract: Probe) -> None:
-    """Each service's id with another width, call type, SVE hint, owner or number."""
+    """A service's id with another width, call type, SVE hint, owner or number gives NOT_SUPPORTED."""
     misses = {name: i for name, i in NEAR_MISSES.items() if i not in contract.new_functions}
     results = guests.calls(vm_at(at(level, False)).vcpu, [Call(i, GARBAGE, form.conduit) for i in misses.values()])
     expected = CLOSED if form.served(contract.smc) else (CLOSED[0], *GARBAGE[:3])

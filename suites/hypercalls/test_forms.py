@@ -37,7 +37,7 @@ def _compare_all(form: Form, seen: Observed, plain: Observed, contract: Probe) -
 @pytest.mark.parametrize("pv_time", [False, True], ids=["no_pv_time", "pv_time"])
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe, contract: Probe) -> None:
-    """Every function, all registers full or empty: as by HVC #0, or NOT_SUPPORTED with x1..x3 unchanged."""
+    """Every function answers as by HVC #0, or with NOT_SUPPORTED and unchanged x1..x3. All registers: full or empty."""
     situation = at(level, pv_time)
     _compare_all(form, observe(situation, form), observe(situation, HVC), contract)
 

@@ -31,12 +31,12 @@ _KEPT = (
 
 
 def _width(register: RegisterId) -> int:
-    """Bytes."""
+    """The register's size in bytes."""
     return 16 if register.name.startswith("v") else 8
 
 
 def _fill(vm: Vm) -> list[int]:
-    """Sets the registers to values of their own, and returns these. Raises KvmError."""
+    """Sets each register to a different value, and returns the values. Raises KvmError."""
     batch, values, done = vm.batch(), [], []
     for n, register in enumerate(_KEPT, 1):
         data = bytes((n * 7 + i) & 0xFF for i in range(_width(register)))
@@ -52,7 +52,7 @@ def _fill(vm: Vm) -> list[int]:
 @pytest.mark.clause("CALL-8")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_callee_saved(level: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """After every call of the tables, open or closed, by each conduit."""
+    """No call of the tables, served or not, changes these registers, by either conduit."""
     vm, comparison = make_vm(), Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
     values = _fill(vm)

@@ -40,7 +40,7 @@ GUARD = 0x10000
 
 @pytest.fixture
 def pv_vm(make_vm: MakeVm, registers: tuple[Register, ...], contract: Probe) -> MakeVm:
-    """As make_vm, for kernels whose vCPUs accept a stolen-time area."""
+    """Makes VMs as make_vm. The test is not applicable if their vCPUs accept no stolen-time area."""
     if not contract.pv_time:
         pytest.skip("not applicable, because this kernel has no stolen time (KVM_HAS_DEVICE_ATTR, KVM_CAP_STEAL_TIME)")
     return make_vm
@@ -129,7 +129,7 @@ def test_first_and_last(level: str, registers: tuple[Register, ...], pv_vm: Make
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-4")
 def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
-    """EINVAL for an address that is not a multiple of 64. No address is set."""
+    """An address that is not a multiple of 64 gives EINVAL. No address is set."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     for low in range(1, 64):
         comparison.error(f"stolen-time area at {AREA + low:#x}", EINVAL, _attr(vcpu, SET, AREA + low)[0])
@@ -140,7 +140,7 @@ def test_misaligned(registers: tuple[Register, ...], pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-3", "PVTIME-4", "PVTIME-2")
 @pytest.mark.parametrize("where", NO_SLOT)
 def test_no_slot(where: str, pv_vm: MakeVm) -> None:
-    """EINVAL for an address without memory. No address is set, and the guest has no area."""
+    """An address without memory gives EINVAL. No address is set, and the guest has no area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     ipa = 1 << vcpu.vm.kvm.ipa_bits if NO_SLOT[where] == BEYOND else NO_SLOT[where]
     comparison.error(f"stolen-time area at {ipa:#x}", EINVAL, _attr(vcpu, SET, ipa)[0])
@@ -153,7 +153,7 @@ def test_no_slot(where: str, pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-5")
 def test_second_address(pv_vm: MakeVm) -> None:
-    """EEXIST for the same and for another address, also one without memory. EINVAL for a misaligned one."""
+    """The same and another address give EEXIST, also one without memory. A misaligned one gives EINVAL."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     set_pv_time(vcpu.vm, AREA)
     rows = [(AREA, EEXIST), (AREA + 64, EEXIST), (0, EEXIST), (1 << 52, EEXIST), (AREA + 1, EINVAL), (1, EINVAL)]
@@ -167,7 +167,7 @@ def test_second_address(pv_vm: MakeVm) -> None:
 @pytest.mark.clause("PVTIME-5")
 @pytest.mark.parametrize("attr", [1, 2, 1 << 32, (1 << 64) - 1], ids=hex)
 def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
-    """ENXIO from SET, GET and HAS for any other attribute of the group."""
+    """SET, GET and HAS give ENXIO for any other attribute of the group."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     for name, request in (("SET", SET), ("GET", GET), ("HAS", HAS)):
         done, _ = _attr(vcpu, request, AREA, attr)
@@ -179,7 +179,7 @@ def test_other_attributes(attr: int, pv_vm: MakeVm) -> None:
 @pytest.mark.parametrize("state", ["no_area", "area_set"])
 @pytest.mark.parametrize("request_name", ["SET", "GET"])
 def test_bad_pointer(request_name: str, state: str, pv_vm: MakeVm) -> None:
-    """EFAULT if the address cannot be read or written. ENXIO for another attribute."""
+    """SET gives EFAULT if the address cannot be read, and GET if it cannot be written. Other attributes give ENXIO."""
     vm = pv_vm()
     if state == "area_set":
         set_pv_time(vm, AREA)
@@ -242,7 +242,7 @@ def test_each_vcpu_has_its_own(pv_vm: MakeVm) -> None:
 
 @pytest.mark.clause("PVTIME-6", "PVTIME-1", "PVTIME-2", "ARCH-1")
 def test_area_after_run(pv_vm: MakeVm) -> None:
-    """An area can be set after KVM_RUN, and the guest then has it. ARCH_FEATURES does not depend on the area."""
+    """An area can be set after KVM_RUN, and the guest then uses it. ARCH_FEATURES does not depend on the area."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     calls = [
         Call(ARCH_FEATURES, (PV_TIME_FEATURES_ID,)),

@@ -82,7 +82,7 @@ class _Area:
         return self.batch.program.peek(self.memory, len(_PATTERN))
 
     def run(self) -> Answer:
-        """Raises KvmError. The test is not applicable if the kernel has no such slots, as pKVM has not."""
+        """Runs the batch. Raises KvmError. The test is not applicable if the kernel (e.g. pKVM) refuses the slots."""
         self.batch.program.munmap(self.memory, SLOT_SIZE)
         answer = self.batch.run()
         for each in self.had_to_succeed:
@@ -99,14 +99,14 @@ def _results(c: Comparison, answer: Answer, made: tuple[Pending, Arg], what: str
 
 
 def _compare_zeroed(c: Comparison, content: bytes, what: str) -> None:
-    """The area is zero beside the stolen time, and the bytes on each side are as they were."""
+    """The area is zero except for the stolen time, and the bytes on each side have not changed."""
     kept, expected = content[:72] + content[80:], _PATTERN[:64] + bytes(56) + _PATTERN[128:]
     c.that(kept == expected, f"the area and 64 bytes on each side {what}", expected.hex(), kept.hex())
 
 
 @pytest.mark.clause("PVTIME-9")
 def test_read_only_slot(pv_vm: MakeVm) -> None:
-    """EINVAL, no area is set, the guest finds none, and the memory stays."""
+    """An address in a read-only slot gives EINVAL. The guest has no area, and the memory does not change."""
     area, comparison = _Area(pv_vm()), Comparison()
     area.slot(flags=uapi.KVM_MEM_READONLY)
     refused, before = area.set_address(), area.address()
@@ -123,7 +123,7 @@ def test_read_only_slot(pv_vm: MakeVm) -> None:
 
 @dataclass(frozen=True)
 class _Loss:
-    """What becomes of the area's memory, and how it comes back."""
+    """Calls after which the area's memory is not writable, and calls that make it writable again."""
 
     lose: Callable[[_Area], None]
     restore: Callable[[_Area], None]
@@ -161,7 +161,7 @@ LOSSES = {
 @pytest.mark.clause("PVTIME-10")
 @pytest.mark.parametrize("name", LOSSES)
 def test_memory_lost(name: str, pv_vm: MakeVm) -> None:
-    """Calls without writable memory change nothing and the guest goes on; the area works once the memory is back."""
+    """Calls without writable memory change nothing. The guest continues. The area works once it is writable again."""
     area, comparison, loss = _Area(pv_vm()), Comparison(), LOSSES[name]
     area.slot()
     set_once = area.set_address()
@@ -199,7 +199,7 @@ def _dirty_log(batch: Batch, vm: Vm) -> tuple[Pending, Arg]:
 
 @pytest.mark.clause("PVTIME-11", "PVTIME-12")
 def test_earlier_stolen_time(pv_vm: MakeVm) -> None:
-    """Without PV_TIME_ST the count goes on from the memory's; each page that KVM writes is in the dirty log."""
+    """Without PV_TIME_ST, KVM adds stolen time to the value in memory. Each page that it writes is in the dirty log."""
     vm, start, comparison = pv_vm(), 1 << 50, Comparison()
     area = _Area(vm)
     area.slot(flags=uapi.KVM_MEM_LOG_DIRTY_PAGES)
@@ -221,7 +221,7 @@ def test_earlier_stolen_time(pv_vm: MakeVm) -> None:
     what = "the stolen time in restored memory"
     comparison.that(start <= stolen <= most, what, f"{start} to {most} ns", f"{stolen} ns")
     others = data[:72] + data[80:]
-    comparison.that(others == _PATTERN[8:], "the bytes beside it", _PATTERN[8:].hex(), others.hex())
+    comparison.that(others == _PATTERN[8:], "the other bytes", _PATTERN[8:].hex(), others.hex())
     dirty = []
     for done, bitmap in logs:
         done.ok()

@@ -111,7 +111,7 @@ def test_ptp_follows_offset(
         low, high = result.cntvct if counter == 0 else result.cntpct
         ticks = result.x[2] << 32 | result.x[3]
         what = f"counter {counter} with an offset of {offset:#x}"
-        # Without an offset the upper word is 0 for the first minute after the host's boot, which proves nothing.
+        # Without an offset the upper word is 0 for the first minute after boot, so that a lost word would not show.
         comparison.that(
             all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3)
         )

@@ -31,7 +31,7 @@ __all__ = ["pv_vm"]
 STOLEN_AT = 8
 """Bytes into the area: the stolen time in ns, a u64 (Documentation/virt/kvm/arm/pvtime.rst)."""
 RUNS, TAKES = 40, 60
-"""The first number of runs of the vCPU, and of times that the kernel fills memory for the other thread."""
+"""The runs of the vCPU in the first attempt, and how often the kernel fills memory for the other thread meanwhile."""
 PAUSE_NS = 50_000
 """The vCPU's thread sleeps before each run. It then waits for the other thread, or for as long as a wake-up takes."""
 BYTES = 2 << 20
@@ -111,7 +111,7 @@ class _Beside:
         self.waited.append(_waited(program))
 
     def measured(self) -> _Measured:
-        """Raises NotMeasured."""
+        """Runs the program. Raises NotMeasured."""
         answer, comparison = run_to_the_end(self.vm.kvm, self.program, "A vCPU on a busy core"), Comparison()
         for run in self.runs:
             comparison.error("KVM_RUN", 0, answer[run].errno)
@@ -123,7 +123,7 @@ class _Beside:
 
 @pytest.mark.clause("PVTIME-8")
 def test_time_that_others_take(pv_vm: MakeVm, renew_deadline: Callable[[], float]) -> None:
-    """At least the time that the vCPU's thread waited between PV_TIME_ST and its last run, at most its whole wait."""
+    """The stolen time is at least the thread's wait from PV_TIME_ST to the last run, and at most its whole wait."""
     vm, runs = pv_vm(), RUNS
     set_pv_time(vm, PV_TIME_IPA)
     while not (measured := _Beside(vm, runs).measured()).least:

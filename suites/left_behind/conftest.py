@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM whose refused calls are known."""
+"""A VM, and the calls that it refuses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MakeRefusing = Callable[[str], RefusingVm]
 
 @pytest.fixture
 def make_refusing(make_vm: MakeVm, registers: tuple[Register, ...]) -> MakeRefusing:
-    """Makes one that is ``before_run`` or ``after_run``, with all bits but the lowest in each register."""
+    """Makes a RefusingVm that is ``before_run`` or ``after_run``, with all bits but the lowest in each register."""
 
     def make(when: str) -> RefusingVm:
         vm = make_vm(2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What grows in the kernel while calls are repeated: counts read from /proc, and which growth is a leak.
+"""Measures what grows in the kernel while calls are repeated. The counts are from /proc.
 
 Other processes allocate as well. A leak grows by at least one object for each repetition in every phase of refused
 calls, and not in phases of other calls.
@@ -26,21 +26,21 @@ from suites.support.threads import sleep
 SLABS, MEMORY, ZONES = "/proc/slabinfo", "/proc/meminfo", "/proc/zoneinfo"
 LOAD, STATUS = "/proc/loadavg", "/proc/self/status"
 _READS = {SLABS: 24, MEMORY: 2, ZONES: 32, LOAD: 1, STATUS: 2}
-"""Each read(2) returns a page at most."""
+"""The number of read(2) calls for each file. Each returns a page at most."""
 _ROOM = 8192
 _SLAB = re.compile(r"^(\S+) +(\d+) +\d+ +\d+ +\d+ +\d+ :", re.MULTILINE)
 _UNRECLAIMABLE = re.compile(r"^SUnreclaim: +(\d+) kB$", re.MULTILINE)
 _NOT_RAW = re.compile(
     r"^ +(?:nr_free_pages|nr_anon_pages|nr_file_pages|nr_slab_\w+|nr_page_table_pages|count:) +(\d+)$", re.MULTILINE
 )
-"""Pages that are free, on a processor's list of free pages, of processes, or of slabs. Units: pages."""
+"""Pages that are free, on a per-CPU free list, or used by processes, page tables or slabs. All others are raw pages."""
 _TASKS = re.compile(r"\d+/(\d+)")
 _THREADS = re.compile(r"^Threads:\s+(\d+)$", re.MULTILINE)
 _SMALL_BYTES, _LEAST_KB = 32, 64
 _SETTLE_NS = 100_000_000
 """Longer than an RCU grace period: closed files and VMs are freed after one."""
 _LAZY = frozenset(["vmap_area"])
-"""mm/vmalloc.c frees the addresses of freed memory when there are many, and the memory at once."""
+"""mm/vmalloc.c frees memory at once, and its address ranges only when many have accumulated."""
 FDS, THREADS, TASKS, PAGES, SLAB_KB = "fds", "threads of the process", "tasks", "raw pages", "kB of slabs"
 
 Counts = Mapping[str, int]
@@ -49,13 +49,13 @@ _NUMBERS = ((SLAB_KB, _UNRECLAIMABLE, MEMORY), (TASKS, _TASKS, LOAD), (THREADS, 
 
 @dataclass(frozen=True)
 class Reading:
-    """The PEEKs and reads of one look."""
+    """References to the results of one look()."""
 
     files: Mapping[str, tuple[Arg, ...]]
     fd: Arg
 
     def counts(self, answer: Answer) -> Counts:
-        """By name; what cannot be read is missing."""
+        """The counts by name. A count that cannot be read is missing."""
         texts = {
             path: b"".join(answer[read].data for read in reads).decode("utf-8", "replace")
             for path, reads in self.files.items()
@@ -72,7 +72,7 @@ class Reading:
 
 
 def look(p: KvmProgram, an_fd: int | Arg) -> Reading:
-    """Reads the counts after _SETTLE_NS. The number of a new fd, the lowest that is free, counts the open ones."""
+    """Appends reads of the counts after _SETTLE_NS. A new fd, the lowest free number, shows how many are open."""
     sleep(p, _SETTLE_NS)
     files = {}
     for path, reads in _READS.items():
@@ -85,7 +85,7 @@ def look(p: KvmProgram, an_fd: int | Arg) -> Reading:
 
 
 def least(name: str, repetitions: int) -> float:
-    """The least growth that a leak of one object for each repetition shows: half of it."""
+    """The least growth of a count that can be a leak: half an object, or 32 bytes of slabs, for each repetition."""
     if name == SLAB_KB:
         return max(repetitions * _SMALL_BYTES / 1024, _LEAST_KB)
     return repetitions / 2
@@ -119,7 +119,7 @@ _FEW, _MANY = 200, 2000
 """Repetitions in a phase. Without /proc/slabinfo the counts are pages, and a small leak needs many."""
 _WARM = 5
 _LONGEST_NS = 5_000_000_000
-"""Of a phase: on a slow kernel it has fewer repetitions."""
+"""The longest phase. On a slow kernel, a phase has fewer repetitions."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Meter:
     renew: Callable[[], float]
 
     def _run(self, phases: Sequence[tuple[Act, int]]) -> tuple[list[Counts], int]:
-        """The growth in each phase, a list of calls and how often it runs, and the time in ns. Raises KvmError."""
+        """Runs phases of repeated calls. Returns the growth in each one, and the time of all (ns). Raises KvmError."""
         self.renew()
         program = KvmProgram(deadline_ms=60_000)
         looks = [look(program, self.kvm.fd)]
@@ -146,7 +146,7 @@ class Meter:
         return deltas([each.counts(answer) for each in looks]), answer[end].ret - answer[begin].ret
 
     def _repetitions(self, act: Act, few: int) -> int:
-        """As many as a phase needs. Raises NotMeasured if /proc has no count, or if the calls are too slow."""
+        """The repetitions in a phase. Raises NotMeasured if /proc has no count, or if the calls are too slow."""
         (counts,), ns = self._run([(act, _WARM)])
         precise = any(name.startswith("objects of") for name in counts)
         if not precise and SLAB_KB not in counts:
@@ -158,18 +158,18 @@ class Meter:
         return min(wanted, possible)
 
     def compare(self, comparison: Comparison, what: str, act: Act, control: Act, *, few: int = _FEW) -> None:
-        """Nothing grows with the number of repetitions of ``act``; ``few`` are enough if slabs can be counted.
+        """Compares that nothing grows with the repetitions of ``act``. ``few`` are enough if slabs can be counted.
 
-        ``control`` has about as many calls, which leave nothing. It runs only if a count grew. Raises NotMeasured.
+        ``control`` makes about as many calls, which leave nothing. It runs only if a count grew. Raises NotMeasured.
         """
         repetitions = self._repetitions(act, few)
         grown = suspects(self._run([(act, repetitions)] * _LOOKS)[0], repetitions)
         rows = self._confirmed(act, control, repetitions) if grown else []
         text = "; ".join(f"{name}: {', '.join(map(str, numbers))} more" for name, numbers in rows if name in grown)
-        comparison.that(not text, f"growth in {_ROUNDS} times {repetitions} times {what}", "none", text)
+        comparison.that(not text, f"growth in {_ROUNDS} rounds of {repetitions} times {what}", "none", text)
 
     def _confirmed(self, act: Act, control: Act, repetitions: int) -> list[tuple[str, list[int]]]:
-        """The leaks, with their growth in each round of ``act`` beside one of ``control``."""
+        """The leaks, with their growth in each round. A round is a phase of ``control`` and a phase of ``act``."""
         rounds = [self._run([(control, repetitions), (act, repetitions)])[0] for _ in range(_ROUNDS)]
         controls, phases = [each[0] for each in rounds], [each[1] for each in rounds]
         return [(name, [phase[name] for phase in phases]) for name in leaks(phases, controls, repetitions)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Calls that KVM refuses, of every kind. Their structures are in the program's memory, between bytes that must stay."""
+"""Calls that KVM refuses, of every kind. Their structures are in memory, between bytes that must not change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARK = 0xA5A5_A5A5_A5A5_A5A5
 
 @dataclass(frozen=True)
 class RefusalPlace:
-    """The fds of the VM: ``vcpu`` and ``other`` are initialised, ``blank`` is not. ``values`` are the registers'."""
+    """The fds of the VM: ``vcpu`` and ``other`` are initialised, ``blank`` is not. ``values``: bitmaps by name."""
 
     kvm: int | Arg
     vm: int | Arg
@@ -37,7 +37,7 @@ class RefusalPlace:
 
 @dataclass(frozen=True)
 class RefusedCall:
-    """An ioctl. ``block`` is its structure with the bytes around it; the first ``_NUMBER`` bytes may change."""
+    """An ioctl. ``block`` is its structure with the bytes around it."""
 
     name: str
     fd: int | Arg
@@ -46,10 +46,10 @@ class RefusedCall:
     block: Arg | None = None
     size: int = 0
     counts: bool = False
-    """Whether it is KVM_GET_REG_LIST, which writes n with E2BIG."""
+    """Whether it is KVM_GET_REG_LIST, which writes n, the first ``_NUMBER`` bytes, with E2BIG."""
 
     def make(self, p: KvmProgram) -> Arg:
-        """The call, as often as wanted."""
+        """Appends the call. It can be made any number of times."""
         return p.ioctl(self.fd, self.request, self.argument)
 
     def look(self, p: KvmProgram) -> Arg | None:
@@ -57,7 +57,7 @@ class RefusedCall:
         return None if self.block is None else p.peek(self.block, self.size)
 
     def changed(self, before: bytes, after: bytes) -> list[int]:
-        """The offsets, from the argument on, of the bytes that the call must not write and wrote."""
+        """The bytes that the call wrote and must not write, as offsets from its argument."""
         offsets = (at - len(CANARY) for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new)
         return [at for at in offsets if not (self.counts and 0 <= at < _NUMBER)]
 
@@ -103,7 +103,7 @@ class _Calls:
 
 
 def refused_calls(p: KvmProgram, at: RefusalPlace) -> list[RefusedCall]:
-    """Every kind. A kernel may accept some of them."""
+    """Calls of every kind. A kernel may accept some of them."""
     calls = _Calls(p, at)
     for build in (_bitmaps, _one_reg, _lists, _attributes, _vcpu_calls, _vm_calls):
         build(calls, at)

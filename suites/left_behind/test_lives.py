@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs that are created, used and closed, a hundred times and more."""
+"""VMs that are created, used and closed, more than a hundred times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from suites.left_behind.growth import Meter
 from suites.left_behind.refusals import RefusalPlace, refused_bitmaps
 
 LIVES, RUNS = 150, 15
-"""All, and those of one program."""
+"""The number of VMs in all programs, and in one."""
 _FEW_LIVES = 100
 _BLANK = 7
 """The id of the vCPU that stays uninitialised."""
@@ -39,7 +39,7 @@ class _Write:
 
 
 class _Life:
-    """A VM: its reset values; then the registers, PSCI_VERSION, the stolen-time address and a filter are set; a run."""
+    """Creates a VM, reads its reset values, changes everything that can be set, runs it if ``runs``, and closes it."""
 
     def __init__(
         self, p: KvmProgram, kvm: Kvm, contract: Probe, registers: tuple[Register, ...], *, runs: bool
@@ -87,7 +87,7 @@ class _Life:
             self._add("a stolen-time address for a new VM", p.call(self.fd, uapi.KVM_SET_DEVICE_ATTR, area))
 
     def _locked(self) -> None:
-        """After the run: refused."""
+        """Writes that are refused after the run."""
         for register in self._registers:
             for value in (register.reset, register.reset | register.beyond):
                 done = self._p.set_reg(self.fd, self._p.one_reg(register, value))
@@ -96,7 +96,7 @@ class _Life:
                 self._add(f"{register.name} = {value:#x} after KVM_RUN", done, error)
 
     def compare(self, comparison: Comparison, answer: Answer) -> None:
-        """Every life. PSCI_VERSION is the same in all of them."""
+        """Compares every VM. PSCI_VERSION must be the same in all of them."""
         for row in self.rows:
             call = row.call.done if isinstance(row.call, RegRead) else row.call
             errors = [result.errno if result.ran else -1 for result in answer.results[call.index]]
@@ -117,7 +117,7 @@ class _Life:
 def test_reset_values(
     kvm: Kvm, contract: Probe, registers: tuple[Register, ...], renew_deadline: Callable[[], float]
 ) -> None:
-    """Each VM begins like the first one, although VMs before it, some at the same address, were set and locked."""
+    """Each VM begins like the first one, although VMs before it, some at the same address, were changed and locked."""
     comparison = Comparison()
     for runs in [True, *[False] * (LIVES // RUNS), True]:
         renew_deadline()
@@ -139,14 +139,14 @@ def test_memory_of_closed_vms(kvm: Kvm, contract: Probe, registers: tuple[Regist
     def nothing(p: KvmProgram) -> None:
         p.ioctl(kvm.fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_STEAL_TIME)
 
-    meter.compare(comparison, "the life of a VM", lives, nothing, few=_FEW_LIVES)
+    meter.compare(comparison, "creating, using and closing a VM", lives, nothing, few=_FEW_LIVES)
     comparison.done()
 
 
 @pytest.mark.clause("LEFT-6")
 @pytest.mark.parametrize("when", ["before_run", "after_run"])
 def test_bytes_of_accepted_calls(when: str, kvm: Kvm, contract: Probe) -> None:
-    """KVM_GET_DEVICE_ATTR writes eight bytes, KVM_GET_REG_LIST n and n ids, and both nothing beside them."""
+    """KVM_GET_DEVICE_ATTR writes eight bytes, and KVM_GET_REG_LIST n and n ids. Neither writes any other byte."""
     canary, comparison = bytes(range(0x60, 0x80)), Comparison()
     with kvm.create_vm() as vm:
         if when == "after_run":
@@ -174,6 +174,6 @@ def test_bytes_of_accepted_calls(when: str, kvm: Kvm, contract: Probe) -> None:
             wanted = canary + struct.pack("<Q", PV_TIME_IPA) + canary[8:] + canary
             comparison.error("KVM_GET_DEVICE_ATTR of the stolen-time address", 0, done.errno)
             comparison.that(
-                answer[peek].data == wanted, "its memory", wanted.hex(" ", 8), answer[peek].data.hex(" ", 8)
+                answer[peek].data == wanted, "memory of that call", wanted.hex(" ", 8), answer[peek].data.hex(" ", 8)
             )
     comparison.done()

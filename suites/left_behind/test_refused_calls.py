@@ -26,7 +26,7 @@ from suites.left_behind.refusals import RefusalPlace, refused_calls
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
 _LINES_EACH = 12
-"""Calls of each kind in a pass of the log's test."""
+"""How often a pass of test_log makes each call."""
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
@@ -53,7 +53,7 @@ def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
 @pytest.mark.clause("LEFT-5")
 @WHEN
 def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
-    """A refused call writes neither its structure nor the bytes around it, and a refused KVM_RUN no struct kvm_run."""
+    """A refused call does not write its structure or the bytes around it, and a refused KVM_RUN not struct kvm_run."""
     refusing, comparison, program = make_refusing(when), Comparison(), KvmProgram()
     run = refusing.vm.vcpu.run_address
     looks = []
@@ -107,9 +107,10 @@ def _vm_in_child(
 @pytest.mark.clause("LEFT-3")
 @WHEN
 def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
-    """After each refused call, calls that take each lock return, and memory slots come and go, which waits for readers.
+    """After each refused call, calls that take each lock return.
 
-    A child makes the calls with a separate VM. If one waits for a lock, the deadline ends the child only.
+    At the end, a memory slot is added and deleted, which waits for SRCU readers. A child makes the calls with a
+    separate VM. If one waits for a lock, the deadline ends the child only.
     """
     program, steps = KvmProgram(), []
     with program.forked():
@@ -132,7 +133,7 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
 
 
 def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
-    """Runs the program; the lines of the kernel's log since, with numbers masked. Audit records are not KVM's."""
+    """Runs the program. Returns the new lines of the kernel's log, with numbers masked, without audit records."""
     thread = p.syscall(syscalls.GETTID)
     number = subject.run(p)[thread].ret
     texts = (_masked(line, number) for line in remaining_lines(subject, log))
@@ -140,7 +141,7 @@ def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
 
 
 def _masked(line: str, thread: int) -> str:
-    """The line without numbers. kvm_err() and its relatives begin a line with the thread; others have VMs as well."""
+    """The line without numbers. kvm_err() and similar macros begin a line with the thread. Others may use other VMs."""
     owner = re.match(r"kvm \[(\d+)\]", line)
     if owner and int(owner[1]) != thread:
         line = f"of another thread{line[owner.end() :]}"
@@ -161,10 +162,11 @@ def _opened_log(subject: Subject) -> int:
 
 
 def _flood(passes: list[Counter[str]], control: Counter[str]) -> list[str]:
-    """The lines that each pass of refused calls has, and lines that name KVM and that the first pass has twice.
+    """The lines that refused calls cause, from two passes of refused calls and a pass of other calls (``control``).
 
-    A line of printk_once() is there once. Lines of other code may come at any time, so one that does not name KVM must
-    come with every second call of one kind, and not in the pass of other calls.
+    A line that names KVM counts if it is in the second pass or twice in the first, because printk_once() prints once.
+    Other code may log at any time. So any other line counts only if both passes have it for every second call of a
+    kind, and ``control`` has fewer.
     """
     first, second = passes
     return sorted(
@@ -178,7 +180,7 @@ def _flood(passes: list[Counter[str]], control: Counter[str]) -> list[str]:
 @pytest.mark.clause("LEFT-4")
 @WHEN
 def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
-    """Refused calls, each kind many times, write no line that comes again with the calls."""
+    """Refused calls, each made many times, write no line to the kernel's log more than once."""
     refusing, comparison = make_refusing(when), Comparison()
     subject, kvm = refusing.vm.kvm.subject, refusing.vm.kvm
     log = _opened_log(subject)

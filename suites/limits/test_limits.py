@@ -51,7 +51,7 @@ def _others(register: Register, registers: Iterable[Register]) -> dict[Register,
 
 @pytest.mark.clause("LIMIT-1", "LIMIT-4")
 def test_every_subset(register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """From every accepted bitmap to every other."""
+    """Every accepted bitmap can be replaced by every other one."""
     _try_writes(make_vm(), register, _others(register, registers), product(register.subsets(), register.subsets()))
 
 

@@ -49,7 +49,7 @@ def _take(kvm: Kvm, known: Probe, level: str) -> Snapshot:
         if level != "default":
             vm.vcpu.set_regs([(r, values[r.name]) for r in known.registers])
         view, smc_view = see(vm.vcpu), see(vm.vcpu, SMC) if known.smc else {}
-        # The guest's last store exited to user space. KVM completes it in the next KVM_RUN, before the state is saved.
+        # Completes the guest's last store, which exited to user space, before the state is saved.
         vm.vcpu.immediate_exit()
         return Snapshot(values, {r.id: values[r.name] for r in known.registers}, save(vm), view, smc_view)
 
@@ -72,7 +72,7 @@ def take(
     subject: Subject,
     contract: Probe,
 ) -> Take:
-    """Saves a VM of the source at a level once, and returns the kept one after that."""
+    """Saves a VM of the source at a level once. Later calls return the same Snapshot."""
 
     def at(level: str) -> Taken:
         if (source, level) not in taken:
@@ -93,7 +93,7 @@ def effects() -> dict[MigrationId, MigrationEffects]:
 
 @pytest.fixture(autouse=True)
 def _describe(request: pytest.FixtureRequest, subject: Subject, effects: dict[MigrationId, MigrationEffects]) -> None:
-    """If the source is another kernel, the effects of migration for the pair's verdict."""
+    """If the source is another kernel, records the effects of migration for the pair's verdict."""
     if "source" not in request.fixturenames or request.getfixturevalue("source") == subject.id:
         return
     pair = MigrationId(request.getfixturevalue("source"), subject.id)

@@ -29,7 +29,7 @@ class Saved:
         return None if found is None else int.from_bytes(found, "little")
 
     def replaced(self, values: dict[int, int]) -> Saved:
-        """The same with other values for some u64 registers, on every vCPU. Ids that it does not have come last."""
+        """A copy with other values for some u64 registers, on every vCPU. Ids that are not in it come last."""
         return Saved(self.memory, tuple(_replaced(vcpu, values) for vcpu in self.vcpus))
 
 
@@ -39,7 +39,7 @@ def _replaced(vcpu: tuple[tuple[int, bytes], ...], values: dict[int, int]) -> tu
 
 
 def _size(register_id: int) -> int:
-    """Bytes."""
+    """The register's size in bytes."""
     return 1 << ((register_id & uapi.KVM_REG_SIZE_MASK) >> uapi.KVM_REG_SIZE_SHIFT)
 
 
@@ -62,7 +62,7 @@ def _save(vcpu: Vcpu) -> tuple[tuple[int, bytes], ...]:
 
 
 def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, int]]:
-    """Restores the memory and every register, also after an error: the errnos by id for each vCPU."""
+    """Restores the memory and every register, also after an error. Returns the errnos by id for each vCPU."""
     memory = Program()
     memory.poke(vm.memory, saved.memory)
     vm.kvm.subject.run(memory)

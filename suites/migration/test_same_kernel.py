@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Restoring on the same kernel: nothing is refused, except for unsupported services; restoring at a reboot."""
+"""Restoring on the same kernel: into a new VM, at a reboot, and other values after a run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_service_too_many(order: str, register: Register, registers: tuple[Regis
             names = ", ".join(visible_services(each, value if each is register else values[each.name])) or "no service"
             comparison.error(f"restoring {each.name} with {names}", wanted, errors[each.id])
             held = each.reset if each is register else values[each.name]
-            comparison.value(f"{each.name} after that", held, new.vcpu.try_get_reg(each)[0])
+            comparison.value(f"{each.name} after the restore", held, new.vcpu.try_get_reg(each)[0])
     comparison.done()
 
 
@@ -119,5 +119,5 @@ def test_restore_of_others_after_run(
         for each in registers:
             what = f"restoring {each.name} on vCPU {index} after a run, {register.name} alone differing"
             comparison.error(what, EBUSY if each is register else 0, errors[each.id])
-    compare_fixed(comparison, vm.vcpus, registers, values, "after that")
+    compare_fixed(comparison, vm.vcpus, registers, values, "after the restore")
     comparison.done()

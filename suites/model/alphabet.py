@@ -18,13 +18,13 @@ from suites.events.table import EVENTS
 
 BY_NAME = {event.name: event for event in EVENTS}
 ANY_TOPOLOGY = "any"
-"""The name of a VM with other vCPUs or features than those of suites/events."""
+"""The name of a VM whose vCPUs or features are in no topology of suites/events."""
 Factors = tuple[str, str, str]
 """The names of an event, a state and a topology."""
 
 
 def effect_of(event: NeutralEvent) -> op.Effect:
-    """What the model must know of an event."""
+    """The effects of an event that the model predicts."""
     return op.Effect(
         runs=event.runs, restarts=event.restarts or "KVM_ARM_VCPU_INIT" in event.ioctls, psci=event.psci,
         guest=event.runs and event.restarts, blocks=event.blocks,
@@ -37,7 +37,7 @@ EVENT_NAMES = tuple(EFFECTS)
 
 
 def state_name(vm: ModelVm, registers: Iterable[Register]) -> str:
-    """The state of suites/events that a VM is in."""
+    """The name of a VM's state, as in suites/events."""
     values = [(vm.values[r.name], r.mask) for r in registers if r.mask]
     empty, full = (all(value == each * mask for value, mask in values) for each in (0, 1))
     return f"{'after_run' if vm.ran else 'before_run'}, {'empty' if empty else 'full' if full else 'mixed'}"
@@ -48,7 +48,7 @@ _STATE_NAMES = tuple(f"{state.when}, {state.held}" for state in STATES)
 
 @dataclass
 class Coverage:
-    """How often each pair of an event, a state and a topology has come up."""
+    """Counts how often each pair from an event, a state and a topology was generated."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -57,12 +57,12 @@ class Coverage:
         self.counts.update(((event, state), (event, topology), (state, topology)))
 
     def rarity(self, factors: Factors) -> int:
-        """How often the pairs of the event have come up."""
+        """How often the event was generated in this state, plus how often it was generated in this topology."""
         event, state, topology = factors
         return self.counts[event, state] + self.counts[event, topology]
 
     def text(self, topologies: Collection[str]) -> str:
-        """The number of pairs that came up, for a host with these topologies."""
+        """The number of pairs that were generated, out of those that exist on a host with these topologies."""
         pairs = [
             *product(EVENT_NAMES, _STATE_NAMES), *product(EVENT_NAMES, topologies), *product(_STATE_NAMES, topologies)
         ]  # fmt: skip
@@ -79,4 +79,4 @@ FEATURE_SETS = (
     (uapi.KVM_ARM_VCPU_PSCI_0_2,), (), (uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3),
     (uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_SVE), (uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_EL1_32BIT),
 )  # fmt: skip
-"""The sets that are tried. Host.features are those that the kernel takes."""
+"""The feature sets to try. Host.features has the ones that the kernel accepts."""

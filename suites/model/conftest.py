@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The model's input from the kernel, which other chapters test."""
+"""Reads the values of the kernel on which the model's answers depend. Other chapters test these values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIGH_ID = 17
 
 @pytest.fixture
 def host(kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> Host:
-    """The kernel's part in the model's answers."""
+    """The values of the kernel on which the model's answers depend."""
     bitmaps = {register.id for register in registers}
     others = [w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps]
     with kvm.create_vm() as vm:
@@ -36,7 +36,7 @@ def host(kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> Host:
 
 
 def _feature_sets(kvm: Kvm) -> tuple[tuple[int, ...], ...]:
-    """The first two, which every kernel must take, and the others with which a vCPU can be initialised and run."""
+    """The first two of FEATURE_SETS, which every kernel must accept, and the others with which a vCPU can run."""
     program = KvmProgram()
     vms = [program.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image) for _ in FEATURE_SETS]
     vcpus = [program.create_guest_vcpu(vm.fd, 0, kvm.run_size, f) for vm, f in zip(vms, FEATURE_SETS, strict=True)]
@@ -56,6 +56,6 @@ def _feature_sets(kvm: Kvm) -> tuple[tuple[int, ...], ...]:
 
 @pytest.fixture
 def drive_facts(kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> DriveFacts:
-    """What the calls of a sequence need from the kernel."""
+    """The registers and listed ids of the kernel, which the calls of a sequence use."""
     with kvm.create_vm() as vm:
         return DriveFacts(contract.dialect, registers, tuple(vm.vcpu.reg_list()))

@@ -25,11 +25,11 @@ from suites.model.alphabet import BY_NAME
 
 Read = Callable[[executor.Answer], int | None]
 _LONG_DEADLINE_MS = 15_000
-"""Less than the test's timeout, at whose end the kernel is rebooted."""
+"""Deadline of a program with one sequence: less than the test's timeout, after which the kernel is rebooted."""
 _MOST_OPS = 20_000
-"""A program with more operations begins no further sequence: a request has at most 4 MiB."""
+"""No sequence is added to a program with more operations: a request to the executor has at most 4 MiB."""
 _LIST_ROOM = 1024
-"""Ids; kernels list less than 400."""
+"""Memory for KVM_GET_REG_LIST, in ids. Kernels list fewer than 400."""
 _X0 = MAILBOX + MAILBOX_HEAD + CALL_RESULT
 """Offset of the first call's x0 in the guest's memory."""
 
@@ -49,7 +49,7 @@ class _Vcpu:
     run_address: Arg
     features: tuple[int, ...] | None = None
     left: bool = False
-    """Whether the guest left with KVM_EXIT_MMIO, which the next KVM_RUN completes."""
+    """Whether the last KVM_RUN returned KVM_EXIT_MMIO, which the next KVM_RUN completes."""
 
 
 @dataclass
@@ -62,11 +62,12 @@ class _Vm:
 def drive(
     kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], renew_deadline: Callable[[], object]
 ) -> list[list[op.StepAnswer]]:
-    """Each step's answer in each sequence. A sequence creates VMs and closes them at its end.
+    """Makes the sequences' calls. Returns each step's answer in each sequence. Raises KernelDied, HarnessError.
 
-    Without an answer before the program's deadline, its sequences are driven again, one in each program and with more
-    time: one that hangs leaves the others without answers, and on some hosts each ioctl takes milliseconds. Those
-    after one that hangs again have no answers. Raises KernelDied, HarnessError.
+    A sequence creates VMs and closes them at its end. If a program does not end before its deadline, its sequences are
+    driven again, one in each program and with a longer deadline: a sequence that hangs leaves the others without
+    answers, and on some hosts each ioctl takes milliseconds. The first sequence that hangs again is the last one that
+    is driven. The sequences after it in that program get no answers.
     """
     answers: list[list[op.StepAnswer]] = []
     while len(answers) < len(sequences):
@@ -95,7 +96,7 @@ def _each_alone(
 def _drive(
     kvm: Kvm, facts: DriveFacts, sequences: Sequence[tuple[op.Step, ...]], deadline_ms: int
 ) -> tuple[list[list[op.StepAnswer]], bool]:
-    """The answers of the first sequences, as many as a program may have, and whether the deadline passed."""
+    """The answers of the first sequences, as many as fit into one program, and whether its deadline expired."""
     program, opened, reads = KvmProgram(deadline_ms=deadline_ms), list[Arg](), list[list[list[Read]]]()
     for steps in sequences:
         if program.op_count > _MOST_OPS:
@@ -110,7 +111,7 @@ def _drive(
 
 
 def _close_opened(kvm: Kvm, opened: list[Arg], answer: executor.Answer) -> None:
-    """Closes every fd, after an expired deadline has cut off the calls that close them."""
+    """Closes every fd. After an expired deadline, the program has not made its own calls that close them."""
     program = Program()
     for each in opened:
         if answer[each].ran and not answer[each].errno:
@@ -135,7 +136,7 @@ def _bytes(ref: Arg, layout: str, at: int = 0) -> Read:
 
 
 class _Sequence:
-    """A sequence in a program. ``opened`` collects the fds."""
+    """Appends the calls of one sequence to a program, and to ``opened`` the fds that they open."""
 
     def __init__(self, kvm: Kvm, facts: DriveFacts, program: KvmProgram, opened: list[Arg]) -> None:
         self.program = program
@@ -143,7 +144,7 @@ class _Sequence:
         self._vms: dict[int, _Vm] = {}
 
     def reads(self, step: op.Step) -> list[Read]:
-        """Adds the calls of one step. Returns a reader for each number of its answer."""
+        """Appends the calls of one step. Returns a reader for each number of its answer."""
         match step.operation:
             case op.CreateVm(vm=number):
                 return [_number(self._create_vm(number))]
@@ -201,7 +202,7 @@ class _Sequence:
     # --- events -------------------------------------------------------------
 
     def _disturb(self, vm: _Vm, operation: op.Disturb) -> None:
-        """The event, when no guest has left with a store that its next KVM_RUN completes."""
+        """Completes each pending KVM_EXIT_MMIO, then makes the event's calls."""
         self._complete(vm)
         vcpu, other = vm.vcpus[operation.vcpu], vm.vcpus[operation.other]
         place = EventPlace(
@@ -218,7 +219,7 @@ class _Sequence:
                 self._run_with_immediate_exit(vcpu)
 
     def _restart(self, vm: _Vm, *, completes: bool) -> None:
-        """Puts every guest back to its entry. ``completes``: a guest may have left with a store."""
+        """Initialises the vCPUs again and sets their PC to the entry. ``completes``: a KVM_EXIT_MMIO may be pending."""
         for vcpu in vm.vcpus.values():
             if vcpu.features is None:
                 continue
@@ -253,7 +254,7 @@ class _Sequence:
 
     def _init(self, vm: _Vm, vcpu: _Vcpu, features: tuple[int, ...], *, succeeds: bool) -> Arg:
         if vcpu.left:
-            # KVM_RUN would complete the guest's last store after INIT (api.rst 5: re-enter with immediate_exit).
+            # Otherwise the next KVM_RUN completes the guest's last store after INIT (api.rst 5).
             self._run_with_immediate_exit(vcpu)
         _, init = self.program.prepare_init(vm.fd, features)
         done = self.program.init_vcpu(vcpu.fd, init)
@@ -292,7 +293,7 @@ class _Sequence:
         return self._enter(vcpu)[:2]
 
     def _enter(self, vcpu: _Vcpu) -> list[Read]:
-        """KVM_RUN; its errno, the exit's reason, and the number and flags of KVM_EXIT_HYPERCALL."""
+        """Appends KVM_RUN. Returns readers of its errno, exit_reason, and nr and flags of KVM_EXIT_HYPERCALL."""
         vcpu.left = True
         done = self.program.run(vcpu.fd)
         record = self.program.peek(vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))
@@ -336,7 +337,7 @@ class _Sequence:
 
 
 def finish_init(program: KvmProgram, vcpu: Arg, features: tuple[int, ...]) -> None:
-    """What a PMU and SVE need before the first KVM_RUN (devices/vcpu.rst 1, api.rst 4.110)."""
+    """Initialises a PMU and finalises SVE, as the first KVM_RUN requires (devices/vcpu.rst 1, api.rst 4.110)."""
     if uapi.KVM_ARM_VCPU_PMU_V3 in features:
         attr = program.device_attr(uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT, 0)
         program.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, attr)

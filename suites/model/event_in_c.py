@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An event of suites/events as a C function of the reproducer, from the calls that it adds to a program."""
+"""Translates the calls that an event of suites/events makes to a C function for the reproducer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from suites.model.alphabet import BY_NAME
 from suites.model.drive import DriveFacts
 
 PLACES = ("kvm", "vm", "vcpu", "other", "memory", "run_address")
-"""Fds and addresses: the first of the results that later calls use."""
+"""The fds and addresses that an event uses. In the C function they are the first elements of the array of results."""
 _CALLS = {
     Code.CLOSE: "close({0})", Code.IOCTL: "ioctl({0}, {1}, {2})", Code.IOCTL_AGAIN: "ioctl_again({0}, {1}, {2})",
     Code.MMAP: "mmap((void *){0}, {1}, {2}, {3}, {4}, {5})", Code.MUNMAP: "munmap((void *){0}, {1})",
@@ -23,7 +23,7 @@ _CALLS = {
 
 
 def event_in_c(operation: op.Disturb, name: str, facts: DriveFacts, run_size: int, vm_type: int) -> str:
-    """The function ``name``, which takes an array with the numbers of PLACES."""
+    """The C source of a function ``name``. Its argument is an array with the values of PLACES."""
     program = KvmProgram()
     at = {place: program.close(-1) for place in PLACES}
     place = EventPlace(
@@ -44,7 +44,7 @@ def event_in_c(operation: op.Disturb, name: str, facts: DriveFacts, run_size: in
 
 
 def _contents(program: KvmProgram) -> Iterator[str]:
-    """What the scratch memory holds before the first call."""
+    """The C statements that fill the scratch memory before the first call."""
     for start, chunk in program.chunks:
         yield f"memcpy(s + {start}, {_bytes(chunk)}, {len(chunk)})"
     for at in program.pointers:
@@ -76,7 +76,7 @@ def _lines(number: int, each: Op) -> Iterator[str]:
 
 def _value(arg: Arg) -> str:
     if arg.type is ArgType.VALUE:
-        # In a cast the compiler does not warn of an fd of -1.
+        # With the cast, the compiler does not warn about an fd of -1.
         return f"(int64_t){arg.value & (1 << 64) - 1:#x}ull"
     base = "(uint64_t)s" if arg.type is ArgType.SCRATCH else f"(uint64_t)r[{arg.index}]"
     return f"({base} + {arg.value & (1 << 64) - 1:#x}ull)" if arg.value else base

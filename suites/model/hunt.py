@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Searches a sequence whose answers differ from the model's, or that ends the kernel, and shortens it."""
+"""Searches for a sequence whose answers differ from the model's or in which the kernel dies, and shortens it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from suites.model.sequences import Generator
 from suites.model.shrink import Drive, Finding, Shrinker, Steps, differing
 
 AT_ONCE = 4
-"""Sequences in one program of the search."""
+"""Number of sequences in one program of the search."""
 
 
 class Hunt:
-    """One search. ``coverage`` is that of the sequences driven so far."""
+    """One search. ``coverage`` counts the events of all sequences so far."""
 
     def __init__(self, host: Host, drive: Drive) -> None:
         self._host, self._drive = host, drive
@@ -36,7 +36,7 @@ class Hunt:
         return None
 
     def _first(self, batch: Sequence[Steps]) -> Finding | None:
-        """The shortened finding of a program with these sequences."""
+        """Makes the sequences in one program. Returns the first finding, shortened."""
         try:
             answers = self._drive(batch)
         except KernelDied as died:
@@ -50,17 +50,17 @@ class Hunt:
     # --- a wrong answer -------------------------------------------------------
 
     def _shortest(self, finding: Finding, before: Sequence[Steps]) -> Finding:
-        """The shortest sequence that is found. It is driven alone at the end: its calls then end the trace."""
+        """Shortens the finding. The result is driven alone at the end, so that the trace ends with its calls."""
         [alone] = self._driven([finding.steps])
         if alone is None and before:
-            # The wrong answer needs what other VMs left behind.
+            # The wrong answer depends on the VMs of the sequences before it.
             [alone] = self._driven([_joined([*before, finding.steps], self._host)])
         if alone is None:
             return finding
         shortest = Shrinker(self._host, self._drive).shortest(alone)
         [last] = self._driven([shortest.steps])
         if last is None:
-            # The candidates in a program had changed each other's answers.
+            # The candidates in a program changed each other's answers. Shorten again with one candidate per program.
             shortest = Shrinker(self._host, self._drive, most_steps=0).shortest(alone)
             [last] = self._driven([shortest.steps])
         return last or alone
@@ -71,7 +71,7 @@ class Hunt:
     # --- a kernel that dies ---------------------------------------------------
 
     def _of_death(self, batch: Sequence[Steps], died: KernelDied) -> Finding:
-        """The shortest fatal sequence. A death costs a boot, so the shortest attempts come first."""
+        """Shortens the sequence in which the kernel died. A death costs a boot, so the shortest attempts come first."""
         fatal = self._first_fatal(batch)
         if fatal is None:
             return Finding(_joined(batch, self._host), (), died)
@@ -80,7 +80,7 @@ class Hunt:
         basis = [at for at, step in enumerate(before) if _makes(step.operation, last.operation)]
         rest = [at for at in range(len(before)) if at not in basis]
         kept = [sorted([*basis, *rest[len(rest) - n :]]) for n in range(len(rest))]
-        # Without some calls the expected answers differ.
+        # The expected answers depend on the calls that are left.
         fewer = [predict(self._host, [*(before[at].operation for at in each), last.operation]) for each in kept]
         return self._first_fatal(fewer) or fatal
 
@@ -94,12 +94,12 @@ class Hunt:
 
 
 def _hangs(finding: Finding) -> bool:
-    """Whether the last call did not end before the deadline. Each attempt to shorten the sequence takes that long."""
+    """Whether the last call did not return before the deadline. Each attempt to shorten the sequence takes as long."""
     return finding.answers[-1][:1] == (None,)
 
 
 def _joined(batch: Sequence[Steps], host: Host) -> Steps:
-    """The sequences as one, whose VMs are closed before the next begins."""
+    """Joins the sequences into one. The VMs of a sequence are closed before the next one begins."""
     operations: list[op.OnVm] = []
     for steps in batch:
         first = 1 + max((each.vm for each in operations), default=-1)

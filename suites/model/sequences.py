@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random sequences of calls, with weights by which rare combinations come up."""
+"""Generates random sequences of calls, weighted so that rare combinations occur."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
 _IPAS = (*AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
 _VERSIONS = (PSCI_0_1, PSCI_0_2, *(PSCI_1_0 | minor for minor in range(5)), 0, 3, 1 << 32 | PSCI_0_2)
 _TRIED_EVENTS = 12
-"""Events of which the rarest is taken. More would make each seed's sequences alike."""
+"""Number of events to draw, of which the rarest is used. With more, all seeds would give similar sequences."""
 
 MIXES = {"registers": 1, "guest": 1, "filter": 1, "everything": 1, "events": 4}
-"""The calls that most of a sequence consists of, with the mixes' parts of all sequences."""
+"""The mixes of calls, with their shares of all sequences. _WEIGHTS has the calls of each mix."""
 _WEIGHTS = {
     "registers": {"bitmaps": 6, "neighbours": 2, "runs": 1, "lives": 2, "queries": 1, "events": 1},
     "guest": {"bitmaps": 2, "calls": 8, "areas": 1, "neighbours": 1, "lives": 1, "forwarded": 1},
@@ -48,7 +48,7 @@ _WEIGHTS = {
 
 @dataclass(frozen=True)
 class Rows:
-    """The calls to choose from, on VM 0 and vCPU 0, and ``_placed`` puts them elsewhere."""
+    """The calls to choose from. They use VM 0 and vCPU 0, which ``Generator._placed`` replaces."""
 
     bitmaps: tuple[op.OnVm, ...]
     writes: tuple[op.OnVm, ...]
@@ -105,7 +105,7 @@ def _neighbours(host: Host) -> tuple[op.OnVm, ...]:
 
 
 def _filters() -> tuple[op.OnVm, ...]:
-    """Ranges from any function on, and at the edges of the reserved ranges; most of the weight is on a few."""
+    """Ranges that begin at a function or at the edge of a reserved range. A few of them have most of the weight."""
     ids = sorted({callee.id for callee in CALLEES.values()})
     often = [0x84000000, 0x84000050, 0x84000050, 0xC4000000, 0xC5000020, 0x86000000, 0x86000000]
     bases = [*ids, *often * (len(ids) // len(often)), 0, 0x7FFFFFFF, 0x80000000, 0xC000FFFF, 0xFFFFFFFF]
@@ -114,7 +114,7 @@ def _filters() -> tuple[op.OnVm, ...]:
 
 
 class Generator:
-    """Sequences of one mix and seed. ``coverage`` is shared by the sequences, so that each prefers what is rare."""
+    """Generates sequences of one mix and seed. All use one ``coverage``, so that each prefers events that are rare."""
 
     def __init__(self, host: Host, mix: str, seed: str, coverage: Coverage) -> None:
         self._host, self._coverage, self._random = host, coverage, random.Random(f"{mix} {seed}")
@@ -143,7 +143,7 @@ class Generator:
     # --- choices --------------------------------------------------------------
 
     def _add(self, operation: op.OnVm) -> bool:
-        """Adds a call that can be made."""
+        """Adds the call if it can be made in the model's state. Returns whether it was added."""
         applied = self._model.applied(operation)
         if applied is None:
             return False
@@ -172,11 +172,11 @@ class Generator:
     # --- the first calls --------------------------------------------------------
 
     def _create(self) -> None:
-        """One or two VMs. Each sequence begins with the next topology."""
+        """Creates one or two VMs. Each sequence begins with the next topology."""
         topology = self._topologies[self._turn % len(self._topologies)]
         self._turn += 1
         if topology is not None and topology.twin:
-            # The older VM, with the other bits.
+            # The older VM of such a topology.
             self._create_vm(None)
         self._create_vm(topology)
         if self._random.random() < 0.25:
@@ -206,7 +206,7 @@ class Generator:
         return self._random.sample(self._host.vcpu_ids, self._random.randint(1, MOST_VCPUS))
 
     def _values(self, number: int) -> None:
-        """Every register full or empty, or each with any value; sometimes a stolen-time area."""
+        """Sets all registers full, all empty or each to any value; sometimes a stolen-time area and PSCI 0.2."""
         vm, held = self._model.vms[number], self._random.choice(("full", "empty", "mixed", "mixed"))
         vcpu = next(iter(vm.vcpus))
         for register in self._host.registers:
@@ -220,7 +220,7 @@ class Generator:
             self._add(op.SetReg(number, vcpu, PSCI_VERSION, PSCI_0_2))
 
     def _early(self) -> None:
-        """A call that does not lock: without some, most VMs would be locked in their initial state."""
+        """Adds a call that does not lock the registers. Without it, most VMs would be locked in their first state."""
         choice = self._random.random()
         if choice < 0.4 and "filters" in self._weights:
             self._add(self._pick(self._rows.filters))
@@ -248,7 +248,7 @@ class Generator:
                 self._add(self._pick(getattr(self._rows, kind)))
 
     def _event(self, *, locks: bool) -> None:
-        """One of the events that are rare in the VM's state and topology, and what it must not have changed."""
+        """Adds an event that is rare in the VM's state and topology, and reads of what it must not change."""
         number = self._vm()
         ready = [i for i, vcpu in self._model.vms[number].vcpus.items() if vcpu.initialised]
         names = [name for name in EVENT_NAMES if locks or not EFFECTS[name].runs]
@@ -259,12 +259,12 @@ class Generator:
         name = min(tried, key=lambda each: self._coverage.rarity((each, state, topology)))
         actor, vcpu = self._random.choice(ACTORS), self._random.choice(ready)
         if self._add(op.Disturb(number, vcpu, name, actor, EFFECTS[name])):
-            # Before the guests start again: KVM_RUN by another thread than the last one locks a VM again.
+            # Before the restart: KVM_RUN by another thread than the last one locks again, which would hide a lost lock.
             self._observe(number, self._model.vms[number])
             self._add(op.Restart(number))
 
     def _observe(self, number: int, vm: ModelVm) -> None:
-        """Reads and writes that show what an event changed. The writes change the registers, or try to."""
+        """Adds reads and writes that show what an event changed. A write changes a register if it is not locked."""
         vcpus = [i for i, vcpu in vm.vcpus.items() if vcpu.initialised] or list(vm.vcpus)
         for register in self._host.registers:
             self._add(op.GetReg(number, self._random.choice(vcpus), RegisterId(register.name, register.id)))
@@ -279,9 +279,9 @@ class Generator:
             self._add(op.PvTime(number, vcpu, op.Request.GET))
 
     def _call(self) -> None:
-        """Each family of functions has the same weight, whatever its number of arguments.
+        """Adds a guest's call. Each family of functions has the same weight, whatever its number of arguments.
 
-        Where VMs have filters, many calls are those of the filter of any VM.
+        If VMs have filters, many of the calls are to the first function of a filter of any VM.
         """
         bases = [first for vm in self._model.vms.values() for first, _, _ in vm.filters]
         named = [callee.name for callee in CALLEES.values() if callee.id in bases]
@@ -308,7 +308,7 @@ class Generator:
             self._add(op.CloseVm(number))
 
     def _forward(self) -> None:
-        """A guest that stays at a forwarded call, or goes on."""
+        """Adds a call that a filter forwards to user space, or resumes a guest that made one."""
         number = self._vm()
         vm = self._model.vms[number]
         waiting = [i for i, vcpu in vm.vcpus.items() if vcpu.forwarded is not None]

@@ -13,9 +13,9 @@ from helpers.subjects.base import KernelDied
 from suites.events.perform import ACTORS
 
 MOST_ROUND_TRIPS = 40
-"""Programs for shortening a finding."""
+"""The most programs that shorten one finding."""
 MOST_STEPS = 1500
-"""Calls of the sequences in one of these programs."""
+"""The most calls in one of these programs."""
 
 Steps = tuple[op.Step, ...]
 Drive = Callable[[Sequence[Steps]], Sequence[Sequence[op.StepAnswer]]]
@@ -26,7 +26,7 @@ Cut = frozenset[int]
 
 @dataclass(frozen=True)
 class Finding:
-    """The steps up to the wrong answer with the answers, or up to the step that ended the kernel."""
+    """The steps up to the wrong answer, with the answers; or the steps of a sequence in which the kernel died."""
 
     steps: Steps
     answers: tuple[op.StepAnswer, ...]
@@ -34,7 +34,7 @@ class Finding:
 
 
 def differing(steps: Steps, answers: Sequence[op.StepAnswer]) -> Finding | None:
-    """The first wrong answer."""
+    """The finding for the first wrong answer; None if all answers are right."""
     at = op.first_difference(steps, tuple(answers))
     return None if at is None else Finding(steps[: at + 1], tuple(answers[: at + 1]))
 
@@ -42,7 +42,7 @@ def differing(steps: Steps, answers: Sequence[op.StepAnswer]) -> Finding | None:
 class Shrinker:
     """Shortens a finding with at most about MOST_ROUND_TRIPS programs, each with at most ``most_steps`` calls.
 
-    With 0 each sequence has a separate program.
+    If ``most_steps`` is 0, each sequence has a separate program.
     """
 
     def __init__(self, host: Host, drive: Drive, most_steps: int = MOST_STEPS) -> None:
@@ -75,7 +75,7 @@ class Shrinker:
         return found
 
     def _shorter(self, finding: Finding, parts: int) -> Finding | None:
-        """The shortest of the candidates, and of those that leave out what several candidates left out."""
+        """The shortest finding after one cut, or after the union of several cuts that keep a wrong answer; or None."""
         cuts = list(_cuts(finding.steps, parts))
         shorter = self._without(finding, cuts)
         good = [cut for cut in cuts if cut in shorter]
@@ -91,7 +91,7 @@ class Shrinker:
         return {cut: each for cut, each in found if each is not None and len(each.steps) < len(finding.steps)}
 
     def _plainer(self, finding: Finding) -> Finding:
-        """With one vCPU, with KVM_RUN in place of the events that run, and the rest by the main thread, if possible."""
+        """Uses one vCPU, KVM_RUN instead of events that run, and the main thread, if the answer then is still wrong."""
         for plain in (_on_one_vcpu, _run_alone, _by_main_thread):
             operations = [step.operation for step in finding.steps]
             plainer = [plain(each, operations[-1]) for each in operations]
@@ -120,7 +120,7 @@ def _by_main_thread(operation: op.OnVm, _: op.OnVm) -> op.OnVm:
 
 
 def _cuts(steps: Steps, parts: int) -> Iterator[Cut]:
-    """One of ``parts`` parts; in the first round also a VM, a vCPU, and all events but one.
+    """Cuts of one of ``parts`` parts; in the first round also of a VM, of a vCPU, and of all events but one.
 
     The last call is never left out: its answer is the wrong one.
     """

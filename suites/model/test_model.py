@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random sequences of calls on the kernel and on the contract's state machine."""
+"""Makes random sequences of calls and compares the kernel's answers with the contract's state machine."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from suites.model.sequences import MIXES
 from suites.model.shrink import Finding, Steps
 
 LENGTH = 40
-"""Calls in one sequence, besides those that create its first VMs and vCPUs."""
+"""Calls in one sequence, without those that create its first VMs and vCPUs."""
 Keep = Callable[[str], Path]
 Breaks = Callable[[Sequence[str]], None]
 ModelSteps = tuple[int, int]
 
 
 class DiedOfCalls(KernelDied):
-    """The kernel died of these calls."""
+    """The kernel died during a sequence of calls. ``shown`` has the calls."""
 
     def __init__(self, died: KernelDied, shown: str) -> None:
         super().__init__(died.subject, died.how, died.last_words)
@@ -45,7 +45,7 @@ class DiedOfCalls(KernelDied):
 def _story(host: Host, finding: Finding, kvm: Kvm, facts: DriveFacts, keep: Keep, again: str) -> str:
     """The failure's message, with the calls and the path of the C program."""
     if finding.died:
-        what = f"The kernel died of the last of these calls: {finding.died.how}"
+        what = f"The kernel died in the last of these calls: {finding.died.how}"
         calls = text.expected_text(finding.steps)
     else:
         clauses = ", ".join(broken_clauses(finding.steps, finding.answers))
@@ -54,7 +54,7 @@ def _story(host: Host, finding: Finding, kvm: Kvm, facts: DriveFacts, keep: Keep
     title = f"{kvm.subject.label}: {what}.\n{calls}"
     in_c = partial(event_in_c, facts=facts, run_size=kvm.run_size, vm_type=kvm.vm_type)
     path = keep(reproducer(host, finding.steps, kvm.image, title, in_c))
-    return f"{what}.\n{calls}\nC reproducer: {path}\nThe same search: {again}"
+    return f"{what}.\n{calls}\nC reproducer: {path}\nRepeat this search with {again}"
 
 
 @pytest.mark.clause("MODEL-1")
@@ -63,7 +63,7 @@ def test_any_order(
     mix: str, kvm: Kvm, host: Host, drive_facts: DriveFacts, model_steps: ModelSteps,
     renew_deadline: Callable[[], object], keep_reproducer: Keep, note: Note, breaks: Breaks,
 ) -> None:  # fmt: skip
-    """Every answer to calls that create, initialise, access, run and close VMs and vCPUs, with events between them."""
+    """Calls create, initialise, access, run and close VMs and vCPUs, with events. The model predicts each answer."""
     current = kvm
 
     def drive_once(sequences: Sequence[Steps]) -> Sequence[Sequence[op.StepAnswer]]:

@@ -12,9 +12,9 @@ from helpers.contract.registers import Register
 
 @pytest.fixture(params=WORKAROUND_REGISTERS, ids=lambda w: w.register.name)
 def workaround(request: pytest.FixtureRequest, contract: Probe, registers: tuple[Register, ...]) -> Workaround:
-    """One of them; RFC v3 has a bitmap where mainline has WORKAROUND_3."""
+    """A workaround register. With RFC v3, mainline's WORKAROUND_3 has the id of a bitmap register."""
     found: Workaround = request.param
     name = found.register.name
     if any(r.id == found.register.id for r in registers):
-        pytest.skip(f"not applicable, because {name}'s place holds a bitmap register in {contract.dialect.name}")
+        pytest.skip(f"not applicable, because {name} has the id of a bitmap register in {contract.dialect.name}")
     return found

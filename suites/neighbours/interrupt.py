@@ -15,11 +15,11 @@ from helpers.uapi import kvm as uapi
 from suites.neighbours.mp_state import RUNNABLE, set_mp_state
 
 _WAIT_MS = 500
-"""How long a suspended vCPU is left in KVM_RUN. With an interrupt pending it leaves at once."""
+"""Deadline for KVM_RUN of a suspended vCPU. With an interrupt pending it returns at once."""
 
 
 def raise_interrupt(vm: Vm) -> None:
-    """KVM_IRQ_LINE of the first vCPU, and a run of it. Raises KvmError.
+    """Raises the first vCPU's interrupt line (KVM_IRQ_LINE), and runs the vCPU. Raises KvmError.
 
     The test is not applicable if the interrupt is gone after the run. Some versions of pKVM copy the hypervisor's
     HCR_EL2, without VI, over the host's at each exit (hyp-main.c:sync_hyp_vcpu).
@@ -31,7 +31,7 @@ def raise_interrupt(vm: Vm) -> None:
     batch.run()
     raised.ok()
     guests.call(vm.vcpu, Call(SMCCC_VERSION))
-    # Without the capability there is no state to ask with.
+    # KVM_MP_STATE_SUSPENDED, which _wakes() sets, needs the capability.
     if vm.check_extension(uapi.KVM_CAP_ARM_SYSTEM_SUSPEND) and not _wakes(vm):
         pytest.skip("not applicable, because a run of the guest clears the interrupt of KVM_IRQ_LINE (no WAKEUP event)")
 

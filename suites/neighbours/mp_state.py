@@ -30,7 +30,7 @@ def vcpu_states(batch: Batch, vcpus: Iterable[Vcpu]) -> States:
 
 
 def compare_mp_states(comparison: Comparison, states: States, expected: dict[int, int], when: str) -> None:
-    """``expected`` by the vCPU's id."""
+    """Compares the states with ``expected``, which has a state for each vCPU's id."""
     for index, state in states:
         comparison.value(f"KVM_GET_MP_STATE of vCPU {index} {when}", expected[index], state.value)
 
@@ -42,7 +42,7 @@ def set_mp_state(batch: Batch, vcpu: Vcpu, state: int) -> Pending:
 
 
 def init_again(batch: Batch, vcpu: Vcpu, features: Iterable[int]) -> Pending:
-    """KVM_ARM_VCPU_INIT, and the guest back at its entry."""
+    """KVM_ARM_VCPU_INIT, and sets the PC to the guest's entry."""
     _, init = batch.program.prepare_init(vcpu.vm.fd, features)
     done = batch.pending("KVM_ARM_VCPU_INIT", batch.program.init_vcpu(vcpu.fd, init))
     batch.program.set_entry(vcpu.fd)

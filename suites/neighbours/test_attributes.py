@@ -27,11 +27,11 @@ _Asked = list[tuple[str, int, Pending]]
 
 
 def _ask(batch: Batch, vm: Vm, contract: Probe, when: str) -> _Asked:
-    """KVM_HAS_DEVICE_ATTR of each attribute, and of one that does not exist, with a pointer to nothing."""
+    """KVM_HAS_DEVICE_ATTR of each attribute, and of one that does not exist, with a null pointer."""
     places = [("stolen time", vcpu.fd, *_AREA) for vcpu in vm.vcpus] if contract.pv_time else []
     places += [("the filter", vm.fd, *_FILTER)] if contract.smccc_filter else []
     rows = [(what, fd, group, attr, 0) for what, fd, group, attr in places]
-    rows += [(f"attribute 9 beside {what}", fd, group, 9, errno.ENXIO) for what, fd, group, _ in places]
+    rows += [(f"attribute 9 in the group of {what}", fd, group, 9, errno.ENXIO) for what, fd, group, _ in places]
     return [
         (f"KVM_HAS_DEVICE_ATTR of {what} {when}", error, batch.device_attr(what, fd, _HAS, group, attr, 0))
         for what, fd, group, attr, error in rows
@@ -40,7 +40,7 @@ def _ask(batch: Batch, vm: Vm, contract: Probe, when: str) -> _Asked:
 
 @pytest.mark.clause("NEIGHBOUR-2")
 def test_has_attributes(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """The same in a new VM, once both are set, after each kind of run, after an error and after another init."""
+    """The answer is the same in a new VM, after a SET, after an error, after each kind of run and another INIT."""
     if not (contract.pv_time or contract.smccc_filter):
         pytest.skip("not applicable, because this kernel has neither attribute (KVM_HAS_DEVICE_ATTR)")
     vm, comparison = make_vm(2), Comparison()

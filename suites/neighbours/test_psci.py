@@ -35,7 +35,7 @@ VERSIONS = (
     0, PSCI_0_1, PSCI_0_2, 3, 0xFFFF, *(PSCI_1_0 | minor for minor in range(8)), 0x1FFFF, 0x20000, 0x20001, 0x80010000,
     0xFFFFFFFF, 1 << 32 | PSCI_0_2, 1 << 32 | PSCI_1_0, 1 << 63 | PSCI_1_0, (1 << 64) - 1,
 )  # fmt: skip
-"""Every version that has been published or may be, and values near them."""
+"""Published versions, possible later ones, and values near them."""
 RAN = pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
 
 
@@ -44,7 +44,7 @@ def _run(vcpu: Vcpu) -> None:
 
 
 def _try_versions(vcpu: Vcpu, start: int, accepted: list[int]) -> None:
-    """Writes every version and asserts the errno and what reads back."""
+    """Writes every version, and asserts the errno and the value that reads back."""
     batch, made = vcpu.vm.batch(), []
     for version in VERSIONS:
         batch.set(vcpu, PSCI_VERSION, start)
@@ -61,7 +61,7 @@ def _try_versions(vcpu: Vcpu, start: int, accepted: list[int]) -> None:
 @pytest.mark.clause("PSCI-1", "PSCI-3")
 @RAN
 def test_versions(ran: bool, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """The default is the latest; what is accepted reads back, what is refused changes nothing."""
+    """The reset value is the latest version. An accepted version reads back. A refused one changes nothing."""
     vcpu = make_vm().vcpu
     if ran:
         _run(vcpu)
@@ -73,7 +73,7 @@ def test_versions(ran: bool, registers: tuple[Register, ...], make_vm: MakeVm) -
 @pytest.mark.clause("PSCI-2", "PSCI-3")
 @RAN
 def test_without_psci_0_2(ran: bool, registers: tuple[Register, ...], kvm: Kvm) -> None:
-    """0.1 and nothing else."""
+    """A VM without PSCI_0_2 accepts version 0.1 and no other."""
     with kvm.create_vm(features=()) as vm:
         if ran:
             _run(vm.vcpu)
@@ -84,7 +84,7 @@ def test_without_psci_0_2(ran: bool, registers: tuple[Register, ...], kvm: Kvm) 
 @RAN
 @pytest.mark.parametrize("through", [0, 1], ids=["set_on_vcpu0", "set_on_vcpu1"])
 def test_whole_vm(through: int, ran: bool, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """Written through one vCPU it reads back through each, and the guest sees it on each; another VM's stays."""
+    """A version written through one vCPU is the version of every vCPU and guest of the VM, and of no other VM."""
     vm, other, comparison = make_vm(2), make_vm(), Comparison()
     latest = other.vcpu.get_reg(PSCI_VERSION)
     for version in (v for v in VERSIONS if accepts_version(v, latest)):
@@ -101,24 +101,24 @@ def test_whole_vm(through: int, ran: bool, registers: tuple[Register, ...], make
 
 @pytest.mark.clause("PSCI-3")
 def test_outlives_init(registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """KVM_ARM_VCPU_INIT leaves the version, and a vCPU made later has it."""
+    """KVM_ARM_VCPU_INIT does not change the version, and a vCPU created later has it."""
     vm, comparison = make_vm(), Comparison()
     vm.vcpu.set_reg(PSCI_VERSION, PSCI_0_2)
     comparison.error("KVM_ARM_VCPU_INIT again", 0, vm.vcpu.try_init())
     comparison.value("PSCI_VERSION after it", PSCI_0_2, vm.vcpu.get_reg(PSCI_VERSION))
-    comparison.value("PSCI_VERSION of a vCPU made later", PSCI_0_2, vm.create_vcpu().get_reg(PSCI_VERSION))
+    comparison.value("PSCI_VERSION of a vCPU created later", PSCI_0_2, vm.create_vcpu().get_reg(PSCI_VERSION))
     comparison.done()
 
 
 def _psci_vm(kvm: Kvm) -> Vm:
-    """Two vCPUs, the second one off."""
+    """A VM with two vCPUs, the second one powered off."""
     vm = kvm.create_vm()
     vm.create_vcpu((uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_POWER_OFF))
     return vm
 
 
 def _psci_calls(c: Comparison, vm: Vm, version: int, form: Form, smc: bool, when: str) -> None:
-    """Every call of the table."""
+    """Compares the answer to every call of PSCI_CALLS."""
     defined = [f for f in PSCI_CALLS if version <= f.until]
     calls = [Call(f.id, (*f.args, *GARBAGE[len(f.args) :]), form.conduit) for f in defined]
     for function, call, result in zip(defined, calls, guests.calls(vm.vcpu, calls), strict=True):
@@ -133,7 +133,7 @@ def _psci_calls(c: Comparison, vm: Vm, version: int, form: Form, smc: bool, when
 def test_calls_under_bitmaps(
     level: str, form: Form, kvm: Kvm, register: Register, registers: tuple[Register, ...], contract: Probe
 ) -> None:
-    """Every bitmap of a register, the others full or empty."""
+    """The answers are the same under every bitmap of a register, with the others full or empty."""
     comparison = Comparison()
     for value in register.subsets():
         with _psci_vm(kvm) as vm:
@@ -150,7 +150,7 @@ def test_calls_under_bitmaps(
 def test_calls_of_each_version(
     level: str, form: Form, kvm: Kvm, registers: tuple[Register, ...], contract: Probe
 ) -> None:
-    """0.2 has no PSCI_FEATURES; later versions know more."""
+    """Each version has its calls: 0.2 has no PSCI_FEATURES, and later versions have more calls."""
     comparison = Comparison()
     with _psci_vm(kvm) as vm:
         vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
@@ -163,7 +163,7 @@ def test_calls_of_each_version(
 
 @dataclass(frozen=True)
 class Event:
-    """A call that leaves with KVM_EXIT_SYSTEM_EVENT, from a version of PSCI on, and as how many registers answer."""
+    """A call that exits with KVM_EXIT_SYSTEM_EVENT, from PSCI ``since`` on. ``answers`` registers have its answer."""
 
     function: int
     kind: int
@@ -186,7 +186,7 @@ EVENTS = {
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_system_events(level: str, name: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """These leave to user space, whatever the bitmaps hold, where the version has them."""
+    """These calls exit to user space if the version has them, whatever the bitmaps."""
     vm, event, comparison = make_vm(), EVENTS[name], Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
     call = Call(event.function, (0, 0, *GARBAGE[2:]))
@@ -196,7 +196,7 @@ def test_system_events(level: str, name: str, registers: tuple[Register, ...], m
         left = guests.last_call(vm.vcpu, call)
         comparison.value("exit reason", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
         comparison.value("system event", event.kind, left.system_event)
-        # SYSTEM_RESET2 hands its arguments to user space in the other registers.
+        # SYSTEM_RESET2 passes its arguments to user space in the other registers.
         comparison.x("x0 on", (INTERNAL_FAILURE, 0, 0, 0)[: event.answers], left.x[: event.answers])
     comparison.done()
 
@@ -205,7 +205,7 @@ def test_system_events(level: str, name: str, registers: tuple[Register, ...], m
 @pytest.mark.parametrize("function", [0x84000001, 0xC4000001], ids=["CPU_SUSPEND", "CPU_SUSPEND64"])
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """CPU_SUSPEND returns at once where an interrupt is pending."""
+    """CPU_SUSPEND returns at once if an interrupt is pending."""
     vm, comparison = make_vm(), Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
     raise_interrupt(vm)
@@ -217,13 +217,13 @@ def test_cpu_suspend(level: str, function: int, registers: tuple[Register, ...],
 @pytest.mark.parametrize("function", [0x84000003, 0xC4000003], ids=["CPU_ON", "CPU_ON64"])
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_cpu_on(level: str, function: int, registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
-    """CPU_ON starts the second vCPU, and what it then sees of the services is what the first one sees."""
+    """CPU_ON starts the second vCPU, whose guest then gets the same answers as the guest of the first one."""
     comparison = Comparison()
     with _psci_vm(kvm) as vm:
         vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
         started = guests.call(vm.vcpu, Call(function, (1, MEMORY_IPA, 0x1234, *GARBAGE[3:])))
         comparison.x("CPU_ON of vCPU 1", (0, 0, 0, 0), started.x0_3)
-        # The reset that CPU_ON asked for is applied by whatever call comes next, ONE_REG too.
+        # The next ioctl on the vCPU, KVM_GET_ONE_REG here, does the reset that CPU_ON requested.
         pc, x0 = vm.vcpus[1].get_regs([RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC), RegisterId("x0", uapi.core_x(0))])
         comparison.x("vCPU 1's entry and context", (MEMORY_IPA, 0x1234), (pc, x0))
         view = [Call(i, (0x84000004, 0, 0)) for i in (0x84000000, 0x84000050, 0x86000000, 0x8600FF01)]
@@ -238,7 +238,7 @@ def test_cpu_on(level: str, function: int, registers: tuple[Register, ...], kvm:
 @pytest.mark.clause("PSCI-5", "PSCI-2")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_services_of_psci_0_1(level: str, registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
-    """A vCPU without PSCI_0_2: the services are the bitmaps', and PSCI has its own numbers."""
+    """On a vCPU without PSCI_0_2, the bitmaps select the services, and PSCI has the function ids of version 0.1."""
     comparison = Comparison()
     with kvm.create_vm(features=()) as vm:
         vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
@@ -256,7 +256,7 @@ def test_services_of_psci_0_1(level: str, registers: tuple[Register, ...], kvm: 
 @pytest.mark.clause("PSCI-5")
 @pytest.mark.parametrize("version", [PSCI_0_2, PSCI_1_0], ids=["0_2", "1_0"])
 def test_services_of_each_version(version: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """TRNG is open with its bit and closed without it."""
+    """KVM serves TRNG if its bit is set, and gives NOT_SUPPORTED if not, in each PSCI version."""
     std = next(r for r in registers if r.name == STD)
     comparison = Comparison()
     for value, expected in ((std.mask, (0x10000, 0, 0, 0)), (0, CLOSED)):

@@ -38,7 +38,7 @@ from suites.support.calls import CONDUITS, GARBAGE, Form
 
 _HIGH = 0x5555_AAAA_0000_0000
 _RESERVED = (1 << 24, 1 << 30, 1 << 31, 1 << 40, 1 << 63)
-"""Bits of a target beside the affinity fields (Arm DEN0022, 5.1.4)."""
+"""Bits of a target outside the affinity fields (Arm DEN0022, 5.1.4)."""
 _FIELDS = (0, 1, 2, 0x0F, 0x11, 0x100, 0x101, 0x102, 0x1FF, 0x200, 0x10000, 0x10001, 1 << 32)
 _LEVELS = (0, 1, 2, 3, 4, 0x80000000, 0xFFFFFFFF)
 _X8_ON = tuple(range(0x108, 0x112))
@@ -62,7 +62,7 @@ def _cpus(vm: Vm) -> dict[int, bool]:
 
 
 def _compare(c: Comparison, vcpu: Vcpu, calls: list[Call], expected: list[int], served: bool) -> None:
-    """x0 to x3, and that the call leaves x4 to x17 alone."""
+    """Compares x0 to x3, and x4 to x17, which the call must not change."""
     for call, x0, result in zip(calls, expected, guests.calls(vcpu, calls), strict=True):
         arguments = " ".join(f"{arg:#x}" for arg in call.args[:3])
         what = f"{call.conduit.name} {call.function:#x} {arguments} on vCPU {vcpu.index}"
@@ -74,7 +74,7 @@ def _compare(c: Comparison, vcpu: Vcpu, calls: list[Call], expected: list[int], 
 @pytest.mark.clause("PSCI-6", "CALL-4")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_halves(form: Form, kvm: Kvm, registers: tuple[Register, ...], contract: Probe) -> None:
-    """Calls by a 32-bit id answer the same whatever the upper halves of x0 to x3 hold."""
+    """A call with a 32-bit id has the same answer whatever the upper halves of x0 to x3."""
     comparison = Comparison()
     with kvm.create_vm() as vm:
         vm.create_vcpu(OFF)
@@ -92,7 +92,7 @@ def test_halves(form: Form, kvm: Kvm, registers: tuple[Register, ...], contract:
 @pytest.mark.clause("PSCI-6", "PSCI-7")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_affinity_info(form: Form, clusters: Vm, contract: Probe) -> None:
-    """Every target at every level, by both ids, from the first vCPU and from the last."""
+    """AFFINITY_INFO of every target at every level, by both function ids, from the first vCPU and from the last."""
     cpus, comparison = _cpus(clusters), Comparison()
     targets = (*_FIELDS, *(1 | bit for bit in _RESERVED), (1 << 64) - 1, _HIGH | 1)
     rows = [(AFFINITY_INFO | wide, (target, level)) for wide in (0, BIT_64) for target in targets for level in _LEVELS]
@@ -114,7 +114,7 @@ def _cpu_on_error(cpus: dict[int, bool], target: int) -> int | None:
 @pytest.mark.clause("PSCI-7", "PSCI-8")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_cpu_on_refused(form: Form, clusters: Vm, contract: Probe) -> None:
-    """A target with reserved bits, no vCPU, or one that is on: an error, and no vCPU starts, stops or moves."""
+    """A target with reserved bits, no vCPU, or one that is on: an error, and no vCPU's state or PC changes."""
     cpus, comparison, served = _cpus(clusters), Comparison(), form.served(contract.smc)
     targets = (*_FIELDS, *(cpu | bit for cpu in (0, 1) for bit in _RESERVED), (1 << 64) - 1)
     rows = [(CPU_ON | wide, target) for wide in (0, BIT_64) for target in targets]
@@ -172,7 +172,7 @@ def _start(batch: Batch, vm: Vm, target: Vcpu, call: Call) -> _Start:
         run = batch.run_vcpu(vm.vcpu)
         results.append((run, guests.take_calls(batch.program, run.ref, vm.memory, [each])))
         on.append(vcpu_states(batch, [target]))
-        # The reset that CPU_ON owes the target is done by the next ioctl, whichever it is.
+        # The next ioctl on the target, KVM_GET_ONE_REG here, does the reset that CPU_ON requested.
         state.append(tuple(batch.get(target, register) for register in _STATE))
     return _Start(call, off, tuple(results), tuple(on), tuple(state))
 
@@ -180,7 +180,7 @@ def _start(batch: Batch, vm: Vm, target: Vcpu, call: Call) -> _Start:
 @pytest.mark.clause("PSCI-6", "PSCI-8")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_cpu_on(form: Form, clusters: Vm, contract: Probe) -> None:
-    """Entry and context are the arguments', 32 or 64 bits of them; a second CPU_ON changes neither."""
+    """Entry and context are the arguments, 32 or 64 bits wide. A second CPU_ON changes neither."""
     if not form.served(contract.smc):
         pytest.skip("not applicable, because this kernel does not serve SMC (SMCCC_VERSION gives NOT_SUPPORTED there)")
     batch, comparison, starts = clusters.batch(), Comparison(), []
@@ -216,7 +216,7 @@ _POWER_STATES = (0, 1, 0xFFFF, 1 << 16, 1 << 24, 0x0301_0001)
 @pytest.mark.clause("PSCI-13", "CALL-4")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_cpu_suspend(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """With an interrupt pending it succeeds whatever its arguments, and the guest goes on after the call."""
+    """With an interrupt pending it succeeds whatever its arguments, and the guest continues after the call."""
     vm, comparison = make_vm(), Comparison()
     raise_interrupt(vm)
     rows = [(CPU_SUSPEND | wide, state) for wide in (0, BIT_64) for state in _POWER_STATES]

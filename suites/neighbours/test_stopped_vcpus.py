@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""vCPUs that CPU_OFF or the end of the system has stopped: KVM_RUN runs no instruction of their guests."""
+"""vCPUs that CPU_OFF, SYSTEM_OFF or SYSTEM_RESET has stopped: KVM_RUN runs no instruction of their guests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _compare_states(c: Comparison, vm: Vm, expected: tuple[int, ...], when: str)
 @pytest.mark.clause("PSCI-10")
 @pytest.mark.parametrize("row", EVENT_CALLS[:2], ids=lambda row: row.name)
 def test_no_guest_runs(row: EventCall, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """After SYSTEM_OFF and SYSTEM_RESET: the vCPU that made the call, and those that have not run yet."""
+    """After SYSTEM_OFF and SYSTEM_RESET, KVM_RUN of the caller or of a vCPU that has not run yet runs no guest."""
     vm, comparison = make_vm(3), Comparison()
     left = guests.last_call(vm.vcpus[1], Call(row.function))
     comparison.value(f"exit reason of {row.name}", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
@@ -71,7 +71,7 @@ def test_no_guest_runs(row: EventCall, registers: tuple[Register, ...], make_vm:
 
 
 def _turn_off(vm: Vm, vcpu: Vcpu, call: Call) -> tuple[int, CallResult]:
-    """KVM_RUN's errno and the call's result once the call has been made. Raises NotMeasured if it never is."""
+    """KVM_RUN's errno and the call's result once the guest has made it. Raises NotMeasured if it does not."""
     _put(vm, call)
     for deadline_ms in _DEADLINES_MS:
         (error,), result = _run(vm, [vcpu], deadline_ms)
@@ -80,7 +80,7 @@ def _turn_off(vm: Vm, vcpu: Vcpu, call: Call) -> tuple[int, CallResult]:
         batch.run()
         if not error or state.value != RUNNABLE:
             return error, result
-    raise NotMeasured(f"the guest did not make CPU_OFF in {_DEADLINES_MS[-1]} ms")
+    raise NotMeasured(f"the guest did not call CPU_OFF within {_DEADLINES_MS[-1]} ms")
 
 
 @pytest.mark.clause("PSCI-14")

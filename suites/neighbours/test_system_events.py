@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""PSCI's calls that end or suspend the system: what user space gets, and what the vCPUs do then."""
+"""PSCI's calls that end or suspend the system: the exit to user space, and the vCPUs' states after it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _stop(batch: Batch, vm: Vm, caller: Vcpu, row: EventCall, form: Form) -> _St
 
 
 def _compare_exit(c: Comparison, stop: _Stop, answer: Answer, with_data: bool, what: str) -> None:
-    """The record, and the registers of the caller. ``with_data``: whether the kernel has KVM_CAP_SYSTEM_EVENT_DATA."""
+    """Compares the record and the caller's registers. ``with_data``: the kernel has KVM_CAP_SYSTEM_EVENT_DATA."""
     row, data = stop.row, answer[stop.record].data
     c.error(f"KVM_RUN of {what}", 0, stop.run.errno)
     (reason,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "exit_reason"))
@@ -123,7 +123,7 @@ def _compare_exit(c: Comparison, stop: _Stop, answer: Answer, with_data: bool, w
 
 
 def _compare_vcpus(c: Comparison, stop: _Stop, entry: dict[int, int], answer: Answer, what: str) -> None:
-    """Every vCPU is stopped until user space changes that, and the caller then gets INTERNAL_FAILURE."""
+    """Every vCPU is stopped until user space makes it runnable, and the caller then gets INTERNAL_FAILURE."""
     all_stopped = {index: STOPPED for index, _ in stop.stopped}
     caller_runs = all_stopped | {stop.caller.index: RUNNABLE}
     for vcpu, pc in stop.others:
@@ -141,7 +141,7 @@ def _compare_vcpus(c: Comparison, stop: _Stop, entry: dict[int, int], answer: An
 @pytest.mark.clause("PSCI-9", "PSCI-10")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_exit(form: Form, kvm: Kvm, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """Each call, made by the first, second and third vCPU by turns."""
+    """Each call exits with its event and stops all vCPUs. The three vCPUs make the calls in turn."""
     vm, comparison = make_vm(3), Comparison()
     form = _served(form, contract)
     version, with_data = vm.vcpu.get_reg(PSCI_VERSION), bool(kvm.check_extension(uapi.KVM_CAP_SYSTEM_EVENT_DATA))
@@ -190,13 +190,13 @@ def _enable_suspend(vm: Vm) -> None:
 
 
 def _compare_suspend(c: Comparison, vcpu: Vcpu, call: Call) -> None:
-    """It leaves with its arguments in the registers, and the guest gets user space's answer."""
+    """The call exits with its arguments in the registers, and the guest gets user space's answer."""
     left, result = guests.exiting_call(vcpu, call, (INVALID_PARAMETERS,))
     what = f"{call.conduit.name} {call.function:#x} on vCPU {vcpu.index}"
     c.value(f"exit reason of {what}", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
     c.value(f"system event of {what}", uapi.KVM_SYSTEM_EVENT_SUSPEND, left.system_event)
     c.value(f"PC after {what}", guests.return_address(vcpu.vm.kvm.image, call.conduit), left.pc)
-    # Of the arguments of a 32-bit id only the lower halves count.
+    # A call with a 32-bit id uses only the lower halves of its arguments.
     expected, kept = (narrowed(call.function, x[1:4]) for x in (call.registers, left.x))
     c.x(f"x1 to x3 after {what}", expected, kept)
     c.x(f"x4 to x7 after {what}", call.registers[4:8], left.x[4:8])
@@ -206,7 +206,7 @@ def _compare_suspend(c: Comparison, vcpu: Vcpu, call: Call) -> None:
 @pytest.mark.clause("PSCI-12")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_suspend(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """NOT_SUPPORTED without the capability and for PSCI 0.2, else an exit that changes no vCPU."""
+    """NOT_SUPPORTED without the capability and for PSCI 0.2, otherwise an exit that changes no vCPU's state."""
     vm, comparison, form = make_vm(2), Comparison(), _served(form, contract)
     queries = [Call(PSCI_FEATURES, (SYSTEM_SUSPEND | wide,), form.conduit) for wide in (0, BIT_64)]
     suspends = [Call(SYSTEM_SUSPEND | wide, GARBAGE, form.conduit) for wide in (0, BIT_64)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The workaround registers, and that none of the firmware registers disturbs another."""
+"""The workaround registers, and that a write to one firmware register changes no other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARCH_FEATURES = 0x80000001
 @pytest.mark.clause("WORKAROUND-1")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_level(level: str, workaround: Workaround, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """A level that there is, through each vCPU, and what ARCH_FEATURES says to it, under any bitmap."""
+    """The level is a defined one, the same through each vCPU, and agrees with ARCH_FEATURES under any bitmap."""
     vm, comparison = make_vm(2), Comparison()
     vm.vcpu.set_regs([(r, r.mask if level == "full" else 0) for r in registers])
     read = [vcpu.get_reg(workaround.register) for vcpu in vm.vcpus]
@@ -37,7 +37,7 @@ def test_level(level: str, workaround: Workaround, registers: tuple[Register, ..
 @pytest.mark.clause("WORKAROUND-2")
 @pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
 def test_writes(ran: bool, workaround: Workaround, make_vm: MakeVm) -> None:
-    """Up to the host's level, never EBUSY, and nothing is stored."""
+    """Levels up to the host's are accepted, others give EINVAL, never EBUSY, and no write changes the register."""
     vcpu = make_vm().vcpu
     if ran:
         guests.call(vcpu, Call(0x80000000))
@@ -56,7 +56,7 @@ def test_writes(ran: bool, workaround: Workaround, make_vm: MakeVm) -> None:
 @pytest.mark.clause("NEIGHBOUR-1")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_bitmaps_stay(level: str, workaround: Workaround, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """Writes to PSCI_VERSION and to a workaround register, good and bad, change no bitmap."""
+    """Writes to PSCI_VERSION and to a workaround register, accepted or refused, change no bitmap."""
     vcpu, comparison = make_vm().vcpu, Comparison()
     wanted = [r.mask if level == "full" else 0 for r in registers]
     vcpu.set_regs(list(zip(registers, wanted, strict=True)))
@@ -70,7 +70,7 @@ def test_bitmaps_stay(level: str, workaround: Workaround, registers: tuple[Regis
 
 @pytest.mark.clause("NEIGHBOUR-1", "MIGRATE-1", "DEFAULT-3")
 def test_unknown_firmware_registers(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """One value per VM, through each vCPU, after a run and another KVM_ARM_VCPU_INIT; it can be written back."""
+    """The value is the same in each VM, through each vCPU, after a run and another INIT. It can be written back."""
     if not contract.firmware:
         pytest.skip("not applicable, because KVM_GET_REG_LIST shows no firmware register that the tables lack")
     vm, other, comparison = make_vm(2), make_vm(), Comparison()
@@ -94,7 +94,7 @@ def test_unknown_firmware_registers(registers: tuple[Register, ...], make_vm: Ma
 
 @pytest.mark.clause("NEIGHBOUR-1")
 def test_neighbours_stay(register: Register, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """Writes to a bitmap, good and bad, change neither PSCI_VERSION nor a workaround register."""
+    """Writes to a bitmap, accepted or refused, change neither PSCI_VERSION nor a workaround register."""
     vcpu, comparison = make_vm().vcpu, Comparison()
     bitmaps = {r.id for r in registers}
     others = [PSCI_VERSION, *(w.register for w in WORKAROUND_REGISTERS if w.register.id not in bitmaps)]

@@ -15,7 +15,7 @@ _CONTROL = struct.pack("<Q2iQ", 20, socket.SOL_SOCKET, socket.SCM_RIGHTS, 0)
 """struct cmsghdr with one fd: its length without padding, level, type, and the fd with padding."""
 _FD = 16
 _POINTERS = (16, 32)
-"""Of msg_iov and msg_control in struct msghdr."""
+"""Offsets of msg_iov and msg_control in struct msghdr."""
 
 
 class Received(NamedTuple):
@@ -32,7 +32,7 @@ class Received(NamedTuple):
 
 
 def socket_pair(p: KvmProgram, an_fd: int | Arg) -> tuple[Arg, Arg]:
-    """The numbers that the fds of a socketpair(2) must have; the call returns them in memory. ``an_fd`` is any fd."""
+    """Appends socketpair(2). Returns its fds' numbers, computed from the lowest free ones. ``an_fd`` is any open fd."""
     first, second = _next_fd(p, an_fd), _next_fd(p, an_fd, skip=1)
     p.syscall(syscalls.SOCKETPAIR, socket.AF_UNIX, socket.SOCK_STREAM, 0, p.scratch(8))
     return first, second
@@ -58,6 +58,7 @@ def _message(p: KvmProgram) -> tuple[Arg, Arg]:
 
 
 def send_fd(p: KvmProgram, to: Arg, fd: int | Arg) -> None:
+    """sendmsg(2) of one fd to the socket ``to``."""
     header, control = _message(p)
     if isinstance(fd, Arg):
         p.poke_address(control + _FD, fd)
@@ -67,7 +68,7 @@ def send_fd(p: KvmProgram, to: Arg, fd: int | Arg) -> None:
 
 
 def receive_fd(p: KvmProgram, socket_fd: Arg) -> Received:
-    """recvmsg(2) of one fd, which must be waiting."""
+    """recvmsg(2) of one fd, which must have been sent before."""
     header, control = _message(p)
     p.poke(control + _FD, struct.pack("<i", -1))
     fd = _next_fd(p, socket_fd)

@@ -69,7 +69,7 @@ def test_every_event_in_a_child(
     registers: tuple[Register, ...],
     renew_deadline: Callable[[], float],
 ) -> None:
-    """Every ioctl of every event gives EIO in a forked child, which then ends: nothing has changed in the VM."""
+    """Every ioctl of every event gives EIO in a forked child. After the child has ended, the VM has not changed."""
     state = next(each for each in STATES if each.when == when and each.held == "mixed")
     topology = next(each for each in TOPOLOGIES if each.name == "four_vcpus")
     with scene_of(kvm, contract, registers, state, topology) as scene:
@@ -90,7 +90,7 @@ def test_every_event_in_a_child(
 @pytest.mark.clause("PROCESS-2")
 @pytest.mark.parametrize("when", ["before_run", "after_run"])
 def test_child_closes_its_copies(when: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> None:
-    """A child closes and unmaps everything of the VM, in both orders: the VM goes on."""
+    """A child unmaps struct kvm_run and closes its copies of the fds, in both orders. The VM continues to work."""
     state, topology = State(when, "mixed"), Topology("two_vcpus", (0, 1))
     with scene_of(kvm, contract, registers, state, topology) as scene:
         comparison, program, vm = Comparison(), KvmProgram(), scene.vm
@@ -133,7 +133,7 @@ def _reads(batch: Batch, vcpu: Arg, registers: Iterable[Register]) -> list[tuple
 
 @pytest.mark.clause("PROCESS-3")
 def test_child_creates_a_vm(kvm: Kvm, make_vm: MakeVm, registers: tuple[Register, ...]) -> None:
-    """Through the inherited fd of /dev/kvm: reset values, its own writes and lock, while the parent's VM is alive."""
+    """A child's VM, from the inherited fd of /dev/kvm, has reset values and its own lock. The parent's is unchanged."""
     parent, comparison = make_vm(), Comparison()
     parent.vcpu.set_regs([(r, _lowest(r)) for r in registers])
     batch = parent.batch()
@@ -162,7 +162,7 @@ def test_child_creates_a_vm(kvm: Kvm, make_vm: MakeVm, registers: tuple[Register
 
 
 def _send_away(batch: Batch, kvm: Kvm, registers: Iterable[Register], *, runs: bool) -> tuple[Arg, Arg]:
-    """A VM with the lowest bit of each register, whose fds are only in a socket; the fds of the socket pair."""
+    """Creates a VM with the lowest bit of each register, whose fds are only in a socket. Returns the socket pair."""
     program = batch.program
     vm, vcpu, run = _new_vm(batch, kvm)
     for register in registers:
@@ -181,7 +181,7 @@ def _send_away(batch: Batch, kvm: Kvm, registers: Iterable[Register], *, runs: b
 @pytest.mark.clause("PROCESS-2")
 @pytest.mark.parametrize("when", ["before_run", "after_run"])
 def test_fds_return(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
-    """While the only fds of a VM are in a socket, the VM lives: its creator receives them and goes on."""
+    """A VM whose only fds are in a socket still exists: its creator receives them and uses the VM."""
     batch, comparison = Batch(kvm.subject), Comparison()
     program, runs = batch.program, when == "after_run"
     sockets = _send_away(batch, kvm, registers, runs=runs)
@@ -206,7 +206,7 @@ def test_fds_return(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> Non
 
 @pytest.mark.clause("PROCESS-1", "PROCESS-2")
 def test_last_fds_in_a_child(kvm: Kvm, make_vm: MakeVm, registers: tuple[Register, ...]) -> None:
-    """A child receives the only fds of a VM: EIO. The VM ends with the child, and its creator's other VM goes on."""
+    """A child that receives the only fds of a VM gets EIO. Its creator's other VM continues to work."""
     beside, comparison = make_vm(), Comparison()
     batch = beside.batch()
     program = batch.program

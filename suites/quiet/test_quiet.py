@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM's life with refused calls, looked at closely. The same look is taken after every test of the suite."""
+"""A VM with refused calls causes no warning and no taint of the kernel. Every other test is checked in the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_refusals(watch: Watch, make_vm: MakeVm, registers: tuple[Register, ...]
     """Every bit of every register is tried before and after a run."""
     unseen = [text for text in watch.sees().values() if text.startswith("not watched")]
     if len(unseen) == 2:
-        pytest.skip(f"not applicable, because neither can be read here: {'; '.join(unseen)}")
+        pytest.skip(f"not applicable, because neither the kernel's log nor its taint can be read: {'; '.join(unseen)}")
     before = watch.complaint()
     vm = make_vm(2)
     for when in ("before", "after"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs with the features that a way of running needs."""
+"""VMs with the features that a RunCase needs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MakeFor = Callable[[RunCase], Vm]
 
 
 def need(kvm: Kvm, name: str, number: int) -> None:
-    """The test is not applicable if the capability is 0."""
+    """Skips the test as not applicable if the capability is 0."""
     if kvm.check_extension(number) == 0:
         pytest.skip(f"not applicable, because {name} is 0")
 
 
 @pytest.fixture
 def make_for(kvm: Kvm, make_vm: MakeVm) -> MakeFor:
-    """Makes a VM of two vCPUs with the features that a way of running needs."""
+    """Makes VMs of two vCPUs with the features that a RunCase needs."""
 
     def make(run: RunCase) -> Vm:
         if run.capability:

@@ -17,15 +17,15 @@ from helpers.uapi import syscalls
 
 _SIGUSR1 = 10
 _POWERED_OFF_MS = 300
-"""After so many ms, KVM_RUN of a powered-off vCPU is interrupted."""
+"""Time after which a signal interrupts KVM_RUN of a powered-off vCPU."""
 
 
 @dataclass(frozen=True)
 class RunCase:
-    """One way. ``make`` runs a vCPU in this way and returns KVM_RUN's errno, which must be ``error``.
+    """One way in which KVM_RUN returns. ``make`` runs a vCPU this way and returns the errno, which must be ``error``.
 
-    ``locks``: whether it locks the registers. ``rfc_locks``: the same with the RFC, None if that depends on the kernel
-    below it, whose checks come before the RFC marks the VM as started.
+    ``locks``: whether it locks the registers. ``rfc_locks``: the same with the RFC's patches; None if it depends on the
+    kernel to which they are applied, whose checks come before the patches mark the VM as started.
     """
 
     name: str

@@ -44,7 +44,7 @@ def test_late_vcpu(
     if when == "before_run":
         compare_open(comparison, vm.vcpus, registers, values, text)
     else:
-        # Before the late vCPU's own KVM_RUN, which locks them in any case.
+        # Compare before the late vCPU runs, because its KVM_RUN locks the registers in any case.
         compare_fixed(comparison, vm.vcpus, registers, values, text)
     compare_view(comparison, vm.vcpus[1], contract, values, text)
     compare_fixed(comparison, vm.vcpus, registers, values, f"{text}, and run")
@@ -58,12 +58,12 @@ def test_late_vcpu(
 def test_initialised_again(
     again: int, held: str, when: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm
 ) -> None:
-    """KVM_ARM_VCPU_INIT again, of the vCPU that ran or of the other: it succeeds, is refused, and succeeds."""
+    """Repeated KVM_ARM_VCPU_INIT, accepted or refused, of either vCPU changes neither the registers nor the lock."""
     vm = make_vm(2)
     values, comparison, vcpu = fill(vm, registers, held), Comparison(), vm.vcpus[again]
     if when == "after_run":
         vm.vcpu.try_run()
-        # Completes the guest's last store. Otherwise KVM_RUN after the initialisation does, and skips an instruction.
+        # Completes the guest's last store. Otherwise the next KVM_RUN after INIT does, and skips an instruction.
         vm.vcpu.immediate_exit()
     for features, error in ((PSCI_0_2, 0), ((), EINVAL), (PSCI_0_2, 0)):
         comparison.error(f"KVM_ARM_VCPU_INIT again with features {features}", error, vcpu.try_init(features))

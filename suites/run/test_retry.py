@@ -48,7 +48,7 @@ def _init_pmu(vcpu: Vcpu) -> int:
 def test_mended(
     run: runs.RunCase, mend: Callable[[Vcpu], int], registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
 ) -> None:
-    """KVM_RUN fails twice and then succeeds. The guest has the values written before that, and they are locked."""
+    """KVM_RUN fails twice and then succeeds. The guest sees the values written before that, and they are locked."""
     vm, comparison = make_for(run), Comparison()
     for _ in range(2):
         comparison.error(f"KVM_RUN {run.name}", run.error, run.make(vm.vcpu))
@@ -63,7 +63,7 @@ def test_mended(
 
 @pytest.mark.clause("LIST-5")
 def test_reg_list_of_unfinalised(make_for: MakeFor) -> None:
-    """EPERM, whether n is large enough or not, and if n cannot be read. It succeeds once the vCPU is finalised."""
+    """KVM_GET_REG_LIST gives EPERM for any n, also if n cannot be read, until the vCPU is finalised."""
     vm, comparison = make_for(runs.SVE_NOT_FINALISED), Comparison()
     batch = vm.batch()
     listings = [batch.program.reg_list(vm.vcpu.fd, n) for n in (0, 4096)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs with an in-kernel GICv3 that can be mapped at the first KVM_RUN, or cannot."""
+"""VMs with an in-kernel GICv3, with and without the addresses that the first KVM_RUN needs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Vgics:
         return self.made[-1]
 
     def set_up(self, vm: Vm) -> None:
-        """A GICv3 that is ready to run."""
+        """Creates a GICv3 that is ready to run. Raises KvmError."""
         device, batch = self.create(vm), vm.batch()
         for group, attr, address in (
             (uapi.KVM_DEV_ARM_VGIC_GRP_ADDR, uapi.KVM_VGIC_V3_ADDR_TYPE_DIST, DISTRIBUTOR),
@@ -70,7 +70,7 @@ class Vgics:
 
 @pytest.fixture
 def vgics(kvm: Kvm) -> Iterator[Vgics]:
-    """Closed before the VMs that they belong to."""
+    """Creates GICv3s. They are closed before their VMs."""
     made = Vgics(kvm)
     yield made
     made.close()
@@ -79,7 +79,7 @@ def vgics(kvm: Kvm) -> Iterator[Vgics]:
 @HELD
 @pytest.mark.clause("RUN-6", "RUN-10")
 def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
-    """Writable before KVM_RUN, locked after it. KVM_CREATE_VCPU fails once the vGIC is initialised."""
+    """The registers are writable before KVM_RUN and locked after it. KVM_CREATE_VCPU fails with an initialised vGIC."""
     vm, comparison = make_vm(2), Comparison()
     vgics.set_up(vm)
     values = fill(vm, registers, held)

@@ -89,7 +89,7 @@ def test_powered_off(registers: tuple[Register, ...], contract: Probe, make_for:
 def test_guest_sees_what_was_written_after_it(
     run: runs.RunCase, held: str, registers: tuple[Register, ...], contract: Probe, make_for: MakeFor
 ) -> None:
-    """The guest has the values that are written after a failed KVM_RUN, and the next KVM_RUN locks them."""
+    """The guest sees the values that are written after a failed KVM_RUN, and the next KVM_RUN locks them."""
     vm, comparison = make_for(run), Comparison()
     run.make(vm.vcpu)
     if run.fixes(contract.dialect) is None:

@@ -11,7 +11,7 @@ from helpers.kvm import Vcpu, Vm
 
 
 def fill(vm: Vm, registers: Iterable[Register], held: str) -> dict[str, int]:
-    """Sets every register to no bit or to every bit ("empty", "full"); the values by name."""
+    """Sets every register to no bit ("empty") or to every bit ("full"). Returns the values by name."""
     values = {r.name: 0 if held == "empty" else r.mask for r in registers}
     vm.vcpu.set_regs([(r, values[r.name]) for r in registers])
     return values

@@ -16,6 +16,7 @@ from helpers.uapi import syscalls
 
 
 def timespec(program: Program, ns: int) -> Arg:
+    """A struct timespec of ``ns`` in the program's memory."""
     return program.scratch_bytes(struct.pack("<qq", *divmod(ns, 1_000_000_000)))
 
 
@@ -55,5 +56,5 @@ def run_to_the_end(kvm: Kvm, program: Program, what: str) -> Answer:
 
 
 def arrangements(kvm: Kvm) -> tuple[bool, ...]:
-    """Whether all threads of a race share one core: first no, if there are several cores, then yes."""
+    """The arrangements of a race's threads: False for several cores, if there are any, and then True for one core."""
     return (False, True) if len(kvm.placement.cores) > 1 else (True,)

@@ -136,7 +136,7 @@ def test_writers_and_a_reader_need_one_round_that_overlaps(
     monkeypatch.setattr(beside, "_Writers", writers)
     monkeypatch.setattr(time, "monotonic", lambda: 6.0 * len(busy_writes))
     vm = SimpleNamespace(kvm=SimpleNamespace(placement=Placement((0,), (0,), {})))
-    with nullcontext() if met else pytest.raises(NotMeasured, match="between the 160 writes of STD"):
+    with nullcontext() if met else pytest.raises(NotMeasured, match="during 160 writes of STD"):
         beside.test_writers_and_a_reader(STD, lambda _: vm, lambda: 20.0)  # type: ignore[arg-type,return-value]
     assert busy_writes == programs
 
