@@ -46,5 +46,4 @@ def suite_environment() -> dict[str, str]:
         "suite": suite_version(),
         "Python": f"{platform.python_version()} on {platform.machine()}",
         "pytest": version("pytest"),
-        "Hypothesis": version("hypothesis"),
     }

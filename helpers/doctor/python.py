@@ -33,7 +33,7 @@ def python_packages(root: Path = ROOT) -> Diagnosis:
     if problems:
         checkout = (root / "pyproject.toml").exists()
         return missing(name, "; ".join(problems), "make setup" if checkout else "pip install kvm-hvc-conformance again")
-    main = ("pytest", "pytest-xdist", "pytest-html", "hypothesis")
+    main = ("pytest", "pytest-xdist", "pytest-html")
     return good(name, ", ".join(f"{each} {version(each)}" for each in main))
 
 

@@ -68,14 +68,11 @@ def with_accepted(
 
 
 def suite(config: pytest.Config) -> dict[str, str]:
-    """The suite's version and the seeds of its random choices, for the log."""
-    seed = getattr(config.option, "hypothesis_seed", None)
-    seeds = {"Hypothesis seed": "random" if seed is None else str(seed)}
-    if config.getoption("--model-steps"):
-        seeds[SEED] = str(config.getoption("--model-seed"))
+    """The suite's version and the seed of its random choices, for the log."""
+    seed = {SEED: str(config.getoption("--model-seed"))} if config.getoption("--model-steps") else {}
     return {
         **version.suite_environment(),
-        **seeds,
+        **seed,
         PROGRAM: program_words(sys.argv[0]),
         "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "random"),
     }
