@@ -9,6 +9,7 @@ pytest_plugins = (
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
     "helpers.plugin.tier",
+    "helpers.plugin.turns",
     "helpers.plugin.deaths",
     "helpers.recording.deselected",
     "helpers.recording.not_measured",

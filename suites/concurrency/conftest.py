@@ -55,6 +55,9 @@ def _subject(item: pytest.Item) -> object:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With xdist the races are the first tests of each subject, so that one worker gets them all. Several workers that
     race at the same time would compete for the processors."""
+    for item in items:
+        if _FOLDER in item.path.parents:
+            item.add_marker("alone")
     if hasattr(config, "workerinput"):
         of_subjects = [list(group) for _, group in groupby(items, _subject)]
         items[:] = [
