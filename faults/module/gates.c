@@ -171,7 +171,7 @@ static int serve(struct kvm_vcpu *vcpu, const struct call *call, const struct kv
 		return serve_std_hyp(vcpu, call, gates->std_hyp_bmap & 1);
 	if (is_gated(call->id))
 		return serve_vendor(vcpu, call, gates);
-	/* No filter can stop SMCCC's own functions. Of the rest, kvm_psci_call() serves PSCI's and refuses all others. */
+	/* No filter can stop SMCCC's own functions. Of the rest, kvm_psci_call() serves PSCI's and refuses others. */
 	return filter_stops(vcpu, call) ? ORIGINAL(PSCI_CALL)(vcpu) : kvm_call(vcpu);
 }
 
