@@ -24,7 +24,7 @@ _IN_BOTH = {
     "gate-ptp-open", "gate-ptp-shut", "id-unknown-silent", "closed-32-bits",
 }  # fmt: skip
 _IN_RFC = {"cap-unanswered", "cap-one-more", "cap-boolean"}
-"""Faults of the RFC's capability, which mainline lacks; cap-one-more is cap-answered there."""
+"""Faults of the RFC's capability, which mainline lacks. cap-answered is mainline's counterpart of cap-one-more."""
 
 
 def _dialects(fault: Fault) -> Fault:
@@ -36,4 +36,4 @@ def _dialects(fault: Fault) -> Fault:
 FAULTS = tuple(map(_dialects, _ALL))
 
 UNPROVABLE = {"MIGRATE-4": "it needs a source that lacks a register, and a proof has a single kernel"}
-"""Clauses that no fault can break, and why."""
+"""Clauses that no planted fault can break, and why."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CollectedTest(NamedTuple):
-    """The clauses of a test, and the name of the register that it is about: UNKNOWN, or empty for another test."""
+    """The clauses of a test, and the name of its register, which may be UNKNOWN; empty if the test has no register."""
 
     clauses: tuple[str, ...]
     register: str
@@ -48,7 +48,7 @@ def collected_tests() -> Mapping[str, CollectedTest]:
 
 
 def _main() -> int:
-    # Here: the commands that import this module must not wait for pytest.
+    # Not at the top: the import takes long, and the commands that import this module do not need pytest.
     import pytest
 
     tests = _Tests()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MAINLINE, RFC_V3 = "mainline", "rfc-v3"
 CONTROL = "none"
-"""The fault that changes nothing."""
+"""The module's name for no planted fault."""
 DETECTED = "the fault is detected by other tests"
 """Why a test is not run."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Faults that an event causes which has nothing to do with the registers, and faults of a topology or a history."""
+"""Faults that an unrelated event triggers, and faults that need several vCPUs or VMs, or earlier calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EVENTS = (
         ("event-mp-state-clears", "EVENT-1", "KVM_SET_MP_STATE empties the bitmap registers"),
         ("event-mp-state-unlocks", "EVENT-2", "KVM_SET_MP_STATE unlocks the registers"),
         ("event-mp-state-locks", "EVENT-2", "KVM_SET_MP_STATE locks the registers"),
-        ("event-mp-state-area", "EVENT-3", "KVM_SET_MP_STATE forgets the stolen-time address"),
+        ("event-mp-state-area", "EVENT-3", "KVM_SET_MP_STATE removes the stolen-time address"),
         ("event-get-mp-state-unlocks", "EVENT-2", "KVM_GET_MP_STATE unlocks the registers"),
         ("event-get-mp-state-psci", "EVENT-3", "KVM_GET_MP_STATE sets PSCI_VERSION to 0.2"),
         ("event-signal-mask-clears", "EVENT-1", "KVM_SET_SIGNAL_MASK empties the bitmap registers"),
@@ -38,7 +38,7 @@ EVENTS = (
             "EVENT-2",
             "KVM_HAS_DEVICE_ATTR of a vCPU locks the registers",
         ),
-        ("event-vcpu-has-attr-area", "EVENT-3", "KVM_HAS_DEVICE_ATTR of a vCPU forgets the stolen-time address"),
+        ("event-vcpu-has-attr-area", "EVENT-3", "KVM_HAS_DEVICE_ATTR of a vCPU removes the stolen-time address"),
         ("event-vcpu-set-attr-unlocks", "EVENT-2", "KVM_SET_DEVICE_ATTR of a vCPU that fails unlocks the registers"),
         ("event-vcpu-set-attr-psci", "EVENT-3", "KVM_SET_DEVICE_ATTR of a vCPU that fails sets PSCI_VERSION to 0.2"),
         ("event-init-refused-clears", "EVENT-1", "KVM_ARM_VCPU_INIT that fails empties the bitmap registers"),

@@ -9,7 +9,7 @@ RUN = (
     *rows(
         "kvm_vcpu_ioctl",
         ("run-argument-locks", "RUN-1", "KVM_RUN with an argument locks"),
-        ("run-dead-lives", "RUN-9", "a VM that died continues"),
+        ("run-dead-lives", "RUN-9", "a VM that is marked dead can still run"),
     ),
     *rows(
         "kvm_arch_vcpu_ioctl_run kvm_arch_vcpu_run_pid_change",
@@ -47,7 +47,7 @@ RACES = (
         "kvm_arm_set_fw_reg kvm_arch_vcpu_ioctl_run",
         ("race-lock-late", "RACE-1", "the registers are locked when the first KVM_RUN returns"),
     ),
-    *rows("kvm_arch_vcpu_ioctl", ("race-init-restores", "RACE-7", "KVM_ARM_VCPU_INIT undoes writes made meanwhile")),
+    *rows("kvm_arch_vcpu_ioctl", ("race-init-restores", "RACE-7", "KVM_ARM_VCPU_INIT undoes concurrent writes")),
     *rows(
         "kvm_vm_smccc_set_attr",
         ("race-filter-twice", "RACE-6", "KVM_SET_DEVICE_ATTR reads the filter again after its check"),
@@ -86,7 +86,7 @@ PV_TIME = (
         "kvm_arm_pvtime_set_attr",
         ("pvtime-any-address", "PVTIME-3", "every address of a stolen-time area is accepted"),
         ("pvtime-twice", "PVTIME-3", "the address can be set twice"),
-        ("pvtime-exists-first", "PVTIME-5", "EEXIST wins over every other error"),
+        ("pvtime-exists-first", "PVTIME-5", "a second address gives EEXIST before any other error"),
         ("pvtime-locked", "PVTIME-6", "the address is locked after KVM_RUN"),
         ("pvtime-gated", "PVTIME-6", "the attribute needs STD_HYP's bit"),
         ("pvtime-shared", "PVTIME-7", "all vCPUs get the address of the last"),

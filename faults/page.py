@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The proof as a page: the tests that detect each fault, and the matrix of clauses and faults."""
+"""Writes the proof as an HTML page: the tests that detect each fault, and the matrix of clauses and faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TITLE = "Proof that every test can fail"
 
 
 def write_page(proof: Proof, path: Path) -> None:
-    """Write the page, one file that loads nothing."""
+    """Write the page as one self-contained file."""
     clauses = dict.fromkeys(clause for row in proof.rows for clause in row.fault.clauses)
     matrix = tuple((clause, tuple(row.seen.get(clause) for row in proof.rows)) for clause in clauses)
     text = render("proof.html.jinja2", title=_TITLE, proof=proof, matrix=matrix, gaps=_gaps(proof))

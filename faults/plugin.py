@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The pytest plugin of ``make prove``: runs every test under each fault that breaks one of its clauses.
 
-Loaded with ``-p faults.plugin``. It adds a sample of the unrelated tests, and controls, in which no fault is planted:
-all tests before the first fault, a sample between faults. faults/prove.py gives the order. Under a benign variant it
-runs all tests that the variant touches and a case of each other function, and writes how many calls met the variant.
+Loaded with ``-p faults.plugin``. Under each fault it also runs a sample of the unrelated tests. In a control no fault
+is planted: all tests run before the first fault, and a sample between faults. faults/prove.py gives the order. Under a
+benign variant, all tests in the folders and files that the variant touches run, and one case of each other test
+function. The plugin then writes how many calls each variant affected ("met").
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from helpers.subjects.planted import module_parameter
 _DETECTED = pytest.StashKey[Detected]()
 _ALL = 1 << 30
 _PARTS = 8
-"""Parts into which the control of all tests is divided."""
+"""The control of all tests is divided into this many parts, so that several workers share it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,19 +54,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--plant-control", action="append", type=_control, default=[], dest="plant", metavar="N",
-        help="plant nothing at this place among the faults of --plant, as control N",
+        help="plant no fault at this position among the faults of --plant; control number N",
     )  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
-    """A proof tests each planted kernel for seconds and does not report its services."""
+    """No: the proof runs each fault for only a few seconds, and does not report the kernel's services."""
     return False
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
-    """Failures are expected here."""
+    """No: with a planted fault, failures are expected."""
     return False
 
 
@@ -82,7 +83,7 @@ def pytest_hvc_why_not_run(item: pytest.Item) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
-    """Parametrise a test function over the faults of its clauses, and a sample of the others."""
+    """Parametrise a test function over the faults of its clauses, the controls, and a sample of the other faults."""
     config = metafunc.config
     named = _clauses_of_function(metafunc.definition)
     beside = config.getoption("--prove-beside")
@@ -109,13 +110,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     node_ids = NodeIds(subjects_of(config))
 
     class ByFault(LoadScopeScheduling):  # type: ignore[misc]
-        """The faults, in their order."""
+        """Distributes whole faults, in their order."""
 
         def _split_scope(self, nodeid: str) -> str:
             subject = node_ids.subject_of(nodeid)
             if not isinstance(subject, SubjectId):
                 return ""
-            # The control of all tests would keep one worker busy while the others are idle.
+            # Undivided, the control of all tests would keep one worker busy while the others are idle.
             part = zlib.crc32(nodeid.encode()) % _PARTS if _is_whole_control(subject) else ""
             return f"{subject.label} {part}"
 
@@ -141,8 +142,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     beside, most = config.getoption("--prove-beside"), config.getoption("--prove-most")
 
     def shuffled(item: pytest.Item) -> int:
-        # The sample is spread over all cases, and the same for each fault: faults/tier.py looks for cases that detect
-        # many of them.
+        # A pseudo-random order that is the same for each fault, because faults/tier.py looks for cases that detect many
+        # faults.
         return zlib.crc32(without_subject(item.nodeid, _subject_of(item)).encode())
 
     for item in sorted(items, key=shuffled):
@@ -165,7 +166,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Adds to the report how many calls have met the planted variant."""
+    """Adds to the report how many calls the planted variant has affected."""
     subject = _subject_of(item)
     if subject is not None and subject.fault in _VARIANTS:
         with contextlib.suppress(KernelDied, HarnessError):
@@ -174,7 +175,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Only the process that the user started has all reports. A worker runs all tests of a fault."""
+    """Registers what counts: in a worker, which runs all tests of a fault, and in the process that the user started.
+
+    Only the latter receives all reports.
+    """
     if not config.getoption("--prove-every"):
         config.stash[_DETECTED] = Detected(subjects_of(config))
         config.pluginmanager.register(config.stash[_DETECTED])
@@ -183,14 +187,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Meetings:
-    """Writes how many calls met each variant, for faults/prove.py."""
+    """Writes how many calls each variant affected, for faults/prove.py."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._met: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the largest count: each planting begins at 0."""
+        """Keep the largest count, because each planting restarts it at 0."""
         for name, value in report.user_properties:
             if name == MET_PROPERTY and isinstance(value, list):
                 variant, count = value
@@ -222,7 +226,10 @@ def _concerns(subject: SubjectId, named: set[str], nodeid: str) -> bool:
 
 
 def _is_beside(name: str, subject: SubjectId, one_in: int) -> bool:
-    """Whether a case of an unrelated function is run; the sample is larger without a fault, and whole in a variant."""
+    """Whether a case of an unrelated test function runs.
+
+    For a fault it is a sample of the functions, for a control a larger sample, for a variant all.
+    """
     if subject.fault in _VARIANTS:
         return True
     return _sampled(f"{name} {subject.label}", one_in // 15 if subject.fault == CONTROL else one_in)
@@ -233,7 +240,7 @@ _VARIANTS = {variant.id: variant for variant in VARIANTS}
 
 
 def _clauses_of_function(definition: pytest.Item) -> set[str]:
-    """The clauses of all its cases: its marks, and those of its parameters."""
+    """The clauses of all cases of a test function, from its marks and its parameters' marks."""
     marks = list(definition.iter_markers("clause"))
     for parametrize in definition.iter_markers("parametrize"):
         values: Sequence[object] = list(parametrize.args[1]) if len(parametrize.args) > 1 else []

@@ -19,7 +19,7 @@ from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, NOT_MEASURED,
 class Row:
     """One fault in one dialect.
 
-    ``seen`` maps each clause of the fault to its failed tests, ``beside`` are the failed tests of other clauses,
+    ``seen`` maps each clause of the fault to its failed tests. ``beside`` are the failed tests of other clauses, and
     ``trouble`` the errors.
     """
 
@@ -30,11 +30,11 @@ class Row:
     run: int
     trouble: tuple[str, ...]
     unmeasured: tuple[str, ...]
-    """The tests of the fault's clauses that were not measured, with the reason: they detect nothing."""
+    """The tests of the fault's clauses that were not measured, with the reason. They do not detect the fault."""
 
     @property
     def name(self) -> str:
-        """The fault's name, unique among both dialects."""
+        """The fault's id, with the dialect unless that is mainline."""
         return self.fault.id if self.dialect == MAINLINE else f"{self.fault.id} ({self.dialect})"
 
     @property
@@ -67,9 +67,10 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether a test of each of its clauses detects every fault, and no test fails without one or in a variant.
+        """Whether every fault is detected by a test of each of its clauses, and no test fails without a fault.
 
-        A whole proof also needs every provable clause proved and no blind test.
+        Every variant must also be accepted. A complete proof also needs every provable clause proved, and no test in
+        ``blind``.
         """
         unseen = any(row.unseen or row.trouble for row in self.rows)
         whole = self.partial or not (self.unproved or self.blind)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``kvm-hvc-conformance prove``: plants every fault and benign variant of the catalogues in turn, and judges the suite.
+"""``kvm-hvc-conformance prove``: plants each fault and benign variant of the catalogues, and checks the results.
 
 With ``--tier-from`` it plants nothing, and writes the list of the gate tier (helpers/contract/tiers.py).
 
 The tests that the gate tier names for a fault run first. Once a fault is detected, the test functions that have failed
 under some fault are left out.
 
-Exit status 0 if a test of each clause that a fault breaks detects it, every provable clause is proved, every test fails
-under some fault, no test fails without one, and every variant gets its correct verdict; 1 if not; 3 if that is
-inconclusive; 4 for wrong usage.
+Exit status: 0 if a test of each clause that a fault breaks detects the fault, every provable clause is proved, every
+test fails under some fault, no test fails without a fault, and every variant gets its correct verdict; 1 if one of
+these is wrong; 3 if the proof is inconclusive; 4 for wrong usage.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from helpers.results.verdict import many
 from helpers.subjects.choose import Plant
 
 _ROUNDS = 200
-"""Rounds of a race in the first run; most faults of races show within them."""
+"""Rounds of a race in the first session. They suffice to detect most faults of races."""
 _BETWEEN = 20
-"""Faults from one control to the next."""
+"""Number of faults between two controls."""
 _QUICK = {
     MAINLINE: (
         "cap-answered", "list-one-twice", "list-fault-errno", "default-empty", "vm-shared", "set-ignored",
@@ -58,7 +58,7 @@ _QUICK_VARIANTS = ("ccsidr-refused", "no-gicv3-device", "no-pmu")
 
 
 class _Session(NamedTuple):
-    """A session's log, and how many calls met each of its variants."""
+    """A session's log, and how many calls each of its variants affected."""
 
     log: Log
     met: Mapping[str, int]
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         return _write_tier(options.tier_from)
     unknown = {*options.fault, *options.variant} - {fault.id for fault in FAULTS} - {variant.id for variant in VARIANTS}
     if unknown:
-        print(f"No catalogue has {', '.join(sorted(unknown))}: see faults/of_*.py and variants.py", file=sys.stderr)
+        print(f"Unknown: {', '.join(sorted(unknown))}. See faults/of_*.py and faults/variants.py", file=sys.stderr)
         return WRONG_USAGE
     options.reports = options.reports.absolute()
     began = time.monotonic()
@@ -93,10 +93,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> CommandParser:
-    summary = "Plant every fault, and check that a test detects each one; then every variant of a correct kernel."
+    summary = "Plant every fault, and check that a test detects it. Plant every benign variant, and check the verdict."
     parser = CommandParser("prove", summary)
     parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
-    parser.add_argument("--quick", action="store_true", help="plant only a few, and do not run all tests first")
+    parser.add_argument("--quick", action="store_true", help="plant a few faults, and do not run all tests first")
     parser.add_argument(
         "--every-test", action="store_true",
         help="run all tests of each fault's clauses, as --tier-from needs it; without it, those that a proof needs",
@@ -108,7 +108,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help="folder for proof.html and logs")
     parser.add_argument(
         "--tier-from", type=Path, action="append", default=[], metavar="DIR",
-        help="plant nothing; choose the tests of --tier gate from the proof in DIR, and write their list; repeatable",
+        help="plant nothing; choose the tests of --tier gate from the proof in DIR, and write the list; repeatable",
     )  # fmt: skip
     parser.add_argument("pytest", nargs="*", help="for pytest, after --: paths, -k, --prove-beside, --prove-most")
     return parser
@@ -136,7 +136,7 @@ def _write_tier(folders: Sequence[Path]) -> int:
 
 
 def _work(options: argparse.Namespace) -> Path:
-    """The folder of the logs. The command locks it, and each session locks a folder in it."""
+    """The folder for the sessions' logs. The command locks it, and each session locks its own folder inside."""
     return Path(options.reports) / "proof"
 
 
@@ -148,7 +148,7 @@ def _selected(dialect: str, options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _selected_variants(dialect: str, options: argparse.Namespace) -> dict[str, list[str]]:
-    """The variants by the QEMU arguments of their host. They are planted in mainline's dialect only."""
+    """The ids of the variants by the QEMU arguments that they need. They are planted in mainline's dialect only."""
     selection = options.variant if options.fault or options.variant else _QUICK_VARIANTS if options.quick else None
     hosts: dict[str, list[str]] = defaultdict(list)
     for variant in VARIANTS:
@@ -158,9 +158,10 @@ def _selected_variants(dialect: str, options: argparse.Namespace) -> dict[str, l
 
 
 def schedule(faults: Iterable[str], *, whole: bool, variants: Iterable[str] = ()) -> list[Plant]:
-    """The faults with a control after every twentieth and the last; ``whole``: and one of all tests first.
+    """The order of the faults, with a control after every twentieth and the last. ``whole``: all tests run first as a
+    control.
 
-    Each variant runs many tests. They come first, so that the faults keep every worker busy to the end.
+    Variants run many tests each. They come first, so that all workers are busy until the end.
     """
     order: list[Plant] = [(CONTROL, None)] if whole else []
     order += [(name, None) for name in variants]
@@ -171,9 +172,9 @@ def schedule(faults: Iterable[str], *, whole: bool, variants: Iterable[str] = ()
 
 
 def _sessions(dialect: str, options: argparse.Namespace) -> list[_Session]:
-    """A first run with some cases of each test, and a second with all cases for the undetected faults.
+    """A first session with some cases of each test, and a second with all cases for the undetected faults.
 
-    Variants of another host than QEMU's default run in between, in a session for each host.
+    Variants that need other arguments of QEMU run between the two, in one session for each set of arguments.
     """
     faults, hosts = _selected(dialect, options), _selected_variants(dialect, options)
     plain, rounds = hosts.pop("", []), f"--race-rounds={_ROUNDS}"
@@ -214,7 +215,7 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
         done = subprocess.run(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
     if done.returncode == WRONG_USAGE or not log.exists():
         why = f"pytest ended with status {done.returncode}"
-        raise HarnessError("Nothing was proved", why=why, cure=f"Read {folder / 'pytest.txt'}")
+        raise HarnessError("The session with planted faults failed", why=why, cure=f"Read {folder / 'pytest.txt'}")
     return _Session(read_log(log), json.loads(met.read_text("utf-8")) if met.exists() else {})
 
 

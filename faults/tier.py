@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Chooses the tests of the gate tier from the logs of a proof (helpers/contract/tiers.py reads the list).
 
-Each of these needs a test in the tier:
+The tier must contain, in each dialect:
 
-- a clause of a planted fault: one that fails with the fault, and names the clause,
-- a clause in a dialect: one that passes if nothing is planted,
-- a clause and a register in a dialect: the same, except for races and random sequences, whose tests take the most time.
+- for each clause of each planted fault, a test of the clause that fails with the fault,
+- for each clause, a test that passes without a fault,
+- for each clause and register, a test that passes without a fault, except for races and random sequences, which take
+  the most time.
 
 If no test of a clause passes, for example because the proof's kernel lacks a register, one that is not applicable is
-enough. A greedy cover takes the test with the most of them in a second, again and again, and then drops what the others
-cover too. Durations are those of the controls, in which nothing is planted.
+enough. The choice is a greedy set cover: it repeatedly takes the test that meets the most open needs per second, and
+then drops tests that the others make redundant. Durations are from the controls.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ _HEAD = f"""\
 """
 _ANY_REGISTER = frozenset(clause.id for name in ("concurrency", "model") for clause in CHAPTERS[name])
 _SHORTEST = 0.001
-"""In seconds: a test that is not applicable takes no time, but is not free."""
+"""The least cost of a test in seconds, because a test that is not applicable takes almost no time."""
 
 _WIDTH = 120
 _FEW = 10
-"""Faults that an error message names."""
+"""The most faults that an error message names."""
 
 _Need = tuple[str, ...]
 _Key = tuple[str, str]
@@ -51,14 +52,14 @@ _Key = tuple[str, str]
 
 @dataclass
 class _Data:
-    """What the logs of a proof show. The keys are dialects and tests."""
+    """The results in the logs of a proof. The keys are dialects and tests."""
 
     seconds: dict[str, float]
     unfit: set[str] = field(default_factory=set)
     passed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     planted: set[_Key] = field(default_factory=set)
     detects: dict[_Key, set[_Key]] = field(default_factory=lambda: defaultdict(set))
-    """By dialect and test, the pairs of fault and clause."""
+    """By dialect and test: the faults that the test detects, as pairs of fault and clause."""
 
 
 def read_proofs(folders: Iterable[Path]) -> list[Log]:
@@ -96,7 +97,7 @@ def choose_tier(
         what = f"The proof has no test of {', '.join(sorted(missing))}"
         raise UsageError(what, cure="Run kvm-hvc-conformance prove without selecting tests")
     chosen = _cover(needs, data.seconds)
-    # The first table also has the tests that detect no fault.
+    # A test that detects no fault is in the first table only.
     tables: dict[str, dict[str, tuple[str, ...]]] = {}
     for dialect in dict.fromkeys(dialect for fault in faults for dialect in fault.dialects):
         faults_of = {test: tuple(sorted({name for name, _ in data.detects[dialect, test]})) for test in sorted(chosen)}
@@ -111,7 +112,7 @@ def control_seconds(logs: Iterable[Log]) -> dict[str, float]:
         for result in log.results:
             if isinstance(result.subject, SubjectId) and result.subject.fault == CONTROL:
                 test = without_subject(result.nodeid, result.subject)
-                # The shortest one, because the first test of a control also boots the kernel.
+                # The minimum, because the duration of the first test of a control includes the boot.
                 seconds[test] = min(result.duration, seconds.get(test, result.duration))
     return seconds
 
@@ -122,7 +123,7 @@ def tier_text(tables: Detections) -> str:
     for dialect, table in tables.items():
         parts.append(f"\n[{dialect}]\n")
         for test, faults in table.items():
-            # A string of JSON is one of TOML.
+            # A JSON string is also a TOML string.
             key, names = json.dumps(test), ", ".join(map(json.dumps, faults))
             line = f"{key} = [{names}]"
             if len(line) > _WIDTH:
@@ -139,7 +140,7 @@ def _data(logs: Collection[Log], faults: Mapping[str, Fault], tests: Collection[
             subject = result.subject
             test = without_subject(result.nodeid, subject)
             if test not in tests or not isinstance(subject, SubjectId):
-                # A test of an earlier version of the suite.
+                # The test is from an earlier version of the suite.
                 continue
             if subject.fault == CONTROL:
                 if result.outcome in (FAILED, ERROR):
@@ -184,12 +185,12 @@ def _is_fit(data: _Data, test: str) -> bool:
 
 
 def _needs(data: _Data, tests: Mapping[str, CollectedTest]) -> dict[str, set[_Need]]:
-    """What each test that did not fail in a control covers."""
+    """The needs that each test meets. A test that failed in a control meets none."""
     fit = {test: each for test, each in tests.items() if _is_fit(data, test)}
     passed_in = {test: [dialect for dialect, passed in data.passed.items() if test in passed] for test in fit}
     kinds = {test: [("clause", clause, kind) for clause, kind in _kinds(each)] for test, each in fit.items()}
     passed = {kind for test in fit if passed_in[test] for kind in kinds[test]}
-    # A test that is not applicable or not measured without the fault is only taken if no other one detects it.
+    # A test that is not applicable or not measured without the fault counts only if no other test detects the fault.
     surely = {
         (dialect, *pair)
         for (dialect, test), pairs in data.detects.items()

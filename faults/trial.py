@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a benign variant is judged: a pure function of the results log, the catalogue and the counts of met calls."""
+"""The result of each benign variant: a pure function of the results log, the catalogue and the counts of calls.
+
+A call meets a variant if the variant affects it.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Trial:
 
 
 def trials(logs: Iterable[Log], variants: Iterable[BenignVariant], met: Mapping[str, int]) -> tuple[Trial, ...]:
-    """One for each variant that ``logs`` name. ``met`` maps a variant's id to the number of calls that met it."""
+    """One trial for each variant in ``logs``. ``met`` maps a variant's id to the number of calls that met it."""
     by_id = {variant.id: variant for variant in variants}
     found = [(log, each) for log in logs for each in log.session.subjects if isinstance(each, SubjectId)]
     return tuple(_trial(log, each, by_id[each.fault], met) for log, each in found if each.fault in by_id)

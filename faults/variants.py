@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Benign variants, the counterpart of faults: other correct kernels and hosts, whose verdict a plant must not change.
+"""Benign variants: the behaviour of other correct kernels and hosts. The suite must not report them as failures.
 
 Their ids are the module's names (variants.h).
 """
@@ -15,8 +15,8 @@ from helpers.results.verdict import VerdictKind
 class BenignVariant:
     """One variant.
 
-    ``hooks``: the functions of KVM that it needs. ``touches``: paths below suites/ whose tests all run under it; of
-    every other test function one case runs. ``verdict``: the correct verdict. ``qemu``: QEMU's arguments for the host.
+    ``hooks``: the functions of KVM that it needs. ``touches``: paths below suites/ whose tests all run under it. One
+    case of every other test function runs. ``verdict``: the correct verdict. ``qemu``: QEMU's arguments for the host.
     """
 
     id: str
@@ -34,7 +34,7 @@ def _variant(
 
 
 def _newer(name: str, hooks: str, what: str) -> BenignVariant:
-    """A kernel that has what the tables lack."""
+    """A kernel with a bit, register or version that the suite's tables lack."""
     touches = "capability defaults limits lock neighbours migration model hypercalls/test_arguments.py"
     return _variant(name, hooks, touches, what, VerdictKind.NEWER)
 
@@ -91,7 +91,7 @@ VARIANTS = (
         "slow-ioctls", "kvm_dev_ioctl kvm_vm_ioctl kvm_vcpu_ioctl", "hypercalls/test_stolen_time.py",
         "every ioctl takes 5 ms longer",
     ),
-    _variant("warn-elsewhere", "kvm_dev_ioctl", "quiet lock", "another driver warns while a test runs"),
+    _variant("warn-elsewhere", "kvm_dev_ioctl", "quiet lock", "a driver other than KVM warns while a test runs"),
     _newer("newer-bit", _BITMAPS, "VENDOR_HYP has bit 2, also in its reset value, which opens 0x86000002"),
     _newer("newer-register-empty", _BITMAPS, "a register of index 4 with two bits and reset value 0"),
     _newer("newer-register-full", _BITMAPS, "a register of index 4 with two bits, which are its reset value"),

@@ -50,7 +50,7 @@ class Inside:
 def pytest_sessionstart(session):
     session.config.pluginmanager.register(Inside())
 """
-# pytest takes the rest of the session's end: for each failure it searches all reports for a traceback.
+# pytest's own work takes the rest of the time: for each failure it searches all reports for a traceback.
 
 
 def main() -> int:
@@ -84,7 +84,7 @@ def _measure(folder: Path, size: int, chromium: Any) -> Iterator[tuple[str, floa
 
 
 def _opening(path: Path, chromium: Any) -> float:
-    """Seconds until the page is loaded and laid out. The best of three: other programs only add to it."""
+    """Seconds until the page is loaded and laid out: the best of three, because other programs can only add time."""
     best = float("inf")
     for _ in range(3):
         page = chromium.new_page()

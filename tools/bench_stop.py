@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make bench``: the time from Ctrl-C to the end of a session, and that from the last test's result to the end."""
+"""``make bench``: the time to the end of a session, from Ctrl-C and from the last test's result."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# One step of git bisect run in a kernel tree (docs/bisect.md): compares the checked out kernel with that of a log.
+# One step of git bisect run in a kernel tree (docs/bisect.md): compares the commit's kernel with the kernel of a log.
 #   git bisect run .../tools/bisect-step.sh GOOD.jsonl [arguments for pytest]
 # BUILD is the command that builds the kernel, KERNEL the resulting file, for pytest's --kernel.
-#   0    good: no change that guests or VMMs see, and no worse result
-#   1    bad: such a change, or a worse result
-#   125  skip: it does not build or boot, or was not tested completely
+#   0    good: guests and VMMs see no change, and no result is worse
+#   1    bad: guests or VMMs see a change, or a result is worse
+#   125  skip: the kernel does not build or boot, or was not tested completely
 #   129  stop: wrong usage, which would fail on every commit
 set -u
 tree=$PWD
@@ -21,7 +21,7 @@ good=$(realpath -e -- "$1") || stop "there is no results log $1: write one with 
 shift
 [ -x "$suite/.venv/bin/pytest" ] || stop "there is no .venv in $suite: run make setup there"
 
-# A new folder: the log of an earlier step must not be used.
+# A new folder, so that the log of an earlier step is never used.
 reports=$(mktemp -d) || stop "cannot create a folder for the reports"
 trap 'rm -rf -- "$reports"' EXIT
 

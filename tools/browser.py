@@ -24,14 +24,14 @@ _CURE = "Run tools/setup.sh check"
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A playwright Browser. Raises HarnessError if playwright or Chromium is missing."""
+    """A Playwright Browser. Raises HarnessError if Playwright or Chromium is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         raise HarnessError("Playwright is not installed", cure=_CURE) from None
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
-        raise HarnessError("There is no Chromium", why=f"none of {', '.join(_NAMES)} is in PATH", cure=_CURE)
+        raise HarnessError("Chromium is not installed", why=f"none of {', '.join(_NAMES)} is in PATH", cure=_CURE)
     with sync_playwright() as playwright:
         # Chromium's sandbox works neither for root nor in a container without user namespaces.
         chromium = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS), chromium_sandbox=False)

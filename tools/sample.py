@@ -42,7 +42,7 @@ def main(logs: Sequence[str]) -> int:
 
 
 def _photograph() -> None:
-    """Takes the picture: the top of the page with the verdicts."""
+    """Take a screenshot of the verdicts at the top of the page."""
     with browser() as chromium:
         page = chromium.new_page(viewport=_SIZE, color_scheme="light")
         page.goto(PAGE.as_uri())

@@ -12,7 +12,7 @@ case $purpose in '' | check) ;; *) printf 'usage: setup.sh [check]\n' >&2 && exi
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# Whether a package is present although dpkg does not list it, for example a self-built QEMU.
+# Whether the files of a package are present although dpkg does not list it, for example a self-built QEMU.
 probe() {
     case $1 in
     qemu-system-arm) command -v qemu-system-aarch64 ;;
@@ -48,7 +48,7 @@ install_packages() {
         root=(sudo)
     fi
     say "installing $*"
-    # A broken third-party source must not stop this: a missing package fails the install.
+    # Continue if a third-party source is broken. If a package is then missing, apt-get install reports it.
     "${root[@]}" apt-get -qq update || say "apt-get update failed in part; continuing"
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" ||
         die "apt-get could not install: $*"
@@ -72,7 +72,7 @@ make_environment() {
     check_python
     "$python" -m venv --clear .venv || die "$python cannot create a virtual environment"
     pip_install --require-hashes -r requirements/run.txt
-    # Installs the command and the pytest plugin of pyproject.toml. setuptools is installed: nothing is fetched.
+    # Installs the command and the pytest plugin of pyproject.toml. Nothing is fetched: setuptools is installed already.
     pip_install --no-deps --no-build-isolation --editable .
     printf '%s\n' "$1" >.venv/setup-stamp
 }
@@ -84,7 +84,7 @@ if command -v flock >/dev/null; then flock 9; fi
 missing=$(missing_packages)
 # shellcheck disable=SC2086  # a list of words
 [ -z "$missing" ] || install_packages $missing
-# The stamp contains the path because the programs in .venv/bin do: a moved folder needs a new environment.
+# The stamp contains the folder's path: the programs in .venv/bin contain it too, so a moved folder needs a new .venv.
 stamp="$(cat requirements/run.txt pyproject.toml setup.py tools/setup.sh | sha256sum) $PWD"
 if [ "$(cat .venv/setup-stamp 2>/dev/null)" != "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     make_environment "$stamp"

@@ -13,7 +13,7 @@ typedef int (*access_fn)(struct kvm_vcpu *, const struct kvm_one_reg *);
 
 /* The capability */
 
-/* The RFC's count of registers; nothing in mainline, where no fault says otherwise. */
+/* The answer to KVM_CHECK_EXTENSION of the RFC's capability: the number of registers in the RFC, 0 in mainline. */
 static int count_of(struct kvm *kvm, int count)
 {
 	if ((planted(CAP_ON_DEV_KVM_ONLY) && kvm) || (planted(CAP_ON_VM_ONLY) && !kvm) || planted(CAP_UNANSWERED))
@@ -167,7 +167,7 @@ static bool is_ours(u64 id)
 	return class == KVM_REG_ARM_FW_FEAT_BMAP || (rfc() && class == KVM_REG_ARM_FW);
 }
 
-/* The id that a careless kernel would take for the one given. */
+/* The id that the planted fault uses in place of ID. */
 static u64 taken_for(u64 id)
 {
 	if (planted(ID_ARCH_IGNORED) && foreign(id))

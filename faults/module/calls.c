@@ -24,7 +24,7 @@ static void reverse_words(struct kvm_vcpu *vcpu)
 	smccc_set_retval(vcpu, regs[3], regs[2], regs[1], regs[0]);
 }
 
-/* What a fault keeps of the first answer; vCPUs that are first at once agree on one. */
+/* Stores VALUE in *KEPT if that is still 0, and returns *KEPT. vCPUs may race here: all of them get the same value. */
 static u64 first_value(u64 *kept, u64 value)
 {
 	return cmpxchg(kept, 0, value) ?: value;
@@ -221,7 +221,7 @@ static void answer(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 17, 0);
 }
 
-/* The function that a careless kernel would take for the one called. */
+/* The function id that the planted fault uses in place of x0. */
 static u64 taken_for(const struct call *call)
 {
 	u64 id = call->x[0];
@@ -247,7 +247,7 @@ static bool refused(struct kvm_vcpu *vcpu, const struct call *call)
 	       (planted(IMMEDIATE_REFUSED) && call->immediate) || (planted(SMC_REFUSED) && call->smc);
 }
 
-/* As KVM makes the call. */
+/* KVM's own handler of the call. */
 int kvm_call(struct kvm_vcpu *vcpu)
 {
 	return ORIGINAL(CALL_HANDLER, int (*)(struct kvm_vcpu *))(vcpu);

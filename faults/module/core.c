@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The hooks' machinery, and the parameters that choose a fault and a dialect at run time. */
+/* Installs the hooks, and has the module parameters that choose a fault and a dialect at run time. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/module.h>
@@ -67,10 +67,11 @@ static unsigned long run_replacement(unsigned long first, unsigned long second, 
 }
 
 /*
- * At the entry of a hooked function: go to the replacement instead, unless it
- * is the replacement that calls.  The reference keeps the module's text until
- * the replacement has returned, which for KVM_RUN can take as long as a guest
- * runs.  There is none to be had while the module is being unloaded.
+ * Runs at the entry of a hooked function, and continues in the replacement
+ * unless this module called the function.  The module reference keeps the
+ * replacement's code in memory until it returns, which for KVM_RUN can take as
+ * long as the guest runs.  While the module is being unloaded, no reference can
+ * be taken and the original function runs.
  */
 static int enter(struct kprobe *probe, struct pt_regs *regs)
 {
@@ -99,7 +100,7 @@ static int set_name(const char *text, const struct kernel_param *param)
 	if (chosen < 0)
 		return -EINVAL;
 	WRITE_ONCE(*(int *)param->arg, chosen);
-	/* Afterwards, so that the fault before it has no more to add. */
+	/* After the switch: the earlier fault can no longer add state. */
 	forget_all();
 	variant_chosen();
 	return 0;
@@ -114,7 +115,7 @@ static int get_name(char *text, const struct kernel_param *param)
 
 static const struct kernel_param_ops name_ops = { .set = set_name, .get = get_name };
 
-/* The functions that this kernel does not have: their faults cannot be planted. */
+/* The hooked functions that this kernel does not have. Faults that need them cannot be planted. */
 static int get_missing(char *text, const struct kernel_param *param)
 {
 	int at = 0;
@@ -166,5 +167,5 @@ static void __exit planted_exit(void)
 
 module_init(planted_init);
 module_exit(planted_exit);
-MODULE_DESCRIPTION("Plants named faults in KVM's hypercall bitmap registers, to prove that tests see them");
+MODULE_DESCRIPTION("Plants named faults in KVM's hypercall bitmap registers, to prove that tests detect them");
 MODULE_LICENSE("GPL");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Ends the kernel, a task, a VM or a guest, or lets a call fail once. */
+/* Faults that end the kernel, a task, a VM or a guest, or make a call fail once. */
 #include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/panic.h>
@@ -12,13 +12,13 @@
 
 #define BRANCH_TO_SELF 0x14000000
 
-/* WARN_ONCE() would warn once for each load of the module, not for each planting. */
+/* True once for each planting. WARN_ONCE() would warn once for each load of the module. */
 static bool first_time(void)
 {
 	return !test_and_set_bit(0, &memory.fired);
 }
 
-/* Without interrupts: no tick, no watchdog, no answer. */
+/* With interrupts disabled, neither the tick nor the watchdog runs on this CPU. */
 static void spin(void)
 {
 	local_irq_disable();
@@ -26,7 +26,7 @@ static void spin(void)
 		cpu_relax();
 }
 
-/* A sleep that no signal ends. */
+/* Sleeps so that no signal wakes the task. */
 static void sleep_uninterruptibly(void)
 {
 	for (;;) {
@@ -40,7 +40,7 @@ static void oops(void)
 	*(volatile int *)8 = 0;
 }
 
-/* A bitmap register of a VM that has run is to be changed: 0 to go on, or the error for the caller. */
+/* Called before a bitmap register of a VM that has run changes. Returns 0 to go on, or the error for the caller. */
 int deadly_change(struct kvm_vcpu *vcpu)
 {
 	if (planted(PANICS))
@@ -59,7 +59,7 @@ int deadly_change(struct kvm_vcpu *vcpu)
 	return planted(VM_DIES) || (planted(FLAKES) && first_time()) ? -EIO : 0;
 }
 
-/* The second vCPU finds a branch to itself where it is to go on. */
+/* Writes a branch to itself at the PC of the second vCPU. */
 void deadly_run(struct kvm_vcpu *vcpu)
 {
 	u64 pc = *vcpu_pc(vcpu);

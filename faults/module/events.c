@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Faults that an event causes, an ioctl or a PSCI call that has nothing to do with the registers. */
+/* Faults that an unrelated event triggers: an ioctl or a PSCI call that must not affect the bitmap registers. */
 #include <linux/uaccess.h>
 
 #include "planted.h"
@@ -7,7 +7,7 @@
 enum effect { CLEARS = 1, FILLS, LOCKS, UNLOCKS, PSCI, AREA };
 enum on { VCPU_EVENT, VM_EVENT, PSCI_EVENT };
 
-/* What is not one ioctl whatever its argument or result. */
+/* Events that an ioctl number alone does not describe, because they depend on its argument or result. */
 enum { OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, UNKNOWN, SECOND_SLOT, FAILED_CREATE };
 
 #define MANY_WRITES 20
@@ -17,7 +17,7 @@ enum { OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, UNKNOWN, S
 
 static const struct {
 	enum on on;
-	unsigned int what;	/* an ioctl, one of the numbers above, or a function of PSCI without its owner */
+	unsigned int what;	/* an ioctl, one of the numbers above, or bits 4:0 of a PSCI function id */
 	enum effect effect;
 } events[FAULT_COUNT] = {
 	[FAULT_EVENT_MP_STATE_CLEARS] = { VCPU_EVENT, KVM_SET_MP_STATE, CLEARS },
@@ -189,7 +189,7 @@ void event_of_call(struct kvm_vcpu *vcpu, u32 id)
 		happen(vcpu->kvm, vcpu, UNLOCKS);
 }
 
-/* Whether a guest on this vCPU is refused every service. */
+/* Whether the planted fault closes every service to a guest on this vCPU. */
 bool event_closes(struct kvm_vcpu *vcpu)
 {
 	return (planted(EVENT_THIRD_VCPU_CLOSED) && vcpu->vcpu_idx >= 2) ||

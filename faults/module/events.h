@@ -2,7 +2,7 @@
 #ifndef EVENTS_H
 #define EVENTS_H
 
-/* Faults that an event causes which has nothing to do with the registers; see faults/of_events.py. */
+/* Faults that an event triggers which must not affect the registers; see faults/of_events.py. */
 #define EVENT_FAULTS(FAULT) \
 	FAULT(EVENT_MP_STATE_CLEARS, "event-mp-state-clears") \
 	FAULT(EVENT_MP_STATE_UNLOCKS, "event-mp-state-unlocks") \

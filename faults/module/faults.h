@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The faults' names; faults/catalogue.py says what each breaks. */
+/* The faults' names; faults/of_*.py describe what each one breaks. */
 #ifndef FAULTS_H
 #define FAULTS_H
 

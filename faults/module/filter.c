@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The SMCCC filter: which are taken, and which calls they meet. */
+/* The SMCCC filter: which filters are accepted, and which calls they apply to. */
 #include <linux/maple_tree.h>
 #include <linux/uaccess.h>
 #include <linux/xarray.h>
@@ -39,7 +39,7 @@ static bool unlocked(struct kvm *kvm)
 	       (planted(FILTER_LOCK_LATE) && bitmap_empty(vm_state_of(kvm)->entered, KVM_MAX_VCPUS));
 }
 
-/* What KVM does with a filter of a VM that has not run. */
+/* Installs a filter as KVM does in a VM that has not run. */
 static int insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
 {
 	u32 last = filter->base + filter->nr_functions - 1;
@@ -54,7 +54,7 @@ static int insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
 	return error;
 }
 
-/* Checks what it reads first, and takes what it reads then, or only its last function. */
+/* Checks the filter of the first read, but installs the filter of a second read, or a mixture of both. */
 static int insert_read_twice(struct kvm *kvm, const struct kvm_smccc_filter *first, const void __user *from)
 {
 	struct kvm_smccc_filter second;
@@ -102,7 +102,7 @@ static int planted_has_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 	return planted(FILTER_OTHER_ATTRIBUTES) ? 0 : ORIGINAL(HAS_ATTR)(kvm, attr);
 }
 
-/* One more than the filter's action for a function, or 0 where no filter names it. */
+/* The filter's action for a function plus 1, or 0 if no filter contains it. */
 static unsigned long action_of(struct kvm *kvm, u32 id)
 {
 	void *entry = mtree_load(&kvm->arch.smccc_filter, id);
@@ -116,7 +116,7 @@ bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call)
 	return action_of(vcpu->kvm, call->id) > KVM_SMCCC_FILTER_HANDLE + 1;
 }
 
-/* Whether a call that the filter stops is served all the same. */
+/* Whether the planted fault serves a call that the filter stops. */
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	bool closed = !vcpu->kvm->arch.smccc_feat.std_bmap && is_trng(call->id);
@@ -144,7 +144,7 @@ bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call)
 	return action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_HANDLE + 1;
 }
 
-/* After a call that the filter may have met. */
+/* Called after a call to which the filter may have applied. */
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	if (planted(FILTER_DENIED_X1_KEPT) && action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_DENY + 1)
@@ -163,7 +163,7 @@ void filter_answer(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 0, ~0UL);
 }
 
-/* Before KVM_RUN goes on after an exit. */
+/* Called before KVM_RUN, which may complete an earlier exit. */
 void filter_resume(struct kvm_vcpu *vcpu)
 {
 	if (planted(FILTER_RET_COUNTS) && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL)

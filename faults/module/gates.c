@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Gates: which calls are open, by which bits.  A fault has a copy of the VM's
- * bitmaps for each call.  Where copy and VM differ, the call is served here:
- * the VM's own bitmaps belong to every vCPU and to user space.
+ * Gates: which bits open which calls.  For each call, a fault changes a copy of
+ * the VM's bitmaps.  If the copy then differs from the VM's bitmaps, the call is
+ * served here.  The VM's bitmaps stay unchanged, because all vCPUs and user
+ * space read them.
  */
 #include <linux/timekeeping.h>
 
@@ -74,7 +75,7 @@ static void gates_by_conduit(struct kvm_smccc_features *f, const struct call *ca
 		*f = (struct kvm_smccc_features) { 0, 0, 0 };
 }
 
-/* What a refused write left behind. */
+/* Makes the values of refused writes visible to the guest. */
 static void leak_refused(struct kvm_vcpu *vcpu, struct kvm_smccc_features *f)
 {
 	unsigned long *bitmaps[] = { &f->std_bmap, &f->std_hyp_bmap, &f->vendor_hyp_bmap };
@@ -99,7 +100,7 @@ static void change_gates(struct kvm_vcpu *vcpu, struct kvm_smccc_features *gates
 		*gates = (struct kvm_smccc_features) { 1, 1, 3 };
 }
 
-/* KVM's handler gives these answers itself, from the VM's bitmaps: there is no function to call. */
+/* KVM has no functions for these answers: its handler computes them from the VM's bitmaps. */
 
 static unsigned long pv_features(struct kvm_vcpu *vcpu, const struct call *call)
 {
@@ -170,11 +171,11 @@ static int serve(struct kvm_vcpu *vcpu, const struct call *call, const struct kv
 		return serve_std_hyp(vcpu, call, gates->std_hyp_bmap & 1);
 	if (is_gated(call->id))
 		return serve_vendor(vcpu, call, gates);
-	/* A filter cannot stop SMCCC's own functions: what is left is PSCI, which refuses any other. */
+	/* No filter can stop SMCCC's own functions. Of the rest, kvm_psci_call() serves PSCI's and refuses others. */
 	return filter_stops(vcpu, call) ? ORIGINAL(PSCI_CALL)(vcpu) : kvm_call(vcpu);
 }
 
-/* Makes a call as the planted fault has the gates and the filter. */
+/* Makes a call with the gates and the filter of the planted fault. */
 int make_call(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	struct kvm_smccc_features registers = vcpu->kvm->arch.smccc_feat, gates = registers;

@@ -28,7 +28,7 @@ static void empty(struct kvm *kvm)
 		fw_write(&bitmap, 0);
 }
 
-/* Before an ioctl; ``left_leave`` restores the owner. */
+/* Called before an ioctl; left_leave() restores the owner that this returns. */
 struct mm_struct *left_enter(struct kvm *kvm, bool vcpu)
 {
 	struct mm_struct *owner = kvm->mm;
@@ -51,8 +51,7 @@ void left_leave(struct kvm *kvm, struct mm_struct *owner)
 		clear_bit(KVM_ARCH_FLAG_HAS_RAN_ONCE, &kvm->arch.flags);
 }
 
-/* close(2), or the end of a process, while another fd of the vCPU is open. */
-/* One of several fds: the VM lives on. */
+/* Clears the registers if another fd of the closed vCPU is still open, so that the VM remains. */
 static void after_close(const struct file *file)
 {
 	struct kvm_vcpu *vcpu = file->private_data;
@@ -61,7 +60,7 @@ static void after_close(const struct file *file)
 		empty(vcpu->kvm);
 }
 
-/* At the end of a process, for each fd. */
+/* Called for each open fd when a process ends; before Linux 6.10 also by close(2). */
 static int planted_filp_close(struct file *file, fl_owner_t owner)
 {
 	if (planted(PROCESS_CLOSE_CLEARS))
@@ -69,7 +68,7 @@ static int planted_filp_close(struct file *file, fl_owner_t owner)
 	return ORIGINAL(FILP_CLOSE, int (*)(struct file *, fl_owner_t))(file, owner);
 }
 
-/* close(2) */
+/* Called by close(2) since Linux 6.10. */
 static struct file *planted_close_fd(unsigned int fd)
 {
 	struct file *file = ORIGINAL(CLOSE_FD, struct file *(*)(unsigned int))(fd);
@@ -98,7 +97,7 @@ static enum call_kind kind_of(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigne
 	return value & ~bitmap->mask ? A_REFUSAL : value == fw_read(bitmap) ? A_SAME : A_CHANGE;
 }
 
-/* Whether *ERROR replaces the result of the call. */
+/* Whether the result of the ioctl is *ERROR. If so, KVM's own code is not called. */
 bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long *error)
 {
 	struct vm_state *state = vm_state_of(vcpu->kvm);
@@ -125,7 +124,7 @@ bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argum
 	return true;
 }
 
-/* What a closed VM had, by the address of its first vCPU. */
+/* The slot for the state of a closed VM, by the address of its first vCPU. */
 static struct past_vm *past_of(struct kvm_vcpu *vcpu)
 {
 	return &memory.past[((unsigned long)vcpu >> 6) % ARRAY_SIZE(memory.past)];
@@ -169,7 +168,7 @@ void left_creates_vcpu(struct kvm_vcpu *vcpu)
 
 static const struct file_operations no_operations;
 
-/* Later tests need fds as well. */
+/* The leaked fds must leave enough for later tests. */
 #define MOST_FDS 1600
 
 static void leak(unsigned int ioctl, long error)
@@ -184,7 +183,7 @@ static void leak(unsigned int ioctl, long error)
 		anon_inode_getfd("planted", &no_operations, NULL, O_RDWR);
 	if (!planted(LEFT_LEAK_TASK) || ioctl != KVM_SET_MP_STATE)
 		return;
-	/* The thread runs the kernel's code, not the module's. */
+	/* This thread runs no code of the module, so the module can be unloaded. */
 	worker = kthread_create_worker(0, "planted");
 	if (!IS_ERR(worker))
 		wake_up_process(worker->task);
@@ -225,7 +224,10 @@ void left_by_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argum
 		return;
 	leak(ioctl, error);
 	report(ioctl, error);
-	/* Waiters can be killed, unlike those of the VM's locks. Only in a child: elsewhere they would end the executor. */
+	/*
+	 * The vCPU's mutex, because its waiters can be killed, unlike those of the VM's locks. Only in a forked child:
+	 * in the executor's own process, the executor would have to be killed.
+	 */
 	if (planted(LEFT_LOCK_HELD) && ioctl == KVM_SET_DEVICE_ATTR && memory.creator != current->mm)
 		mutex_lock(&vcpu->mutex);
 }

@@ -18,7 +18,7 @@ static bool is_workaround(u64 id)
 	       id == KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3;
 }
 
-/* The error of a read of a firmware register that is no bitmap, which KVM has answered with ERROR. */
+/* Called after KVM has read a firmware register that is no bitmap, with result ERROR. Returns the faulty result. */
 int neighbour_get(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error)
 {
 	u64 level;
@@ -42,7 +42,7 @@ static int psci_set(struct kvm_vcpu *vcpu, u64 value, int error)
 	return error;
 }
 
-/* Whether a write to a firmware register that is no bitmap is answered without KVM; *ERROR with what. */
+/* Whether the planted fault completes a write to a firmware register that is no bitmap, with result *ERROR. */
 bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int *error)
 {
 	bool psci = reg->id == KVM_REG_ARM_PSCI_VERSION, locked = kvm_vm_has_ran_once(vcpu->kvm);
@@ -58,7 +58,7 @@ bool neighbour_refuses(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int
 			(planted(PSCI_FIRST_VCPU_ONLY) && vcpu->vcpu_idx));
 }
 
-/* The error of a write to a firmware register that is no bitmap, which KVM has answered with ERROR. */
+/* Called after KVM has written a firmware register that is no bitmap, with result ERROR. Returns the faulty result. */
 int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int error)
 {
 	u64 value = 0;
@@ -84,7 +84,7 @@ static struct kvm_memory_slot *slot_of(struct kvm_vcpu *vcpu, gpa_t address)
 	return __gfn_to_memslot(kvm_memslots(vcpu->kvm), gpa_to_gfn(address));
 }
 
-/* The address at OFFSET of the area in user space, or NULL without a slot. */
+/* The user-space address of the stolen-time area plus OFFSET; NULL if no memory slot contains it. */
 static void __user *area_at(struct kvm_vcpu *vcpu, unsigned int offset)
 {
 	gpa_t address = vcpu->arch.steal.base + offset;
@@ -116,7 +116,7 @@ static void changed_memory(struct kvm_vcpu *vcpu, gpa_t base)
 		clean(vcpu);
 }
 
-/* PV_TIME_ST, and what a fault adds to it. */
+/* Serves PV_TIME_ST, then applies the planted fault. */
 gpa_t neighbour_stolen_time(struct kvm_vcpu *vcpu)
 {
 	gpa_t base = kvm_stolen_time(vcpu);
@@ -128,7 +128,7 @@ gpa_t neighbour_stolen_time(struct kvm_vcpu *vcpu)
 	return base;
 }
 
-/* The error of a vCPU's KVM_HAS_DEVICE_ATTR, which KVM has answered with ERROR. */
+/* Called after a vCPU's KVM_HAS_DEVICE_ATTR with result ERROR. Returns the faulty result. */
 long neighbour_has_attr(struct kvm_vcpu *vcpu, unsigned long argument, long error)
 {
 	struct kvm_device_attr attr;
@@ -188,7 +188,7 @@ static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 	return error;
 }
 
-/* Writes VALUE at OFFSET of the area, which KVM is about to update. */
+/* Writes VALUE at OFFSET of the stolen-time area before KVM updates the area. */
 static void write_area(struct kvm_vcpu *vcpu, unsigned int offset, u64 value)
 {
 	int index = srcu_read_lock(&vcpu->kvm->srcu);

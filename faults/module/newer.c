@@ -31,7 +31,7 @@ enum {
 #define INVALID_PARAMETERS (-2UL)
 #define PSCI_FEATURES 0x8400000a
 
-/* newer-bit, and the faults in its service. */
+/* Whether the variant newer-bit is planted, or a fault in its service. */
 static bool has_bit(void)
 {
 	return planted(NEWER_BIT) || planted(NEWER_OPEN) || planted(NEWER_SHUT) || planted(NEWER_ANSWER) ||
@@ -57,13 +57,13 @@ u64 newer_bits(int index)
 	return index == VENDOR_HYP && has_bit() && !planted(NEWER_REFUSED) ? BIT(NEWER_VENDOR_BIT) : 0;
 }
 
-/* What a write of VALUE stores. */
+/* The value that a write of VALUE stores. */
 u64 newer_written(struct kvm *kvm, int index, u64 value)
 {
 	return index == VENDOR_HYP && planted(NEWER_DROPPED) ? value & ~BIT(NEWER_VENDOR_BIT) : value;
 }
 
-/* Whether a write after KVM_RUN is made all the same. */
+/* Whether a write after KVM_RUN is accepted. */
 bool newer_unlocked(u64 from, u64 to)
 {
 	return planted(NEWER_UNLOCKED) && (from ^ to) == BIT(NEWER_VENDOR_BIT);
@@ -97,7 +97,7 @@ int newer_list(u64 *ids)
 	return 1;
 }
 
-/* A level of protection as in the workaround registers: a write stores nothing. */
+/* The new register has a level of protection, like the workaround registers: a write is checked but stores nothing. */
 static int firmware_access(u64 __user *user, bool set)
 {
 	u64 value = 1;
@@ -127,7 +127,7 @@ static int psci_write(struct kvm_vcpu *vcpu, u64 __user *user)
 	return 0;
 }
 
-/* Whether an access to a register that is no bitmap is made here; *ERROR with what. */
+/* Whether the variant completes an access to a register that is no bitmap, with result *ERROR. */
 bool newer_access(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, bool set, int *error)
 {
 	u64 __user *user = (u64 __user *)reg->addr;
@@ -180,7 +180,7 @@ static int psci_call(struct kvm_vcpu *vcpu, u32 id)
 	return id == SYSTEM_OFF2_32 || id == SYSTEM_OFF2_64 ? system_off2(vcpu, id) : kvm_call(vcpu);
 }
 
-/* Whether the service of newer-bit takes the call. */
+/* Whether the service of newer-bit answers the call. */
 static bool serves_vendor(struct kvm_vcpu *vcpu, u32 id, bool smc)
 {
 	u64 bits = vcpu->kvm->arch.smccc_feat.vendor_hyp_bmap;

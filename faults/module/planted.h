@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Plants one named fault or benign variant at a time in KVM, or gives it the
- * dialect of the RFC of January 2022.  Each hook replaces one of KVM's functions; the replacement
- * calls the original, before or after or not at all.
+ * dialect of the RFC of January 2022.  Each hook replaces one function of KVM.
+ * The replacement may call the original before or after its own code, or not.
  */
 #ifndef PLANTED_H
 #define PLANTED_H
@@ -25,7 +25,7 @@ enum fault {
 };
 #undef IDENTIFIER
 
-/* A function of KVM.  Without a replacement, it is only looked up to be called. */
+/* A function of KVM.  Without a replacement, the hook only finds its address. */
 struct hook {
 	const char *symbol;
 	void *replacement;
@@ -41,17 +41,17 @@ enum fault planted_fault(void);
 bool is_planted(enum fault fault);
 #define planted(symbol) is_planted(FAULT_##symbol)
 
-/* Whether the registers and the calls are KVM's own: no fault is planted, or a variant. */
+/* Whether KVM's own code handles the registers and calls: no fault is planted, or only a variant. */
 bool stock(void);
 
-/* Whether a variant is planted; counts the call that met it. */
+/* Whether VARIANT is planted. If so, also counts this call as one that the variant affects. */
 bool is_in_force(enum fault variant);
 #define in_force(symbol) is_in_force(FAULT_##symbol)
 
 bool rfc(void);
 unsigned long original(const struct hook *hook);
 
-/* A bitmap register in the planted dialect: what user space sees is *value >> shift. */
+/* A bitmap register in the planted dialect. User space reads *value >> shift. */
 struct bitmap {
 	int index;
 	u64 id;
@@ -60,7 +60,7 @@ struct bitmap {
 	unsigned int shift;
 };
 
-/* The registers that faults change, and the one that a newer kernel has beside them. */
+/* The registers that faults change, and the additional register of the newer-register variants. */
 enum { STD, STD_HYP, VENDOR_HYP, BITMAPS, NEWER_BITMAP = BITMAPS, MOST_BITMAPS };
 
 bool fw_by_index(struct kvm *kvm, int index, struct bitmap *bitmap);
@@ -69,25 +69,25 @@ u64 fw_read(const struct bitmap *bitmap);
 void fw_write(const struct bitmap *bitmap, u64 value);
 
 /*
- * What faults remember of a VM.  Its vCPUs run at once, so bits are set
- * atomically.  What follows the first member is reset by each planting.
+ * The state that faults keep for each VM.  Its vCPUs run concurrently, so bits
+ * are set atomically.  Each planting resets all members but the first.
  */
 struct vm_state {
 	atomic_t inside;		/* vCPUs in KVM_RUN */
 	DECLARE_BITMAP(ran, KVM_MAX_VCPUS);	/* vCPUs that have run, by index */
-	DECLARE_BITMAP(entered, KVM_MAX_VCPUS);	/* the same without immediate_exit */
+	DECLARE_BITMAP(entered, KVM_MAX_VCPUS);	/* vCPUs that have run without immediate_exit, by index */
 	bool touched;			/* a register was read or written */
-	bool tried;			/* a KVM_RUN failed before it counted */
-	u64 refused[MOST_BITMAPS];		/* one more than the bitmap that was refused last, or 0 */
-	u32 denied;			/* the function of a filter that was refused */
-	u64 other[MOST_BITMAPS];	/* one more than what a vCPU but the first holds, or 0 */
-	unsigned long newer;		/* the newer kernel's register */
-	unsigned int writes;		/* to a bitmap; some faults count the refused ones */
-	bool past_ran;			/* a closed VM whose first vCPU had the same address */
-	unsigned int in_a_row, last_kind;	/* calls of one kind on the bitmaps */
+	bool tried;			/* a KVM_RUN failed too early to count as a run */
+	u64 refused[MOST_BITMAPS];	/* the last refused bitmap plus 1, or 0 */
+	u32 denied;			/* the first function of the last refused filter */
+	u64 other[MOST_BITMAPS];	/* the value for all vCPUs but the first plus 1, or 0 */
+	unsigned long newer;		/* the register of the newer-register variants */
+	unsigned int writes;		/* writes to bitmaps; for some faults, only the refused ones */
+	bool past_ran;			/* a closed VM with its first vCPU at the same address had run */
+	unsigned int in_a_row, last_kind;	/* consecutive bitmap accesses of one kind, and the kind */
 	bool left;			/* a KVM_RUN has returned */
-	const void __user *argument;	/* of the last KVM_SET_ONE_REG */
-	u32 psci;			/* the version that was written to the newer kernel's register, or 0 */
+	const void __user *argument;	/* the argument of the last KVM_SET_ONE_REG */
+	u32 psci;			/* newer-psci: the value written to PSCI_VERSION, or 0 */
 };
 
 struct vm_state *vm_state_of(struct kvm *kvm);
@@ -103,19 +103,19 @@ struct past_vm {
 };
 
 /*
- * What faults remember of the kernel.  Keep nothing in other static data: each
- * planting resets this structure and no other.
+ * The state that faults keep for all VMs.  Do not use other static data: each
+ * planting resets only this structure and the VMs' states.
  */
 struct fault_memory {
-	u64 last_written[MOST_BITMAPS];	/* one more than what was written last to any VM, or 0 */
+	u64 last_written[MOST_BITMAPS];	/* the last value written in any VM plus 1, or 0 */
 	u64 random[3];			/* x1..x3 of the first random number */
 	u64 clock[2];			/* x0 and x1 of the first KVM_PTP */
-	u32 denied;			/* the first function of the last filter of any VM that denies */
-	unsigned long fired;		/* bit 0: what happens once has happened */
-	atomic_t met;			/* calls that met the planted variant */
-	atomic_t turns;			/* calls of which it takes some */
-	struct mm_struct *creator;	/* of the first VM */
-	struct past_vm past[64];	/* by the address of the first vCPU */
+	u32 denied;			/* the first function of the last denying filter of any VM */
+	unsigned long fired;		/* bit 0: a fault that triggers once has triggered */
+	atomic_t met;			/* calls that the planted variant affected */
+	atomic_t turns;			/* calls counted by faults and variants that affect only some of them */
+	struct mm_struct *creator;	/* the process that created the first VM */
+	struct past_vm past[64];	/* closed VMs, hashed by the address of the first vCPU */
 };
 
 extern struct fault_memory memory;
@@ -178,7 +178,7 @@ void deadly_run(struct kvm_vcpu *vcpu);
 #define ARCH_FEATURES_ID 0x80000001
 #define PSCI_VERSION_ID 0x84000000
 
-/* A call: its function, and x0..x17 as the guest had them. */
+/* A hypercall: its function id, and x0..x17 at the call. */
 struct call {
 	u32 id;
 	bool smc;

@@ -61,7 +61,7 @@ static void affinity_info(struct kvm_vcpu *vcpu)
 		vcpu_set_reg(vcpu, 2, 3);
 }
 
-/* Before KVM makes the call. */
+/* Called before KVM makes the call. */
 void psci_arguments(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	u32 id = narrow(call), type = call->x[1];
@@ -83,7 +83,7 @@ static void set_state(struct kvm_vcpu *vcpu, u32 state)
 	WRITE_ONCE(vcpu->arch.mp_state.mp_state, state);
 }
 
-/* An exit with KVM_EXIT_SYSTEM_EVENT. */
+/* Called for a call that exits with KVM_EXIT_SYSTEM_EVENT. */
 static void left(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	struct kvm_vcpu *other;
@@ -162,7 +162,7 @@ static void returned(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 5, 0);
 }
 
-/* After KVM has made the call with RESULT: 1 goes back to the guest, 0 to user space. */
+/* Called after KVM has made the call. RESULT is 1 if the guest continues, 0 if KVM_RUN returns to user space. */
 void psci_answer(struct kvm_vcpu *vcpu, const struct call *call, int result)
 {
 	if (!is_psci(call->id))
@@ -175,7 +175,7 @@ void psci_answer(struct kvm_vcpu *vcpu, const struct call *call, int result)
 		left(vcpu, call);
 }
 
-/* Before KVM_RUN. */
+/* Called before KVM_RUN. */
 void psci_resume(struct kvm_vcpu *vcpu)
 {
 	if (planted(SYSTEM_RUN_WAKES) && vcpu->run->exit_reason == KVM_EXIT_SYSTEM_EVENT)

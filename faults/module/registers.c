@@ -31,7 +31,7 @@ static void plant_default(struct kvm *kvm, struct bitmap *bitmap)
 	fw_write(bitmap, value);
 }
 
-/* Whether the bitmap registers are this module's instead of KVM's. */
+/* Whether this module handles the bitmap registers instead of KVM. */
 static bool replaced(void)
 {
 	return !stock() || rfc() || newer_registers();
@@ -99,7 +99,7 @@ static int get_bitmap(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const 
 	return copy_to_user((void __user *)reg->addr, &value, sizeof(value)) ? -EFAULT : 0;
 }
 
-/* In the RFC's dialect mainline's own registers do not exist. */
+/* Mainline's bitmap registers do not exist in the RFC's dialect. */
 static bool vanished(u64 id)
 {
 	return rfc() && (id & KVM_REG_ARM_COPROC_MASK) == KVM_REG_ARM_FW_FEAT_BMAP;
@@ -142,7 +142,7 @@ static bool supported(const struct bitmap *bitmap, u64 value)
 	return !(value & ~allowed);
 }
 
-/* What an unsupported bitmap gets: -EINVAL, and nothing stored. */
+/* The result of a write with an unsupported bit. Without a fault it is -EINVAL, and nothing is stored. */
 static int refuse(const struct bitmap *bitmap, u64 value)
 {
 	if (planted(REFUSED_STORES))
@@ -189,7 +189,7 @@ static bool locked(struct kvm_vcpu *vcpu, const struct bitmap *bitmap)
 	return ran(vcpu);
 }
 
-/* Whether a write that changes a locked register may go on. */
+/* Whether the planted fault accepts a change of a locked register. */
 static bool let_through(u64 from, u64 to)
 {
 	return newer_unlocked(from, to) || (planted(LOCK_CLEARING_ONLY) && to & ~from) || (planted(LOCK_SETTING_ONLY) && !(to & ~from));
@@ -260,7 +260,7 @@ static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const stru
 			usleep_range(300, 600);
 		mutex_lock(&vcpu->kvm->arch.config_lock);
 	}
-	/* Interrupted, now and then: otherwise KVM_RUN and the read after it do not fit in between. */
+	/* Delays one write in 64: otherwise KVM_RUN and the read after it would rarely fit between check and store. */
 	if (planted(RACE_NO_LOCK) && !(get_random_u32() % 64))
 		udelay(300);
 	if (planted(RACE_LOCKED_TWICE) && ran(vcpu) && !read_value(reg, &value))
@@ -269,7 +269,7 @@ static int change(struct kvm_vcpu *vcpu, const struct bitmap *bitmap, const stru
 	return 0;
 }
 
-/* The register that the caller's structure names by now, if there is one. */
+/* Reads the id from the caller's structure again. *BITMAP becomes the register with that id, if there is one. */
 static void read_id(struct kvm_vcpu *vcpu, struct bitmap *bitmap)
 {
 	struct kvm_one_reg reg;
@@ -338,7 +338,7 @@ static int put_list(struct kvm *kvm, u64 *ids)
 	ids[n++] = KVM_REG_ARM_PSCI_VERSION;
 	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1;
 	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_2;
-	/* The RFC's first bitmap register has the id that became this one's. */
+	/* In the RFC, this id is the first bitmap register's. */
 	if (!rfc())
 		ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_3;
 	n += newer_list(ids + n);

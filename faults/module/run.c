@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What counts as a run, and what a run or an initialisation changes. */
+/* Faults in what counts as a run, and in what a run or KVM_ARM_VCPU_INIT changes. */
 #include <linux/delay.h>
 
 #include "planted.h"
@@ -34,7 +34,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	struct vm_state *state = vm_state_of(vcpu->kvm);
 	int error;
 
-	/* struct kvm_run's second byte: later headers hide its name from the kernel. */
+	/* immediate_exit is the second byte of struct kvm_run. Newer headers give it another name in the kernel. */
 	if (!((u8 *)vcpu->run)[1])
 		set_bit(vcpu->vcpu_idx, state->entered);
 	filter_resume(vcpu);
@@ -52,7 +52,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	return error;
 }
 
-/* After a successful KVM_ARM_VCPU_INIT. */
+/* Called after a successful KVM_ARM_VCPU_INIT. */
 void run_after_init(struct kvm_vcpu *vcpu)
 {
 	struct bitmap bitmap;
@@ -94,7 +94,7 @@ static void planted_postcreate(struct kvm_vcpu *vcpu)
 		forget_run(vcpu->kvm);
 }
 
-/* KVM_ARM_VCPU_INIT, and the reset that PSCI owes a vCPU. */
+/* KVM calls it for KVM_ARM_VCPU_INIT and for a vCPU that CPU_ON starts. */
 static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(RESET_VCPU, void (*)(struct kvm_vcpu *))(vcpu);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Benign variants: what another correct kernel or host does.  The bitmap
- * registers and the calls stay KVM's own.
+ * Benign variants: the behaviour of other correct kernels and hosts.  KVM's own
+ * code handles the bitmap registers and the calls.
  */
 #include <linux/clocksource.h>
 #include <linux/delay.h>
@@ -18,11 +18,11 @@ enum { DEV_IOCTL, VM_IOCTL, PVTIME_HAS, INIT_VM };
 
 #define ORIGINAL(index, type) ((type)original(&variants_hooks[index]))
 
-#define EVERY_RUN 3	/* of these KVM_RUNs one is interrupted */
-#define EVERY_VM 16	/* at the creation of one of these VMs another driver warns */
+#define EVERY_RUN 3	/* one KVM_RUN in so many is interrupted */
+#define EVERY_VM 16	/* another driver warns at the creation of one VM in so many */
 #define MORE 300
 
-/* A count of calls that met the variant, since it was planted. */
+/* The number of calls that the variant has affected since it was planted. */
 static int get_met(char *text, const struct kernel_param *param)
 {
 	return sysfs_emit(text, "%d\n", atomic_read(&memory.met));
@@ -32,7 +32,7 @@ static const struct kernel_param_ops met_ops = { .get = get_met };
 
 module_param_cb(met, &met_ops, NULL, 0444);
 
-/* Of the calls of this function one in EVERY, the first one included. */
+/* True for the first call of this function since planting, and then for one call in EVERY. */
 static bool turn(int every)
 {
 	return atomic_inc_return(&memory.turns) % every == 1;
@@ -45,7 +45,7 @@ static u64 read_counter(struct clocksource *source)
 	return arch_timer_read_counter();
 }
 
-/* Better than the architected counter's, so that the kernel takes it; KVM_PTP needs that other one. */
+/* Its rating is above the architected counter's, so the kernel uses it. KVM_PTP needs the architected counter. */
 static struct clocksource other_clocksource = {
 	.name = "planted",
 	.rating = 500,
@@ -55,7 +55,7 @@ static struct clocksource other_clocksource = {
 	.owner = THIS_MODULE,
 };
 
-/* When something is planted, also nothing; under the lock of the parameters. */
+/* Called whenever the fault parameter is written, with "none" too, under the lock of the module's parameters. */
 void variant_chosen(void)
 {
 	static bool registered;
@@ -67,7 +67,7 @@ void variant_chosen(void)
 		registered = clocksource_unregister(&other_clocksource) != 0;
 }
 
-/* A call, which KVM then makes: KVM_PTP reads the clock source. */
+/* Called before KVM makes a call. The clock source affects KVM_PTP only. */
 void variant_called(u32 id)
 {
 	if (id == PTP_ID)
@@ -76,7 +76,7 @@ void variant_called(u32 id)
 
 /* Capabilities */
 
-/* Whether the variant's host lacks what EXTENSION announces. */
+/* Whether the variant's host lacks the feature of EXTENSION. */
 bool variant_lacks(long extension)
 {
 	return (extension == KVM_CAP_ARM_PMU_V3 && in_force(NO_PMU)) ||
@@ -88,7 +88,7 @@ bool variant_lacks(long extension)
 #define DEFAULT_IPA_BITS 40
 #define IPA_BITS 36
 
-/* KVM_CHECK_EXTENSION's answer to EXTENSION, where KVM's own is ANSWER. */
+/* The variant's answer to KVM_CHECK_EXTENSION of EXTENSION, given KVM's own ANSWER. */
 int variant_answer(long extension, int answer)
 {
 	if ((extension == KVM_CAP_MAX_VCPUS || extension == KVM_CAP_MAX_VCPU_ID) && in_force(NO_GICV3_DEVICE))
@@ -98,19 +98,19 @@ int variant_answer(long extension, int answer)
 
 /* vCPUs */
 
-/* arch/arm64/kvm/guest.c:kvm_target_cpu() before 6.6: it depends on the core that asks. */
+/* As arch/arm64/kvm/guest.c:kvm_target_cpu() before 6.6: the target depends on the calling thread's core. */
 static u32 target_of_this_core(void)
 {
 	return raw_smp_processor_id() & 1 ? KVM_ARM_TARGET_GENERIC_V8 : KVM_ARM_TARGET_CORTEX_A53;
 }
 
-/* After a successful KVM_ARM_PREFERRED_TARGET. */
+/* Called after a successful KVM_ARM_PREFERRED_TARGET. */
 int variant_preferred_target(struct kvm_vcpu_init __user *init)
 {
 	return in_force(PREFERRED_TARGET_BY_CORE) ? put_user(target_of_this_core(), &init->target) : 0;
 }
 
-/* kvm_vcpu_init_check_features(): -EINVAL for a feature that the host lacks. */
+/* As kvm_vcpu_init_check_features(): -EINVAL for a feature that the host lacks. */
 static int feature_error(u32 features)
 {
 	if (features & BIT(KVM_ARM_VCPU_PMU_V3) && in_force(NO_PMU))
@@ -119,9 +119,9 @@ static int feature_error(u32 features)
 }
 
 /*
- * This kernel has one target only.  Other threads may use the caller's
- * structure, so KVM reads a copy below the thread's stack pointer, where arm64
- * programs keep nothing.
+ * The kernel under test accepts only KVM_ARM_TARGET_GENERIC_V8.  Other threads
+ * may use the caller's structure, so KVM reads a changed copy below the thread's
+ * stack pointer, where arm64 programs keep no data.
  */
 static int give_only_target(struct kvm_vcpu_init *init, struct kvm_vcpu_init __user **argument)
 {
@@ -134,7 +134,7 @@ static int give_only_target(struct kvm_vcpu_init *init, struct kvm_vcpu_init __u
 	return copy_to_user(copy, init, sizeof(*init)) ? -EFAULT : 0;
 }
 
-/* Before KVM_ARM_VCPU_INIT: the error of the variant's host, or 0. */
+/* Called before KVM_ARM_VCPU_INIT. Returns the error of the variant's host, or 0. */
 int variant_init(struct kvm_vcpu_init __user **argument)
 {
 	struct kvm_vcpu_init init;
@@ -145,8 +145,8 @@ int variant_init(struct kvm_vcpu_init __user **argument)
 }
 
 /*
- * Before a KVM_RUN: wakes the thread up without a signal for it, as when
- * another thread takes the process's signal first, or the freezer wakes it.
+ * Called before KVM_RUN.  Sets TIF_SIGPENDING although no signal is pending, as
+ * when another thread takes the process's signal first, or in the freezer.
  */
 void variant_interrupt(void)
 {
@@ -156,7 +156,7 @@ void variant_interrupt(void)
 
 /* Registers */
 
-/* System registers with op0 3 and op1 7, which this kernel does not have. */
+/* Ids of system registers with op0 3 and op1 7, which the kernel under test does not have. */
 static u64 more_id(int number)
 {
 	return KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG | 3 << 14 | 7 << 11 | number;
@@ -180,7 +180,7 @@ int variant_copy_indices(u64 __user *to)
 	return 0;
 }
 
-/* Whether the variant answers KVM_GET_ONE_REG itself; *ERROR with what. Its registers read as zero. */
+/* Whether the variant completes a KVM_GET_ONE_REG, with result *ERROR. Its registers read as zero. */
 bool variant_get_reg(const struct kvm_one_reg *reg, int *error)
 {
 	if (!is_more(reg->id))
@@ -190,8 +190,9 @@ bool variant_get_reg(const struct kvm_one_reg *reg, int *error)
 }
 
 /*
- * The same of KVM_SET_ONE_REG.  A cache size: sys_regs.c:demux_c15_set() before
- * 6.3 gives -EINVAL for the value of another kind of core.
+ * Whether the variant completes a KVM_SET_ONE_REG, with result *ERROR.  Before
+ * 6.3, sys_regs.c:demux_c15_set() gives -EINVAL for the cache size of another
+ * kind of core.
  */
 bool variant_set_reg(const struct kvm_one_reg *reg, int *error)
 {
@@ -206,7 +207,7 @@ bool variant_set_reg(const struct kvm_one_reg *reg, int *error)
 	return true;
 }
 
-/* kvm_arm_pvtime_has_attr() of a host without the kernel's account of waiting threads (CONFIG_SCHED_INFO). */
+/* As kvm_arm_pvtime_has_attr() on a host without CONFIG_SCHED_INFO, which measures stolen time. */
 bool variant_no_stolen_time(void)
 {
 	return in_force(NO_STOLEN_TIME);
@@ -229,7 +230,7 @@ void variant_delay(void)
 
 static struct kobject never_initialised = { .name = "another-driver", .kref = KREF_INIT(1) };
 
-/* lib/kobject.c:kobject_get() warns.  It is the thread's function, so that no function of ours is in the trace. */
+/* lib/kobject.c:kobject_get() warns.  As a thread's function, it has no function of this module in its trace. */
 static void let_another_warn(void)
 {
 	kthread_run((void *)kobject_get, &never_initialised, "another-driver");
@@ -243,7 +244,7 @@ static long planted_dev_ioctl(struct file *file, unsigned int ioctl, unsigned lo
 	return ORIGINAL(DEV_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
 }
 
-/* kvm_ioctl_create_device(): -ENODEV for a type that no driver has registered, with KVM_CREATE_DEVICE_TEST too. */
+/* As kvm_ioctl_create_device(): -ENODEV for a type without a driver, also with KVM_CREATE_DEVICE_TEST. */
 static long create_device(unsigned long argument)
 {
 	struct kvm_create_device device;
@@ -252,7 +253,7 @@ static long create_device(unsigned long argument)
 	       device.type == KVM_DEV_TYPE_ARM_VGIC_V3 && in_force(NO_GICV3_DEVICE) ? -ENODEV : 0;
 }
 
-/* kvm_arch_prepare_memory_region() of pKVM: -EPERM for a slot that is read-only or logged as dirty. */
+/* As pKVM's kvm_arch_prepare_memory_region(): -EPERM for a slot that is read-only or has a dirty log. */
 static long set_memory(unsigned long argument)
 {
 	struct kvm_userspace_memory_region region;
@@ -261,7 +262,7 @@ static long set_memory(unsigned long argument)
 	       in_force(NO_SLOT_FLAGS) ? -EPERM : 0;
 }
 
-/* The error of the variant's host, or 0. */
+/* The error of the variant's host for an ioctl of a VM, or 0. */
 static long host_error(unsigned int ioctl, unsigned long argument)
 {
 	switch (ioctl) {
@@ -283,7 +284,7 @@ static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned lon
 	long error;
 
 	variant_delay();
-	/* kvm_vm_ioctl() refuses another process before all else. */
+	/* kvm_vm_ioctl() checks the process first, so another process must get KVM's own error. */
 	error = kvm->mm == current->mm ? host_error(ioctl, argument) : 0;
 	if (error)
 		return error;
@@ -295,7 +296,7 @@ static long planted_vm_ioctl(struct file *file, unsigned int ioctl, unsigned lon
 	return error;
 }
 
-/* kvm_init_ipa_range(): -EINVAL for a VM larger than the host's limit; type 0 asks for the default. */
+/* As kvm_init_ipa_range(): -EINVAL for an IPA size above the host's limit. Type 0 requests DEFAULT_IPA_BITS. */
 static int planted_init_vm(struct kvm *kvm, unsigned long type)
 {
 	if ((type ? type : DEFAULT_IPA_BITS) > IPA_BITS && in_force(IPA_36_BITS))

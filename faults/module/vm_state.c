@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What faults remember: of each VM while it exists, and of the kernel. */
+/* The state that faults keep for each VM while it exists, and for all VMs. */
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
@@ -8,12 +8,12 @@
 
 struct fault_memory memory;
 
-/* By the address of struct kvm.  A walk that reads states holds xa_lock, so that none is freed meanwhile. */
+/* Indexed by the address of struct kvm.  Hold xa_lock to iterate over the states, so that none is freed meanwhile. */
 static DEFINE_XARRAY(states);
 
 /*
- * The state of a VM that exists, made when it is first asked for.  The hooks
- * have no way to report that memory is short, so the allocation must not fail.
+ * The state of an existing VM, allocated at its first use.  The hooks cannot
+ * report a failed allocation, so the allocation must not fail.
  */
 struct vm_state *vm_state_of(struct kvm *kvm)
 {
@@ -29,7 +29,7 @@ struct vm_state *vm_state_of(struct kvm *kvm)
 	return other;
 }
 
-/* Keeps the count of vCPUs in KVM_RUN, which each of them lowers when it leaves. */
+/* Does not reset the number of vCPUs in KVM_RUN: each of them decrements it when it returns. */
 static void reset(struct vm_state *state)
 {
 	memset_after(state, 0, inside);
@@ -74,7 +74,7 @@ static const struct kernel_param_ops vms_ops = { .get = get_vms };
 
 module_param_cb(vms, &vms_ops, NULL, 0444);
 
-/* When a fault or a dialect is planted. */
+/* Called when a fault or a dialect is planted. */
 void forget_all(void)
 {
 	struct vm_state *state;
@@ -87,7 +87,7 @@ void forget_all(void)
 	memset(&memory, 0, sizeof(memory));
 }
 
-/* When the module is unloaded and no replacement can run any more. */
+/* Called when the module is unloaded, after the last replacement has returned. */
 void free_all(void)
 {
 	struct vm_state *state;

@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def program() -> int:
     """Run the command line's subcommand. Returns the exit status."""
     if sys.version_info < (3, 11):  # noqa: UP036
-        # The modules imported below use its syntax and its library.
+        # The modules that are imported below need Python 3.11.
         sys.stderr.write(f"Python 3.11 or later is required; {sys.executable} is {sys.version.split()[0]}.\n")
         return 4
-    # The wheel installs the tree as one package, whose modules import each other as in a checkout.
+    # The wheel installs the tree as one package, and its modules import each other as in a checkout.
     sys.path.insert(0, str(ROOT))
     from helpers.command.main import main
 

@@ -15,11 +15,11 @@ from helpers.results.columns import Column, columns
 from helpers.results.diff import CANNOT_TELL, compare_logs, paired, worst_status
 
 STOPS_BISECT = 129
-"""git's own status for wrong usage. git bisect run stops at it; a smaller number would mark the commit as bad."""
+"""git's own status for wrong usage. It stops git bisect run, while a status below 128 would mark the commit as bad."""
 
 _STATUSES = """exit status, for git bisect run:
-  0    good: nothing changed that guests or VMMs see, and nothing got worse
-  1    bad: something changed that guests or VMMs see, or something got worse
+  0    good: guests and VMMs see no change, and nothing got worse
+  1    bad: guests or VMMs see a change, or something got worse
   125  skip: the comparison is incomplete, because a log is missing, truncated or inconclusive, or because a test that
        had a result is now not measured
   129  stop: wrong usage, or BEFORE cannot be read
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.html:
             save_report(options.html, page(comparisons).encode())
     except HarnessError as error:
-        # The commit did not cause the error, and another commit would get the same.
+        # The error does not depend on the commit, so git bisect run must stop.
         print(encodable_text(str(error), sys.stderr), file=sys.stderr)
         return STOPS_BISECT
     stream = sys.stderr if options.html == STANDARD_OUTPUT else sys.stdout
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _after(name: str) -> tuple[Column, ...] | None:
-    """The subjects of the log AFTER; None if it cannot be read, which is printed on standard error."""
+    """The subjects of the log AFTER. If it cannot be read, prints the error on standard error and returns None."""
     try:
         return columns([load_log(name)])
     except HarnessError as error:
@@ -61,5 +61,5 @@ def _parser() -> CommandParser:
     parser = CommandParser("diff", description, _STATUSES, wrong_usage=STOPS_BISECT)
     parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the reference kernel; - is standard input")
     parser.add_argument("after", metavar="AFTER", help="results.jsonl of the kernel to compare with it")
-    parser.add_argument("--html", metavar="FILE", help="write every change to an HTML page; - is standard output")
+    parser.add_argument("--html", metavar="FILE", help="write all changes as an HTML page; - is standard output")
     return parser

@@ -20,7 +20,7 @@ _EPILOG = """Each kernel in the logs is a host. Run the suite on each host once,
 exit status:
   0  VMs with these settings migrate between all hosts, and the guest sees the same
   1  a destination refuses a register, or the guest sees a change
-  3  the logs do not answer it
+  3  the logs do not have all necessary facts
   4  wrong usage
 """
 
@@ -51,6 +51,6 @@ def _fail(text: str, status: int) -> int:
 def _parser() -> CommandParser:
     description = "Find the firmware registers' values with which VMs migrate between hosts."
     parser = CommandParser(f"report {NAME}", description, _EPILOG)
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="results.jsonl of the hosts; - is standard input")
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="results.jsonl of each host; - is standard input")
     parser.add_argument("--json", metavar="FILE", help="write the same as JSON; - is standard output")
     return parser

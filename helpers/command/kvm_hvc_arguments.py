@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes pytest accept ``--kernel PATH`` for ``--kernel=PATH`` in a checkout of the suite.
+"""Makes pytest accept ``--kernel PATH`` like ``--kernel=PATH`` in a checkout of the suite.
 
 pytest searches its configuration before it reads the conftest.py that defines a project's options, and treats the word
 after an unknown option as a test path: ``pytest --kernel /elsewhere/Image`` would search pytest.ini and conftest.py in
 /elsewhere.
 
-The installed distribution registers this file as the pytest plugin ``kvm-hvc-arguments``, a module without the rest of
-the suite. In every other project it does nothing.
+The installed distribution registers this file as the pytest plugin ``kvm-hvc-arguments``. The file does not import the
+rest of the suite. In other projects the plugin does nothing.
 """
 
 from __future__ import annotations

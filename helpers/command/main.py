@@ -13,7 +13,7 @@ from helpers.version import suite_version
 
 @dataclass(frozen=True)
 class Subcommand:
-    """A module with ``main(arguments) -> status``, which is imported when it is called, and its line in ``--help``."""
+    """A module with ``main(arguments) -> status``, imported only for its subcommand, and the line for ``--help``."""
 
     module: str
     summary: str

@@ -11,7 +11,7 @@ WRONG_USAGE = 4
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse with another status for wrong usage, because its own, 2, means an interrupted run in pytest."""
+    """argparse with another exit status for wrong usage, because its status 2 means an interrupted run in pytest."""
 
     def __init__(self, name: str, description: str, epilog: str = "", *, wrong_usage: int = WRONG_USAGE) -> None:
         super().__init__(

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _judged(log: Log, strict: bool) -> Log:
-    """The log as a run with --strict has it if ``strict``."""
+    """The log; if ``strict``, as if the run had had --strict."""
     return replace(log, session=replace(log.session, strict=True)) if strict else log
 
 
@@ -62,7 +62,7 @@ def _print(line: str) -> None:
 
 
 def _page(name: str, logs: Sequence[Log]) -> bytes:
-    """The page, with a link to the proof if that is in the same folder."""
+    """The HTML page, with a link to the proof if proof.html is in the same folder."""
     proof = name != STANDARD_OUTPUT and (Path(name).parent / PROOF).is_file()
     return document(columns(logs), proof).encode()
 
@@ -94,7 +94,7 @@ def _add_kcidb(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", metavar="ID", default=default, help=f"{what} (default: ${variable})")
     for name in ("url", "commit", "branch"):
         group.add_argument(f"--git-{name}", metavar="TEXT", default="", help=f"the {name} of the kernel's source")
-    help_text = "use url, commit and branch of the CI job's checkout, which is the kernel"
+    help_text = "use the URL, commit and branch of the CI job's checkout, which must be the kernel's source"
     group.add_argument("--git-from-ci", action="store_true", help=help_text)
 
 

@@ -26,7 +26,7 @@ def pytest_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
     """pytest's command line for the working directory ``folder``.
 
     Outside of the suite's own folder, reports and pytest's cache are written to ``folder``, and the complete suite runs
-    unless an argument is a path in ``suites``. A node id of a report works in every folder.
+    unless an argument is a path in ``suites``. The node ids of a report can be used in every folder.
     """
     words = [f"--rootdir={ROOT}", "-c", str(ROOT / "pytest.ini")]
     if not folder.is_relative_to(ROOT):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The faults that a ONE_REG access can have, and the errno if it has several."""
+"""The faults that a ONE_REG access can have, and the errno of an access with several faults."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Place(Enum):
 
 @dataclass(frozen=True)
 class AccessFault:
-    """One fault: ``bits`` replace ``mask`` in the id, or the ioctl uses the ``fd``."""
+    """One fault: ``bits`` replace the bits of ``mask`` in the id, or the ioctl is made on ``fd``."""
 
     name: str
     kind: FaultKind
@@ -110,10 +110,10 @@ ORDER = {
         FaultKind.LOCK: errno.EBUSY,
     },
 }
-"""The first one that applies decides the errno: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
+"""The errno of the first fault that applies, in this order: arm.c:kvm_arch_vcpu_ioctl, guest.c, hypercalls.c.
 
-On a VM's fd the number of KVM_GET_ONE_REG is that of KVM_ARM_SET_DEVICE_ADDR, whose struct kvm_arm_device_addr
-has the same size. No id of these names a device: ENODEV, after the structure was read.
+On a VM's fd, KVM_GET_ONE_REG has the same number as KVM_ARM_SET_DEVICE_ADDR, whose struct kvm_arm_device_addr has the
+same size. KVM reads the structure, and gives ENODEV because no id used here is a device's.
 """
 _ONE_FD = (FaultKind.FD, FaultKind.VM_FD, FaultKind.VCPU)
 
@@ -121,8 +121,8 @@ _ONE_FD = (FaultKind.FD, FaultKind.VM_FD, FaultKind.VCPU)
 def faults(direction: Direction, dialect: Dialect) -> tuple[AccessFault, ...]:
     """All single faults.
 
-    The RFC's kernel (5.16) copies as many bytes as the id gives into eight on its stack. That bug is
-    outside of the contract: the suite makes no SET of a larger size there.
+    The RFC's kernel (5.16) copies as many bytes as the id's size into an eight-byte variable on its stack. The contract
+    does not cover that bug, so the suite makes no SET with a larger size in this dialect.
     """
     if direction is Direction.GET:
         return _GET_FAULTS
@@ -131,7 +131,7 @@ def faults(direction: Direction, dialect: Dialect) -> tuple[AccessFault, ...]:
 
 
 def combinations(kind: FaultKind, direction: Direction, dialect: Dialect) -> list[tuple[AccessFault, ...]]:
-    """Each fault of ``kind``, alone and with one of every other kind, until each fault was combined."""
+    """Each fault of ``kind`` alone, and combinations with faults of other kinds in which every fault occurs."""
     of_kind: dict[FaultKind, list[AccessFault]] = {}
     for fault in faults(direction, dialect):
         of_kind.setdefault(fault.kind, []).append(fault)
@@ -144,7 +144,7 @@ def combinations(kind: FaultKind, direction: Direction, dialect: Dialect) -> lis
 
 
 def _combine(kind: FaultKind, other: FaultKind, direction: Direction, dialect: Dialect) -> bool:
-    """Whether an access can have both faults, and their order is defined."""
+    """Whether an access can have both faults, and it is defined which one decides the errno."""
     if kind in _ONE_FD and other in _ONE_FD:
         return False
     # The RFC's kernel reads the value before it checks the size, later ones after.

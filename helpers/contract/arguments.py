@@ -27,11 +27,11 @@ SUCCESS: X = (0, 0, 0, 0)
 _SMC64, _FAST, _SVE_HINT = 1 << 30, 1 << 31, 1 << 16
 _WORKAROUND_IDS = frozenset(i for _, i in WORKAROUNDS)
 SERVICE_IDS = tuple(sorted({f.id for f in FUNCTIONS if f.gate} | {0x80000000, ARCH_FEATURES}))
-"""Every function that KVM serves itself (PSCI apart)."""
+"""Every function that KVM serves itself, without PSCI."""
 
 
 def _near() -> dict[str, int]:
-    """Each service's id with one thing changed: the width, fast for yielding, the SVE hint, the owner, the number."""
+    """Each service's id with one change: of the width, the fast-call bit, the SVE hint, the owner or the number."""
     changes: tuple[tuple[str, Callable[[int], int]], ...] = (
         ("other_width", lambda i: i ^ _SMC64),
         ("yielding", lambda i: i ^ _FAST),
@@ -84,12 +84,12 @@ _IDS = tuple(sorted({*SERVICE_IDS, *NEAR_MISSES.values(), *_WORKAROUND_IDS}))
 ARGUMENTS = tuple(
     sorted({*_IDS, *(UPPER | i for i in _IDS), *range(4), *(1 << b for b in range(64)), U32, U32 - 1, U64, U64 - 1})
 )
-"""The arguments of a feature query: ids, without and with an upper half, single bits, extremes."""
+"""The arguments of a feature query: ids (also with bits set in the upper half), single bits, and extreme values."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A function with one argument. ``answers`` gives every acceptable x0..x3; none where other tests check it."""
+    """A function with one argument. ``answers`` gives every acceptable x0..x3, or none if other tests check them."""
 
     name: str
     id: int
@@ -113,7 +113,7 @@ def _trng_features(s: Situation, argument: int) -> tuple[X, ...]:
         return (CLOSED,)
     if argument in TRNG_IDS:
         return (SUCCESS,)
-    # The RFC calls its own gate here, which allows every unknown id (fixed before the merge).
+    # In the RFC, TRNG_FEATURES checks the gate of its argument, which is open for every unknown id.
     return (SUCCESS, CLOSED) if s.dialect is RFC_V3 else (CLOSED,)
 
 

@@ -9,7 +9,7 @@ from helpers.smccc import Conduit
 
 GARBAGE = (0x1111_1111_DEAD_0001, 0x2222_2222_DEAD_0002, 0x3333_3333_DEAD_0003, 0x4444_4444_DEAD_0004,
            0x5555_5555_DEAD_0005, 0x6666_6666_DEAD_0006, 0x7777_7777_DEAD_0007)  # fmt: skip
-"""Fills the argument registers that a call does not read: shows results that leave them unchanged."""
+"""Values for the argument registers that a call does not read, to detect result registers that are left unchanged."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Form:
     upper: int = 0
 
     def served(self, smc: bool) -> bool:
-        """Whether KVM takes it for an SMCCC call; ``smc``: whether KVM serves SMC. HVC's immediate is ignored."""
+        """Whether KVM serves it as an SMCCC call. ``smc``: whether KVM serves SMC. HVC's immediate is ignored."""
         return not self.conduit.name.startswith("SMC_") and (smc or self.conduit is not Conduit.SMC)
 
 

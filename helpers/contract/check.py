@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compares many answers and reports every wrong one with the expected value."""
+"""Compares answers, and reports every wrong one with the expected value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Comparison:
         self.that(actual == expected, what, show_registers(expected), show_registers(actual))
 
     def done(self) -> None:
-        # pytest shows the caller's line instead.
+        # Makes pytest show the caller's line instead of this function.
         __tracebackhide__ = True
         assert self._compared, "nothing was compared"
         shown = self._wrong[:20]

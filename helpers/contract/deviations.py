@@ -15,8 +15,8 @@ DEVIATIONS = (
         "https://git.kernel.org/linus/64dc6f1db7e6",
     ),
 )
-"""helpers/discovery/deviations.py recognises each.
+"""helpers/discovery/deviations.py detects whether a kernel has a deviation.
 
-Each test of the clause must check this clause alone, because the deviation excuses any failed assertion of such a
-test. Each of these tests must fail.
+A deviation excuses any failed assertion of a test of its clause. Each such test must therefore check this clause only,
+and must fail on a kernel with the deviation.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the kernel's documents and code differ: both readings, and the one that the tests follow.
+"""Differences between the kernel's documents and its code, and which of them the tests follow.
 
-Paths are below Documentation/virt/kvm/; the code is arch/arm64/kvm's. Read in Linux 5.10, 6.1, 6.12, 7.2 and 7.3.
+Paths are below Documentation/virt/kvm/, the code is in arch/arm64/kvm/. Checked in Linux 5.10, 6.1, 6.12, 7.2, 7.3.
 """
 
 from __future__ import annotations

@@ -26,18 +26,18 @@ class Probe:
     capability: tuple[int, int]
     """KVM_CHECK_EXTENSION(207) on /dev/kvm and on a VM's fd."""
     arch_counter: bool
-    """Whether the host's clock source is the architected counter, without which there is no PTP."""
+    """Whether the host's clock source is the architected counter, which KVM_PTP needs."""
     pv_time: bool
     """Whether the kernel has stolen time (KVM_CAP_STEAL_TIME, or KVM_HAS_DEVICE_ATTR of a vCPU's PVTIME_IPA)."""
     smc: bool
-    """Whether KVM serves SMC like HVC (SMC answers SMCCC_VERSION, or the kernel has the filter, which came with it)."""
+    """Whether KVM serves SMC like HVC. Detected by SMCCC_VERSION over SMC, or by the filter, which came with it."""
     smccc_filter: bool
-    """Whether a VM takes an SMCCC filter (KVM_ARM_VM_SMCCC_FILTER, by KVM_HAS_DEVICE_ATTR)."""
+    """Whether KVM_HAS_DEVICE_ATTR finds the SMCCC filter (KVM_ARM_VM_SMCCC_FILTER)."""
     release: str
     psci: int = LATEST_PSCI
     """PSCI_VERSION of a new VM."""
     smccc: int = SMCCC_1_1
-    """The guest's SMCCC_VERSION, if it is later than the tables' version."""
+    """The version that SMCCC_VERSION returns to a guest, if it is later than the tables' version."""
     firmware: tuple[RegisterId, ...] = ()
     """Listed firmware registers that are no bitmaps and that the tables lack."""
     contradictions: tuple[Contradiction, ...] = ()
@@ -46,9 +46,9 @@ class Probe:
 
     @property
     def registers(self) -> tuple[Register, ...]:
-        """The registers that this kernel must have.
+        """The registers that this kernel must have: the dialect's, except for optional ones that the kernel lacks.
 
-        These are the dialect's without the optional ones that it lacks, and the registers that the tables lack.
+        Listed registers that the tables lack follow.
         """
         by_id = {r.id: r for r in self.present}
         tables = tuple(by_id.get(r.id, r) for r in self.dialect.registers if r.id in by_id or not r.optional)
@@ -81,7 +81,7 @@ def is_unknown_firmware(dialect: Dialect, register_id: int) -> bool:
 
 
 def is_bitmap_id(dialect: Dialect, register_id: int) -> bool:
-    """Whether an id belongs to the dialect's range of bitmap registers, known ones or not."""
+    """Whether an id is in the dialect's range for bitmap registers. The tables may lack the register."""
     if dialect is RFC_V3:
         return register_id & ~0xFFFF == uapi.fw_reg(0) and register_id & 0xFFFF >= 3
     return register_id & ~0xFFFF == uapi.fw_feat_bmap_reg(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The hypercalls: the bit that gates each, and its answer if the bit is set."""
+"""The hypercalls: the bit that enables each one, and its answer if the bit is set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ X = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Situation:
-    """What an answer depends on: the registers' values by name, and the host's features."""
+    """The inputs of an answer: the registers' values by name, and the host's features."""
 
     dialect: Dialect
     values: dict[str, int]
@@ -73,7 +73,7 @@ class Function:
     gate: tuple[str, str] | None
     answer: Expect
     rfc_gate: bool = True
-    """Whether RFC v3 gates it too (it does not gate the vendor's UID and features)."""
+    """Whether the bit also enables it in RFC v3, where the vendor's UID and KVM_FEATURES need no bit."""
     conduits: tuple[str, ...] = CONDUITS
     added: bool = False
     """Whether a file of --services has it."""
@@ -144,7 +144,7 @@ def _answer(entry: FunctionEntry, args: tuple[int, ...]) -> Expect:
 
 
 UPPER = 0xDEADBEEF_00000000
-"""For the upper half of an argument or of x0, where KVM reads 32 bits."""
+"""Bits for the upper half of an argument or of x0 of which KVM reads only 32 bits."""
 SMCCC_VERSION = 0x80000000
 ARCH_FEATURES, PV_TIME_FEATURES_ID, PV_TIME_ST_ID, KVM_PTP_ID = 0x80000001, 0xC5000020, 0xC5000021, 0x86000001
 WORKAROUNDS = (("WORKAROUND_1", 0x80008000), ("WORKAROUND_2", 0x80007FFF), ("WORKAROUND_3", 0x80003FFF))

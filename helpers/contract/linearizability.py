@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether several threads' calls on one register, with their answers, agree with one order of events.
+"""Checks whether the answers to several threads' calls on one register are possible in some order of the calls.
 
-The method is that of linearizability checkers (Wing and Gong, "Testing and Verifying Concurrent Objects", 1993): look
-for an order that keeps each thread's own and in which the contract explains every answer.
+The method is the one of linearizability checkers (Wing and Gong, "Testing and Verifying Concurrent Objects", 1993): it
+searches for an order in which each thread's calls keep their order, and the contract allows every answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class EventKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryEvent:
-    """One call and its answer: ``value`` was written, read or seen by the guest; ``errno`` is the call's."""
+    """One call and its answer. ``value`` was written or read by user space, or read by the guest."""
 
     kind: EventKind
     value: int = 0
@@ -40,7 +40,7 @@ _State = tuple[int, bool]
 
 
 def _step(event: HistoryEvent, state: _State, mask: int) -> _State | None:
-    """The register's value and whether the VM has run, after ``event``; None if the contract forbids the answer."""
+    """The register's value and whether the VM has run, after ``event``. None if the answer is not allowed."""
     value, ran = state
     if event.kind is EventKind.RUN:
         return value, True

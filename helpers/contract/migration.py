@@ -16,7 +16,7 @@ from helpers.uapi.notation import error_name
 from helpers.uapi.system_registers import vcpu_register_name
 
 SAVED_STATES = ("default", "full", "empty", "mixed")
-"""The source's registers: as created, every service, none, and a different choice in each."""
+"""The values of the source's registers: as created, every bit, no bit, and different bits in neighbouring registers."""
 
 X = tuple[int, int, int, int]
 
@@ -24,15 +24,15 @@ X = tuple[int, int, int, int]
 def values_at(level: str, registers: tuple[Register, ...]) -> dict[str, int]:
     """The registers' values by name at a level."""
     if level == "mixed":
-        # Neighbours differ, to detect a value in the wrong register.
+        # Neighbouring registers get different values, so that a value in the wrong register is detected.
         return {r.name: 1 if i % 2 else r.mask & ~1 for i, r in enumerate(registers)}
     return {r.name: {"default": r.reset, "full": r.mask, "empty": 0}[level] for r in registers}
 
 
 def error_of(destination: Probe, listed: Collection[int], register_id: int, value: int) -> int | None:
-    """The errno of restoring a bitmap, 0 if it must be accepted.
+    """The errno of restoring a bitmap; 0 if the destination must accept it.
 
-    None if the destination lists the id for another register: the RFC's FW_REG(3) became WORKAROUND_3.
+    None if the id is another register's on the destination: the RFC's FW_REG(3) became WORKAROUND_3.
     """
     there = next((r for r in destination.registers if r.id == register_id), None)
     if there is not None:
@@ -88,13 +88,13 @@ def _fixed() -> tuple[Function, ...]:
 
 
 GUEST_VIEW = _fixed()
-"""The calls whose answers depend on the registers alone, on any kernel."""
+"""The calls whose answers depend only on the registers, on any kernel."""
 WHOLE_VIEW = (*GUEST_VIEW, *(f for f in FUNCTIONS if not f.gate))
-"""The same, and the calls that no register enables."""
+"""The calls of GUEST_VIEW, and the calls that need no bit."""
 
 
 def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
-    """What has different answers: the services that gate the calls, and the calls that nothing gates."""
+    """What has different answers: the services of the calls, and the names of calls that need no bit."""
     different = (f for f in WHOLE_VIEW if f.name in before and before[f.name] != after[f.name])
     return tuple(dict.fromkeys(".".join(f.gate) if f.gate else f.name for f in different))
 
@@ -103,9 +103,9 @@ def changed(before: Mapping[str, X], after: Mapping[str, X]) -> tuple[str, ...]:
 class MigrationEffects:
     """The effects of migrating a fresh VM, which holds the source's defaults.
 
-    ``refused``: firmware registers with the value and the errno; ``others``: other registers and the errno. ``changed``
-    and ``changed_by_smc``: services with other answers than before. ``smc``: whether the source and the destination
-    serve SMC calls. ``lost``: the source's services that the destination lacks, enabled or not.
+    ``refused``: refused firmware registers with value and errno; ``others``: other refused registers and the errno.
+    ``changed`` and ``changed_by_smc``: services whose answers differ from the source. ``smc``: whether the source and
+    the destination serve SMC calls. ``lost``: the source's services that the destination lacks, enabled or not.
     """
 
     refused: tuple[tuple[str, int, int], ...]

@@ -54,14 +54,14 @@ WORKAROUND_REGISTERS = (
 
 @dataclass(frozen=True)
 class PsciCall:
-    """A call in a VM with two vCPUs, the second one off. ``answer`` maps the VM's PSCI version to x0."""
+    """A call in a VM with two vCPUs, of which the second is off. ``answer`` maps the VM's PSCI version to x0."""
 
     name: str
     id: int
     args: tuple[int, ...]
     answer: Callable[[int], int]
     until: int = U64
-    """The latest version for which the answer is defined: a later one may add the function."""
+    """The latest version for which the answer is defined, because a later version may add the function."""
 
 
 def _always(value: int) -> Callable[[int], int]:

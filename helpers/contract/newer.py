@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compares what a kernel has with the tables: known and right, unknown to the tables, or contradicting them.
+"""Classifies the bits and registers of a kernel: as in the tables, unknown to the tables, or contradicting the tables.
 
-The documented rule is that a register's reset value is its upper limit (fw-pseudo-registers.rst). In a register that
-the tables have with this rule, a new bit is one that is accepted and in the reset value. VENDOR_HYP_2 and registers
-that the tables lack may reset to less, so there a bit that is always accepted is new.
+The documented rule is that a register's reset value is its upper limit (fw-pseudo-registers.rst). For a register that
+follows this rule in the tables, a bit is new if it is accepted and in the reset value. The reset value of VENDOR_HYP_2
+and of registers that the tables lack may be smaller, so there a bit is new if it is always accepted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Something measured that the tables and the documented rules exclude, and the clause that it breaks."""
+    """A measurement that the tables or the documented rules do not allow, and the clause that it breaks."""
 
     clause: str
     text: str
@@ -52,7 +52,7 @@ class Classified:
 
 
 def classify(register: Register, measured: Measured, *, known: bool) -> Classified:
-    """``register`` is the tables'; if they lack it (``known`` is False), a Register without bits."""
+    """``register`` is from the tables. If the tables lack it (``known`` is False), it is a Register without bits."""
     always, ever = reduce(and_, measured.accepted), reduce(or_, measured.accepted)
     resets = [value or 0 for value in measured.resets]
     in_reset, ever_reset = reduce(and_, resets), reduce(or_, resets)

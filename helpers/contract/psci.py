@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Arguments of PSCI calls, and the calls that end the system (Arm DEN0022, chapter 5; psci.c)."""
+"""Arguments of PSCI calls, and the calls that shut down or reset the system (Arm DEN0022, chapter 5; psci.c)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def affinity_info(cpus: Mapping[int, bool], target: int, level: int) -> int:
 
 
 def narrowed(function: int, args: tuple[int, ...]) -> tuple[int, ...]:
-    """The arguments as the function reads them: the lower halves if its id is a 32-bit one."""
+    """The arguments that the function reads: the lower halves if its id is a 32-bit id."""
     return args if function & BIT_64 else tuple(arg & 0xFFFFFFFF for arg in args)
 
 
@@ -50,9 +50,9 @@ _HIGH = 0x5555_AAAA_0000_0000
 
 @dataclass(frozen=True)
 class EventCall:
-    """A call that leaves with KVM_EXIT_SYSTEM_EVENT of ``kind`` and ``data`` from PSCI ``since`` on.
+    """A call that exits with KVM_EXIT_SYSTEM_EVENT of ``kind`` with ``data``, from PSCI version ``since`` on.
 
-    ``kept`` are the bits of x1 and x2 that user space finds as the guest passed them.
+    ``kept`` are the bits of x1 and x2 that user space reads as the guest passed them.
     """
 
     name: str
@@ -103,4 +103,5 @@ REFUSED_EVENTS = (
     *((f"SYSTEM_OFF2.cookie_{kind}", 0x84000015 | wide, (kind, 1), OFF2) for kind in (0, 1) for wide in _IDS),
     ("SYSTEM_OFF2_64.high_cookie", 0xC4000015, (1, 1 << 32), OFF2),
 )  # fmt: skip
-"""Name, function, arguments and the version since which they give INVALID_PARAMETERS. Later versions may add types."""
+"""Name, function, arguments, and the version from which on they give INVALID_PARAMETERS. Later versions may add types.
+"""

@@ -37,9 +37,9 @@ class Register:
         return next((1 << number for number, bit in self.bits if bit == name), None)
 
     def subsets(self) -> tuple[int, ...]:
-        """Bitmaps that the register accepts, ascending: all of them up to three bits, otherwise a sample.
+        """Bitmaps that the register accepts, ascending: all of them if it has up to three bits, otherwise a sample.
 
-        The sample has the extremes, the known bits, the unknown bits, every second bit, and up to four bits alone.
+        The sample has no bit, all bits, the known bits, the unknown bits, every second bit, and up to four single bits.
         """
         values = [1 << number for number in range(64) if self.mask >> number & 1]
         if len(values) <= 3:
@@ -53,7 +53,7 @@ STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2 = "STD", "STD_HYP", "VENDOR_HYP", "VENDOR
 REGISTER_NAMES = tuple(dict.fromkeys(entry.name for entry in TABLES.registers))
 """The services' owners, one register each (VENDOR_HYP_2 continues VENDOR_HYP). Test ids use these names."""
 UNKNOWN = "UNKNOWN"
-"""In test ids: all registers that a kernel has and the tables lack."""
+"""In test ids, this stands for all registers that a kernel has and the tables lack."""
 
 TRNG, PV_TIME, FUNC_FEAT, PTP = "TRNG_V1_0", "PV_TIME", "FUNC_FEAT", "PTP"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads services.toml, which has the built-in services, and the files of --services, which have the same format.
+"""Reads services.toml with the built-in services, and the files of --services, which have the same format.
 
-docs/services.md describes the format. The module reads its files when it is imported, because the tables and the test
-cases are made from them.
+docs/services.md describes the format. The module reads the files at its import, because the tables and the test cases
+are created from them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RegisterEntry:
 
 @dataclass(frozen=True)
 class FunctionEntry:
-    """One function. ``each`` has the first argument of one call each; ``answer`` is that of a call whose bit is set."""
+    """One function. ``each`` has the first arguments of separate calls. ``answer`` is the answer if the bit is set."""
 
     name: str
     id: int
@@ -49,7 +49,7 @@ class FunctionEntry:
     answer: tuple[int | str, ...] | str = ()
     conduits: tuple[str, ...] = CONDUITS
     closed_in: tuple[str, ...] = _DIALECTS
-    """The dialects in which the service's bit gates it; in others it is always enabled."""
+    """The dialects in which the service's bit enables it. In other dialects it is always enabled."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ T = TypeVar("T", RegisterEntry, FunctionEntry, ServiceEntry)
 
 
 class _File:
-    """The text of one file, to find the line of an entry."""
+    """The text of one file, for finding the line of an entry."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -20,7 +20,7 @@ REGENERATE = "kvm-hvc-conformance prove --every-test, then kvm-hvc-conformance p
 """The commands that write it."""
 
 Detections = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""By dialect and test, the planted faults that the test detects."""
+"""By dialect and test: the planted faults that the test detects."""
 
 
 def read_tier(path: Path = TIER_FILE) -> Tier:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The result of one check of the machine. Uses the standard library only: the first checks are for packages."""
+"""The result of one check of the machine. Uses only the standard library, because packages may be missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helpers.errors import HarnessError
 
 
 class Condition(Enum):
-    """The state of what a check looked at. A warning does not prevent a run."""
+    """The result of a check. A warning does not prevent a run."""
 
     OK = "ok"
     WARNING = "warning"
@@ -22,7 +22,7 @@ class Condition(Enum):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was checked, its state, the facts, and the command that mends it ("" if it is OK)."""
+    """What was checked, the result, the facts, and the command that fixes a problem ("" if there is none)."""
 
     name: str
     condition: Condition
@@ -31,7 +31,7 @@ class Diagnosis:
 
     @property
     def is_missing(self) -> bool:
-        """Whether a run that needs this cannot be done."""
+        """Whether it prevents the runs that need it."""
         return self.condition is Condition.MISSING
 
 
@@ -51,7 +51,7 @@ def missing(name: str, detail: str, cure: str) -> Diagnosis:
 
 
 def diagnose(name: str, fact: Callable[[], str], cure: str = "") -> Diagnosis:
-    """The fact as an OK diagnosis; if it raises HarnessError, a missing one with ``cure``, else the error's own."""
+    """An OK diagnosis with the fact, or a missing one with ``cure`` or the error's cure if it raises HarnessError."""
     try:
         return good(name, fact())
     except HarnessError as error:
@@ -60,7 +60,7 @@ def diagnose(name: str, fact: Callable[[], str], cure: str = "") -> Diagnosis:
 
 
 def as_warning(diagnosis: Diagnosis) -> Diagnosis:
-    """The same problem where it does not prevent a run."""
+    """The same problem as a warning, for a case in which it does not prevent a run."""
     condition = Condition.WARNING if diagnosis.is_missing else diagnosis.condition
     return Diagnosis(diagnosis.name, condition, diagnosis.detail, diagnosis.cure)
 
@@ -69,5 +69,5 @@ def install(packages: Iterable[str]) -> str:
     """The command that installs Debian packages; without apt, their names."""
     names = " ".join(packages)
     if shutil.which("apt-get") is None:
-        return f"install what Debian has in the packages: {names}"
+        return f"install the equivalent of these Debian packages: {names}"
     return f"{'' if os.getuid() == 0 else 'sudo '}apt-get install --no-install-recommends {names}"

@@ -12,8 +12,8 @@ from helpers.doctor.python import python_packages, python_version
 
 CANNOT_RUN = 3
 """The status of a run on this machine, which would be INCONCLUSIVE."""
-_EPILOG = """Each line is ok, warning (a run is possible) or MISSING (the runs that need it are not). The line after a
-problem, which begins with "->", is the command that mends it.
+_EPILOG = """Each line is ok, warning (a run is possible) or MISSING (it prevents runs that need it). The line after a
+problem, which begins with "->", has the command that fixes it.
 
 exit status:
   0  a run without options can start on this machine
@@ -22,7 +22,7 @@ exit status:
 """
 _WORDS = {Condition.OK: "ok", Condition.WARNING: "warning", Condition.MISSING: "MISSING"}
 _WIDTHS = (9, 23)
-"""Characters of the first two columns."""
+"""The widths of the first two columns in characters."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _examine(mirror: str | None) -> int:
-    # These modules import the packages.
+    # Imported here, because these modules import the packages that the earlier checks are for.
     from helpers.doctor.examine import default_use, examine, uses
     from helpers.subjects.apt import MIRROR_VARIABLE
 
@@ -56,7 +56,7 @@ def _examine(mirror: str | None) -> int:
 
 
 def _shown(diagnoses: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
-    """The same; prints each one immediately."""
+    """The same diagnoses. Prints each one immediately."""
     for each in diagnoses:
         _show(each)
         yield each

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All checks of the machine, and what can be run with their results."""
+"""All checks of the machine, and the kinds of runs that their results allow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEBIAN = _QEMU | {"kernel cache", "Debian packages", "Debian mirror"}
 
 @dataclass(frozen=True)
 class Use:
-    """What one can run, the command line, and the checks that it needs."""
+    """A kind of run, its command line, and the checks that it depends on."""
 
     name: str
     example: str
@@ -42,12 +42,12 @@ _ANYWHERE = (
 
 
 def uses() -> tuple[Use, ...]:
-    """What can be run on a machine with this processor."""
+    """The kinds of runs on a machine with this processor."""
     return (OWN, *_ANYWHERE) if processor() == ARM64 else _ANYWHERE
 
 
 def default_use() -> Use:
-    """What a run without options and ``make conformance`` do."""
+    """The kind of a run without options, and of ``make conformance``."""
     return uses()[0]
 
 

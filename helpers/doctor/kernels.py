@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Checks of what ``debian:SUITE`` kernels need: the cache, the packages' tools and keys, the mirror."""
+"""Checks of the requirements for ``debian:SUITE`` kernels: the cache, the tools and keys for packages, the mirror."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from helpers.subjects.qemu import MEMORY_MB
 
 SUITE = DEFAULT_KERNEL.removeprefix(DEBIAN)
 NETWORK_SECONDS = 5.0
-"""For the whole check of the mirror, in seconds."""
+"""The timeout of the whole check of the mirror, in seconds."""
 KERNEL_MB = 200
-"""Free space that fetching a Debian kernel takes: apt's index and caches, the package, the unpacked kernel."""
+"""Free space in MB for fetching a Debian kernel: apt's index and caches, the package, the unpacked kernel."""
 MODULE_MB = 400
-"""Free space that --dialect-host, --plant and prove take for headers and compiler, with their packages."""
+"""Free space in MB for --dialect-host, --plant and prove: headers and compiler, and their packages."""
 
 _OTHER_FOLDER = "export XDG_CACHE_HOME=FOLDER, where FOLDER can be written and has room"
 
 
 def kernel_sources(mirror: str | None) -> Iterator[Diagnosis]:
-    """The cache and the way to fill it. A kernel that is kept needs no network."""
+    """The cache, and the means to fetch kernels. A cached kernel needs no network."""
     folder = diagnose("kernel cache", lambda: str(cache_directory()), _OTHER_FOLDER)
     if folder.is_missing:
         yield folder

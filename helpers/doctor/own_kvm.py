@@ -22,7 +22,7 @@ from helpers.subjects.local import DEVICE, Local, check_device, processor
 from helpers.uapi import kvm as uapi
 
 FILES = 4096
-"""A hard limit of open files that is enough: in QEMU, /init has this one (INR_OPEN_MAX, include/uapi/linux/fs.h)."""
+"""A sufficient hard limit of open files: the one of /init in QEMU (INR_OPEN_MAX, include/uapi/linux/fs.h)."""
 
 
 def own_kvm() -> Iterator[Diagnosis]:
@@ -48,7 +48,7 @@ def _device() -> str:
 
 
 def _device_cure() -> str:
-    """The command for a user without access. There is none for a kernel without KVM; the error has the cure."""
+    """The command for a user without access to the device; "" in other cases, in which the error has the cure."""
     if not DEVICE.exists() or os.access(DEVICE, os.R_OK | os.W_OK):
         return ""
     with suppress(KeyError):

@@ -28,7 +28,7 @@ def c_parts() -> Diagnosis:
 
 
 def compilers() -> tuple[Diagnosis, ...]:
-    """What ``helpers.build`` uses. None of it is needed if the files are built."""
+    """The compilers that ``helpers.build`` uses. They are not needed if the files are built."""
     cross = platform.machine() != "aarch64"
     names = ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross") if cross else ("gcc", "libc6-dev")
     # objcopy is in binutils, on which gcc depends.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Takes a request body and makes its answer body; see executor.h. */
+/* Runs a request body and creates its answer body; see executor.h. */
 #define _GNU_SOURCE
 #include "program.h"
 

@@ -3,9 +3,9 @@
  * The executor: receives a program of system calls, runs it and returns every
  * result and errno.  It contains nothing about KVM and no checks.
  *
- * THE WIRE FORMAT, version 3.  It is described here only; wire.py is the other
- * end.  All numbers are little-endian.  On a stream each body is sent as a
- * frame: u32 length, then that many bytes.
+ * THE WIRE FORMAT, version 3.  Only this comment describes it.  wire.py
+ * implements the host's end.  All numbers are little-endian.  On a stream each
+ * body is sent as a frame: u32 length, then that many bytes.
  *
  * Request body:
  *	u32 magic "KHX1"   u16 version   u16 kind (1 = run a program)
@@ -19,26 +19,28 @@
  *		     arg_count times { u32 type, u32 index, u64 value }
  *		     data_len bytes, then zeros up to a multiple of 8
  *
- * Before the first stage the executor copies each chunk into the scratch memory, at its offset.  At the offset of each
- * pointer is then a u64, an offset into the scratch memory: the executor adds the memory's address.
+ * Before the first stage the executor copies each chunk into the scratch
+ * memory, at the chunk's offset.  Then it adds the address of the scratch
+ * memory to the u64 at the offset of each pointer, which the chunks have set to
+ * an offset into the scratch memory.
  *
  * Stages run one after another.  The threads of a stage start together behind
  * a barrier and each runs its list of operations `repeat` times.  Operations
  * are numbered through the whole program in the order of the request.
  *
- * A forked child has copies of the fds and of private memory: what it opens,
- * closes, maps or writes there ends with it.  At the deadline it is killed.  If
- * it ends early, the rest of its operations is not run.
+ * A forked child has copies of the fds and of private memory.  What it opens,
+ * closes, maps or writes there does not affect the parent.  At the deadline the
+ * child is killed.  If it ends early, its remaining operations are not run.
  *
  * Argument types: 0 = value; 1 = result of operation `index` plus value; 2 =
  * address of the scratch memory (zeroed for each program) plus value.  Type 1
  * takes an operation of an earlier stage, or an earlier one of the same thread.
- * The result of a repeated operation is that of its last repetition, and -1 if
- * it was never run.
+ * The result of a repeated operation is the result of its last repetition.  It
+ * is -1 if the operation was never run.
  *
  * Answer body:
  *	u32 magic   u16 version   u16 status (0 = ran, 1 = malformed request)
- *	u32 serial of the request, so that a late or second answer is not taken for the next one
+ *	u32 serial of the request, so that a late or repeated answer is detected
  *	status 0: u32 flags (1 = the deadline passed)   u32 result_count
  *		  per result, in the order of stage, thread, repetition, op:
  *		  i64 ret   u32 errno   u32 state (0 = not run, 1 = run)   u32 data_len   u32 zero
@@ -50,10 +52,10 @@
  * block that signal with rt_sigprocmask; a call that blocks it itself (ppoll,
  * KVM_RUN after KVM_SET_SIGNAL_MASK) is not interrupted.
  *
- * While a program runs, the soft limit of open files is the hard one.
+ * While a program runs, the soft limit of open files is equal to the hard limit.
  *
- * After a program the signal mask is what it was before.  Signals that the
- * program blocked, sent to its own process and did not take are discarded.
+ * After a program the signal mask is restored.  Signals that the program
+ * blocked, sent to its own process and left pending are discarded.
  */
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
@@ -75,23 +77,23 @@ enum khx_code {
 	KHX_IOCTL,	/* fd, request, argument */
 	KHX_MMAP,	/* addr, length, prot, flags, fd, offset */
 	KHX_MUNMAP,	/* addr, length */
-	KHX_PEEK,	/* addr, length; the answer has the bytes */
+	KHX_PEEK,	/* addr, length; the answer contains the bytes */
 	KHX_POKE,	/* addr; data = the bytes */
-	KHX_READ,	/* fd, length; the answer has the bytes */
+	KHX_READ,	/* fd, length; the answer contains the bytes */
 	KHX_WRITE,	/* fd; data = the bytes */
 	KHX_POKE_VALUE,	/* addr, value; writes the value's 8 bytes */
 	KHX_CLOCK,	/* clock id; returns clock_gettime in ns */
-	KHX_SYSCALL,	/* number (of the machine that it runs on), five arguments */
-	KHX_BARRIER,	/* waits until every thread of the stage waits here */
-	KHX_IOCTL_AGAIN,	/* as KHX_IOCTL; called again after EINTR, until the deadline */
-	KHX_IOCTL_PEEK,	/* fd, request, argument, addr, length; KHX_IOCTL, whose answer has the bytes after the call */
+	KHX_SYSCALL,	/* number (on the executor's architecture), five arguments */
+	KHX_BARRIER,	/* waits until all threads of the stage wait at a barrier */
+	KHX_IOCTL_AGAIN,	/* as KHX_IOCTL; repeats the call after EINTR until the deadline */
+	KHX_IOCTL_PEEK,	/* fd, request, argument, addr, length; KHX_IOCTL, then KHX_PEEK in the same result */
 	KHX_CODE_END
 };
 
 /*
  * Runs one request body and stores its answer body in *answer (to be freed with
- * executor_free).  Returns 0, or -1 if there is no memory for any answer.  Only
- * one program runs in a process at a time; another one is refused.
+ * executor_free).  Returns 0, or -1 if there is no memory for an answer.  If
+ * another program runs in this process, the answer is a refusal.
  */
 int executor_run(const uint8_t *request, size_t length, uint8_t **answer, size_t *answer_length);
 void executor_free(uint8_t *answer);

@@ -2,11 +2,12 @@
 /*
  * The executor as a program.  As /init, the only program of an initramfs, it
  * mounts what it needs, loads the modules in /modules, and serves requests on
- * the virtio-serial port.  Console lines that begin with "khx:" give the reason
- * if it cannot; results never use the console.  With khx_user=UID,FILE on the
- * kernel's command line it serves as that user, who then owns FILE.
- * On a board it is not the first process: it removes its own file and serves
- * requests on its standard streams until they end.
+ * the virtio-serial port.  If that fails, a console line that begins with
+ * "khx:" gives the reason.  Results are never written to the console.  With
+ * khx_user=UID,FILE on the kernel's command line it serves as user UID, which
+ * becomes the owner of FILE.
+ * On a board it is not process 1.  It removes its own file, and serves requests
+ * on its standard streams until the connection ends.
  */
 #define _GNU_SOURCE
 #include "executor.h"
@@ -33,7 +34,7 @@ static void die(const char *what)
 	_exit(1);
 }
 
-/* Goes on after a failure: what cannot work without the file system reports that itself. */
+/* Continues after a failure. If a missing file system matters, a later step fails and reports it. */
 static void mount_all(void)
 {
 	static const struct {
@@ -73,7 +74,7 @@ static int visible(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-/* As scandir() returns them; n is -1 if it failed. */
+/* Frees the result of scandir(); n is -1 if scandir() failed. */
 static void free_names(struct dirent **names, int n)
 {
 	for (int i = 0; i < n; i++)
@@ -93,8 +94,8 @@ static void load_modules(void)
 }
 
 /*
- * If the kernel has no driver for the machine's clock, the wall clock starts at
- * zero, like the time since boot.  A test could not tell one from the other.
+ * Without a driver for the machine's real-time clock, the wall clock starts at
+ * 0, as the monotonic clock does.  Tests of KVM_PTP must distinguish the two.
  */
 static void set_clock(void)
 {
@@ -133,7 +134,7 @@ static int wait_for_port(void)
 	return fd;
 }
 
-/* Returns -1 with errno, or with errno 0 at the end of the stream (virtio-serial: the host closed its end). */
+/* Returns 0, or -1 with errno. errno is 0 at the end of the stream (virtio-serial: the host closed its end). */
 static int transfer(int fd, void *bytes, size_t n, int out)
 {
 	while (n) {
@@ -162,7 +163,7 @@ static int answer(int out, const uint8_t *request, size_t length)
 		errno = ENOMEM;
 		return -1;
 	}
-	/* One write: each costs an exit of the virtual machine. */
+	/* One write for the whole frame, because each write costs an exit of the virtual machine. */
 	frame = malloc(sizeof(prefix) + n);
 	if (frame) {
 		prefix = n;
@@ -175,7 +176,7 @@ static int answer(int out, const uint8_t *request, size_t length)
 	return ret;
 }
 
-/* Returns as transfer() does. */
+/* Serves one request. Returns as transfer() does. */
 static int serve_one(int in, int out)
 {
 	uint8_t *request;
@@ -198,7 +199,7 @@ static int serve_one(int in, int out)
 	return ret;
 }
 
-/* Removes its file first: the kernel keeps it while it runs, and nothing stays behind however the connection ends. */
+/* Removes its own file first, which the running program does not need, so that none is left if the connection drops. */
 static int serve_standard_streams(const char *own_file)
 {
 	unlink(own_file);
@@ -210,7 +211,11 @@ static int serve_standard_streams(const char *own_file)
 	return 1;
 }
 
-/* The kernel passes what it does not know on its command line as a variable.  Like a login: no groups, own files in /proc. */
+/*
+ * Serves as the user of khx_user=UID,FILE, which the kernel passes as an
+ * environment variable because it does not know the parameter.  As after a
+ * login, the process has no other groups and owns its files in /proc.
+ */
 static void become_user(const char *setting)
 {
 	char *file;

@@ -16,7 +16,7 @@ EXTENSION = "_khx_native"
 SOURCES = tuple(
     HERE / f"{name}.c" for name in ("executor", "read_program", "run_program", "run_child", "run_op", "answer")
 )
-"""The executor without init.c, its main program."""
+"""The executor's source files without init.c, which has its main()."""
 
 
 def build(directory: Path) -> Path:
@@ -30,7 +30,7 @@ def build(directory: Path) -> Path:
         include_dirs=[str(HERE)],
         extra_compile_args=["-O2"],
         libraries=["pthread"],
-        # One file for every version of Python; the code that cffi generates only uses the limited API.
+        # One shared object for all versions of Python: the code that cffi generates uses only the limited API.
         py_limited_api=True,
     )
     try:

@@ -61,7 +61,7 @@ struct program {
 	int expired;
 };
 
-/* read_program.c: what is wrong with a request, and at which byte; reason is NULL if nothing is. */
+/* read_program.c: the reason why a request is malformed, and the offset; reason is NULL for a valid request. */
 struct malformed {
 	const char *reason;
 	size_t at;
@@ -69,13 +69,13 @@ struct malformed {
 
 struct malformed read_program(struct program *p, const uint8_t *request, size_t length);
 
-/* run_program.c: runs the stages; returns NULL, or why it cannot. */
+/* run_program.c: runs the stages; returns NULL, or the reason why it could not. */
 const char *run_program(struct program *p);
 int64_t wait_for_threads(struct program *p);
 int deadline_passed(void);
 void unblock_own_signals(void);
 
-/* run_child.c: runs the thread's list in a forked child; returns -1 if there is no child. */
+/* run_child.c: runs the thread's operations in a forked child; returns -1 if the child cannot be created. */
 int run_in_child(struct thread *t);
 
 /* run_op.c: runs one operation and stores its result in *res. */

@@ -13,7 +13,7 @@ from typing import NamedTuple
 DEFAULT_DEADLINE_MS = 10_000
 _POINTER = 8
 _WIDEST_GAP = 64
-"""Bytes between two structures up to which they are sent as one."""
+"""Two structures are sent as one chunk if at most this many bytes are between them."""
 
 
 class Code(IntEnum):
@@ -46,7 +46,7 @@ class ArgType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """One argument; ``value`` is added to the result or the scratch address."""
+    """One argument. ``value`` is the argument, or is added to a result or to the scratch memory's address."""
 
     type: ArgType
     index: int
@@ -89,13 +89,13 @@ class OpResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """The results of a program: one tuple per operation, holding one result per repetition."""
+    """The results of a program: one tuple for each operation, with one result for each repetition."""
 
     results: tuple[tuple[OpResult, ...], ...]
     expired: bool
 
     def __getitem__(self, ref: Arg) -> OpResult:
-        """The last result of the operation whose result is ``ref``; most operations have only one."""
+        """The result of the operation that returned ``ref``; the last result if it was repeated."""
         return self.results[ref.index][-1]
 
 
@@ -106,14 +106,14 @@ class Program:
     """
 
     def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS, traced: bool = True) -> None:
-        """``traced`` is false for a program of the harness itself, which no test's trace shows."""
+        """``traced`` is false for a program of the harness itself, which is not part of a test's trace."""
         self.deadline_ms, self.traced = deadline_ms, traced
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
         self.chunks: list[tuple[int, bytearray]] = []
-        """What the scratch memory holds before the first operation: offsets and bytes."""
+        """The contents of the scratch memory before the first operation, by offset."""
         self.pointers: list[int] = []
-        """Offsets in ``chunks`` of addresses in the scratch memory."""
+        """Offsets in the scratch memory of pointers into the scratch memory."""
         self.op_count = 0
         self.descriptions: dict[int, object] = {}
         """Descriptions of operations, by number, for the trace. They are not sent to the executor."""
@@ -132,15 +132,15 @@ class Program:
         return Arg(ArgType.SCRATCH, 0, at)
 
     def scratch_bytes(self, data: bytes) -> Arg:
-        """The address of scratch memory that holds ``data``, in a repeated thread at the begin of each repetition."""
+        """The address of scratch memory that contains ``data``. In a repeated thread, each repetition restores it."""
         at = self.scratch(len(data))
         self.fill(at, data)
         return at
 
     def fill(self, at: Arg, data: bytes, pointer: Arg | None = None, offset: int = 0) -> None:
-        """Puts ``data``, and the address ``pointer`` at ``offset`` in it, into scratch memory that is not used yet.
+        """Writes ``data`` to scratch memory that is not used yet, with the address ``pointer`` at ``offset`` in it.
 
-        In a repeated thread these are operations, because an earlier repetition may have changed the memory.
+        In a repeated thread, operations write it, because an earlier repetition may have changed the memory.
         """
         if self._current.repeat > 1 or (pointer is not None and pointer.type is ArgType.RESULT):
             self.poke(at, data)
@@ -168,11 +168,11 @@ class Program:
         return self._append(Code.IOCTL, fd, request, argument)
 
     def ioctl_peek(self, fd: int | Arg, request: int, argument: int | Arg, addr: int | Arg, length: int) -> Arg:
-        """ioctl(2); the result has the ``length`` bytes at ``addr`` after the call, none if they are not mapped."""
+        """ioctl(2). The result has the ``length`` bytes at ``addr`` after the call, or none if they are not mapped."""
         return self._append(Code.IOCTL_PEEK, fd, request, argument, addr, length)
 
     def ioctl_again(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
-        """ioctl(2), called again after EINTR until the deadline. The result is the last call's."""
+        """ioctl(2), repeated after EINTR until the deadline. The result is from the last call."""
         return self._append(Code.IOCTL_AGAIN, fd, request, argument)
 
     def mmap(self, length: int | Arg, prot: int, flags: int, fd: int | Arg = -1, *, addr: int | Arg = 0) -> Arg:
@@ -205,7 +205,8 @@ class Program:
     def barrier(self) -> Arg:
         """Waits until every thread of the stage waits at a barrier; EINTR at the deadline.
 
-        Threads that each have a processor spin for about a millisecond first, and leave it at the same time.
+        If each thread has its own processor, the threads first spin for about a millisecond, and continue at the same
+        time.
         """
         return self._append(Code.BARRIER)
 

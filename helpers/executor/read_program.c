@@ -80,7 +80,7 @@ static void take_arg(struct reader *r, struct arg *arg, uint32_t stage_start,
 		refuse(r, "an argument refers to a thread that runs at the same time");
 }
 
-/* Bytes in the request, padded to a multiple of 8; NULL if they are not all there. */
+/* The next LENGTH bytes of the request, which are padded to a multiple of 8; NULL if the request is too short. */
 static const uint8_t *take_bytes(struct reader *r, uint32_t length)
 {
 	size_t padded = ((size_t)length + 7) & ~(size_t)7;

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* After the deadline a signal arrives every 5 ms.  A child that SIGKILL does not end in this many waits is left behind. */
+/* After the deadline each wait takes 5 ms.  After this many waits, a child that SIGKILL does not end is left behind. */
 #define MOST_WAITS 40
 
 static int move(ssize_t (*call)(int, void *, size_t), int fd, void *at, size_t n)
@@ -30,7 +30,7 @@ static ssize_t put(int fd, void *at, size_t n)
 	return write(fd, at, n);
 }
 
-/* The deadline's timer is not inherited: the parent ends the child. */
+/* The child does not inherit the timer of the deadline. At the deadline, the parent kills the child. */
 static void child_main(struct thread *t, int to)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -78,7 +78,7 @@ static void receive_all(struct thread *t, int from)
 		}
 }
 
-/* A child in a call that ignores SIGKILL must not keep the answer from the host. */
+/* Waits for a limited time, because a child in a call that ignores SIGKILL must not delay the answer. */
 static void end_child(pid_t child)
 {
 	int waits = 0;

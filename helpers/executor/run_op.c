@@ -22,16 +22,16 @@ void on_memory_fault(int signal)
 {
 	if (fault_expected)
 		siglongjmp(fault_return, 1);
-	/* A fault outside of copy() is a bug: returning repeats it, and the default action ends the process. */
+	/* A fault outside of copy() is a bug. Returning repeats it, and then the default action ends the process. */
 	struct sigaction plain = { .sa_handler = SIG_DFL };
 
 	sigaction(signal, &plain, NULL);
 }
 
-/* memcpy that returns -1 with EFAULT for memory that is not mapped. */
+/* memcpy() that returns -1 with errno EFAULT if memory is not mapped. */
 static int64_t copy(void *to, const void *from, size_t n)
 {
-	/* Without the signal mask, which would cost a system call: SA_NODEFER leaves it unchanged. */
+	/* The signal mask is not saved, which would cost a system call: with SA_NODEFER it does not change. */
 	if (sigsetjmp(fault_return, 0)) {
 		fault_expected = 0;
 		errno = EFAULT;
@@ -55,7 +55,7 @@ static uint64_t value_of(const struct program *p, const struct arg *arg)
 	}
 }
 
-/* Takes N bytes of what the answer may hold; -1 with ENOMEM if less is left. */
+/* Reserves N bytes of the answer's maximum size. Returns -1 with errno ENOMEM if less is left. */
 static int reserve(struct program *p, uint64_t n)
 {
 	size_t total = atomic_load(&p->data_total);
@@ -69,7 +69,7 @@ static int reserve(struct program *p, uint64_t n)
 	return 0;
 }
 
-/* Puts the first LENGTH of SIZE reserved bytes into the result; frees the rest, and its part of the budget. */
+/* Moves the first LENGTH of SIZE reserved bytes into the result, and releases the rest and its reservation. */
 static void keep(struct program *p, struct result *res, uint8_t *bytes, size_t size, size_t length)
 {
 	int err = errno;
@@ -99,7 +99,7 @@ static int64_t get_bytes(struct program *p, struct result *res, uint16_t code, c
 	return ret;
 }
 
-/* syscall(2); the executor's own signals stay unblocked. */
+/* syscall(2), after which the executor's own signals are unblocked again. */
 static int64_t call_kernel(const uint64_t *a)
 {
 	int64_t ret = syscall(a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -111,7 +111,7 @@ static int64_t call_kernel(const uint64_t *a)
 	return ret;
 }
 
-/* An interruption without a signal of ours is not the program's. */
+/* Repeats the ioctl after EINTR, unless the deadline's signal caused it. */
 static int64_t ioctl_again(const uint64_t *a)
 {
 	int64_t ret;

@@ -19,7 +19,7 @@
 
 #define DEADLINE_SIGNAL (SIGRTMIN + 5)
 
-/* The deadline's signal is repeated: one that arrives between the check and the call would be lost. */
+/* The deadline's signal is repeated, because one that arrives between the check and the call has no effect. */
 #define REKICK_NS (5 * 1000 * 1000)
 
 /* About a millisecond, at most. */
@@ -54,7 +54,7 @@ static void run_list(struct thread *t)
 {
 	struct result *res = t->results;
 
-	/* An empty list ends at once: four billion repetitions of nothing take seconds. */
+	/* Skip an empty list, because four billion repetitions of it would take seconds. */
 	for (uint32_t i = 0; t->op_count && i < t->repeat; i++)
 		for (uint32_t k = 0; k < t->op_count && !atomic_load(&expired); k++)
 			run_op(t->program, &t->program->ops[t->first_op + k], res++);
@@ -66,8 +66,8 @@ static long futex(atomic_uint *word, int operation, unsigned value)
 }
 
 /*
- * Sleeps, so that real-time threads can use it too. The deadline interrupts it. Spins first if each thread came to the
- * last barrier on a separate processor: a thread that is woken starts later than the one that wakes it.
+ * Waits at a barrier. It sleeps, so that real-time threads can wait too, and the deadline interrupts it. If each thread
+ * reached the last barrier on a separate processor, it spins first, because a woken thread starts later than its waker.
  */
 int64_t wait_for_threads(struct program *p)
 {
@@ -98,7 +98,7 @@ static void set_gate(struct program *p, unsigned gate)
 	futex(&p->gate, FUTEX_WAKE, INT_MAX);
 }
 
-/* Whether each thread can have a separate processor. Otherwise a thread that spins delays the others. */
+/* Whether each thread can have a separate processor. If not, a spinning thread would delay the others. */
 static int all_can_spin(uint32_t count)
 {
 	cpu_set_t allowed;
@@ -106,7 +106,7 @@ static int all_can_spin(uint32_t count)
 	return sched_getaffinity(0, sizeof(allowed), &allowed) || (uint32_t)CPU_COUNT(&allowed) >= count;
 }
 
-/* If the threads slept, the kernel would wake them one after another, too late for the race. */
+/* Spins, because the kernel would wake sleeping threads one after another, too late for the race. */
 static void spin(struct program *p)
 {
 	atomic_fetch_add(&p->arrived, 1);
@@ -131,7 +131,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Hides the threads from the handler before it joins them: a signal to a joined thread uses freed memory. */
+/* Joins the threads, after hiding them from the signal handler: a signal to a joined thread would use freed memory. */
 static void end_threads(struct program *p, struct thread *t, uint32_t count, unsigned gate)
 {
 	unsigned finished;
@@ -210,7 +210,7 @@ static const char *run_stages(struct program *p)
 	return reason;
 }
 
-/* A program that blocks them would run on after its deadline, or be killed by a PEEK. */
+/* If a program blocked them, its deadline would have no effect, and a PEEK of unmapped memory would be fatal. */
 void unblock_own_signals(void)
 {
 	sigset_t own;
@@ -222,7 +222,7 @@ void unblock_own_signals(void)
 	pthread_sigmask(SIG_UNBLOCK, &own, NULL);
 }
 
-/* Takes the pending signals that MASK does not block; returns those that other processes sent. */
+/* Removes the pending signals that MASK does not block. Returns the signals among them that other processes sent. */
 static sigset_t take_pending(const sigset_t *mask)
 {
 	const struct timespec now = { 0 };
@@ -241,7 +241,7 @@ static sigset_t take_pending(const sigset_t *mask)
 	return foreign;
 }
 
-/* A signal that a program blocked, sent to itself and did not take would end the process when it is unblocked. */
+/* Restores the signal mask. Discards signals that the program sent to itself: they would end the process. */
 static void restore_mask(const sigset_t *mask)
 {
 	sigset_t foreign = take_pending(mask);
@@ -268,7 +268,7 @@ static const char *run_with_handlers(struct program *p)
 	pthread_sigmask(SIG_BLOCK, NULL, &mask);
 	unblock_own_signals();
 	reason = run_stages(p);
-	/* Before the handlers go: a late signal of the deadline would end the process. */
+	/* Before the handlers are removed, because a late signal of the deadline would then end the process. */
 	restore_mask(&mask);
 	sigaction(SIGBUS, &old[2], NULL);
 	sigaction(SIGSEGV, &old[1], NULL);
@@ -277,7 +277,7 @@ static const char *run_with_handlers(struct program *p)
 	return reason;
 }
 
-/* The usual soft limit is for programs that call select(2), which this process may do between programs. */
+/* Raises the limit only while a program runs, because this process may call select(2) at other times. */
 static void raise_file_limit(const struct rlimit *before)
 {
 	const struct rlimit raised = { before->rlim_max, before->rlim_max };

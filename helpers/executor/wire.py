@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Python end of the executor's wire format; executor.h describes it."""
+"""Encodes programs and decodes answers in the executor's wire format, which executor.h describes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helpers.executor.program import Answer, Op, OpResult, Program
 MAGIC = 0x3158484B
 VERSION = 3
 MAX_FRAME = 64 << 20
-"""In bytes. The limits in executor.h keep an answer below this."""
+"""The largest frame in bytes. The limits in executor.h keep an answer below this size."""
 _MAX_REQUEST = 4 << 20
 """KHX_MAX_REQUEST of executor.h, in bytes."""
 
@@ -23,7 +23,7 @@ _RESULT = struct.Struct("<qIIII")
 _REQUEST = struct.Struct("<IHHIIIIII")
 _TWO = struct.Struct("<II")
 _OPS = [struct.Struct("<HHI" + "IIQ" * count) for count in range(7)]
-"""By the number of arguments."""
+"""The structure of an operation by its number of arguments."""
 
 
 def _pad(data: bytes) -> bytes:
@@ -38,9 +38,9 @@ def _encode_op(op: Op) -> bytes:
 
 
 def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None, slowness: float = 1) -> bytes:
-    """The request body for ``program``; ``deadline_ms`` bounds ``slowness`` times the program's own deadline.
+    """The request body for ``program``. Its deadline is ``slowness`` times the program's, at most ``deadline_ms``.
 
-    Raises HarnessError for a program that is too long.
+    Raises HarnessError if the program is too long.
     """
     deadline = int(program.deadline_ms * slowness)
     if deadline_ms is not None:
@@ -106,9 +106,10 @@ def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
     if answered != serial:
         raise _garbage(f"it answers request {answered}, not {serial}")
     if status == 1:
-        # The text comes from the kernel under test: shorten it, and escape what a terminal would interpret.
+        # The text comes from the machine under test: limit its length, and escape control characters.
         text = ascii(reader.take(second)[:_LONGEST_REASON].decode("utf-8", "replace"))[1:-1]
-        raise HarnessError("The executor refused a program", why=f"{text} (at byte {first} of the request)")
+        why = f"{text} (at byte {first} of the request)"
+        raise HarnessError("The executor refused a program", why=why, cure="Report this as a bug of the suite")
     expected = sum(t.repeat * len(t.ops) for s in program.stages for t in s)
     if second != expected:
         raise _garbage(f"it holds {second} results, the program has {expected}")

@@ -9,7 +9,7 @@ from helpers.errors import UsageError
 
 
 def log_url(environment: Mapping[str, str]) -> str:
-    """The web page of the running job; empty outside of these systems."""
+    """The URL of the running job's page; empty outside of these systems."""
     get = environment.get
     if get("GITHUB_RUN_ID"):
         server, repository = get("GITHUB_SERVER_URL", ""), get("GITHUB_REPOSITORY", "")

@@ -10,19 +10,19 @@ from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weig
 from helpers.results.verdict import one_line
 
 _MOST = 20
-"""Changes of one kind on a terminal. The page has all of them."""
+"""The most changes of one section on a terminal. The HTML page has all of them."""
 _TITLE = "KVM/arm64 hypercall bitmap registers: what changed"
 _MARKS = {Weight.VISIBLE: "≠", Weight.WORSE: "✗", Weight.OTHER: " "}
 _KINDS = {SAME: "conformant", CHANGED: "non_conformant", CANNOT_TELL: "inconclusive"}
 
 
 def text(comparison: LogComparison) -> str:
-    """The comparison as lines, the conclusion last."""
+    """The comparison as lines. The conclusion is the last line."""
     return "".join(f"{indent}{one_line(line)}\n" for indent, line in _lines(comparison))
 
 
 def page(comparisons: Iterable[LogComparison]) -> str:
-    """All comparisons as one HTML page that loads nothing."""
+    """All comparisons as one self-contained HTML page."""
     return render("diff.html.jinja2", title=_TITLE, comparisons=tuple(comparisons), kinds=_KINDS, marks=_MARKS)
 
 

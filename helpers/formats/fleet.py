@@ -20,7 +20,7 @@ def fleet_text(fleet: Fleet) -> str:
 
 
 def fleet_json(fleet: Fleet) -> str:
-    """The same facts for a program. Ids and values are numbers, a register without a value has null."""
+    """The same facts as JSON. Ids and values are numbers; a register without a value has null."""
     data = {
         "hosts": [{"name": each.name, "verdict": each.verdict, "missing": each.missing} for each in fleet.hosts],
         "registers": [_register(each) for each in fleet.settings],

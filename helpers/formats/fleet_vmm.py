@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The settings of QEMU and libvirt for a fleet's VMs, and which settings they do not have.
+"""The settings of QEMU and libvirt for a fleet's VMs, and the registers for which they have no setting.
 
-Read in QEMU 11.1.3 (target/arm/kvm.c, the initialisation of -cpu host) and libvirt 12.8.0 (formatdomain.html,
-drvqemu.html). Their authors may add more: these texts name the versions.
+Sources: QEMU 11.1.3 (target/arm/kvm.c, the initialisation of -cpu host) and libvirt 12.8.0 (formatdomain.html,
+drvqemu.html). The texts name these versions, because later versions may have more settings.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from helpers.results.fleet import PSCI_VERSION, Fleet, FleetSetting, PairKind, p
 
 QEMU, LIBVIRT = "QEMU 11.1.3", "libvirt 12.8.0"
 _PSCI = (0x1, 0x2, 0x10000, 0x10001, 0x10002, 0x10003)
-"""The versions that kvm-psci-version takes."""
+"""The versions that QEMU's kvm-psci-version accepts."""
 _TOLERATED = frozenset(("TCR2_EL1", "PIRE0_EL1", "PIR_EL1"))
-"""Registers that -cpu host leaves out if the destination lacks them, whatever they hold."""
+"""Registers that -cpu host omits if the destination lacks them, whatever their value is."""
 _TOLERATED_IF_0 = "VENDOR_HYP_2"
 
 
 @dataclass(frozen=True)
 class VmmSettings:
-    """The lines to give to a VMM, and what it has no setting for, as sentences."""
+    """The configuration lines for a VMM, and sentences about registers for which it has no setting."""
 
     name: str
     settings: tuple[str, ...]
@@ -42,7 +42,7 @@ class VmmSettings:
 
 
 def qemu(fleet: Fleet) -> VmmSettings:
-    """The command line of QEMU, and what it has no option for."""
+    """The options of QEMU, and the registers for which it has no option."""
     version = _psci_option(fleet)
     without = [_no_psci(QEMU, each) for each in _wanted(fleet) if each.register == PSCI_VERSION and not version]
     without += [_no_bitmap(QEMU, each) for each in _wanted(fleet) if each.mask is not None]
@@ -91,7 +91,7 @@ def _no_bitmap(vmm: str, setting: FleetSetting) -> str:
 
 
 def _omitted(fleet: Fleet) -> Iterator[str]:
-    """Which of the registers that a destination lacks stop QEMU."""
+    """What QEMU does with registers that a destination lacks."""
     for each in fleet.settings:
         if each.lacking and each.mask is not None and (each.register, each.value) != (_TOLERATED_IF_0, 0):
             yield f"{QEMU} does not omit {each.register}: migrations to {', '.join(each.lacking)} fail."

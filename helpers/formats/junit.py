@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The results log as JUnit XML, by the schema of Jenkins' xUnit plugin (junit-10.xsd).
 
-Each subject is a suite. A suite's properties are the verdict, the environment and the outcomes of each clause. A case
-has no properties in this schema: its group names its clauses, and its output has their requirement and source.
+Each subject is a suite. A suite's properties are the verdict, the environment and the outcomes of each clause. In this
+schema a case has no properties, so its group is the clauses, and its output has their requirement and source.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _count(rows: Iterable[Result], *outcomes: str) -> str:
 
 
 def _case(result: Result) -> ET.Element:
-    """A known deviation, or a test that was not measured, is skipped with a message: JUnit has no word for them."""
+    """One test. JUnit has no known deviations and no tests that were not measured: they are skips with a message."""
     folder, _, name = result.nodeid.partition("::")
     case = ET.Element(
         "testcase",

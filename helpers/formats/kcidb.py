@@ -42,7 +42,7 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Origin:
-    """The submitter and the kernel; ``checkout`` and ``build`` are ids of others' submissions."""
+    """The submitter and the kernel. ``checkout`` and ``build`` are ids of existing KCIDB objects."""
 
     name: str
     build: str = ""
@@ -85,7 +85,7 @@ def kcidb(sections: Sequence[Section], origin: Origin) -> str:
 def path_of(nodeid: str, subject: Identity | None) -> str:
     """A test's place in KCIDB's tree, such as kvm_hvc.lock.test_after_run.test_change.STD.
 
-    It is the same on every kernel: the label that node ids have in a run of several kernels is removed.
+    It is the same for every kernel: the label that a node id contains in a run of several kernels is removed.
     """
     place, _, test = without_subject(nodeid, subject).partition("::")
     name, _, parameters = test.removesuffix("]").partition("[")
@@ -112,7 +112,7 @@ def _add_build(parts: dict[str, dict[str, Any]], section: Section, origin: Origi
     checkout = origin.checkout or _id(origin, "checkout", section.time, kernel)
     if not origin.checkout:
         parts["checkouts"].setdefault(checkout, _checkout(checkout, section, origin))
-    # The kernel's own section has the best description, and may follow the section of a migration to it.
+    # The description in the kernel's own section is the best one, but a migration's section may come first.
     if section.subject.label == kernel or build not in parts["builds"]:
         parts["builds"][build] = {
             "id": build,

@@ -19,7 +19,7 @@ _SUBJECT_DIRECTIVES = {
     VerdictKind.INCONCLUSIVE: "ERROR", VerdictKind.NOT_IMPLEMENTED: "SKIP", VerdictKind.NEWER: "SKIP",
 }  # fmt: skip
 _MOST_LINES = 200
-"""Lines of one test's message in the report. The log has all of them."""
+"""The most lines of one test's message in the report. The log has all of them."""
 # kunit_parser.py stops reading at any line that contains one of these (KTAP_END).
 _ENDS = re.compile("(List of all partitions|Kernel panic - not syncing|reboot): ?(?=$|VFS:|System halted)")
 
@@ -101,5 +101,5 @@ def _line(number: int, name: str, good: bool, directive: str, reason: str) -> st
 
 
 def _diagnostic(text: str) -> str:
-    # The bar keeps a line "Subtest: x" from being a header.
+    # With the bar, a line "Subtest: x" is not read as a header.
     return f"# | {plain(text)}"

@@ -43,7 +43,7 @@ def lava(sections: Sequence[Section]) -> str:
 
 
 def unique(names: Iterable[str]) -> Iterator[str]:
-    """Names that LAVA accepts, in order. Later ones get a number if they would be the same."""
+    """Names that LAVA accepts, in order. A repeated name gets a number."""
     uses: Counter[str] = Counter()
     for name in names:
         valid = re.sub("[^A-Za-z0-9_.-]", "_", name) or "_"

@@ -15,7 +15,7 @@ _LOG_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"record"\s*:\s*"session"')
 
 
 def write(name: str, data: bytes) -> None:
-    """Write a report; - is standard output. Raises UsageError over a log, HarnessError if writing fails."""
+    """Write a report; - is standard output. Raises UsageError if the file is a log, HarnessError if writing fails."""
     try:
         if name == STANDARD_OUTPUT:
             sys.stdout.buffer.write(data)
@@ -29,7 +29,7 @@ def write(name: str, data: bytes) -> None:
 
 
 def _protect_log(path: Path) -> None:
-    """Raises UsageError if the path is a log, as in ``--junit LOG`` without the report's name; OSError."""
+    """Raises UsageError if the file is a log, as for ``--junit LOG`` without a name for the report; OSError."""
     if path.is_file():
         with path.open("rb") as file:
             if _LOG_BEGINS.match(file.read(4096)):

@@ -28,7 +28,7 @@ WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
 WORKERS = pytest.StashKey[list[int]]()
 COMPLETE = pytest.StashKey[tuple[TierScope, ...]]()
-"""The complete suite, if --tier excludes a part of it. With xdist, the controller has it when a worker has ended."""
+"""The size of the complete suite if --tier excludes a part. With xdist, the controller sets it when a worker ends."""
 
 
 def runs_suites(config: pytest.Config) -> bool:
@@ -37,7 +37,7 @@ def runs_suites(config: pytest.Config) -> bool:
 
 
 def environment_file(config: pytest.Config) -> str:
-    """labgrid's environment file, from the option or the variable of its plugin; "" without one."""
+    """labgrid's environment file, from the option or the environment variable of labgrid's pytest plugin, or ""."""
     if not config.pluginmanager.has_plugin("labgrid"):
         return ""
     return config.getoption("lg_env") or os.environ.get("LG_ENV", "")
@@ -49,7 +49,7 @@ def _places(config: pytest.Config) -> tuple[str, ...]:
     if not file:
         return ()
     if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
-        raise pytest.UsageError("One process must hold labgrid's places: run with -n 0 (make: JOBS=0)")
+        raise pytest.UsageError("labgrid's places can be used by one process only: run with -n 0 (make: JOBS=0)")
     try:
         return lab.targets(file)
     except UsageError as error:
@@ -72,7 +72,7 @@ def subjects_of(config: pytest.Config) -> tuple[SubjectId, ...]:
 
 
 def tier_of(config: pytest.Config) -> Callable[[], Tier | None]:
-    """The tier of this run; without --tier gate, none. It lacks ``complete`` until the tests are collected.
+    """The tier of this run, or None without --tier gate. Its field ``complete`` is set after the collection.
 
     Raises pytest.UsageError if the list of its tests is missing.
     """

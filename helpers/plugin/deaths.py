@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Limits what a deadly call costs: its test function's other cases are not run, and the suite goes on.
+"""Limits the time that kernel deaths cost: after two of them, the other cases of the test function are not run.
 
-With xdist each worker counts for itself: each has its own kernel.
+With xdist each worker counts separately, because each worker has its own kernel.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from helpers.plugin.choices import LINEUP, case_parameters, needs_subject, subje
 from helpers.subjects.base import GivenUp, Subject
 
 MOST_DEATHS = 2
-"""Cases of a test function that end a subject, after which its other cases are not run."""
+"""After this many cases of a test function have ended the subject, its other cases are not run."""
 MOST_CHAPTERS = 3
-"""A subject that ended in tests of so many chapters, with no other test in between, is given up."""
+"""A subject is given up if tests of this many chapters ended it and it survived no test in between."""
 _ENDS = pytest.StashKey["Ends"]()
 
 
 class Ends:
     """The tests that ended a subject.
 
-    ``way`` are the ids of the subjects that a test uses: a migration's source and its target, or one.
+    ``way`` are the ids of the subjects that a test uses: the source and the target of a migration, or a single one.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_why_not_run(item: pytest.Item) -> str | None:
-    """Not if two cases of its function ended the kernel."""
+    """Skip the test if two cases of its function ended the kernel."""
     return item.config.stash[_ENDS].why_not_run(_way(item), item.nodeid) or None if needs_subject(item) else None
 
 

@@ -37,7 +37,7 @@ Answers = dict[str, Any]
 
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
-    """The report shows it."""
+    """Yes: the report shows the survey."""
     return True
 
 
@@ -47,12 +47,12 @@ def _wants_survey(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def _answers(subject: Subject) -> Answers:
-    """The kernel's answers so far. A cached fixture would repeat a kernel's death in every later test."""
+    """The kernel's answers so far. pytest would raise the exception of a session fixture again in every later test."""
     return {}
 
 
 def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignored: type[Exception]) -> tuple[T, ...]:
-    """The answer, requested once; empty if ``ignored`` was raised, and in later tests if the kernel died."""
+    """The answer, requested only once. It is empty if ``ignored`` was raised, or if the kernel died at the request."""
     if name not in answers:
         answers[name] = ()
         with contextlib.suppress(*ignored):
@@ -63,13 +63,13 @@ def _once(answers: Answers, name: str, ask: Callable[[], tuple[T, ...]], *ignore
 
 @pytest.fixture
 def contract(request: pytest.FixtureRequest, subject: Subject, _answers: Answers) -> Probe:
-    """The subject's dialect and features. If the kernel dies of the probe, the next test probes again."""
+    """The subject's dialect and features. If the kernel dies during the probe, the next test probes again."""
     if "contract" not in _answers:
         chosen: float | None = request.config.getoption("--test-deadline")
         kvm = open_kvm(request.config, subject)
         subject.begin_test(max(PROBE_SECONDS, chosen or 0.0))
         _answers["contract"] = probe(kvm)
-        # If the kernel dies of a guest, the next test has the probe without the guest's answers.
+        # If the kernel dies here, the next test uses the probe without the facts that a guest measures.
         _answers["contract"] = add_guest_facts(kvm, _answers["contract"])
         subject.begin_test(chosen)
     features: Probe = _answers["contract"]
@@ -149,7 +149,7 @@ def other_registers(
 def offered(
     request: pytest.FixtureRequest, subject: Subject, contract: Probe, _answers: Answers
 ) -> tuple[ServiceInfo, ...]:
-    """The services for the report; none if a guest does not come back, which other tests report."""
+    """The services for the report; none if the guest does not return, because other tests report that."""
 
     def ask() -> tuple[ServiceInfo, ...]:
         services: tuple[ServiceInfo, ...] = ()
@@ -157,7 +157,7 @@ def offered(
         subject.begin_test(None)
         with contextlib.suppress(KvmError, HarnessError):
             services = survey_services(open_kvm(request.config, subject), contract)
-        # The first test has not begun yet.
+        # Restores the timeout of the first test, which has not begun yet.
         subject.begin_test(request.config.getoption("--test-deadline"))
         return services
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Outcomes that no check of the suite caused, such as a plugin's timeout or skip. They are harness errors."""
+"""Outcomes that do not come from a check of the suite, such as another plugin's timeout or skip: harness errors."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from helpers.subjects.base import KernelDied
 from helpers.subjects.watch import KernelComplained
 
 _FINDINGS = (KvmError, KernelDied, KernelComplained)
-"""Results about the kernel, wherever they are raised."""
+"""Exceptions that are results about the kernel, wherever they are raised."""
 _CHECKS = (AssertionError, pytest.fail.Exception, pytest.skip.Exception)
-"""Results about the kernel if the suite raises them: plugins raise them too."""
-_CURE = "If a pytest plugin did that, run without it; otherwise report it, with the traceback, as an error of the suite"
+"""Exceptions that are results about the kernel only if the suite raises them, because plugins raise them too."""
+_CURE = "If a pytest plugin is the cause, run without it; otherwise report a bug of the suite, with the traceback"
 
 
 def foreign_outcome(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> HarnessError | None:
-    """Why the outcome of a phase is no result about the kernel; None if it is one, or a harness error already.
+    """The error if the outcome of a phase is no result about the kernel; None if it is one, or is a harness error.
 
-    A failure outside of the call is an error in any case.
+    A failure in set-up or teardown is always an error.
     """
     if call.excinfo is None:
         return _changed(report) if report.failed or (report.skipped and not hasattr(report, "wasxfail")) else None
@@ -38,7 +38,7 @@ def foreign_outcome(item: pytest.Item, call: pytest.CallInfo[None], report: pyte
     if isinstance(error, _FINDINGS) or (isinstance(error, _CHECKS) and _is_own(place, item)):
         return _changed(report) if report.passed else None
     ended = "was skipped" if skips else f"ended with {type(error).__name__}"
-    what = f"The test {ended}, but no check of the suite did that"
+    what = f"The test {ended}, but not in a check of the suite"
     return HarnessError(what, why=f"{_first_line(error)} ({place.name}, line {line})", cure=_CURE)
 
 
@@ -59,6 +59,6 @@ def _origin(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[Path, int]:
 
 
 def _is_own(place: Path, item: pytest.Item) -> bool:
-    """Whether a file holds checks: it is in suites/, or the module that compares answers."""
+    """Whether a file contains checks: it is in suites/, or is the module that compares answers."""
     suites = (suite_root(item.config) / SUITES).resolve()
     return suites in place.parents or place == Path(check.__file__).resolve()

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.hookspec(firstresult=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool | None:
-    """Parametrise a test function over the subjects. True ends the search."""
+    """Parametrise a test function over the subjects. Return True if that was done; then no other plugin is called."""
 
 
 @pytest.hookspec(firstresult=True)
@@ -23,4 +23,4 @@ def pytest_hvc_repeats_failure(item: pytest.Item) -> bool | None:
 
 @pytest.hookspec(firstresult=True)
 def pytest_hvc_why_not_run(item: pytest.Item) -> str | None:
-    """Why a test is left out, so that it has no result; None if it is run."""
+    """Why the test is not run, so that it has no result; None if it is run."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ctrl-C, SIGTERM and a closed terminal end a session in the same orderly way, once."""
+"""Makes Ctrl-C, SIGTERM and SIGHUP end a session in the same way, with complete reports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None], *, finished: bool) -> None:
     """The first of these signals raises KeyboardInterrupt, unless the tests have ``finished``.
 
-    Later ones are ignored, because they would cut the reports off. ``clean_up`` is called first, then, for a terminal
-    that is gone and cannot be written to, ``on_hangup``.
+    Later signals are ignored, because they would interrupt the writing of the reports. The handler first calls
+    ``clean_up``, and then, if the terminal was closed and cannot be written to, ``on_hangup``.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -27,13 +27,13 @@ def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None], *,
             raise KeyboardInterrupt
 
     for each in _SIGNALS:
-        # nohup, or a shell that runs us in the background, set SIG_IGN on purpose.
+        # SIG_IGN is inherited on purpose, from nohup or from a shell that runs the command in the background.
         if signal.getsignal(each) != signal.SIG_IGN:
             signal.signal(each, handle)
 
 
 def end_at_once(clean_up: Callable[[], None]) -> None:
-    """For a worker: the first of these signals ends the process. The controller has the results so far."""
+    """For a worker of xdist: the first of these signals ends the process. The controller has all results so far."""
 
     def handle(number: int, _: FrameType | None) -> None:
         _ignore_others()

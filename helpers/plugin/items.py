@@ -33,16 +33,16 @@ from helpers.subjects.watch import KernelComplained
 from helpers.trace.listing import listing
 
 _REPORTED_DEATHS = pytest.StashKey[list[KernelDied]]()
-"""The deaths that a test's reports already hold."""
+"""The kernel deaths that a report of the test already contains."""
 TEARDOWN_SECONDS = 5.0
-"""Timeout of the teardown, which closes the test's VMs even if the test used up its own time."""
+"""Timeout of the teardown in seconds. The teardown must close the test's VMs even after the test's own timeout."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Adds the clauses to each result, and sorts the tests by subject, then by clause.
 
-    The contract begins with what the rest builds on: the first failure then names the broken clause. The tests of a
-    subject stay together, because a subject is closed when another one is used and would have to boot again.
+    Later clauses of the contract build on earlier ones, so the first failure shows the broken clause. The tests of a
+    subject stay together, because a subject is closed when another one is used, and would have to boot again.
     """
     for item in items:
         if not is_suite(item.nodeid):
@@ -76,7 +76,7 @@ def clause_properties(ids: Sequence[str]) -> list[tuple[str, object]]:
 
 @pytest.fixture
 def breaks(request: pytest.FixtureRequest) -> Callable[[Sequence[str]], None]:
-    """Replaces the clauses in the result of a test that finds out which ones the kernel breaks."""
+    """Replaces the clauses in the result, for a test that determines which clauses the kernel breaks."""
 
     def name(ids: Sequence[str]) -> None:
         request.node.user_properties += clause_properties(ids)
@@ -95,7 +95,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Gives the teardown its own time. A death that no report holds, or a complaint of the kernel, fails the test."""
+    """Starts the teardown's timeout. An unreported death, or a warning or taint of the kernel, fails the test."""
     if needs_subject(item):
         with contextlib.suppress(HarnessError):
             subject_of(item).begin_teardown(TEARDOWN_SECONDS)
@@ -105,7 +105,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         reported = item.stash.get(_REPORTED_DEATHS, [])
         deaths = [died for died in item.config.stash[LINEUP].untold() if died not in reported]
     if deaths:
-        # Some code caught the exception and went on.
+        # Other code has caught the exception, so that no report contains the death.
         raise deaths[0]
     watches = item.config.stash[WATCHES]
     for subject_id, watch in watches.items() if needs_subject(item) else ():
@@ -120,9 +120,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Marks harness errors, known deviations and a kernel's death or complaint, which need no traceback.
+    """Marks harness errors and known deviations, and a kernel's death, warning or taint, which need no traceback.
 
-    Outermost, because other plugins change the outcome here.
+    It is the outermost wrapper, because other plugins change the outcome in this hook.
     """
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None

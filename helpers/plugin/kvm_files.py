@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""/dev/kvm of each subject, opened once: one machine runs hundreds of planted faults, and its fds are limited."""
+"""/dev/kvm of each subject, opened once, because one machine runs hundreds of faults and has a limit of open files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def closing(config: pytest.Config, subject_id: SubjectId) -> Program:
 
 
 def close_kvm(config: pytest.Config, subject: Subject) -> None:
-    """Closes every fd on the subject's machine, if that still runs."""
+    """Closes every fd on the subject's machine, if the machine still runs."""
     kvm = config.stash.setdefault(_OPENED, {}).pop(subject.id, None)
     if kvm is not None:
         with contextlib.suppress(HarnessError, KernelDied):

@@ -36,8 +36,8 @@ def _repeatable(group: pytest.OptionGroup, name: str, metavar: str, text: str) -
 
 def _add_subjects(group: pytest.OptionGroup) -> None:
     kernel = (
-        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi, debian:SUITE or debian:SUITE/FLAVOUR "
-        "(debian:stable/16k). local: test this arm64 machine's own KVM (default: local on an arm64 machine, else "
+        "boot WHAT in QEMU: an arm64 Image, Image.xz, vmlinuz.efi, debian:SUITE or debian:SUITE/FLAVOUR, such as "
+        "debian:stable/16k; or test this arm64 machine's own KVM: local (default: local on an arm64 machine, else "
         "debian:stable)"
     )
     _repeatable(group, "--kernel", "WHAT", kernel)
@@ -71,7 +71,7 @@ def _add_plants(group: pytest.OptionGroup) -> None:
         action="append",
         type=_fault,
         default=[],
-        # faults/plugin.py adds to it with its own option.
+        # The option of faults/plugin.py has the same destination.
         dest="plant",
         metavar="FAULT",
         help="plant FAULT (faults/catalogue.py) in the kernel, to check which tests detect it; repeatable",
@@ -90,25 +90,25 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         type=_seconds,
         metavar="SECONDS",
         help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180; 600 in "
-        "QEMU, where a kernel must print something every 45)",
+        "QEMU, where a kernel must print something every 45 s)",
     )
     group.addoption(
         "--cold-boot",
         action="store_true",
-        help="boot each kernel; without it, one that was booted before starts from a snapshot of that boot",
+        help="always boot; by default, a kernel that was booted before starts from a snapshot of that boot",
     )
     group.addoption(
         "--race-rounds",
         type=int,
         default=500,
         metavar="N",
-        help="most rounds of a race between writes and the first KVM_RUN, for each register (default: 500)",
+        help="maximum rounds of a race between writes and the first KVM_RUN, for each register (default: 500)",
     )
     group.addoption(
         "--model-steps",
         type=int,
         metavar="N",
-        help="make about N random calls on the kernel and the model (default: the same 3200 each time)",
+        help="compare the kernel with the model in about N random calls (default: the same 3200 calls in each run)",
     )
     group.addoption("--model-seed", type=int, metavar="N", help="replay the sequences for seed N")
 
@@ -118,8 +118,8 @@ def _add_tier(group: pytest.OptionGroup) -> None:
         "--tier",
         choices=[GATE, FULL],
         default=FULL,
-        help="gate: only a fixed part of the suite, which checks every clause and detects every planted fault; the "
-        "verdict names it (default: full)",
+        help="gate: run only a fixed part of the suite, which checks every clause and detects every planted fault; the "
+        "verdict names the tier (default: full)",
     )
 
 
@@ -136,19 +136,19 @@ def _add_judgement(group: pytest.OptionGroup) -> None:
         type=_service,
         default=[],
         metavar="NAME",
-        help="call a kernel conformant that has the unknown service NAME, such as VENDOR_HYP:2; repeatable",
+        help="accept the unknown service NAME, such as VENDOR_HYP:2, for the verdict CONFORMANT; repeatable",
     )
     group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not have this dialect")
     group.addoption("--reports", metavar="DIR", help="folder for the results log and the reports (default: reports)")
 
 
 def _fault(name: str) -> tuple[str, None]:
-    """A helpers.subjects.choose.Plant; faults/plugin.py has the option for a proof's controls."""
+    """The fault as a helpers.subjects.choose.Plant. faults/plugin.py has the option for controls."""
     return name, None
 
 
 def _words(text: str) -> str:
-    """The text, if a shell can split it into words."""
+    """The text unchanged. Raises ArgumentTypeError if it cannot be split into words as a shell does."""
     try:
         shlex.split(text)
     except ValueError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the reports need before the first test: their folder, the gate and facts about the suite."""
+"""Determines, before the first test, the folder of the reports, the gate, and the facts about the suite."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from helpers.results.reproduce import DEFAULT_PROGRAM, PROGRAM, SEED
 
 
 def reports_folder(config: pytest.Config) -> Path:
-    """The folder of the reports; another one while a session uses it. Raises pytest.UsageError."""
+    """The locked folder for the reports; another one if a session uses the default. Raises pytest.UsageError."""
     reports = config.getoption("--reports")
     folder = config.invocation_params.dir / reports if reports else suite_root(config) / "reports"
     try:
@@ -90,7 +90,7 @@ def program_words(path: str) -> str:
 
 
 def _typed(path: str) -> str:
-    """A program as one types it: its name if PATH leads to it, or its path in this folder."""
+    """A program as a user types it: its name if PATH finds it, else its path relative to the working directory."""
     on_path = shutil.which(Path(path).name)
     if on_path == path and Path(path).is_absolute():
         return Path(path).name

@@ -24,6 +24,6 @@ class BySubject(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         subject = self._node_ids.subject_of(nodeid)
-        # A migration's tests run on its target, whose kernel is booted for its other tests.
+        # A migration's tests run where its target's tests run, because that worker boots the target's kernel anyway.
         kernel = subject.target if isinstance(subject, MigrationId) else subject
         return f"{kernel.label if kernel else ''} {zlib.crc32(nodeid.encode()) % self._shares}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The option --services, which must be read before any other module of the plugin: the tables are made on import."""
+"""The option --services. Read before any other module of the plugin, because they build their tables on import."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def _read(paths: list[str]) -> None:
         os.environ["KVM_HVC_SERVICES"] = os.pathsep.join(paths)
     from helpers.contract import service_files
 
-    # In a process that has read other files, such as a test, the tables stay as they are.
+    # If the tables were built from other files, as in a test of the harness, this does not change them.
     service_files.read_tables(service_files.paths())

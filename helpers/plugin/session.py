@@ -49,7 +49,7 @@ _CHOSEN = ("reports", "model_seed")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Finds every kernel before the first test, so that a wrong name loses no results."""
+    """Resolves every kernel before the first test, so that a wrong name is reported before any test runs."""
     clause = "clause(*ids): the clauses of the contract that the test checks (helpers/contract/clauses)"
     config.addinivalue_line("markers", clause)
     if touches_suites(config):
@@ -126,15 +126,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodeready(node: Any) -> None:
-    """Keeps the PID of xdist's worker, to end it."""
-    # execnet has no public name for the process of a worker on this machine.
+    """Keeps the PID of xdist's worker, so that it can be killed."""
+    # execnet has no public attribute for the process of a local worker.
     popen = getattr(getattr(node.gateway, "_io", None), "popen", None)
     if popen is not None:
         node.config.stash.setdefault(WORKERS, []).append(popen.pid)
 
 
 def _on_interrupt(config: pytest.Config) -> None:
-    """Ends the workers at once: xdist would wait ten seconds for them."""
+    """Kills the workers, because xdist would wait ten seconds for them."""
     config.stash[_INTERRUPTED] = True
     for pid in config.stash.get(WORKERS, []):
         with contextlib.suppress(ProcessLookupError):
@@ -142,8 +142,8 @@ def _on_interrupt(config: pytest.Config) -> None:
 
 
 def _write_nowhere(config: pytest.Config) -> None:
-    """The terminal is gone: writing to it would fail before the reports are written."""
-    # Open until the process ends.
+    """Discards further output: the terminal is closed, and a failed write would prevent the reports."""
+    # Stays open until the process ends.
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115
     sys.stdout = sys.stderr = nowhere
     terminal = config.pluginmanager.get_plugin("terminalreporter")
@@ -153,7 +153,7 @@ def _write_nowhere(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """Says that a run ended before its tests were collected: it has no verdict, and pytest's own status is 2."""
+    """If a run ends before its tests are collected, reports INCONCLUSIVE instead of pytest's own status 2."""
     status = yield
     if status != pytest.ExitCode.INTERRUPTED or not config.stash.get(_INTERRUPTED, False) or not runs_suites(config):
         return status
@@ -163,7 +163,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """From here on Ctrl-C ends hanging workers, and the reports stay complete."""
+    """From now on, Ctrl-C kills hanging workers and does not interrupt the reports."""
     if not hasattr(session.config, "workerinput"):
         _handle_signals(session.config, finished=True)
 
@@ -180,7 +180,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """The subjects, the folder of the reports if another session uses theirs, and the model's seed."""
     if not touches_suites(config):
         return []
-    # A worker has none.
+    # None in a worker of xdist.
     folder = config.stash.get(FOLDER, None)
     moved = folder is not None and folder.name.startswith("session-")
     elsewhere = [f"reports: {folder}, because another session uses their folder"] if moved else []

@@ -25,18 +25,18 @@ from helpers.subjects.watch import Watch
 
 OpenKvm = Callable[[], Kvm]
 MODEL_STEPS = 3200
-"""About three seconds."""
+"""Takes about three seconds."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The first plugin with the hook parametrises a function that uses a subject."""
+    """A function that uses a subject is parametrised by the first plugin whose hook returns True."""
     if "subject" in metafunc.fixturenames:
         metafunc.config.hook.pytest_hvc_parametrize(metafunc=metafunc)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool:
-    """Several subjects multiply the tests, and their pairs the migration tests. One leaves the ids unchanged."""
+    """Run each test on each subject, and migration tests on each pair. A single subject is not part of the test ids."""
     subjects = subjects_of(metafunc.config)
     if len(subjects) < 2:
         return True
@@ -60,14 +60,14 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         watch.begin()
     yield started
     close_kvm(request.config, started)
-    # The last test's teardown reports what the kernel logs until here.
+    # This runs in the teardown of the subject's last test, whose hook then reports what this last look finds.
     with contextlib.suppress(KernelDied, HarnessError):
         watch.end()
     started.close()
 
 
 def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
-    """The subject with KVM opened; the next subjects begin to boot meanwhile."""
+    """The started subject with KVM opened. Also launches the next subjects, which boot meanwhile."""
     lineup = session.config.stash[LINEUP]
     subject: Subject | None = None
     try:
@@ -75,7 +75,7 @@ def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
         subject.launch()
         if not hasattr(session.config, "workerinput"):
             lineup.launch_after(subject_id, _in_use(session))
-        # The end of the first test reports a death.
+        # The teardown of the first test reports a death.
         with contextlib.suppress(KernelDied):
             require_mode(open_kvm(session.config, subject), subject_id.variant.kvm_mode)
     except HarnessError as error:
@@ -89,7 +89,7 @@ def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:
 
 
 def _check_local() -> None:
-    """Raises Inconclusive: xdist's workers would report the same error for every test."""
+    """Raises Inconclusive if this machine's KVM cannot be used. xdist's workers would report it for every test."""
     try:
         check_device()
     except HarnessError as error:
@@ -126,7 +126,7 @@ def kvm(request: pytest.FixtureRequest, subject: Subject) -> Kvm:
 
 @pytest.fixture
 def watch(subject: Subject, request: pytest.FixtureRequest) -> Watch:
-    """Finds complaints in the kernel's log; every teardown checks it."""
+    """Watches the kernel's log and taint. Every teardown checks it."""
     return request.config.stash[WATCHES][subject.id]
 
 
@@ -139,7 +139,7 @@ def source(request: pytest.FixtureRequest) -> SubjectId:
 
 @pytest.fixture
 def source_kvm(source: SubjectId, kvm: Kvm, subject: Subject, request: pytest.FixtureRequest) -> OpenKvm:
-    """Opens the source's /dev/kvm. The source may have to boot: call it only if the test needs it."""
+    """Opens the source's /dev/kvm. Call it only if needed, because the source may have to boot."""
 
     def opened() -> Kvm:
         if source == subject.id:
@@ -153,14 +153,14 @@ def source_kvm(source: SubjectId, kvm: Kvm, subject: Subject, request: pytest.Fi
 
 @pytest.fixture(scope="session")
 def model_steps(request: pytest.FixtureRequest) -> tuple[int, int]:
-    """The number of calls of all the model's tests, and the seed."""
+    """The number of random calls of all model tests together, and the seed."""
     option = request.config.getoption
     return option("--model-steps") or MODEL_STEPS, option("--model-seed")
 
 
 @pytest.fixture
 def renew_deadline(subject: Subject, request: pytest.FixtureRequest) -> Callable[[], float]:
-    """Restarts the test's timeout, in seconds, for a test that repeats one step as often as an option sets."""
+    """Restarts the test's timeout (returns it in seconds), for a test whose number of repetitions is an option."""
     return lambda: subject.begin_test(request.config.getoption("--test-deadline"))
 
 

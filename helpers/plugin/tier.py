@@ -19,7 +19,7 @@ _KEY = "hvc_complete_suite"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count the collected tests, and keep those of the tier and those outside of the suites."""
+    """Count the collected tests. Keep the tests of the tier and the tests outside of suites/."""
     tier = tier_of(config)()
     if tier is None:
         return

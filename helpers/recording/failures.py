@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The terminal's text for a failed test: the test, its clauses, what went wrong, the last calls, how to repeat it.
+"""The text of a failed test on the terminal: the test, its clauses, the message, the last calls, how to repeat it.
 
-pytest's own text is the test's source, the values of its fixtures and the frames of this suite. ``--tb=short`` (or
-``long``, ``native``) adds it, and ``-v`` shows all calls that were kept.
+It replaces pytest's own text, which consists of the test's source, its fixtures' values and the stack frames of this
+suite. ``--tb=short`` (or ``long``, ``native``) adds that text. ``-v`` shows all calls of the trace.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from helpers.results.nodeids import NodeIds
 from helpers.results.records import ERROR, Contract, Result
 
 LAST_CALLS = 12
-"""Lines of system calls without -v."""
+"""Number of lines with system calls that are shown without -v."""
 HARNESS_ERROR = "HARNESS ERROR, not a finding about the kernel"
 _PYTESTS_OWN = ("no", "line")
-"""Styles of --tb without a text for each failure."""
+"""Values of --tb with which pytest prints no text for a failure."""
 _WIDTH = 100
 _INDENT = "    "
 
@@ -31,7 +31,7 @@ _INDENT = "    "
 class Failures:
     """Replaces pytest's text of each failure of the suites. With xdist it runs in the controller.
 
-    ``command`` makes the command that repeats a test, from its node id.
+    ``command`` returns the command that repeats a test, given its node id.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Failures:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Before pytest's terminal and pytest-html keep the report."""
+        """Replace the text before pytest's terminal plugin and pytest-html store the report."""
         if not is_suite(report.nodeid) or not report.failed or NOT_RUN in properties(report):
             return
         result = result_of([report], self._node_ids)
         if result is None or self._style in _PYTESTS_OWN:
             return
         text = "\n".join(self._paragraphs(result))
-        # The cause of an unexpected exception is in the frames.
+        # The stack frames show the cause of an unexpected exception.
         unexpected = result.outcome == ERROR and not isinstance(report.longrepr, str)
         if self._style != "auto" or unexpected:
             text += f"\n\n{report.longreprtext}"
@@ -85,9 +85,9 @@ def _wrapped(text: str) -> str:
 
 
 def _with_text(report: pytest.TestReport, text: str) -> ReprExceptionInfo:
-    """A representation that xdist, pytest's summary and the log read as one of pytest's own.
+    """The text in a type that xdist, pytest's summary and the log accept.
 
-    Its message, which the log and the short summary have, stays the same.
+    The message for the log and the short summary stays the same.
     """
     crash: Any = getattr(report.longrepr, "reprcrash", None)
     if crash is None:

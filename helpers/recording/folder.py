@@ -24,8 +24,9 @@ def default_folder(root: Path, current: Path) -> Path:
 def claim(folder: Path, *, asked: bool) -> Path:
     """Lock ``folder``, or a folder inside it if another session has the lock. Returns the folder to write to.
 
-    Raises UsageError instead if ``asked``: the user named the folder, and would read the other session's reports. A
-    folder that cannot be created or locked is returned unlocked; writing to it reports the cause.
+    ``asked``: the user named the folder. Then UsageError is raised if another session has the lock, because the user
+    would read that session's reports. A folder that cannot be created or locked is returned without a lock, and writing
+    to it reports the cause.
     """
     candidates = (folder / f"session-{number}" if number > 1 else folder for number in count(1))
     for candidate in candidates:
@@ -45,7 +46,7 @@ def claim(folder: Path, *, asked: bool) -> Path:
 
 @contextmanager
 def without_session(folder: Path) -> Iterator[None]:
-    """Keep sessions from starting in ``folder`` during the block. Raises UsageError if a session writes there."""
+    """Prevent sessions from using ``folder`` during the block. Raises UsageError if a session writes there."""
     with ExitStack() as stack:
         try:
             # Shared: several commands may write their files at the same time.
@@ -54,7 +55,7 @@ def without_session(folder: Path) -> Iterator[None]:
             cure = "Wait until it ends, or name another folder"
             raise UsageError(f"A session writes its reports to {folder}", cure=cure) from None
         except OSError:
-            # No such folder, or a file system without locks: writing to it reports the cause.
+            # The folder does not exist, or its file system has no locks. In the first case, writing reports the cause.
             pass
         yield
 

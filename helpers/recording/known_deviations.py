@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Known deviations as pytest's "xfailed", so that its summary and -x agree with the verdict."""
+"""Marks known deviations as "xfailed", so that pytest's summary and -x agree with the verdict."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from helpers.results.records import KnownDeviation
 
 
 def excuse_known(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-    """Turn a failed assertion into a known deviation if the subject is recognised to have it.
+    """Turn a failed assertion into a known deviation if the subject has a known deviation of the test's clauses.
 
-    The report's user properties are "clauses", which the test checks, and "known", the deviations of the subject. A
-    failure without an assertion (for example, the kernel died) is unchanged.
+    The clauses and the subject's known deviations are in the report's user properties "clauses" and "known". A failure
+    without an assertion, such as a kernel death, is unchanged.
     """
     assertion = call.excinfo is not None and call.excinfo.errisinstance(AssertionError)
     if not report.failed or report.when != "call" or not assertion:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tests of the suites that raise NotMeasured: skips for pytest, with their own word and reasons on the terminal."""
+"""Tests of the suites that raise NotMeasured: pytest counts them as skips, the terminal shows them separately."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CATEGORY = "not measured"
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Mark the report. In a teardown NotMeasured stays an error: the test has been measured."""
+    """Mark the report as not measured. In a teardown NotMeasured stays an error, because the call was measured."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, NotMeasured) and report.when != "teardown" and is_suite(item.nodeid):
@@ -41,7 +41,7 @@ def pytest_report_teststatus(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Each test that was not measured, with its reason."""
+    """Print each test that was not measured, with its reason."""
     reports = terminalreporter.getreports(_CATEGORY)
     if reports:
         terminalreporter.section(_CATEGORY)

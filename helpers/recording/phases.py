@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From pytest's reports (setup, call, teardown) to one result for each test."""
+"""Makes one result for each test from pytest's reports of its phases (setup, call, teardown)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST_MESSAGE = 20_000
 _LONG_FACTS = ("registers", "services", "firmware", "other_registers")
 _FACTS_OF_EACH_TEST = ("subject", "dialect", "known")
 QUIET = "QUIET-1"
-"""The clause that every test also checks: the kernel does not complain."""
+"""The clause that every test also checks: no warning, taint or crash of the kernel."""
 NOT_RUN = "not_run"
 """The user property with the reason why the suite did not run a test."""
 NOTE = "note"
@@ -39,7 +39,10 @@ _QUIET_REQUIREMENT = "No call of user space and no call of a guest makes KVM war
 
 
 def outcome_of(report: pytest.TestReport) -> str:
-    """The outcome of one phase. Only a call can fail; an expected failure is also a failure."""
+    """The outcome of one phase. A failure in set-up or teardown is an error, unless the kernel is the cause.
+
+    pytest's "expected failure" counts as a failure.
+    """
     names = properties(report).keys()
     if names & {"harness_error", NOT_RUN}:
         return ERROR
@@ -92,15 +95,15 @@ def result_of(reports: list[pytest.TestReport], node_ids: NodeIds) -> Result | N
 
 
 def _with_quiet_clause(result: Result, failed: list[pytest.TestReport]) -> Result:
-    """The result with the clause QUIET if the kernel complained, or died outside of the call.
+    """The result with the clause QUIET if the kernel warned or tainted itself, or died outside of the call.
 
-    QUIET replaces the clauses of the test unless the test broke them itself.
+    QUIET replaces the clauses of the test, unless the test itself failed too.
     """
     complaints = [properties(report).get("kernel_complained") for report in failed]
     if any(complaints) and not all(complaints):
         complaint = _text(next(filter(None, reversed(complaints))))
         return replace(result, clauses=(*result.clauses, QUIET), message=f"{result.message}\n\n{complaint}")
-    # What the kernel does outside of the call concerns what every test needs.
+    # Set-up and teardown make the same calls for every test: a death there does not break the test's own clauses.
     died = failed and all(each.when != "call" and "kernel_died" in properties(each) for each in failed)
     if any(complaints) or died:
         return replace(result, clauses=(QUIET,), requirement=_QUIET_REQUIREMENT, source="")
@@ -108,9 +111,10 @@ def _with_quiet_clause(result: Result, failed: list[pytest.TestReport]) -> Resul
 
 
 def facts_as_properties(info: SubjectInfo, *, known: bool = False) -> Iterator[tuple[str, Any]]:
-    """The subject's facts as user properties, for ``subject_info``; only those of each test if the rest is known.
+    """The subject's facts as user properties, for ``subject_info``. If ``known``, only the facts of each test.
 
-    The long ones are one text each: every report of a test carries them, and xdist sends a value item by item.
+    Long facts are encoded as one string each. Every report of a test contains them, and xdist sends the items of a list
+    or mapping one by one, which is slow.
     """
     for name, value in msgspec.to_builtins(info).items():
         if not known or name in _FACTS_OF_EACH_TEST:

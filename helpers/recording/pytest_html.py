@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The HTML report: pytest-html's page with our chapters above its table, through its documented hooks and options.
 
-pytest-html counts outcomes as pytest does. It has one row for each node id, and none for a test whose process died.
-Counts and complete lists are therefore in our chapters, which come from the results log; our style sheet hides
-pytest-html's filters. A row's result is in pytest-html's words, because its script drops rows with any other word.
+pytest-html counts outcomes as pytest does. Its table has one row for each node id, and no row for a test whose process
+died. Counts and complete lists are therefore in our chapters, which are computed from the results log, and our style
+sheet hides pytest-html's filters. The result of a row must be one of pytest-html's words, because its script drops
+other rows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from helpers.results.records import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_ME
 
 _REPORT = pytest.StashKey[Path]()
 MOST_ROWS = 500
-"""With more tests, the table has no rows of good results: its script is slow with thousands of rows."""
+"""With more tests, the table omits good results, because pytest-html's script is slow with thousands of rows."""
 _WORDS = {
     FAILED: "Failed",
     ERROR: "Error",
@@ -31,12 +32,12 @@ _WORDS = {
     NOT_MEASURED: "XPassed",
     PASSED: "Passed",
 }
-"""pytest-html's words; the style sheet shows other ones for Skipped, XFailed and XPassed."""
+"""Outcomes in pytest-html's words. The style sheet replaces Skipped, XFailed and XPassed by other words."""
 _GOOD = ("Passed", "Skipped")
 
 
 def prepare_html(config: pytest.Config, reports_dir: Path) -> None:
-    """Set pytest-html's options before it reads them. The user's own --html wins."""
+    """Set pytest-html's options before it reads them. An --html option of the user takes precedence."""
     option = config.option
     if not hasattr(option, "htmlpath") or hasattr(config, "workerinput"):
         return
@@ -72,7 +73,7 @@ def without_report(config: pytest.Config) -> Iterator[None]:
 
 
 def table_row(report: Any, cells: list[str], *, shortened: bool) -> None:
-    """A row's cells; none for a good result in a ``shortened`` table."""
+    """Fill in the cells of a row. A good result has no row in a ``shortened`` table."""
     word = _row_word(report)
     if shortened and word in _GOOD:
         cells.clear()
@@ -86,7 +87,7 @@ def table_row(report: Any, cells: list[str], *, shortened: bool) -> None:
 
 
 def row_details(report: Any, log: list[str]) -> None:
-    """Remove the log below a row if the finding has the same text."""
+    """Remove the text below a row if its cells contain the same text."""
     if _row_word(report) in (*_GOOD, "XFailed", "XPassed") and not report.sections:
         log.clear()
 
@@ -97,7 +98,7 @@ def _row_word(report: Any) -> str:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether the folder accepts files. If not, pytest-html would end with a traceback; the recorder reports it."""
+    """Whether files can be created in the folder. pytest-html would raise otherwise; the recorder reports the error."""
     probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)

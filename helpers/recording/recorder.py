@@ -44,7 +44,7 @@ _COLOURS = {
 }
 
 MOST_LINES = 20
-"""Lines of each of the sections that end the terminal's summary."""
+"""The most lines of each section at the end of the terminal's summary."""
 
 
 class Inconclusive(Exit):
@@ -53,11 +53,11 @@ class Inconclusive(Exit):
     def __init__(self, subject: SubjectId, error: HarnessError) -> None:
         super().__init__(f"INCONCLUSIVE {subject.label}: {error}", returncode=VerdictKind.INCONCLUSIVE.status)
         self.reason = str(error)
-        """Without the subject, because the verdict's line begins with it."""
+        """The error without the subject, because the verdict's line begins with the subject."""
 
 
 class Recorder:
-    """Records a run of the suites in ``reports_dir``; does nothing in a session without them."""
+    """Records a run of the suites in ``reports_dir``. It does nothing if the session runs no test of the suites."""
 
     def __init__(
         self,
@@ -100,19 +100,19 @@ class Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Without xdist: the tests that are to run."""
+        """Without xdist: record the tests that will run."""
         # In xdist's controller the list of items is always empty.
         if not self._config.pluginmanager.has_plugin("dsession"):
             self._collect([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
-        """With xdist: the same from each worker, also from the replacement of a dead worker."""
+        """With xdist: record the tests from each worker, and from each replacement of a dead worker."""
         del node
         self._collect(ids)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be imported is an error, because its tests are missing."""
+        """Record an error for a file that cannot be imported, because its tests are missing."""
         if not report.failed:
             return
         if is_suite(report.nodeid):
@@ -124,13 +124,13 @@ class Recorder:
     # Tests
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Write the start. A test without a later result was in flight when the run ended."""
+        """Record the start. A test without a later result was in flight when the run ended."""
         if is_suite(nodeid):
             case = Case(nodeid, self._node_ids.subject_of(nodeid))
             self._write(lambda log: log.start(case))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep a phase; after the last phase, write the result."""
+        """Keep the report of a phase. After the last phase, write the result."""
         if not is_suite(report.nodeid):
             self._foreign_failed |= report.failed
             return
@@ -149,21 +149,21 @@ class Recorder:
         phases.clear()
 
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
-        """A test that the suite did not run is not among pytest's errors: there may be hundreds with the same text."""
+        """Count a test that the suite did not run separately from pytest's errors: hundreds may have the same text."""
         not_run = isinstance(report, pytest.TestReport) and NOT_RUN in properties(report)
         return ("not run", "n", "NOT RUN") if not_run else None
 
     # The end
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Keep the reason of pytest.exit: its status alone has another meaning in pytest."""
+        """Keep the reason of pytest.exit, because pytest uses the same status for other causes."""
         if isinstance(excinfo.value, pytest.exit.Exception):
             text = getattr(excinfo.value, "reason", str(excinfo.value.msg))
             self._reason = (text.splitlines() or [""])[0]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """The verdict becomes the exit status. Innermost wrapper: only the terminal's hook runs later."""
+        """Replace the exit status by the verdict's. As the innermost wrapper, only the terminal's hook runs later."""
         pytest_status = session.exitstatus
         self._no_run = self._is_no_run(pytest_status)
         try:
@@ -216,7 +216,7 @@ class Recorder:
             terminal.write_line(_printable(line), bold=True)
 
     def _gate(self) -> Gate | None:
-        """The gate if one is required. It is closed for a run without tests of the suites."""
+        """The result of the gate, if one is required. A run without tests of the suites does not pass."""
         if self._gate_of is None or self._dormant or self._error is not None:
             return None
         return self._gate_of(self._log) if self._log else gate((), (), None, date.min)
@@ -267,14 +267,14 @@ class Recorder:
         info = subject_info(report)
         if info is None:
             return
-        # By worker: the boot time of each worker's kernel differs, which must not repeat the record for every test.
+        # One entry for each worker: their boot times differ, so a shared entry would change with almost every test.
         source = info.subject, _worker(report)
         if self._infos.get(source) != info:
             self._infos[source] = info
             self._write(lambda log: log.subject(info))
 
     def _write(self, write: Callable[[LogWriter], None]) -> None:
-        """Write to the log, which the first record creates."""
+        """Write to the log. The first record creates the file."""
         if self._dormant or self._error is not None:
             return
         try:
@@ -285,7 +285,7 @@ class Recorder:
             self._fail(error)
 
     def session(self) -> Session:
-        """The session's record, with the present time."""
+        """A session record with the current time."""
         argv = tuple(str(arg) for arg in self._config.invocation_params.args)
         # --strict is pytest's own option, for its own strict mode.
         strict = bool(self._config.getini("strict"))
@@ -300,14 +300,14 @@ class Recorder:
 
     def _fail(self, error: HarnessError) -> None:
         self._error = self._error or error
-        # Stop the run: the results of further tests would be lost.
+        # Stop the run, because the results of further tests would be lost.
         loops: tuple[Any, ...] = (self._session, self._config.pluginmanager.get_plugin("dsession"))
         for loop in loops:
             if loop is not None:
                 loop.shouldstop = error.what
 
     def _conclude(self, pytest_status: int) -> None:
-        """End the log and read it back: the verdict is computed from the file."""
+        """End the log and read it back, because the verdict is computed from the file."""
         if self._concluded or self._dormant:
             return
         self._concluded = True
@@ -349,7 +349,7 @@ class Recorder:
 
 
 def _worker(report: pytest.TestReport) -> str:
-    # The report of the test that killed a worker has the node, but no worker_id.
+    # The report of a test that killed its worker has the attribute node, but no worker_id.
     gateway = getattr(getattr(report, "node", None), "gateway", None)
     return str(getattr(gateway, "id", ""))
 

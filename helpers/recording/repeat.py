@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The protocol of a test: one that is left out is reported, and one that failed is repeated to mark flaky failures.
+"""Runs a test: reports a test that is not run, and repeats a failed test to mark flaky failures.
 
 The outcome of a flaky test is still a failure.
 """
@@ -17,16 +17,13 @@ from helpers.recording.phases import NOT_RUN, properties
 from helpers.recording.selection import is_suite, only_shows, touches_suites
 
 LONGEST = 5.0
-"""Seconds; a longer failed test, such as a hang, is not repeated."""
+"""In seconds. A failed test that took longer, such as a hang, is not repeated."""
 FLAKY = "flaky: it failed, then passed when it was repeated"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Raises pytest.UsageError for options of other plugins that give no result or a wrong one.
-
-    With our protocol those of pytest-rerunfailures have no effect.
-    """
+    """Raises pytest.UsageError for options of other plugins that have no effect here or give a wrong exit status."""
     if not touches_suites(config) or only_shows(config):
         return
     source = _reruns(config)
@@ -40,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _reruns(config: pytest.Config) -> str:
-    """What asks pytest-rerunfailures to repeat tests; "" if nothing does, or if it is not installed."""
+    """The setting that makes pytest-rerunfailures repeat tests; "" if there is none or the plugin is not installed."""
     for name in ("force_reruns", "reruns"):
         number = config.getoption(name, None)
         if number is not None:
@@ -64,13 +61,13 @@ def _timeout_ends_process(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
-    """Not if --pdb enters a debugger at each failure."""
+    """Yes, unless --pdb enters a debugger at each failure."""
     return not item.config.getoption("usepdb", False)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """pytest's own protocol, with a second run between a failure and its reports."""
+    """pytest's own protocol, but a failed test runs a second time before its failure is reported."""
     if not is_suite(item.nodeid):
         return None
     reason = item.ihook.pytest_hvc_why_not_run(item=item)
@@ -101,14 +98,14 @@ def leave_out(item: pytest.Item, nextitem: pytest.Item | None, reason: str) -> N
     text = f"not run: {reason}"
     report = pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "setup", user_properties=properties)
     item.ihook.pytest_runtest_logreport(report=report)
-    # Not the hook of teardowns: pytest's own plugins fail in it without a setup.
+    # The teardown hook is not called, because pytest's own plugins fail in it without a set-up.
     call = pytest.CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(nextitem), "teardown")
     if call.excinfo is not None:
         item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
 
 def _worth_repeating(reports: Sequence[pytest.TestReport]) -> bool:
-    """Whether only the call failed, quickly, on a kernel that is still running."""
+    """Whether only the call failed, in a short time, and the kernel still runs."""
     failed = [report for report in reports if report.failed]
     return [report.when for report in failed] == ["call"] and all(
         report.duration < LONGEST and not {"harness_error", "kernel_died"} & properties(report).keys()

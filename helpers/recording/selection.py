@@ -12,7 +12,7 @@ SUITES = "suites"
 DESELECTED = pytest.StashKey[int]()
 """The number of tests of the suites that a plugin or a conftest.py deselected (helpers/recording/deselected.py)."""
 BY_TIER = pytest.StashKey[bool]()
-"""On a deselected test: --tier excluded it."""
+"""In the stash of a deselected test: --tier excluded it."""
 
 # Options that exclude tests, as (attribute of config.option, spelling). --ff and --nf only reorder.
 _LISTS = (("deselect", "--deselect"), ("ignore", "--ignore"), ("ignore_glob", "--ignore-glob"))
@@ -20,7 +20,7 @@ _TEXTS = (("keyword", "-k"), ("markexpr", "-m"))
 _FULL = "full"
 _FLAGS = (("lf", "--lf"), ("stepwise", "--stepwise"), ("stepwise_skip", "--stepwise-skip"))
 
-# Options with which pytest shows something and runs no test, and those with which it runs only their setup.
+# Options with which pytest only shows information, and options with which it runs only fixtures.
 _SHOWS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow", "markers", "help")
 _SETUP = ("setupplan", "setuponly")
 
@@ -31,7 +31,7 @@ def only_shows(config: pytest.Config) -> bool:
 
 
 def suite_root(config: pytest.Config) -> Path:
-    """The folder of suites/, which holds the conftest.py that loads this package; without one, pytest's root."""
+    """The folder with suites/ and the conftest.py that loads this package, or pytest's root if there is none."""
     conftests = (each for each in config.pluginmanager.get_plugins() if __package__ in _packages(each))
     return next((Path(str(each.__file__)).parent for each in conftests), config.rootpath)
 
@@ -49,12 +49,12 @@ def touches_suites(config: pytest.Config) -> bool:
 
 
 def is_suite(nodeid: str) -> bool:
-    """Whether a node id is of the suites, not of the project's own tests."""
+    """Whether a node id belongs to suites/, not to the harness's own tests."""
     return nodeid.startswith(f"{SUITES}/")
 
 
 def tier_option(name: str) -> str:
-    """The selection of a run that only --tier narrows."""
+    """The selection text of a run in which only --tier excludes tests."""
     return f"--tier {name}"
 
 
@@ -64,7 +64,7 @@ def deselected(config: pytest.Config) -> int:
 
 
 def selection(config: pytest.Config) -> str | None:
-    """The arguments that narrow this run, as given; None if the complete suites run."""
+    """The arguments that exclude tests of the suites, as given; None if the complete suites run."""
     parts = [*_narrower_paths(config), *_options(config)]
     if not parts and deselected(config):
         parts = [f"{deselected(config)} deselected"]
@@ -85,7 +85,7 @@ def _options(config: pytest.Config) -> Iterator[str]:
 
 
 def _narrower_paths(config: pytest.Config) -> list[str]:
-    """The arguments, unless one of them is suites/ itself or a folder above it."""
+    """The path arguments, unless one of them is suites/ itself or a folder above it."""
     suites = (suite_root(config) / SUITES).resolve()
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         return []

@@ -65,7 +65,7 @@ class Waiver:
 
     @property
     def name(self) -> str:
-        """The entry in messages, such as "LOCK-2 on debian:*"."""
+        """The name of the entry in messages, such as "LOCK-2 on debian:*"."""
         return f"{self.clause or self.test} on {self.subject}"
 
     def concerns(self, column: Column, result: Result) -> bool:

@@ -44,7 +44,7 @@ class Column:
 
     @property
     def way(self) -> MigrationId | None:
-        """The subject if it is a migration; None if it is a kernel."""
+        """The subject if it is a migration, or None if it is a kernel."""
         subject = self.verdict.subject
         return subject if isinstance(subject, MigrationId) else None
 

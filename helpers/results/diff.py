@@ -27,7 +27,7 @@ from helpers.results.records import (
 from helpers.results.verdict import COUNT_NAMES, VerdictKind, counted, many
 
 SAME, CHANGED, CANNOT_TELL = 0, 1, 125
-"""The exit statuses. git bisect run takes them as good, bad and skip."""
+"""The exit statuses. For git bisect run they mean good, bad and skip."""
 ABSENT = "-"
 _SERVED = {True: "served", False: "not served"}
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Weight(Enum):
-    """What a change means. Only the first two decide the exit status."""
+    """The importance of a change. Only VISIBLE and WORSE affect the exit status."""
 
     VISIBLE = "guests see it"
     WORSE = "worse"
@@ -54,7 +54,7 @@ class Change:
 
 @dataclass(frozen=True)
 class LogComparison:
-    """Two subjects, the changes by kind, and what could not be compared."""
+    """Two subjects, the changes by section, and the reasons why some facts could not be compared."""
 
     before: Column
     after: Column
@@ -67,7 +67,7 @@ class LogComparison:
 
     @property
     def status(self) -> int:
-        """CHANGED despite doubts: a change is a fact."""
+        """CHANGED if there is a change, even if other facts could not be compared."""
         if any(change.weight is not Weight.OTHER for change in self.changes):
             return CHANGED
         return CANNOT_TELL if self.doubts else SAME
@@ -94,7 +94,7 @@ def paired(before: Sequence[Column], after: Sequence[Column]) -> tuple[tuple[Col
     """Pairs of subjects: the same labels, or one subject on each side. Raises UsageError for any other sets."""
     if len(before) == len(after) == 1:
         return ((before[0], after[0]),)
-    # Labels, because a log of version 1 or 2 has nothing else.
+    # By label, because logs of version 1 and 2 have only labels.
     by_label = {column.name: column for column in after}
     pairs = tuple((column, by_label[column.name]) for column in before if column.name in by_label)
     if len(pairs) == len(before) == len(after) == len(by_label):
@@ -124,7 +124,7 @@ def compare_logs(before: Column, after: Column) -> LogComparison:
 
 # --- what guests see -----------------------------------------------------------------
 
-# Facts of the environment that a VMM sees, and those that differ between any two boots or have a part of their own.
+# Facts of the environment that a VMM sees, and facts that differ in each boot or are compared elsewhere.
 _VMM_SEES = ("capability 207", "stolen time")
 _NOT_COMPARED = ("kernel", "kernel image", "boot", "registers", *_VMM_SEES)
 
@@ -140,7 +140,7 @@ def _dialect(before: Column, after: Column) -> Iterator[Change]:
 
 
 def _registers(before: Column, after: Column) -> Iterator[Change]:
-    """No change if the registers of a side are unknown: that is a doubt."""
+    """The changes of the registers; none if a side's log does not have them, which is a doubt."""
     if not (_surveyed(before) and _surveyed(after)):
         return
     old, new = ({each.name: each for each in side.verdict.info.registers} for side in (before, after))
@@ -174,10 +174,10 @@ def _services(before: Column, after: Column) -> Iterator[Change]:
 
 def _service(name: str, old: ServiceInfo | None, new: ServiceInfo | None, *, smc: bool) -> Iterator[Change]:
     if old is None or new is None:
-        # Another version of the suite calls other functions.
+        # The two sides may be from versions of the suite that call different functions.
         yield Change(name, old.default if old else ABSENT, new.default if new else ABSENT)
         return
-    # A register or bitmap that only one side has is a change of the registers.
+    # If only one side has a register or bitmap, ``_registers`` reports it.
     was, now = (f"{each.register}.{each.bit}" for each in (old, new))
     if old.register and new.register and was != now:
         yield Change(f"{name} is gated by", was, now, Weight.VISIBLE)
@@ -186,12 +186,12 @@ def _service(name: str, old: ServiceInfo | None, new: ServiceInfo | None, *, smc
     yield from by_hvc
     if smc:
         by_smc = _answers(name, old.register, (old.smc_default, old.smc_answers), (new.smc_default, new.smc_answers))
-        # A change of both conduits is one change.
+        # The same change over both conduits is reported once.
         yield from (replace(each, what=f"{each.what} by SMC") for each in by_smc if each not in by_hvc)
 
 
 Given = tuple[str, tuple[tuple[int, str], ...]]
-"""The answer in a new VM, and (bitmap, answer)."""
+"""The answer in a new VM, and pairs of bitmap and answer."""
 
 
 def _answers(name: str, register: str, old: Given, new: Given) -> Iterator[Change]:
@@ -211,7 +211,7 @@ def _surveyed(column: Column) -> bool:
 
 
 def _verdict(before: Column, after: Column) -> Iterator[Change]:
-    """Of no weight: the facts that the verdict follows from have their own changes."""
+    """A change of the verdict has no weight, because the facts behind it are compared separately."""
     if before.verdict.word != after.verdict.word:
         yield Change("verdict", before.verdict.word, after.verdict.word)
 
@@ -230,7 +230,10 @@ def _by_test(column: Column) -> dict[str, Result]:
 
 
 def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Other outcomes, and what cannot be compared. A result that only the second side has counts if it failed."""
+    """Tests with another outcome, and tests that cannot be compared.
+
+    A result that only the second side has is a change if it failed.
+    """
     old, new = ({name: each.outcome for name, each in _by_test(side).items()} for side in (before, after))
     incomplete = before.verdict.selection is not None or bool(before.verdict.reasons)
     changes, unsure = [], []
@@ -249,9 +252,9 @@ def _tests(before: Column, after: Column) -> tuple[tuple[Change, ...], tuple[str
 
 
 def _worse(was: str | None, now: str) -> bool:
-    """Not for an error, and not for a test that was not measured: they are no facts about the kernel.
+    """Whether an outcome became worse. An error or "not measured" is not worse, because it is no fact about the kernel.
 
-    A test that passed and no longer applies is lost.
+    A test that passed and is no longer applicable counts as worse.
     """
     if now == FAILED:
         return True
@@ -278,7 +281,7 @@ def _clauses(before: Column, after: Column) -> Iterator[Change]:
 
 
 def _environment(before: Column, after: Column) -> Iterator[Change]:
-    """Other facts that differ, and may be the cause."""
+    """Differences of the environment, which may be the cause of other changes."""
     for name, was, now in _joined(before.verdict.info.environment, after.verdict.info.environment):
         if name not in _NOT_COMPARED and was != now:
             yield Change(name, ABSENT if was is None else was, ABSENT if now is None else now)

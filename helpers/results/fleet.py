@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a set of hosts has in common: the values of the firmware registers with which VMs migrate between them."""
+"""Finds the values of the firmware registers with which VMs can migrate between all hosts of a set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POSSIBLE, IMPOSSIBLE, CANNOT_TELL = 0, 1, 3
 
 @dataclass(frozen=True)
 class FleetHost:
-    """A host by a unique name, the facts about its kernel, and the verdict's word."""
+    """A host: a unique name, the facts about its kernel, and the verdict."""
 
     name: str
     info: SubjectInfo
@@ -27,7 +27,7 @@ class FleetHost:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The facts that its log does not have."""
+        """The facts that are not in its log."""
         info = self.info
         facts = {
             "the bitmap registers": bool(info.registers) or info.dialect == "none",
@@ -51,9 +51,9 @@ class Action(StrEnum):
 class FleetSetting:
     """A firmware register in every VM of the fleet.
 
-    ``value`` is None unless there is one to set. ``accepted``: what every host that has the register accepts, as a list
-    or, for a bitmap, as ``mask`` (any subset of it). ``lacking``: the hosts without the register. ``lost``: by host,
-    what its guests have by default and lose.
+    ``value`` is the value to set, or None. ``accepted``: the values that every host with the register accepts; for a
+    bitmap, ``mask`` (any subset of it) instead. ``lacking``: the hosts without the register. ``lost``: by host, the
+    services that its guests have by default and lose with this value.
     """
 
     register: str
@@ -68,7 +68,7 @@ class FleetSetting:
 
 
 class PairKind(Enum):
-    """The kinds of pairs, the worst one first."""
+    """The kinds of pairs, worst first."""
 
     REFUSED = "impossible"
     SEEN = "the guest sees a change"
@@ -80,9 +80,9 @@ class PairKind(Enum):
 class FleetPair:
     """The migration of a VM with the fleet's settings.
 
-    ``refused``: registers that the destination refuses, with the errno. ``seen``: what changes for the guest.
-    ``differing``: identification registers with another value there, which newer kernels accept for some of them.
-    ``missing``: facts that the logs do not have.
+    ``refused``: registers that the destination refuses, with the errno. ``seen``: the changes that the guest sees.
+    ``differing``: identification registers with another value on the destination; for some of them, newer kernels
+    accept the source's value. ``missing``: facts that are not in the logs.
     """
 
     source: str
@@ -94,7 +94,7 @@ class FleetPair:
 
     @property
     def kind(self) -> PairKind:
-        """The worst that applies."""
+        """The worst kind that applies."""
         if self.refused:
             return PairKind.REFUSED
         if self.seen:
@@ -120,13 +120,13 @@ class Fleet:
 
 
 def fleet_of(named: Sequence[tuple[str, Column]]) -> Fleet:
-    """The fleet of the kernels in logs, as (name of the log, column). Raises UsageError for less than two kernels."""
+    """The fleet of the kernels in logs, given as (name of the log, column). Raises UsageError for fewer than two."""
     kernels = [(name, column) for name, column in named if column.way is None]
     if len(kernels) < 2:
         what = f"A fleet has at least two hosts, and the logs have {len(kernels)}"
         raise UsageError(what, cure="Give a results.jsonl of each host")
     labels = Counter(column.name for _, column in kernels)
-    # Every host's own log may call it "local".
+    # Labels are not unique: every host's log may call the kernel "local".
     hosts = tuple(
         FleetHost(
             column.name if labels[column.name] == 1 else f"{column.name} ({name})",
@@ -143,7 +143,7 @@ def fleet_of(named: Sequence[tuple[str, Column]]) -> Fleet:
 
 
 def _firmware(hosts: tuple[FleetHost, ...]) -> Iterator[FleetSetting]:
-    """PSCI_VERSION: the newest common version. The workarounds: the host decides, whatever is written."""
+    """The settings: for PSCI_VERSION the newest common version, for workaround registers the host's own value."""
     for name, number in dict.fromkeys((each.name, each.id) for host in hosts for each in host.info.firmware):
         infos = {
             host.name: each for host in hosts for each in host.info.firmware if (each.name, each.id) == (name, number)
@@ -208,9 +208,9 @@ def _bits(register: RegisterInfo, value: int) -> tuple[str, ...]:
 
 
 def _value_like_absence(name: str, mask: int, having: Sequence[FleetHost], lacking: Sequence[FleetHost]) -> int:
-    """The bitmap with which a guest sees most nearly what it sees on hosts without the register.
+    """The bitmap with which the fewest calls answer differently from hosts without the register.
 
-    Of several equal ones the one with the fewest bits: a service that cannot be checked is disabled.
+    Of several such bitmaps, it is the one with the fewest bits, so that a service that cannot be checked is disabled.
     """
     absent = [{each.function: each.default for each in host.info.services} for host in lacking]
     services = [each for host in having for each in host.info.services if each.register == name]
@@ -240,14 +240,14 @@ def _pair(source: FleetHost, destination: FleetHost, settings: Iterable[FleetSet
 
 
 def _of(host: FleetHost, settings: Iterable[FleetSetting]) -> dict[str, FleetSetting]:
-    """The settings of the registers that the host has, by name: a dialect's names mean its own registers."""
+    """The settings of the registers that the host has, by name. A name can mean another register in each dialect."""
     return {each.register: each for each in settings if host.name in each.defaults}
 
 
 def _refused_firmware(
     source: FleetHost, destination: FleetHost, settings: Iterable[FleetSetting]
 ) -> Iterator[tuple[str, str]]:
-    """The values that the VMM cannot choose, on a destination that does not accept them."""
+    """The values that the VMM cannot choose and the destination does not accept."""
     chosen = _of(source, settings)
     there = {(each.name, each.id): each for each in destination.info.firmware}
     for each in source.info.firmware:
@@ -273,14 +273,14 @@ def _differing(source: FleetHost, destination: FleetHost) -> Iterator[str]:
 
 
 def _seen(source: FleetHost, destination: FleetHost, settings: Iterable[FleetSetting]) -> Iterator[str]:
-    """The answers that differ although the registers hold the fleet's values."""
+    """The answers that differ although the registers have the fleet's values."""
     here, there = _of(source, settings), _of(destination, settings)
     smc = serves_smc(source.info.services), serves_smc(destination.info.services)
     if smc[0] != smc[1]:
         yield f"SMC calls: {'served' if smc[0] else 'not served'} -> {'served' if smc[1] else 'not served'}"
     others = {each.function: each for each in destination.info.services}
     for each in source.info.services:
-        # The register's value decides this one.
+        # PSCI_VERSION's answer depends only on the register, which has the same value on both.
         if each.function in others and each.function != PSCI_VERSION:
             old, new = _answers(each, here), _answers(others[each.function], there)
             if old[0] != new[0]:
@@ -290,7 +290,7 @@ def _seen(source: FleetHost, destination: FleetHost, settings: Iterable[FleetSet
 
 
 def _answers(service: ServiceInfo, settings: Mapping[str, FleetSetting]) -> tuple[str, str]:
-    """By HVC and by SMC, with the fleet's settings."""
+    """The answers by HVC and by SMC with the fleet's settings."""
     setting = settings.get(service.register)
     if setting is None or setting.value is None:
         return service.default, service.smc_default

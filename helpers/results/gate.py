@@ -31,7 +31,7 @@ def gate(
     today: date,
     acceptances: tuple[Acceptance, ...] = (),
 ) -> Gate:
-    """The gate on these results. It leaves the verdicts unchanged; a subject without what is required has failed."""
+    """The gate for these results. It does not change the verdicts. A subject without the required dialect fails."""
     checks = [*_stale(columns, baseline, today), *_unused(columns, acceptances, today), *_wanting(columns, require)]
     if not columns:
         checks.append((3, "no test of the suites was run"))
@@ -73,7 +73,7 @@ def _excused(column: Column, result: Result, baseline: tuple[Waiver, ...]) -> bo
 
 
 def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: date) -> Iterator[tuple[int, str]]:
-    """Entries that have expired or that no failure needs: a baseline must shrink."""
+    """Errors for entries that have expired or that no failure needs. They must be removed from the baseline."""
     for entry in baseline:
         if entry.until < today:
             yield 3, f"the baseline's entry for {entry.name} expired on {entry.until}: {entry.reason} {entry.url}"
@@ -83,14 +83,14 @@ def _stale(columns: tuple[Column, ...], baseline: tuple[Waiver, ...], today: dat
             continue
         results = [each for column in columns for each in column.results if entry.concerns(column, each)]
         if any(result.outcome in (FAILED, NOT_MEASURED) for result in results):
-            # What was not measured may still fail.
+            # A test that was not measured may still fail, so the entry may be needed.
             continue
         if results or all(column.verdict.selection is None for column in columns):
             yield 3, f"the baseline's entry for {entry.name} is not needed: no test that it names fails; remove it"
 
 
 def _unused(columns: tuple[Column, ...], acceptances: tuple[Acceptance, ...], today: date) -> Iterator[tuple[int, str]]:
-    """Accepted unknown services that have expired, or that no subject of these names has."""
+    """Errors for accepted unknown services that have expired, or that no subject with a matching name has."""
     for entry in acceptances:
         concerned = [column for column in columns if column.way is None and fnmatchcase(column.name, entry.subject)]
         services = {each.name for column in concerned for each in column.verdict.info.unknown}

@@ -79,7 +79,7 @@ class LogWriter:
         self._write(test)
 
     def result(self, result: Result) -> None:
-        """When a test has ended. The worst result is valid if a test has several on the same subject."""
+        """When a test has ended. If a test has several results on a subject, the worst one is valid."""
         self._write(result)
 
     def selection(self, text: str | None, tier: Tier | None = None) -> None:
@@ -91,7 +91,7 @@ class LogWriter:
         self._write(End(status, reason))
 
     def close(self) -> None:
-        """Close the file. Errors are ignored: the write has raised them."""
+        """Close the file. Errors are ignored, because an earlier write has raised them."""
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -122,7 +122,7 @@ def read_log(path: Path) -> Log:
 
 
 def parse_log(data: bytes, name: str) -> Log:
-    """The results log in ``data``, which messages call ``name``. Raises HarnessError as read_log does.
+    """The results log in ``data``. Error messages call it ``name``. Raises HarnessError as read_log does.
 
     A UTF-8 byte-order mark, CRLF line ends and blank lines are ignored: editors and uploads add them.
     """
@@ -142,7 +142,7 @@ def parse_log(data: bytes, name: str) -> Log:
 
 
 class _Reader:
-    """Reads the lines of one log in order. The first record, the session, has the version of all records."""
+    """Reads the lines of one log in order. The version in the first record, the session, is valid for all records."""
 
     def __init__(self) -> None:
         self._convert: Conversion | None = None

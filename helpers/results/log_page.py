@@ -19,9 +19,9 @@ from helpers.results.schema import log_schema
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "results-log.md"
 _FIXED = "This value."
-"""The meaning of a field that a type of identity has by its name."""
+"""The text for the field ``kind`` of an identity, whose value is fixed for each type."""
 IDENTITIES = ("SubjectId", "MigrationId", "OldLabel")
-"""The types of an identity, which a table shows as one word."""
+"""The types of an identity. A table shows all three as "identity"."""
 _HEAD = f"""<!-- SPDX-License-Identifier: GPL-2.0-only -->
 # The results log
 

@@ -30,9 +30,9 @@ def without_parameter(nodeid: str, subject: Identity) -> str:
 
 
 class NodeIds:
-    """Finds the subject of a node id when nothing else of the test is available.
+    """Finds the subject from a node id alone.
 
-    xdist's controller has only node ids after collection, and for a test whose worker died.
+    In xdist's controller, only node ids are available after the collection, and for a test whose worker died.
     """
 
     def __init__(self, subjects: Sequence[SubjectId]) -> None:
@@ -44,7 +44,7 @@ class NodeIds:
             word = _enclosed(each)
             # A node id cannot distinguish two subjects with the same label.
             words[word] = None if word in words else each
-        # A label may be part of a longer one (debian, debian-sid): the longest one wins.
+        # A label may be part of a longer one (debian, debian-sid), so the longest match is used.
         self._words = sorted(words.items(), key=lambda pair: len(pair[0]), reverse=True)
 
     def subject_of(self, nodeid: str) -> SubjectId | MigrationId | None:

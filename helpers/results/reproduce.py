@@ -10,7 +10,7 @@ from itertools import pairwise
 from helpers.results.records import Session
 
 PROGRAM, SEED = "program", "model seed"
-"""Names of facts in a log's session: the words that started pytest, and the seed of --model-steps without a seed."""
+"""Names in a session's environment: the command that started pytest, and the seed that --model-steps chose."""
 DEFAULT_PROGRAM = ".venv/bin/pytest"
 OPTIONS = (
     "--kernel", "--board", "--debian-mirror", "--kvm-mode", "--cpu", "--kernel-args", "--qemu-args", "--dialect-host",
@@ -22,7 +22,7 @@ _FLAGS = ("--no-known-deviations", "--cold-boot")
 
 
 def reproduce(session: Session, nodeid: str) -> str:
-    """A shell command for the folder of the run, with the options of the run that matter to the test."""
+    """A shell command for the folder of the run, with the options of the run that affect the test."""
     words = [*shlex.split(session.environment.get(PROGRAM, DEFAULT_PROGRAM)), *_options(session.argv)]
     seed = session.environment.get(SEED)
     if seed is not None and any(word.startswith("--model-steps") for word in words):

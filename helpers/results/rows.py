@@ -12,7 +12,7 @@ from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
 from helpers.results.verdict import Verdict, VerdictKind, results_for, verdicts
 
 VERDICT_ROW = "verdict"
-"""The node id of the row for an inconclusive verdict, or one with unknown services, that no test's row shows."""
+"""The node id of the row for a verdict that no test's row shows: inconclusive, or with unknown services."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def sections(log: Log) -> tuple[Section, ...]:
 def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
     """The subjects of several logs (name and log). Raises UsageError if two logs have the same subject."""
     named = [(name, section) for name, log in logs for section in sections(log)]
-    # By label, because a log of version 1 or 2 has nothing else.
+    # By label, because logs of version 1 and 2 have only labels.
     owners: dict[str, str] = {}
     for name, section in named:
         label = section.subject.label
@@ -54,7 +54,7 @@ def _section(log: Log, verdict: Verdict) -> Section:
     not_run = [_not_run(nodeid, verdict) for nodeid in verdict.not_run]
     rows = [*results_for(log, verdict.subject), *not_run]
     if verdict.kind is VerdictKind.INCONCLUSIVE and not any(row.outcome in (ERROR, FAILED) for row in rows):
-        # For example, the log breaks off after a passed test. A reader that has only the rows must not see a pass.
+        # For example, the log ends after a passed test. A reader that has only the rows must not read that as a pass.
         rows.append(Result(VERDICT_ROW, verdict.subject, ERROR, message="; ".join(verdict.reasons)))
     if verdict.kind is VerdictKind.NEWER:
         rows.append(Result(VERDICT_ROW, verdict.subject, NOT_APPLICABLE, message=verdict.word))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 FUNCTION = "https://elixir.bootlin.com/linux/latest/A/ident/{}"
-"""Elixir lists the definition and the calls of an identifier, and offers each version of Linux."""
+"""Elixir shows the definition and the uses of an identifier, for each version of Linux."""
 DOCUMENT = "https://docs.kernel.org/{}.html"
 COMMIT = "https://git.kernel.org/linus/{}"
 ARM = "https://developer.arm.com/documentation/{}/latest"
@@ -17,7 +17,7 @@ _CITED = re.compile(
 
 
 def cited(source: str) -> Iterator[tuple[str, str]]:
-    """The pieces of ``source``, each with its URL, or with "" if it has none."""
+    """The parts of ``source``, each with its URL, or "" if it has none."""
     end = 0
     for place, url in _links(source):
         yield source[end : place.start], ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run of a tier covers on one subject: a pure function of the results log."""
+"""The coverage of a run with --tier on one subject: a pure function of the results log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helpers.results.nodeids import without_parameter
 from helpers.results.records import FAILED, KNOWN, NOT_APPLICABLE, PASSED, Log, Result, Tier
 
 _CHECKED = {PASSED, FAILED, KNOWN}
-"""The outcomes that are a fact about the kernel."""
+"""The outcomes that are facts about the kernel."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,20 @@ class TierCoverage:
 
     name: str
     checked: int
-    """The clauses of which a test passed, failed or was known to deviate."""
+    """The number of clauses with a test that passed, failed or had a known deviation."""
     clauses: int
     not_applicable: tuple[str, ...]
     """The clauses whose tests in the tier are all not applicable."""
     covered: int
-    """The planted faults of which such a test detects one."""
+    """The number of planted faults that one of these tests detects."""
     faults: int
-    """The planted faults in the subject's dialect; in all dialects if it has none; 0 for a migration."""
+    """The number of planted faults in the subject's dialect, or in all dialects if it has none; 0 for a migration."""
     tests: int
     complete: int
 
     @property
     def text(self) -> str:
-        """The words in parentheses in the verdict."""
+        """The text in parentheses in the verdict."""
         parts = [f"{self.name} tier: {self.checked} of {self.clauses} clauses"]
         if self.not_applicable:
             parts.append(f"{len(self.not_applicable)} not applicable")
@@ -43,7 +43,7 @@ class TierCoverage:
 
 
 def coverage(log: Log, subject: Identity, dialect: str, results: Iterable[Result]) -> TierCoverage | None:
-    """What the log's tier covers on a subject with these results; None if the run was not that of a tier."""
+    """The coverage of the log's tier on a subject with these results; None if the run had no tier."""
     tier = log.tier
     scope = next((each for each in tier.complete if each.subject == subject), None) if tier else None
     if tier is None or scope is None:

@@ -55,7 +55,7 @@ _STATUS_REASONS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one subject of a log, with all that a report shows above the rows."""
+    """The verdict on one subject of a log, with everything that a report shows above its rows."""
 
     subject: Identity
     kind: VerdictKind
@@ -67,11 +67,11 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     selection: str | None = None
     tier: TierCoverage | None = None
-    """What the run covers, if --tier was all that narrowed it."""
+    """The coverage of the run, if only --tier excluded tests."""
     known: tuple[KnownDeviation, ...] = ()
     """The known deviations that the tests reproduced."""
     not_run_reasons: Mapping[str, str] = field(default_factory=dict)
-    """Why tests were not run, by node id, if the suite itself did not run them."""
+    """By node id, why the suite itself did not run a test."""
     notes: Mapping[str, int] = field(default_factory=dict)
     """The notes of the results, and the number of results with each."""
     unmeasured: tuple[Result, ...] = ()
@@ -129,7 +129,7 @@ class Verdict:
 
     @property
     def summary(self) -> str:
-        """The counts, the broken clauses, those that were not measured, and why the verdict is inconclusive."""
+        """The counts, the broken clauses, the clauses that were not measured, and why the verdict is inconclusive."""
         text = self.counted
         if self.broken:
             text += f"; broken clauses: {', '.join(self.broken)}"
@@ -144,7 +144,7 @@ class Verdict:
 
     @property
     def counted(self) -> str:
-        """The number of results of each kind; known deviations and tests not measured only if there are any."""
+        """The number of results of each kind. Known deviations and tests not measured only if there are any."""
         shown = (each for each in COUNT_NAMES if each not in (KNOWN, NOT_MEASURED) or self.counts[each])
         return ", ".join(f"{self.counts[each]} {COUNT_NAMES[each]}" for each in shown)
 
@@ -166,7 +166,7 @@ COUNT_NAMES = {
 
 
 def verdicts(log: Log) -> tuple[Verdict, ...]:
-    """One verdict for each subject of the session, then for each other one with a result, then with a test."""
+    """One verdict for each subject: first the session's, then others with results, then others with tests only."""
     results = (result.subject for result in log.results)
     tests = (test.subject for test in (*log.collected, *log.started))
     named = (*log.session.subjects, *(info.subject for info in log.subjects), *results, *tests)
@@ -175,7 +175,7 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
 
 
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
-    """The worst verdict's status. No verdict is inconclusive."""
+    """The exit status of the worst verdict. Without any verdict, the run is inconclusive."""
     statuses = {verdict.status for verdict in all_verdicts}
     return next((status for status in WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
 
@@ -183,14 +183,15 @@ def exit_status(all_verdicts: Iterable[Verdict]) -> int:
 def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
     """Tests of this subject that were collected or started and have no outcome.
 
-    A test whose subject cannot be determined is missing from every subject, so that none of them is conformant.
+    A test whose subject cannot be determined is unfinished for every subject, so that no subject is conformant.
     """
     done: dict[str, set[Identity | None]] = {}
     for result in log.results:
         done.setdefault(result.nodeid, set()).add(result.subject)
 
     def finished(test: Case) -> bool:
-        # Another kernel's result does not count. A migration's does: logs of version 1 and 2 name its source instead.
+        # A result of another kernel does not count, but a migration's does: in logs of version 1 and 2, the collected
+        # test has the source instead of the migration.
         subjects = done.get(test.nodeid, set())
         return bool(subjects) and (test.subject is None or test.subject in subjects or not subjects <= kernels)
 
@@ -200,9 +201,9 @@ def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
 
 
 def results_for(log: Log, subject: Identity) -> tuple[Result, ...]:
-    """The results of a subject, and those without a subject (a file that cannot be imported).
+    """The results of a subject, and the results without a subject (a file that cannot be imported).
 
-    A known deviation that is not among those of the subject is a failure.
+    A result "known deviation" becomes a failure if the subject does not have that deviation.
     """
     deviations = _info(log, subject).known
     return tuple(_checked(result, deviations) for result in log.results if result.subject in (None, subject))
@@ -240,7 +241,7 @@ def one_line(text: str) -> str:
 
 
 def _without_verdict(text: str) -> str:
-    """A selection's line must not contain a complete run's verdict, not even in a quoted argument."""
+    """The text for a selection, without a complete run's verdict in it, for example in a quoted argument."""
     return text.replace("CONFORMANT", "conformant")
 
 
@@ -290,7 +291,7 @@ def _kind(failed: bool, doubtful: bool, info: SubjectInfo) -> VerdictKind:
 
 
 def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) -> tuple[str, ...]:
-    """Why the log proves nothing good about the subject."""
+    """Why the results are not sufficient for the verdict CONFORMANT."""
     reasons = [log.reason] if log.reason else []
     unmeasured = [result for result in results if result.outcome == NOT_MEASURED]
     if unmeasured and log.session.strict:
@@ -325,7 +326,7 @@ def _first_line(message: str) -> str:
 
 
 def _outdated(log: Log, info: SubjectInfo, results: tuple[Result, ...]) -> Iterator[str]:
-    """Known deviations that no test reproduced: the list, or how a subject is recognised, is wrong."""
+    """Known deviations that no test reproduced. Either the list is outdated, or the detection is wrong."""
     for each in info.known:
         outcomes = _outcomes(each, results)
         if PASSED in outcomes:

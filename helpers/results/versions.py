@@ -17,14 +17,14 @@ import msgspec
 from helpers.identity import Identity, MigrationId, OldLabel
 
 Conversion = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Converts the fields of a record in a log, given its name, to the fields of the record's type."""
+"""Converts a record, given its name and the fields in the log, to the fields of the record's type."""
 
 
 class _Labels:
     """Converts the records of one log of version 1 or 2 to version 3.
 
-    A migration's label is compared with those of the session's subjects, not taken apart: a kernel's path may hold an
-    arrow. Raises ValueError for fields of other types.
+    A migration's label is compared with the pairs of the session's labels, not split, because a kernel's path may
+    contain an arrow. Raises ValueError for fields of other types.
     """
 
     def __init__(self, session: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ class _Labels:
 
 
 def _with_lists(values: object) -> list[dict[str, Any]]:
-    """Differences whose clauses are one text: "LOCK-2, LOCK-3"."""
+    """Converts differences whose clauses are one text, such as "LOCK-2, LOCK-3", to lists."""
     differences = msgspec.convert(values, list[dict[str, Any]])
     texts = [msgspec.convert(each.get("clauses"), str) for each in differences]
     return [
@@ -89,9 +89,9 @@ CONVERSIONS: Mapping[int, Callable[[dict[str, Any]], Conversion]] = {
     3: lambda session: _with_words,
     4: lambda session: lambda record, fields: fields,
 }
-"""For each version of the log, a function from the fields of its session record to the conversion.
+"""For each version of the log, a function that returns the conversion, given the fields of the session record.
 
-A new version adds its own entry, and the older ones convert to it.
+A new version adds an entry, and the entries of older versions must convert to the new version.
 """
 
 

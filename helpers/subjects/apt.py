@@ -21,7 +21,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR_OPTION = "--debian-mirror"
 MIRROR_VARIABLE = "KVM_HVC_DEBIAN_MIRROR"
 _TIMEOUT = 900
-"""Seconds for one run of apt: an index is 10 MB, a kernel 30 MB."""
+"""Timeout of one run of apt in seconds. An index has 10 MB, a kernel 30 MB."""
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _MIRROR = re.compile(r"(?!cdrom:)[a-z][a-z0-9+.-]*:[^\s\[\]\"]+")
 _NO_NETWORK = re.compile(
@@ -63,13 +63,13 @@ Acquire::https::Timeout "20";
 
 @dataclass(frozen=True)
 class Apt:
-    """A private apt root for SUITE of MIRROR. Call ``prepare`` and ``update`` first."""
+    """A private apt root for SUITE of MIRROR. Call ``prepare`` and ``update`` before the other methods."""
 
     root: Path
     suite: str
     mirror: str
     architecture: str = "arm64"
-    """For packages named without an architecture. arm64 packages are always available."""
+    """The architecture of packages that are named without one. arm64 packages are always available."""
 
     def prepare(self) -> None:
         for folder in ("lists/partial", "archives/partial", "etc"):
@@ -113,7 +113,7 @@ class Apt:
         return dict(re.findall(r"^(\S[^:\n]*): (.*)$", fields, re.MULTILINE))
 
     def needed(self, packages: Iterable[str]) -> dict[str, str]:
-        """PACKAGES and their dependencies, name to version. Raises HarnessError if one is missing."""
+        """The versions of PACKAGES and their dependencies, by name. Raises HarnessError if one is missing."""
         process = self._run("apt-get", "-q", "-s", "--no-install-recommends", "install", *packages)
         if process.returncode:
             raise self._explain(process)
@@ -129,7 +129,7 @@ class Apt:
         return sorted(set(folder.glob("*.deb")) - before)
 
     def tidy(self) -> None:
-        """Remove apt's caches, 80 MB for a suite. The next update writes them again."""
+        """Remove apt's caches (80 MB for a suite). The next ``update`` creates them again."""
         for cache in self.root.glob("*pkgcache.bin"):
             cache.unlink(missing_ok=True)
 
@@ -154,7 +154,7 @@ class Apt:
             return UsageError(f"The Debian mirror {self.mirror} has no suite {self.suite!r}", cure=cure)
         if _BAD_SIGNATURE.search(text):
             what = f"The signature of the index of {self.suite} on {self.mirror} cannot be verified"
-            cure = "Bring the keys up to date: apt install debian-archive-keyring"
+            cure = "Update the keys: apt install debian-archive-keyring"
             return HarnessError(what, why=_first_error(text), cure=cure)
         what = f"apt could not fetch from suite {self.suite} of {self.mirror}"
         return HarnessError(what, why=_first_error(text), cure=f"Try again, or {other}")
@@ -172,7 +172,7 @@ def check_tools() -> None:
 
 
 def choose_mirror(mirror: str | None) -> str:
-    """Return MIRROR, checked. If it is empty, return the Debian mirror of this machine's apt."""
+    """Return MIRROR if it is a valid address. If it is empty, return the Debian mirror of this machine's apt."""
     if mirror:
         if not _MIRROR.fullmatch(mirror):
             what = f"The Debian mirror {mirror!r} is not an address"
@@ -180,7 +180,7 @@ def choose_mirror(mirror: str | None) -> str:
         return mirror.rstrip("/")
     default = _mirror_of_lists() or mirror_of_sources(Path("/etc/apt"))
     if not default:
-        what = "There is no Debian mirror to fetch from: this machine's apt has no Debian source"
+        what = "No Debian mirror is known: this machine's apt has no Debian source"
         raise HarnessError(what, cure=f"Name one with {MIRROR_OPTION} or in {MIRROR_VARIABLE}")
     return default.rstrip("/")
 
@@ -191,7 +191,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = _TIMEOUT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run COMMAND to its end, without input, and capture its output."""
+    """Run COMMAND without input until it ends, and capture its output."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -261,13 +261,13 @@ def _text(file: Path) -> str:
 
 
 def _host_network_settings() -> str:
-    """The proxies and certificates of the host's apt, which may be necessary to reach the mirror."""
+    """The settings for proxies and certificates of this machine's apt, which may be needed to reach the mirror."""
     lines = run("apt-config", "dump").stdout.splitlines()
     return "".join(f"{line}\n" for line in lines if re.match(r'Acquire::(http|https)::\S+ "[^"]+";$', line))
 
 
 def _first_error(text: str) -> str:
-    """The cause of a failed fetch in apt's output, else its first error."""
+    """The line of apt's output with a network error, else its first error, else its first warning."""
     lines = text.splitlines()
     for pattern in (_NO_NETWORK, re.compile(r"^E: "), re.compile(r"^W: ")):
         for line in lines:

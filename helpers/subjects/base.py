@@ -21,22 +21,22 @@ class Subject(Protocol):
 
     @property
     def ends(self) -> int:
-        """Counts the programs that ended it, whatever the cause."""
+        """Counts the programs during which it ended, for any cause."""
 
     def launch(self) -> None:
-        """Begins a start without waiting for it; ``start`` waits. Raises GivenUp, HarnessError."""
+        """Begins to start it, without waiting; ``start`` waits. Raises GivenUp, HarnessError."""
 
     def start(self) -> None:
         """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
 
     def begin_test(self, seconds: float | None) -> float:
-        """Begins a test: ``seconds`` for all of its programs, or by default as many as this subject needs.
+        """Begins a test. Returns its timeout: ``seconds`` for all of its programs, or this subject's default.
 
-        Returns the seconds. A death in it shows the console from here on.
+        If the kernel dies in the test, the exception contains the console's text from here on.
         """
 
     def begin_teardown(self, seconds: float) -> None:
-        """Ends the test: at least ``seconds`` for the programs that clean up."""
+        """Begins the teardown of a test: its programs have at least ``seconds``."""
 
     def run(self, program: Program) -> Answer:
         """Runs one program; starts the subject if necessary. Raises KernelDied, HarnessError."""
@@ -49,7 +49,7 @@ class Subject(Protocol):
         """Facts about the subject that need no program."""
 
     def untold(self) -> KernelDied | None:
-        """Returns and clears the last death: a test may have caught the exception."""
+        """Returns and clears the last death, because a test may have caught the exception."""
 
     def close(self) -> None:
         """Ends the subject and its processes."""
@@ -63,7 +63,7 @@ class KernelDied(Exception):
         self.subject, self.how, self.last_words = subject, how, last_words
 
     def __str__(self) -> str:
-        # Summaries show the first line.
+        # Summaries show only the first line.
         return f"The kernel of {self.subject} died: {self.how}.\nIts console since this test began:\n{self.last_words}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An arm64 board over ssh. The static executor is copied there, runs, and its file is removed.
+"""An arm64 board over ssh. The static executor is copied to the board and started, and its file is then removed.
 
 The board needs a shell and access to /dev/kvm. It needs no Python, package or open port.
 """
@@ -33,10 +33,10 @@ _COPY = (
     + _STATE
     + 'echo ready "$b" "$t" "$f"'
 )
-"""Copies the executor to the home, else to /tmp. The first word of its last line is the result."""
+"""Copies the executor to the home directory, else to /tmp. The first word of the last line of output is the result."""
 _SERVE = "{file} {file}; s=$?; rm -f {file}; exit $s"
 BACK_SHARE = 0.75
-"""Share of the time for a start in which a board that was reached before must come back."""
+"""A board that was reached before must answer again within this share of the boot timeout."""
 _PAUSE = 2.0
 _DIED = 1 << 7
 """TAINT_DIE (Documentation/admin-guide/tainted-kernels.rst)."""
@@ -77,7 +77,7 @@ class Board:
         return Stream(fd, fd)
 
     def _install(self) -> None:
-        """Copies the executor. Waits for a board that was reached before: it may be booting."""
+        """Copies the executor. If the board was reached before, it may be booting, so this waits for it."""
         try:
             executor = self._executor.read_bytes()
         except OSError:
@@ -117,7 +117,7 @@ class Board:
         return ssh.ask(self._destination, script, stdin)
 
     def _remove(self) -> None:
-        """Removes an executor that never ran: only _SERVE removes the file."""
+        """Removes the file of an executor that never ran. Otherwise _SERVE removes it."""
         with contextlib.suppress(HarnessError):
             self._ask(f'rm -f "$HOME"/{self._name} /tmp/{self._name}')
 
@@ -146,7 +146,7 @@ class Board:
             self._errors = None
 
     def boot_seconds(self, waited: float) -> float:
-        """0: a start is a log-in, or waits for a reboot."""
+        """0, because a start does not boot the board: it logs in, perhaps after waiting for a reboot."""
         return 0
 
     def console_size(self) -> int:
@@ -156,7 +156,7 @@ class Board:
         return "(a board's console is not read: look at its serial line, or at pstore after it has rebooted)"
 
     def start_failure(self, reason: str | None) -> HarnessError:
-        """Why the executor was copied but did not answer."""
+        """The error if the executor was copied but did not answer."""
         status, errors = self._status(wait=2), self._ssh_errors()
         self._remove()
         if status in _CANNOT_EXECUTE:
@@ -202,7 +202,8 @@ class Board:
         until = time.monotonic() + self.start_seconds * BACK_SHARE
         text = self._persistent(f'{_STATE} echo "$b" "$t"', until).text.split()
         if len(text) != 2 or not text[1].isdigit():
-            raise HarnessError(f"The boot ID and the taint of {self.id.label} cannot be read")
+            cure = "Check that /proc is mounted there"
+            raise HarnessError(f"The boot ID and the taint of {self.id.label} cannot be read", cure=cure)
         return _State(text[0], int(text[1]))
 
     def _status(self, wait: float) -> int | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes subject ids and subjects from the options of the command line."""
+"""Creates subject ids and subjects from the options of the command line."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from helpers.subjects.remote import Remote
 
 DEFAULT_KERNEL = "debian:stable"
 LOCAL_KERNEL = "local"
-"""The argument of --kernel for this machine's KVM. For a file of that name, give ./local."""
+"""The argument of --kernel for this machine's KVM. A file of that name is given as ./local."""
 ARM64 = "aarch64"
 CACHE = "kvm-hvc-conformance"
 
 Plant = tuple[str, int | None]
-"""A fault to plant, and the number of a control in a proof. A tuple, so that xdist can send it to its workers."""
+"""A fault to plant, and the number if it is a control of a proof. A tuple, because xdist can send that to workers."""
 
 
 def boot_variants(
@@ -52,10 +52,11 @@ def subject_ids(
     plants: Sequence[Plant] = (),
     variants: Sequence[BootVariant] = (PLAIN,),
 ) -> tuple[SubjectId, ...]:
-    """The kernels, boards and labgrid places given. The default on arm64 is this machine's KVM, else Debian stable.
+    """The given kernels, boards and labgrid places, each with every variant and every fault to plant.
 
-    Returns each with every variant and every fault to plant. With a variant, a fault or a dialect, this machine's KVM
-    is not the default. It is the default even if it cannot be used: another kernel must not be tested unasked.
+    If none is given: on arm64 this machine's KVM, else Debian stable. Debian stable is also the default if a variant, a
+    fault or a dialect is given. This machine's KVM is the default even if it cannot be used, because the run must not
+    test another kernel than the user expects.
     """
     own = processor() == ARM64 and dialect == OWN_DIALECT and not plants and tuple(variants) == (PLAIN,)
     explicit = (
@@ -100,7 +101,7 @@ def _own_temporary_folder(instead_of: Path) -> Path:
     except OSError as error:
         why = error.strerror or str(error)
         raise HarnessError(f"Neither {instead_of} nor {path} can be written", why=why, cure=cure) from None
-    # Kernels from here are booted: no other user may write them.
+    # Kernels are booted from this folder, so no other user may be able to write to it.
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         what = f"The kernel cache {instead_of} cannot be written, and another user can write to {path}"
         raise HarnessError(what, cure=cure)
@@ -109,8 +110,8 @@ def _own_temporary_folder(instead_of: Path) -> Path:
 
 @dataclass(frozen=True)
 class Means:
-    """Debian mirror, progress lines, boot timeout (s; None: the default), labgrid's environment file or "", and
-    whether each start in QEMU is a boot."""
+    """Debian mirror, progress lines, boot timeout in seconds (None: the default), labgrid's environment file or "", and
+    whether a start in QEMU always boots instead of using a snapshot."""
 
     mirror: str | None
     progress: Progress
@@ -122,7 +123,7 @@ class Means:
 def make_subject(subject_id: SubjectId, means: Means, warm: dict[SubjectId, Subject] | None = None) -> Subject:
     """The subject, not started. Raises UsageError, HarnessError.
 
-    ``warm`` keeps the machines that have the module: all faults of a kernel share one machine.
+    ``warm`` contains the running machines with the module, because all faults of a kernel share one machine.
     """
     machine = subject_id.machine
     if subject_id == machine:
@@ -147,7 +148,7 @@ def _kernel(machine: SubjectId, planted: bool, means: Means) -> Subject:
             kernel = replace(kernel, modules=(*kernel.modules, module))
     snapshots = None if means.cold_boot else cache / "snapshots"
     qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds, snapshots=snapshots)
-    # An error of usage must not wait for the first boot.
+    # Raises UsageError for a wrong --cpu now instead of at the first boot.
     _ = qemu.cpu
     return Remote(qemu, means.progress.waiting)
 

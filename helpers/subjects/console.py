@@ -12,7 +12,7 @@ _FIRST, _LAST = 40, 80
 
 _NO_PORT = "khx: no virtio-serial port"
 _OBSTACLE = re.compile(r"khx: (cannot (?:mount|load) .*?)(?: \((CONFIG_\w+) is not set\))?$", re.MULTILINE)
-"""What init.c prints if it cannot mount a file system or load a module. Either may be why there is no port."""
+"""The message of init.c if it cannot mount a file system or load a module. Both can be the cause of a missing port."""
 _CAUSES = (
     (_NO_PORT, "the kernel has no driver for PCI, virtio-pci or virtio-console",
      "Build it with CONFIG_PCI_HOST_GENERIC=y, CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y. Give a"
@@ -20,7 +20,7 @@ _CAUSES = (
     ("Out of memory and no killable processes", "it ran out of memory",
      "Give a smaller kernel or one without debug options"),
     ("Initramfs unpacking failed", "the kernel could not unpack the initramfs",
-     "Build it with CONFIG_BLK_DEV_INITRD=y, and see if memory ran out"),
+     "Build it with CONFIG_BLK_DEV_INITRD=y, and check its console for a lack of memory"),
     ("Unable to mount root fs", "the kernel did not use the initramfs", "Build it with CONFIG_BLK_DEV_INITRD=y"),
     ("No working init found", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF=y"),
     ("Requested init /init failed", "the kernel could not start /init", "Build it with CONFIG_BINFMT_ELF=y"),
@@ -28,13 +28,13 @@ _CAUSES = (
 
 
 def printable_text(text: str) -> str:
-    """Text of a kernel for a terminal or a report: without control characters, lines cut at _WIDTH."""
+    """A kernel's text for a terminal or a report: without control characters, and with lines cut to _WIDTH."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join("".join(c if c.isprintable() else "." for c in line[:_WIDTH]) for line in lines)
 
 
 def size(path: Path) -> int:
-    """Bytes printed until now."""
+    """The number of bytes printed so far."""
     try:
         return path.stat().st_size
     except OSError:
@@ -51,12 +51,12 @@ def last_output_time(path: Path) -> float:
 
 
 def tail(path: Path) -> str:
-    """The last lines."""
+    """The last lines of the console."""
     return "\n".join(_lines(path, max(0, size(path) - _BYTES))[-_LINES:])
 
 
 def excerpt(path: Path, since: int) -> str:
-    """The text after the first ``since`` bytes; only its beginning and end if it is long."""
+    """The console's text after the first ``since`` bytes. Of a long text, only the beginning and the end."""
     last = max(since, size(path) - _BYTES)
     lines = _lines(path, last)
     if last == since and len(lines) <= _FIRST + _LAST:
@@ -88,7 +88,7 @@ def executor_error(printed: str) -> str:
 
 
 def boot_cause(printed: str) -> tuple[str, str] | None:
-    """Why a kernel with this console did not boot, and the cure."""
+    """The likely cause of a failed boot from the console's text, and the cure; None if unknown."""
     obstacles = _OBSTACLE.findall(printed) if _NO_PORT in printed else []
     if obstacles:
         options = " and ".join(f"{option}=y" for _, option in obstacles if option)

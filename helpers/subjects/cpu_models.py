@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Chooses QEMU's CPU model for a kernel: it must have the kernel's page size.
+"""Chooses QEMU's CPU model for a kernel. The model must support the kernel's page size.
 
-A kernel on a CPU without its page size stops before its first message. Sources: Documentation/arch/arm64/booting.rst
+On a CPU without its page size, a kernel stops before its first message. Sources: Documentation/arch/arm64/booting.rst
 (flags of the Image header), Arm ARM (ID_AA64MMFR0_EL1, TGran4, TGran64, TGran16).
 """
 
@@ -19,13 +19,14 @@ from helpers.errors import HarnessError, UsageError
 from helpers.subjects.images import page_size
 
 MODELS = ("max,pauth=off,lpa2=off", "max,pauth=off")
-"""By preference. They have SVE, a PMU and VHE, and in QEMU 7.0 and later pages of 4K, 16K and 64K.
+"""In order of preference. They have SVE, a PMU and VHE, and in QEMU 7.0 and later pages of 4K, 16K and 64K.
 
-Pointer authentication is slow to emulate. Linux before 5.12 does not boot with LPA2, which QEMU has since 7.0.
+They have no pointer authentication, because its emulation is slow, and no LPA2 (in QEMU since 7.0), because Linux
+before 5.12 does not boot with it.
 """
 MACHINE = "virt,virtualization=on,gic-version=3"
 _PROBE_SECONDS = 20
-"""The probe takes 0.05 s. A 32-bit CPU never ends it."""
+"""Timeout of the probe in seconds. The probe takes 0.05 s, but never ends on a 32-bit CPU."""
 _PROBE = (
     0xD5380700,  # mrs x0, id_aa64mmfr0_el1
     0x52A12001,  # mov w1, #0x9000000: the data register of the virt machine's PL011
@@ -48,7 +49,7 @@ class CpuModel:
 
 @dataclass(frozen=True)
 class _Granules:
-    """The page sizes (KiB) of a CPU model. ``error`` is QEMU's message if the model cannot be used."""
+    """The page sizes (KiB) of a CPU model. ``error`` is the reason if the model cannot be used."""
 
     sizes: frozenset[int] = frozenset()
     error: str = ""
@@ -114,7 +115,7 @@ def _run(command: Sequence[str]) -> _Granules:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return _Granules(error="it runs no 64-bit program")
+        return _Granules(error="it does not run a 64-bit program")
     except OSError as error:
         return _Granules(error=error.strerror or str(error))
     if process.returncode or not process.stdout:

@@ -36,7 +36,7 @@ _FRESH = 24 * 3600
 _RETRY = 600
 """Seconds after a failed check during which a cached kernel is used without another check."""
 _KEEP = 7 * 86400
-"""Seconds for which a replaced kernel stays: a running session may still boot it."""
+"""Seconds for which a replaced kernel is kept, because a running session may still boot it."""
 _MODULES = ("virtio_pci", "virtio_console")
 _MODULE = re.compile(r"lib/modules/[^/]+/kernel/drivers/(?:virtio|char)/([^/]+)\.ko(\.xz|\.gz|\.zst)?$")
 _IMAGE = re.compile(r"(?:^|/)boot/vmlinuz-[^/]+$|lib/modules/[^/]+/vmlinuz$")
@@ -62,7 +62,7 @@ class SuiteKernel:
 
 @dataclass(frozen=True)
 class _Content:
-    """The files used from the packages. ``modules`` maps names to unpacked modules."""
+    """The files that are used from the packages. ``modules`` maps names to unpacked modules."""
 
     image: bytes
     config: bytes
@@ -94,7 +94,7 @@ def kernel_of_suite(name: str, *, cache: Path, mirror: str | None, progress: Cal
 
 
 def kept_kernel(name: str, *, cache: Path, mirror: str | None) -> SuiteKernel | None:
-    """The kernel of NAME that is in CACHE, which a run uses if the mirror cannot be reached."""
+    """The cached kernel of NAME, which a run uses if the mirror cannot be reached; None if there is none."""
     return _current(_home(name, cache, mirror), within=None)
 
 
@@ -104,9 +104,9 @@ def _home(name: str, cache: Path, mirror: str | None) -> Path:
 
 
 def mirror_key(mirror: str | None) -> str:
-    """The folder for MIRROR: versions of two mirrors never mix.
+    """The name of the folder for MIRROR. Each mirror has its own, because mirrors may have different versions.
 
-    The default mirror is not looked up: apt would slow down a start with a warm cache.
+    The default mirror is not resolved to an address, because apt would slow down a start with a cached kernel.
     """
     return hashlib.sha256(mirror.rstrip("/").encode()).hexdigest()[:8] if mirror else "default"
 
@@ -117,7 +117,7 @@ def _refresh(home: Path, name: str, mirror: str | None, progress: Callable[[str]
     if not old:
         return _fetch(home, name, mirror, progress)
     if _failed_recently(home):
-        progress(f"using the cached kernel of debian:{name}, {old.origin}: its mirror failed a moment ago")
+        progress(f"using the cached kernel of debian:{name}, {old.origin}: its mirror failed recently")
         return old
     try:
         return _fetch(home, name, mirror, progress)
@@ -179,9 +179,10 @@ def _install(apt: Apt, package: str, version: str, folder: Path) -> None:
 
 
 def _contents(apt: Apt, package: str, version: str, work: Path) -> _Content:
-    """Since 7.x, the image, modules.builtin and the modules are in three packages.
+    """Download the packages and extract the files.
 
-    The third has 18 MB. It is fetched only if virtio is not built in.
+    Since 7.x, the image, modules.builtin and the modules are in three packages. The third has 18 MB and is fetched only
+    if virtio is not built in.
     """
     release = package.removeprefix("linux-image-")
     parts = [name for name in _depends(apt.show(package)) if name.endswith(f"-{release}")]
@@ -237,7 +238,7 @@ def _sort(files: Mapping[str, bytes], package: str) -> _Content:
 
 
 def _module_name(name: str) -> str:
-    """- and _ are equal in module names."""
+    """The module's name with _ instead of -, because the kernel treats both as equal."""
     return name.replace("-", "_")
 
 
@@ -295,7 +296,7 @@ def _current(home: Path, *, within: float | None) -> SuiteKernel | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     complete = all(file.is_file() for file in (kernel.image, *modules))
-    # A date in the future must not keep the cache valid.
+    # A negative age means that the clock was wrong: check the mirror.
     return kernel if complete and (within is None or 0 <= age < within) else None
 
 
@@ -314,7 +315,7 @@ def _remove_older(home: Path, keep: Path) -> None:
 
 @contextmanager
 def locked_file(path: Path, waits: Callable[[], None]) -> Iterator[None]:
-    """Holds the lock PATH; calls WAITS if another session holds it. The kernel drops the lock of a dead process."""
+    """Holds the lock PATH; calls WAITS if another session holds it. The lock of a process that dies is released."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

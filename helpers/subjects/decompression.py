@@ -11,21 +11,23 @@ from collections.abc import Callable
 from typing import Protocol
 
 LARGEST = 512 << 20
-"""Bytes of a decompressed file. A debug kernel with every driver built in has half of that."""
+"""The most bytes of a decompressed file. A debug kernel with every driver built in has half of that."""
 _MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "xz": re.compile(rb"\xfd7zXZ\0"),
     "bzip2": re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
-    # The second one is a skippable frame, with which pzstd begins.
+    # The second alternative is a skippable frame: the output of pzstd begins with one.
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|\x50\x2a\x4d\x18"),
-    # No magic number: default properties, a dictionary of whole 64 KiB, and a size that is unknown or below 4 GiB.
+    # lzma has no magic number. These are default properties, a dictionary of a multiple of 64 KiB, and a size that is
+    # unknown or below 4 GiB.
     "lzma": re.compile(rb"\]\0\0..(?:\xff{8}|.{4}\0{4})", re.DOTALL),
 }
 _ALIASES = {"xzkern": "xz", "zstd22": "zstd"}
 """The spellings of scripts/Makefile.lib."""
 _CHUNK = 64 << 10
 _ZSTD_CHUNK = 4 << 10
-"""zstandard cannot bound its output. A block of 4 bytes unpacks to at most 128 KiB, so this unpacks to 128 MiB."""
+"""Bytes given to zstandard at a time, because it cannot bound its output. 4 bytes unpack to at most 128 KiB, so this
+size unpacks to at most 128 MiB."""
 _ZSTD_WINDOW = 1 << 31
 _LZMA_MEMORY = 1 << 30
 
@@ -64,7 +66,7 @@ class _ZstdUnpacker:
         return self._frame.unused_data
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """Decompress DATA. MAX_LENGTH is ignored: the caller gives little data."""
+        """Decompress DATA. MAX_LENGTH is ignored: the size of DATA bounds the output."""
         return self._frame.decompress(data)
 
 

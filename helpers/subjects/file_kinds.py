@@ -86,7 +86,7 @@ def identify(head: bytes) -> FileKind | None:
         if head.startswith(magic, offset):
             return kind
     if _HTML.match(head):
-        cure = "Open the file: it may give the reason. Download the kernel itself with `curl -fL -o Image ADDRESS`"
+        cure = "Read the file for the reason, and download the kernel itself with `curl -fL -o Image ADDRESS`"
         return FileKind("a web page (HTML or XML), not the download", cure)
     head = head.ljust(PROBE, b"\0")
     structured = {
@@ -135,7 +135,7 @@ def _uimage(head: bytes) -> FileKind:
 def _device_tree(head: bytes) -> FileKind:
     # The node /images, at the beginning of a structure block. 1 is FDT_BEGIN_NODE.
     if b"\0\0\0\1images\0" in head:
-        # The kernel is the first image in what the kernel's build makes; dumpimage -l lists them.
+        # In a FIT image from the kernel's build, the kernel is the first image. dumpimage -l lists the images.
         return _extracted("a FIT image", "dumpimage -T flat_dt -p 0 -o Image {file}")
     return FileKind("a device tree (DTB)")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program that reached the limit of open files: it gives no result about the kernel."""
+"""Detects a program that reached the limit of open files, which gives no result about the kernel."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _HARD_LIMIT = re.compile(rb"^Max open files +\d+ +(\d+)", re.MULTILINE)
 def require_files(program: Program, answer: Answer, run: Callable[[Program], Answer], label: str, cure: str) -> None:
     """Raises HarnessError if a call of ``program`` that creates a file descriptor failed with EMFILE.
 
-    ``run`` makes a program: it closes the descriptors that the first one left open, and reads the limit. ``cure`` has
-    "{files}" in the place of a sufficient limit.
+    ``run`` runs another program, which closes the descriptors that ``program`` left open and reads the limit. ``cure``
+    contains "{files}" for a sufficient limit.
     """
     if not any(each.errno == errno.EMFILE for op, index in _creating(program) for each in answer.results[index]):
         return
@@ -37,7 +37,7 @@ def require_files(program: Program, answer: Answer, run: Callable[[Program], Ans
 
 
 def _operations(program: Program) -> Iterator[tuple[Op, int]]:
-    """Each operation with its number. The descriptors of a forked child end with it."""
+    """Each operation with its number, without those of forked children, whose descriptors end with the child."""
     threads = (thread for stage in program.stages for thread in stage if not thread.forked)
     for index, op in (each for thread in threads for each in thread.ops):
         yield op, index
@@ -65,7 +65,7 @@ def _left_open(program: Program, answer: Answer) -> Counter[int]:
 
 
 def _value(arg: Arg, turn: int, answer: Answer) -> int:
-    """An argument's value in a repetition: a result is that of the same repetition, or the last one."""
+    """An argument's value in repetition ``turn``. A result is taken from the same repetition, or from the last one."""
     if arg.type is not ArgType.RESULT:
         return arg.value
     results = answer.results[arg.index]

@@ -123,7 +123,7 @@ def _size_of_sections(head: bytes) -> int:
 
 
 def _refuse_special(path: Path) -> None:
-    """Raise UsageError for a pipe, socket or device: to open one may wait without end, and it can be read only once."""
+    """Raise UsageError for a pipe, socket or device: an open may block, and the file can be read only once."""
     mode = path.stat().st_mode
     kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "")
     if kind:
@@ -178,7 +178,7 @@ def _zboot_payload(data: bytes, path: Path) -> bytes:
     if offset + size > len(data):
         raise _cut_off(path, f"its zboot header gives {offset + size} bytes, the file has {len(data)}")
     name = data[24:56].split(b"\0")[0].decode("ascii", "replace")
-    # Not cut at offset + size: the decompressor finds the end of the stream.
+    # The data is not cut at offset + size, because the decompressor finds the end of the stream.
     return _inflate(name, data[offset:], path)
 
 
@@ -236,7 +236,7 @@ def _store_name(path: Path, cache: Path) -> Path:
 
 
 def _store(image: bytes, target: Path) -> None:
-    """Write atomically: sessions that share the cache see a complete file or none."""
+    """Write atomically, so that other sessions that share the cache find a complete file or none."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_older(target.parent)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes the initramfs: the executor as /init and the modules that it loads.
+"""Creates the initramfs with the executor as /init and the modules that it loads.
 
-Format: Documentation/driver-api/early-userspace/buffer-format.rst ("newc"). The cpio program would need a package, and
-mknod root.
+Format: Documentation/driver-api/early-userspace/buffer-format.rst ("newc"). The program cpio is not used, because it
+needs a package, and mknod for /dev/console needs root.
 """
 
 from __future__ import annotations

@@ -13,22 +13,22 @@ from helpers.subjects.console import printable_text
 
 LOG = "/dev/kmsg"
 _RECORD = 8192
-"""Bytes of one read (CONSOLE_EXT_LOG_MAX)."""
+"""The size of one read in bytes (CONSOLE_EXT_LOG_MAX)."""
 _BATCH, _MOST_BATCHES, _WHOLE = 32, 1000, 1000
 
 
 def open_log(program: Program) -> Arg:
-    """open(2), at the oldest record. With dmesg_restrict the open succeeds and the first read fails."""
+    """Open the log at the oldest record. With dmesg_restrict, the open succeeds and the first read fails."""
     return program.open(LOG, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def read_record(program: Program, log: int | Arg) -> Arg:
-    """read(2) of the next record. EAGAIN: there is none. EPIPE: older records were overwritten."""
+    """Read the next record. EAGAIN: there is none. EPIPE: records were overwritten before they were read."""
     return program.read(log, _RECORD)
 
 
 def kernel_lines(results: Iterable[OpResult]) -> list[str]:
-    """The text of the records with facility 0: the kernel's, not those that a program wrote to /dev/kmsg."""
+    """The text of the records with facility 0, the kernel's own. What programs write to /dev/kmsg has another one."""
     lines = []
     for result in results:
         head, _, text = result.data.decode("utf-8", "replace").partition(";")
@@ -39,7 +39,7 @@ def kernel_lines(results: Iterable[OpResult]) -> list[str]:
 
 
 def remaining_lines(subject: Subject, log: int) -> list[str]:
-    """The kernel's lines from the next record on. The number of reads is bounded: a log may grow faster than that."""
+    """The kernel's lines from the next record on. The number of reads is bounded, because the log may grow as fast."""
     lines: list[str] = []
     for _ in range(_MOST_BATCHES):
         program = Program()

@@ -17,23 +17,23 @@ _TRACE = re.compile(r"^Call trace:|^ *stack backtrace:")
 _FRAME = re.compile(r"^ *(?:\[<[0-9a-f]+>\] )?\(?[A-Za-z_][\w.$]*\+0x[0-9a-f]+/0x[0-9a-f]+")
 _SYMBOL = re.compile(r"([A-Za-z_][\w.$]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 _LONGEST = 200
-"""Lines of one warning."""
+"""The most lines of one warning."""
 
 _KVM_SYMBOL = re.compile(r"kvm(?!alloc|emdup|realloc)|vgic|vcpu|nvhe|stage2")
-"""Functions of KVM. kvmalloc() and kvmemdup() are functions of the memory management."""
+"""Functions of KVM, without kvmalloc() and kvmemdup(), which belong to the memory management."""
 _KVM_TEXT = re.compile(r"\b(?:arch/\w+|virt|include)/[\w./]*kvm|&\(?&?(?:kvm|vcpu)\b")
 """Source files and locks of KVM."""
 _KVM_MESSAGE = re.compile(r"^kvm(?: \[\d+\])?: ")
 _NO_CAUSE = re.compile(r"^(Modules linked in|Hardware name):")
-"""Lines that may contain "kvm" in any warning."""
+"""Lines that may contain "kvm" in a warning of any cause."""
 _INTERRUPT = re.compile(r"^(el[01]h?t?(_64)?_(interrupt|irq|fiq)\w*|call_on_irq_stack|__do_softirq|handle_softirqs)")
-"""Frames of the entry of an interrupt: the interrupted functions below are not its cause."""
+"""Stack frames of an interrupt's entry. The interrupted functions below them did not cause the warning."""
 _STALL = re.compile(r"rcu|watchdog|lockup|blocked for")
 """Warnings that an interrupt reports about the interrupted functions."""
 _IOCTL = re.compile(r"sys_ioctl")
 _SYSCALL = re.compile(r"^__(?:arm64_)?(?:compat_)?sys_\w+")
 _CPU = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: \d+ |, CPU#\d+: .*$")
-"""What differs between two occurrences of one warning."""
+"""The part of a warning's first line that differs between occurrences."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class KernelWarning:
 
     @property
     def title(self) -> str:
-        """The line that names it, without processor and process."""
+        """The line that identifies the warning, without the processor and the process."""
         heads = (line for line in self.lines if _HEAD.match(line) and not _RULE.match(line))
         text = next(heads, self.lines[0])
         return _CPU.sub("", text).strip()
 
     def concerns_kvm(self, tasks: Iterable[str]) -> bool:
-        """Whether it names KVM, comes from an ioctl of one of ``tasks``, or has no trace, so that anything can be
-        the cause. ``tasks`` are the names (comm) of the executor's threads.
+        """Whether it contains a name of KVM, or was raised in an ioctl of one of ``tasks``, or has no stack trace, so
+        that its cause is unknown. ``tasks`` are the names (comm) of the executor's threads.
         """
         stall = any(_STALL.search(line) for line in self.lines if _HEAD.match(line))
         frames, interrupted = _frames(self.lines, whole=stall)
@@ -67,7 +67,7 @@ class KernelWarning:
 
 
 def warnings_in(lines: Iterable[str]) -> tuple[KernelWarning, ...]:
-    """The warnings among the lines of the log. An oops has several first lines before its only trace."""
+    """The warnings in the lines of the log. An oops prints several first lines before its stack trace."""
     warnings: list[list[str]] = []
     complete = True
     for line in lines:
@@ -81,7 +81,10 @@ def warnings_in(lines: Iterable[str]) -> tuple[KernelWarning, ...]:
 
 
 def _frames(lines: Iterable[str], *, whole: bool) -> tuple[list[str], bool]:
-    """The functions in the traces, unless ``whole`` without those that an interrupt interrupted; whether one did."""
+    """The functions in the stack traces, and whether an interrupt's entry is among them.
+
+    The functions that the interrupt interrupted are left out, unless ``whole``.
+    """
     frames: list[str] = []
     interrupted = below = False
     for line in lines:

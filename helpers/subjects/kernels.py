@@ -33,7 +33,7 @@ def resolve_kernel(what: str, *, cache: Path, mirror: str | None, progress: Call
     """Find the kernel WHAT: a path (arm64 Image, also compressed, or EFI zboot file), ``debian:SUITE`` or
     ``debian:SUITE/FLAVOUR``.
 
-    CACHE is the folder for fetched and unpacked kernels, MIRROR the Debian mirror (None: that of this machine's apt).
+    CACHE is the folder for fetched and unpacked kernels, MIRROR the Debian mirror (None: this machine's apt's mirror).
     PROGRESS receives one line before each slow step, and warnings. Raises UsageError if WHAT is wrong, HarnessError if
     the kernel cannot be fetched or unpacked.
     """

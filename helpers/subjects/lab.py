@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A target of a labgrid environment: a board that labgrid finds, powers and logs in to.
 
-labgrid is not a requirement of the suite. It is imported if --lg-env is given (docs/labgrid.md).
+The suite does not require labgrid. It is imported only if --lg-env is given (docs/labgrid.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STATE = "shell"
 """The state of labgrid's strategies in which a target is booted and accepts logins."""
 _READ_SECONDS = 0.5
 _CHUNK, _CONSOLE_LIMIT = 4096, 16 << 20
-# labgrid's policy: a lab's boards are reinstalled often.
+# Host keys are not checked, as in labgrid itself: the boards of a lab are reinstalled often.
 _HOST_KEYS = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
 
 
@@ -46,13 +46,13 @@ def _environment(file: str) -> Any:
 
 def let_go(file: str) -> None:
     """Ends labgrid's connections and processes of the environment FILE."""
-    # labgrid's exit handlers run in an order that makes them fail.
+    # Called before exit, because labgrid's own exit handlers run in an order in which they fail.
     with contextlib.suppress(Exception):
         _environment(file).cleanup()
 
 
 class _Console:
-    """A thread that copies a console driver's output to a file: QEMU blocks if nobody reads."""
+    """A thread that copies a console driver's output to a file. QEMU would block if the output were not read."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -76,7 +76,7 @@ class _Console:
             if self._file.tell() < _CONSOLE_LIMIT:
                 self._file.write(data)
             if not data:
-                # QEMU has ended: each read of its socket returns at once.
+                # If QEMU has ended, each read of its socket returns immediately.
                 self._ended.wait(_READ_SECONDS)
 
     def close(self) -> None:
@@ -121,10 +121,10 @@ class LabPlace(Board):
         except Exception as error:  # labgrid's exceptions differ by resource
             self._target = None
             cure = "Acquire its place (labgrid-client -p PLACE acquire), and check that it has an SSHDriver"
-            raise HarnessError(f"labgrid does not give {self.id.label}", why=_reason(error), cure=cure) from None
+            raise HarnessError(f"labgrid cannot provide {self.id.label}", why=_reason(error), cure=cure) from None
 
     def _power(self, *, again: bool) -> None:
-        """Uses the target's strategy, else its power driver. A target with neither is always on."""
+        """Powers the target with its strategy, else with its power driver. A target with neither must be on already."""
         from labgrid.protocol import PowerProtocol
         from labgrid.strategy import Strategy
 
@@ -145,7 +145,7 @@ class LabPlace(Board):
         return next((driver for driver in self._target.drivers if isinstance(driver, kind)), None)
 
     def _read_console(self) -> None:
-        """Reads the console, unless there is a strategy, which may read it."""
+        """Starts to read the console, unless the target has a strategy, because the strategy may read the console."""
         from labgrid.protocol import ConsoleProtocol
         from labgrid.strategy import Strategy
 
@@ -169,7 +169,7 @@ class LabPlace(Board):
             self._console = None
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
-        """As for a board. After a panic on the console, it does not wait for the target to come back."""
+        """As Board.end(), but does not wait for the target if the console shows a panic."""
         panic = console.last_panic(self.console(self._printed_before)) if self._console else ""
         self._panicked = bool(panic)
         return MachineEnd(panic, True) if panic else super().end(answered_nothing_for)
@@ -220,7 +220,7 @@ class LabPlace(Board):
 
 
 def _reason(error: BaseException) -> str:
-    """The text of the innermost cause: labgrid wraps exceptions."""
+    """The text of the innermost exception, because labgrid wraps exceptions in others."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())[:500] or type(error).__name__

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The subjects of one session. The next subjects boot while others are tested."""
+"""The subjects of one session. While one is tested, the next ones boot."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from helpers.subjects.base import KernelDied, Subject
 
 
 class Lineup:
-    """Makes each subject on its first use, and ends all of them.
+    """Creates each subject at its first use, and ends all of them.
 
-    ``make`` receives the id and the machines that have the module: all faults of a kernel share one boot.
+    ``make`` receives the id and the running machines with the module, because all faults of a kernel share one boot.
     """
 
     def __init__(self, make: Callable[[SubjectId, dict[SubjectId, Subject]], Subject]) -> None:

@@ -25,7 +25,7 @@ _MORE_FILES = (
     " and run again"
 )
 _END_SECONDS = 1.0
-"""For the end of a thread. One that waits for a request ends at once."""
+"""Seconds to wait for the end of the thread. A thread that waits for a request ends immediately."""
 
 
 def processor() -> str:
@@ -57,7 +57,7 @@ def _unusable(error: OSError) -> HarnessError:
 
 
 class _Caller:
-    """A thread for the executor, so that Ctrl-C and a timeout end the wait for an answer."""
+    """A thread that runs the executor, so that Ctrl-C and a timeout can end the wait for an answer."""
 
     def __init__(self, native: Native) -> None:
         self._native = native
@@ -134,13 +134,13 @@ class Local:
             self.ends += self._lost
             raise self._stuck(left) from None
         except BaseException:
-            # After Ctrl-C, the late answer must not be read as the next program's.
+            # After Ctrl-C, a late answer must not be taken for the next program's.
             self.close()
             raise
 
     def _stuck(self, seconds: float) -> Exception:
         if self._lost and seconds >= self._limit.seconds / 2:
-            how = f"a call did not return for {seconds:.0f} s, and signals did not end it, while this machine went on"
+            how = f"a call did not return for {seconds:.0f} s, and signals did not end it; the machine still runs"
             return KernelDied(self.label, how, "(this machine's console is not read: see dmesg)")
         what = f"The executor of {self.label} did not answer within {seconds:.0f} s"
         return HarnessError(what, cure="Run again, with a longer --test-deadline on a slow machine")
@@ -152,7 +152,7 @@ class Local:
         self._limit.extend(seconds)
 
     def untold(self) -> None:
-        """None: this process does not outlive this kernel."""
+        """Always None, because this process ends if this kernel dies."""
 
     @property
     def alive(self) -> bool:

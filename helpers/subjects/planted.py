@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A subject whose kernel runs the suite's module, which emulates another dialect or one fault at a time."""
+"""A subject whose kernel has the suite's module loaded, which emulates another dialect or one fault at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCES = build.ROOT / "faults" / "module"
 MODULE = "kvm_hvc_planted"
 NO_FAULT = "none"
 _PLANTED: dict[int, tuple[int, dict[str, str]]] = {}
-"""By machine: its generation and the module's parameters."""
+"""By machine: its generation, and the module's parameters that were written last."""
 _PARAMETERS = f"/sys/module/{MODULE}/parameters"
 
 
@@ -102,14 +102,15 @@ def _write(subject: Subject, parameter: str, value: str) -> None:
         raise HarnessError(
             f"The module {MODULE} is not loaded in {subject.label}",
             why=f"opening {_PARAMETERS}/{parameter} gives {answer[fd].error}",
-            cure="See the kernel's console",
+            cure="Look for the reason in the kernel's console",
         )
     if answer[written].errno:
-        raise HarnessError(f"The module {MODULE} has no {parameter} {value!r}", why=answer[written].error)
+        what = f"The module {MODULE} has no {parameter} {value!r}"
+        raise HarnessError(what, why=answer[written].error, cure="Check that the names in faults/module are the same")
 
 
 def module_for(kernel: Kernel, *, mirror: str | None, progress: Callable[[str], None]) -> Path:
-    """Builds the module for KERNEL, or takes it from the cache. Raises HarnessError, UsageError."""
+    """Returns the module for KERNEL, from the cache or newly built. Raises HarnessError, UsageError."""
     package = _package(kernel)
     home = kernel.image.parent
     target = home / f"{MODULE}-{_hash()}.ko"
@@ -146,7 +147,7 @@ def _hash() -> str:
 
 
 def _build(root: Path, package: KernelPackage, target: Path) -> None:
-    """Builds in a new folder: files of a failed build can make kbuild call itself without end."""
+    """Builds in a new folder, because with files of a failed build kbuild may call itself without end."""
     with tempfile.TemporaryDirectory(dir=root / "mod") as name:
         for source in _sources():
             shutil.copy(source, name)

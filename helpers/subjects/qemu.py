@@ -27,28 +27,29 @@ from helpers.subjects.stream import Stream
 
 QEMU = "qemu-system-aarch64"
 BOOT_SECONDS = 180.0
-"""Debian's kernel takes 3 s, and longer on a loaded machine. This only bounds hangs."""
+"""Boot timeout in seconds. Debian's kernel takes 3 s, and more on a loaded machine; this only bounds hangs."""
 PRINTING_SECONDS = 600.0
-"""Default for a kernel in QEMU, which must print something in every quarter of BOOT_SECONDS.
+"""Default boot timeout for a kernel in QEMU that prints something in every quarter of BOOT_SECONDS.
 
-One with debug options prints all the time and boots many times slower.
+A kernel with debug options boots many times slower, but prints all the time.
 """
 COMMAND_LINE = "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic loglevel=6"
-"""A panic ends QEMU at once, and an oops panics: a kernel is unreliable after it.
+"""A panic ends QEMU at once. An oops panics too, because the kernel is unreliable after it.
 
-earlycon shows why a kernel ends before its console driver. With the address, it works before the device tree is parsed.
+earlycon prints the messages of a kernel that ends before its console driver starts. With the address given, it works
+before the device tree is parsed.
 """
 PROCESSORS = 2
 ONE_IS_ON = "maxcpus=1"
-"""The other processors are off until the races bring them up (suites/concurrency): with one processor all else is
-faster, because the kernel then waits for no RCU grace period (kernel/rcu/tree.c, rcu_blocking_is_gp)."""
+"""The other processors are off until the tests of races bring them up (suites/concurrency). With one processor, all
+other tests are faster, because the kernel waits for no RCU grace period (kernel/rcu/tree.c, rcu_blocking_is_gp)."""
 MEMORY_MB = 1024
 AFTER_PANIC_SECONDS = 2.0
-"""A panic early in the boot does not end QEMU: the kernel cannot reboot yet."""
+"""A panic early in the boot does not end QEMU, because the kernel cannot reboot yet."""
 CODE_MB = 256
-"""QEMU's cache of translated code, 1 GiB by default."""
+"""The size of QEMU's cache of translated code in MiB. QEMU's default is 1 GiB."""
 _CONSOLE_LIMIT = 64 << 20
-"""Bytes that a kernel may print before QEMU is killed: the console is a file on the host."""
+"""QEMU is killed after the kernel has printed this many bytes, because the console is a file on the host."""
 
 
 def qemu_path() -> str:
@@ -75,13 +76,13 @@ class Qemu:
         start_seconds: float | None = None,
         snapshots: Path | None = None,
     ) -> None:
-        """``snapshots`` is the folder of the snapshots; None: each start is a boot, as with ``variant.qemu``."""
+        """``snapshots`` is the folder for snapshots. If it is None, or with ``variant.qemu``, each start is a boot."""
         self.id = SubjectId(kernel.label, variant=variant)
         self.start_seconds = start_seconds or PRINTING_SECONDS
         self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
-        # The user's arguments may name files whose contents change.
+        # With the user's arguments for QEMU no snapshot is used: they may name files whose contents change.
         self._snapshots = Snapshots(snapshots) if snapshots and not variant.qemu else None
         self._restored: BootSnapshot | None = None
         self._name = ""
@@ -92,7 +93,7 @@ class Qemu:
 
     @property
     def stall_seconds(self) -> float:
-        """A start that prints nothing for this long has stalled."""
+        """Seconds without output after which a start has stalled."""
         panicked = self._directory and console.last_panic(console.tail(self._file("console")))
         return min(AFTER_PANIC_SECONDS, self._stall_seconds) if panicked else self._stall_seconds
 
@@ -120,7 +121,7 @@ class Qemu:
         return Stream(fd, fd)
 
     def _snapshot_arguments(self, qemu: str, initrd: bytes, given: contextlib.ExitStack) -> tuple[list[str], list[int]]:
-        """QEMU's arguments for its monitor and a snapshot, and their fds, which ``given`` closes."""
+        """QEMU's arguments for the monitor and the snapshot, and the fds that they name. ``given`` closes the fds."""
         assert self._snapshots is not None
         machine = [qemu_version(qemu), *self._machine_arguments(), self._command_line()]
         self._name = name_of(machine, [self.kernel.image], initrd)
@@ -135,12 +136,12 @@ class Qemu:
         return arguments, fds
 
     def keep_snapshot(self) -> None:
-        """After the first answer of a boot: the next start of this kernel continues from here."""
+        """Called after the first answer of a boot: the next start of this kernel can continue from here."""
         if self._snapshots is not None and self._monitor is not None and self._restored is None:
             self._snapshots.save(self._name, self.boot_seconds(time.time() - self._launched), self._monitor)
 
     def discard_snapshot(self) -> bool:
-        """After a start that failed: whether it was from a snapshot, which is removed."""
+        """Called after a failed start. Whether it was from a snapshot, which is then removed."""
         restored, self._restored = self._restored, None
         if restored is not None:
             restored.path.unlink(missing_ok=True)
@@ -180,7 +181,7 @@ class Qemu:
     def _command_line(self) -> str:
         # VHE is the kernel's default on a CPU that has it.
         mode = f"kvm-arm.mode={self.id.variant.kvm_mode}" if self.id.variant.kvm_mode in ("nvhe", "protected") else ""
-        # Whoever chooses the number of processors gets them from the boot on.
+        # If the user chooses the number of processors, all of them are on from the boot.
         processors = "" if "-smp" in self.id.variant.qemu else ONE_IS_ON
         return " ".join(part for part in (COMMAND_LINE, processors, mode, self.id.variant.arguments) if part)
 
@@ -207,9 +208,9 @@ class Qemu:
             self._directory = None
 
     def boot_seconds(self, waited: float) -> float:
-        """Until /init printed its last line: the subject may have been launched long before it is used.
+        """The time until /init printed its last line, because the subject may be used long after its launch.
 
-        After a start from a snapshot: the duration of the boot before the snapshot, which shows how slow the kernel is.
+        After a start from a snapshot, it is the duration of the original boot, which shows how slow the kernel is.
         """
         if self._restored is not None:
             return max(waited, self._restored.boot_seconds)
@@ -223,7 +224,7 @@ class Qemu:
         return console.excerpt(self._file("console"), since) if self._directory else ""
 
     def start_failure(self, reason: str | None) -> HarnessError:
-        """With the likely cause, from its console."""
+        """The error for a failed start, with the likely cause from the console."""
         printed = console.tail(self._file("console")) if self._directory else ""
         end = MachineEnd(reason, True) if reason else self.end(None)
         what = f"The kernel of {self.id.label} did not start under QEMU"
@@ -235,7 +236,7 @@ class Qemu:
         return HarnessError(what, why=why, cure=f"{cure}.\nIts console ended with:\n{printed}")
 
     def _silent_boot_cures(self) -> str:
-        """What to try if nothing was printed, the likely cause first. The page size was checked before the boot."""
+        """The cures if nothing was printed, the most likely first. The page size was checked before the boot."""
         cures = (
             "the kernel has no PL011 console: build it with CONFIG_SERIAL_AMBA_PL011_CONSOLE=y",
             f"it needs a CPU feature that the model {self.cpu.name} lacks: try --cpu=max",
@@ -256,7 +257,7 @@ class Qemu:
             printed = self.console(0)
             if error := console.executor_error(printed):
                 return MachineEnd(f"the executor stopped: {error}", False)
-            flood = "it printed without end"
+            flood = f"it printed more than {_CONSOLE_LIMIT >> 20} MiB"
             return MachineEnd(flood if status else console.last_panic(printed) or "it powered off or rebooted", True)
         if status is not None and status < 0:
             name = signal.Signals(-status).name
@@ -299,7 +300,7 @@ class Qemu:
 
 
 def _limits() -> list[str]:
-    """Commands before QEMU: it must not outlive a killed pytest, and the console must not fill the disk."""
+    """The commands that start QEMU: it must end if pytest is killed, and the console must not fill the disk."""
     prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
     command = [prlimit, f"--fsize={_CONSOLE_LIMIT}"] if prlimit else []
     return [*command, setpriv, "--pdeathsig", "KILL"] if setpriv else command

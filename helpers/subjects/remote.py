@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A subject whose executor is at the other end of a stream. After a death, the next program starts it again."""
+"""A subject whose executor is at the other end of a stream. After a death, the next program restarts the subject."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from helpers.subjects.files import require_files
 from helpers.subjects.stream import Stream
 
 MOST_LOST_SECONDS = 600.0
-"""Total time of timeouts and new starts before the subject is given up."""
+"""The subject is given up after this total time, in seconds, of expired timeouts and restarts."""
 MOST_FAILED_STARTS = 2
 _MORE_FILES = "Raise the limit of its user there (USER - nofile {files} in /etc/security/limits.conf), and run again"
 DEFAULT_SECONDS = 20.0
-"""Timeout of a test, and of a program outside of tests."""
+"""Default timeout, in seconds, of a test, and of a program outside of tests."""
 BOOTS = 10
-"""The default timeout is at least so many times the boot. Debug options slow down the boot as much as the tests."""
+"""The default timeout is at least this multiple of the boot time. Debug options slow down boot and tests alike."""
 EXECUTOR_SHARE = 0.75
-"""Share of the time left after which the executor interrupts a call, which avoids a new boot."""
+"""After this share of the remaining time, the executor interrupts a call, so that no reboot is needed."""
 
 Waiting = Callable[[str], AbstractContextManager[None]]
-"""Shows a line and the elapsed time while the block runs."""
+"""A context manager that shows a line and the elapsed time while the block runs."""
 
 
 @dataclass(frozen=True)
@@ -42,34 +42,34 @@ class MachineEnd:
 
 
 class _Stalled(Exception):
-    """A start stalled."""
+    """A start printed nothing for too long."""
 
 
 class TimeLimit:
-    """The time for the programs of a test. Until the first test, each program has the default."""
+    """The time that is left for the programs of a test. Before the first test, each program has the default timeout."""
 
     def __init__(self, label: str) -> None:
         self.seconds = DEFAULT_SECONDS
         self.slowness = 1.0
-        """Factor of all timeouts that the user did not choose."""
+        """The factor for all timeouts that the user did not choose."""
         self._label, self._until, self._by_default = label, 0.0, True
 
     def begin(self, seconds: float | None) -> float:
-        """Begins a test of ``seconds``, or of the default time. Returns the seconds."""
+        """Begins a test with a timeout of ``seconds``, or the default. Returns the timeout."""
         self._by_default = seconds is None
         self.seconds = DEFAULT_SECONDS * self.slowness if seconds is None else seconds
         self._until = time.monotonic() + self.seconds
         return self.seconds
 
     def adapt(self, boot: float) -> None:
-        """Adapts the default to a boot of so many seconds, also for a test that has begun."""
+        """Adapts the default to a boot of ``boot`` seconds, also for a test that has begun."""
         self.slowness = max(1.0, BOOTS * boot / DEFAULT_SECONDS)
         if self._by_default:
             self.add(DEFAULT_SECONDS * self.slowness - self.seconds)
             self.seconds = DEFAULT_SECONDS * self.slowness
 
     def extend(self, seconds: float) -> None:
-        """At least ``seconds`` from now, more if the subject is slow."""
+        """Extends the limit to at least ``seconds`` from now, and to more if the subject is slow."""
         self._until = max(self._until, time.monotonic() + seconds * self.slowness)
 
     def add(self, seconds: float) -> None:
@@ -78,7 +78,7 @@ class TimeLimit:
             self._until += seconds
 
     def left(self) -> float:
-        """Raises HarnessError if no time is left."""
+        """The seconds that are left. Raises HarnessError if no time is left."""
         left = self._until - time.monotonic() if self._until else self.seconds
         if left <= 0:
             what = f"The test took longer than {self.seconds:.0f} s while {self._label} went on answering"
@@ -95,25 +95,25 @@ class Machine(Protocol):
 
     @property
     def stall_seconds(self) -> float:
-        """A start that prints nothing for this long has stalled."""
+        """Seconds without output after which a start has stalled."""
 
     def launch(self) -> Stream:
         """Begins a start, without waiting for it. Raises HarnessError."""
 
     def start_failure(self, reason: str | None) -> HarnessError:
-        """Why it did not start; ``reason`` is None if the stream ended."""
+        """The error for a failed start; ``reason`` is None if the stream ended."""
 
     def boot_seconds(self, waited: float) -> float:
-        """How long its kernel took to boot, of the ``waited`` seconds since the launch; 0 if it did not boot one."""
+        """The duration of the boot, at most the ``waited`` seconds since the launch; 0 if no kernel was booted."""
 
     def keep_snapshot(self) -> None:
         """Called after the first answer: the next start may continue from here."""
 
     def discard_snapshot(self) -> bool:
-        """Called after a start that failed: whether the next one is from another state."""
+        """Called after a failed start. Whether a snapshot was discarded, so that another start may succeed."""
 
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
-        """How it ended: the stream ended, or there was no answer for so many seconds."""
+        """How it ended. ``answered_nothing_for`` is None if the stream ended, else the seconds without an answer."""
 
     def console_size(self) -> int:
         """Bytes printed since the start."""
@@ -125,7 +125,7 @@ class Machine(Protocol):
         """Facts about the machine."""
 
     def close(self) -> None:
-        """Ends it. May be called at any time and twice."""
+        """Ends it. May be called at any time, and repeatedly."""
 
 
 class Remote:
@@ -166,11 +166,12 @@ class Remote:
             (self._failed_starts >= MOST_FAILED_STARTS, f"it failed to start {self._failed_starts} times in a row"),
             (
                 self._lost_seconds > MOST_LOST_SECONDS * self._limit.slowness,
-                f"its deaths have cost {self._lost_seconds:.0f} s",
+                f"its deaths and restarts took {self._lost_seconds:.0f} s",
             ),
         ):
             if reached:
-                raise GivenUp(f"{self.label} is given up", why=why)
+                cure = "Look at the first failure with this kernel"
+                raise GivenUp(f"{self.label} is given up", why=why, cure=cure)
 
     def start(self) -> None:
         if self._started:
@@ -208,7 +209,7 @@ class Remote:
     def _wait_for_executor(self) -> None:
         """Sends an empty program and waits for its answer."""
         assert self._stream is not None
-        # From now on: the answer of a subject that was launched in advance has not been read yet.
+        # The timeout begins now, because the subject may have been launched long ago.
         deadline = time.monotonic() + self._machine.start_seconds
         try:
             self._serial += 1
@@ -249,7 +250,7 @@ class Remote:
         return self._started
 
     def describe(self) -> dict[str, str]:
-        """Facts about the machine, and the time from launch to the first answer."""
+        """Facts about the machine, and the time from its launch to the first answer."""
         boot = f"{'at most ' if self._ahead else ''}{self._start_took:.1f} s"
         return {"boot": boot, **self._machine.describe()}
 
@@ -267,14 +268,14 @@ class Remote:
     def _begin_of_last_words(self) -> int:
         if self._stream is None or not self._started:
             return 0
-        # A kernel that died after its last answer printed the cause before this test.
+        # If the kernel died after its last answer, it printed the cause before this test.
         return self._size_at_answer if self._stream.ended else self._machine.console_size()
 
     def run(self, program: Program) -> Answer:
-        """One round trip.
+        """Sends a program and returns its answer.
 
         Raises KernelDied if the kernel ended or stopped answering, HarnessError for any other failure. Both close the
-        subject, and the next program starts it again; only a program that ran out of files leaves it started.
+        subject, and the next program starts it again. The subject stays open only if the program ran out of files.
         """
         answer = self._answer(program)
         require_files(program, answer, self._answer, self.label, _MORE_FILES)
@@ -312,7 +313,7 @@ class Remote:
         self.ends += 1
         self._lost_seconds += silent_for or 0
         self.close()
-        # If little time was left, a timeout does not prove a dead kernel.
+        # If little time was left for the program, a missing answer does not prove that the kernel is dead.
         short = silent_for is not None and silent_for < self._limit.seconds / 2
         if end.by_kernel and not short:
             self._untold = KernelDied(self.label, end.how, words)

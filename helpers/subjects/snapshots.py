@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Snapshots of virtual machines whose kernel has booted: the next start of the same kernel continues from there.
+"""Snapshots of virtual machines whose kernel has booted. The next start of the same kernel continues from there.
 
-QEMU writes and reads them as a migration (docs/devel/migration in its sources). If one cannot be used, the kernel is
-booted: that is never an error.
+QEMU writes and reads them as a migration (docs/devel/migration in its sources). If a snapshot cannot be written or
+used, the kernel boots; that is not an error.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import Any
 
 MOST = 8
-"""Snapshots that are kept: each has the size of the memory that the kernel used, some 60 MB."""
+"""The number of snapshots that are kept. Each is as large as the memory that the kernel used, about 60 MB."""
 _SAVE_SECONDS = 30.0
 _BANDWIDTH = 1 << 34
-"""Bytes per second; QEMU's default slows down the copy."""
+"""The bandwidth of the migration in bytes per second. QEMU's default is too low."""
 
 
 @dataclass(frozen=True)
 class BootSnapshot:
-    """A file with the state of a virtual machine, and how long the boot before it took."""
+    """A file with the state of a virtual machine, and the duration of its boot in seconds."""
 
     path: Path
     boot_seconds: float
 
 
 class Snapshots:
-    """The snapshots in a folder, each with a name that depends on all that QEMU is given."""
+    """The snapshots in a folder. The name of each depends on all of QEMU's inputs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class Snapshots:
         return None
 
     def save(self, name: str, boot_seconds: float, monitor: socket.socket) -> None:
-        """Writes the state of the machine that ``monitor`` leads to, which goes on. Nothing if that fails."""
+        """Writes the state of the machine behind ``monitor``, which then continues. Failures are ignored."""
         with contextlib.suppress(OSError, ValueError, KeyError), self._alone():
             if self.find(name) is None:
                 with tempfile.NamedTemporaryFile(dir=self._folder, prefix="tmp-", delete=False) as file:
@@ -67,7 +67,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Raises BlockingIOError if another session writes a snapshot: it may be the same one."""
+        """Locks the folder. Raises BlockingIOError if another session writes a snapshot, which may be the same."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +80,7 @@ class Snapshots:
 
 
 def name_of(arguments: Sequence[str], files: Sequence[Path], *data: bytes) -> str:
-    """A name for what boots from these arguments, files (by their inode and its times) and contents."""
+    """The name for a boot with these arguments, files (identified by inode and times) and data."""
     digest = hashlib.sha256(json.dumps(list(arguments)).encode())
     for path in files:
         stat = path.stat()
@@ -94,7 +94,7 @@ def _migrate(monitor: socket.socket, file: int) -> None:
     """Copies the state to ``file``. Raises OSError, ValueError or KeyError if QEMU refuses."""
     until = time.monotonic() + _SAVE_SECONDS
     talk = _Monitor(monitor, until)
-    # QEMU may write only files as long as a console: it writes to a socket.
+    # QEMU's limit on file sizes (for the console) would stop it, so it writes to a socket.
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -113,7 +113,7 @@ def _migrate(monitor: socket.socket, file: int) -> None:
 
 
 class _Monitor:
-    """QEMU's monitor: one line of JSON for each command and each answer (docs/interop/qmp-spec in its sources)."""
+    """QEMU's monitor. Commands and answers are lines of JSON (docs/interop/qmp-spec in QEMU's sources)."""
 
     def __init__(self, connection: socket.socket, until: float) -> None:
         self._connection, self._until, self._read = connection, until, b""
@@ -121,7 +121,7 @@ class _Monitor:
         self.ask("qmp_capabilities")
 
     def ask(self, command: str, arguments: dict[str, object] | None = None, *fds: int) -> Any:
-        """What the command returns. Raises ValueError if it returns an error, OSError if there is no answer."""
+        """Runs a command and returns its result. Raises ValueError if it fails, OSError if there is no answer."""
         request = {"execute": command} | ({"arguments": arguments} if arguments else {})
         socket.send_fds(self._connection, [json.dumps(request).encode() + b"\n"], list(fds))
         while not {"return", "error"} & (answer := self._line()).keys():

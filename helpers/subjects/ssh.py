@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs commands on a board by ssh(1) with the user's configuration, and explains its failures."""
+"""Runs commands on a board with ssh(1) and the user's configuration, and explains failures of ssh."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from helpers.subjects.console import printable_text
 _OPTIONS = (
     "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
     "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardAgent=no", "-o", "ForwardX11=no",
-    # Uses an existing shared connection. A new one would outlive this session.
+    # Use an existing shared connection, but create none, because it would outlive this session.
     "-o", "ControlMaster=no",
 )  # fmt: skip
 BEGIN = "khx:begin"
 _NO_MESSAGE = "ssh printed no message"
 _COMMAND_SECONDS = 90
-"""Timeout of a command: enough for 0.7 MB over a slow network."""
+"""Timeout of a command in seconds: enough for 0.7 MB over a slow network."""
 _FAILED = 255
-"""Exit status if ssh failed, not the command (ssh(1), EXIT STATUS)."""
+"""ssh's exit status if ssh itself failed, not the command (ssh(1), EXIT STATUS)."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A host as on ssh's command line, and the options to reach it."""
+    """A host as given on ssh's command line, and the options of ssh to reach it."""
 
     name: str
     options: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Destination:
 
 
 class Unreachable(HarnessError):
-    """The board may be reached later: it is off or boots, or the network is down."""
+    """The board may be reachable later: it is off or booting, or the network is down."""
 
 
 class Interrupted(Unreachable):
@@ -46,7 +46,7 @@ class Interrupted(Unreachable):
 
 
 class Talkative(HarnessError):
-    """The login shell prints text, which would be read as an answer. The command ran."""
+    """The login shell printed text, which would be taken for an answer. The command ran."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Reply:
 
 
 def command(destination: Destination, script: str) -> list[str]:
-    """The command line that runs SCRIPT there with sh, independent of the login shell. Raises HarnessError."""
+    """The command line that runs SCRIPT on the board with sh, whatever the login shell is. Raises HarnessError."""
     ssh = shutil.which("ssh")
     if ssh is None:
         why, cure = "there is no program ssh on this machine", "Install it (Debian: openssh-client)"
@@ -67,7 +67,7 @@ def command(destination: Destination, script: str) -> list[str]:
 
 
 def ask(destination: Destination, script: str, stdin: bytes = b"") -> Reply:
-    """Runs SCRIPT there to its end. Raises Unreachable, Interrupted, Talkative, HarnessError."""
+    """Runs SCRIPT on the board until it ends. Raises Unreachable, Interrupted, Talkative, HarnessError."""
     try:
         process = subprocess.run(
             command(destination, f"echo {BEGIN}; {script}"),
@@ -77,7 +77,8 @@ def ask(destination: Destination, script: str, stdin: bytes = b"") -> Reply:
         what, why = f"{destination} cannot be reached", f"ssh took more than {_COMMAND_SECONDS} s"
         raise Interrupted(what, why=why, cure=f"Try ssh {destination} true") from None
     except OSError as error:
-        raise HarnessError("ssh cannot be started", why=error.strerror or str(error)) from None
+        cure = f"Try ssh {destination} true"
+        raise HarnessError("ssh cannot be started", why=error.strerror or str(error), cure=cure) from None
     output, errors = process.stdout.decode("utf-8", "replace"), process.stderr.decode("utf-8", "replace")
     before, begin, after = output.partition(f"{BEGIN}\n")
     if process.returncode == _FAILED and begin:
@@ -93,14 +94,15 @@ def ask(destination: Destination, script: str, stdin: bytes = b"") -> Reply:
 
 
 def start(destination: Destination, script: str, wire: int, errors: int) -> subprocess.Popen[bytes]:
-    """Runs SCRIPT there with the descriptor WIRE as standard input and output. Raises HarnessError."""
+    """Starts SCRIPT on the board, with the descriptor WIRE as standard input and output. Raises HarnessError."""
     try:
         # A new session: Ctrl-C must not reach ssh.
         return subprocess.Popen(
             command(destination, script), stdin=wire, stdout=wire, stderr=errors, start_new_session=True
         )
     except OSError as error:
-        raise HarnessError("ssh cannot be started", why=error.strerror or str(error)) from None
+        cure = f"Try ssh {destination} true"
+        raise HarnessError("ssh cannot be started", why=error.strerror or str(error), cure=cure) from None
 
 
 _CAUSES = (
@@ -119,7 +121,7 @@ _LATER = (
 
 
 def failure(destination: Destination, errors: str) -> HarnessError:
-    """Why there was no connection, from ssh's messages."""
+    """The error for a failed connection, from ssh's messages."""
     what = f"{destination} cannot be reached"
     for text, why, cure in _CAUSES:
         if text in errors:
@@ -137,7 +139,7 @@ def last_line(errors: str) -> str:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Waits for ssh, which ends when its input ends; else kills it and its helpers (ProxyCommand)."""
+    """Waits for ssh, which ends when its input ends. If it does not, kills it and its helpers (ProxyCommand)."""
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:

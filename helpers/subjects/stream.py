@@ -38,7 +38,8 @@ class Stream:
         self._fill(4, until)
         (length,) = struct.unpack_from("<I", self._rest)
         if length > wire.MAX_FRAME:
-            raise HarnessError("The executor's answer cannot be read", why=f"it announced {length} bytes")
+            why = f"it announced {length} bytes"
+            raise HarnessError("The executor's answer cannot be read", why=why, cure="Run again")
         self._fill(4 + length, until)
         body = bytes(self._rest[4 : 4 + length])
         del self._rest[: 4 + length]

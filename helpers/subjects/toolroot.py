@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A root folder to build modules for a Debian kernel in: the kernel's headers and the compiler of its release.
+"""A root folder to build modules for a Debian kernel in, with the kernel's headers and the compiler of its release.
 
-Another release's compiler may lack flags that the headers use, and the tools in the headers need that release's libc.
-The packages come from the private apt and are unpacked without root. Programs run in it by chroot(1) in a user
-namespace.
+Another release's compiler may lack flags that the headers use, and the tools in the headers need their release's libc.
+The private apt fetches the packages, and they are unpacked without root. Programs run in the folder with chroot(1) in a
+user namespace.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def check_namespaces() -> list[str]:
 
 
 def _namespace_cure() -> str:
-    """The command that sets the kernel's parameter that forbids user namespaces; else, the container's option."""
+    """The command that sets the kernel parameter that forbids user namespaces, or else the option of the container."""
     for name, forbids, allows in _SYSCTLS:
         with contextlib.suppress(OSError):
             if (_PROC_SYS / name.replace(".", "/")).read_text().strip() == forbids:

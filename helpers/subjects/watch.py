@@ -19,17 +19,17 @@ _COMPLAINTS = {5: "B (bad page)", 7: "D (died: oops or BUG)", 9: "W (warning)", 
 """Taints that mean an error (Documentation/admin-guide/tainted-kernels.rst). The others describe the kernel."""
 COMM = "/proc/thread-self/comm"
 _LONGEST = 100
-"""Lines of warnings in a message."""
+"""The most lines of warnings in a message."""
 
 
 class KernelComplained(Exception):
-    """KVM of the kernel under test warned, or the kernel tainted itself and named no other code."""
+    """The kernel under test warned in KVM, or tainted itself without a warning in other code."""
 
 
 class Watch:
-    """Compares taint and log with the last look, in one round trip. Skips what needs missing privileges.
+    """Compares the kernel's taint and log with the last check, in one round trip. Without privileges, skips either.
 
-    A warning that does not concern KVM is a note.
+    A warning that does not concern KVM becomes a note.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -39,11 +39,11 @@ class Watch:
         self._notes: dict[str, None] = {}
 
     def begin(self) -> None:
-        """Earlier taints and log lines do not count."""
+        """Starts to watch. Earlier taints and log lines are ignored."""
         self._state = _first_look(self._subject)
 
     def end(self) -> None:
-        """Looks a last time, for ``complaint``, and closes the log."""
+        """Checks a last time, for the next call of ``complaint``, and closes the log."""
         if self._final is not None:
             return
         self._final = _Look()
@@ -55,11 +55,11 @@ class Watch:
             self._subject.run(program)
 
     def complaint(self, program: Program | None = None) -> str:
-        """New taints and warnings since the last look, with the lines of the log; "" for none.
+        """New taints and warnings since the last check, with the lines of the log; "" if there are none.
 
-        "" also if the kernel is not alive, or was started since. After ``end``: the result of its look, once. The look
-        is the end of ``program``, and needs no other round trip. Raises HarnessError if there is a new
-        taint and the log cannot be read, so that the cause is unknown.
+        "" also if the kernel is not alive or was restarted. The first call after ``end`` returns the result of its
+        check. The check is appended to ``program``, so that it needs no other round trip. Raises HarnessError if there
+        is a new taint and the log cannot be read, because the cause is then unknown.
         """
         look = self._next_look(program or Program())
         self._notes |= dict.fromkeys(f"the kernel warned outside of KVM: {each.title}" for each in look.others)
@@ -72,7 +72,7 @@ class Watch:
         return look.complaint
 
     def notes(self) -> tuple[str, ...]:
-        """Returns and clears the warnings of other code in the looks so far."""
+        """Returns and clears the warnings of code other than KVM."""
         notes, self._notes = tuple(self._notes), {}
         return notes
 
@@ -113,7 +113,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one look found: new taints, the complaint or why none can be made, and warnings of other code."""
+    """The result of one check: new taints, the complaint or why its cause is unknown, and warnings of other code."""
 
     taints: tuple[str, ...] = ()
     complaint: str = ""
@@ -123,7 +123,7 @@ class _Look:
 
 @dataclass(frozen=True)
 class _State:
-    """The last look: the taint's bits, the log's fd in the executor, and why either cannot be read."""
+    """The state at the last check: the taint's bits, the log's fd in the executor, and why either cannot be read."""
 
     generation: int
     taint: int
@@ -180,4 +180,4 @@ def _look_of(taints: list[str], warnings: tuple[KernelWarning, ...], tasks: tupl
 def _complaint(taints: list[str], lines: list[str]) -> str:
     what = f"it tainted itself: {', '.join(taints)}" if taints else "it wrote a warning to its log"
     text = "\n".join(lines) or "(its log shows no warning)"
-    return f"The kernel complained during this test: {what}\n{text}"
+    return f"The kernel reported an error during this test: {what}\n{text}"

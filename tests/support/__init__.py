@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the tests share: fake subjects, throw-away projects, logs, validators, machines."""
+"""Code that several tests share: fake subjects, throw-away projects, logs, validators, machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules that a file imports, and the names that it imports from them, with dots."""
+    """The full names of the modules that a file imports, and of the names that it imports from modules."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A board for the tests: an arm64 VM with Debian's kernel, busybox and dropbear, reached through a forwarded port.
 
-Only this board has a network, QEMU's own, and only from this machine to its sshd.
+This is the only VM with a network. It is QEMU's user network, restricted to connections from this machine to the sshd.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from helpers.subjects.kernels import Kernel, resolve_kernel
 from tests.support.debian import account_entries, entries_of, fetched_once, qemu_command, unpack, updated_apt
 
 USERS = {"root": 0, "member": 1000, "stranger": 1001, "crowded": 1002, "homeless": 1003}
-"""One in group kvm, one who is not, one whose home is full, and one whose home cannot be written."""
+"""A user in group kvm, one who is not, one whose home is full, and one whose home cannot be written."""
 _NETWORK = ("failover", "net_failover", "virtio_net")
 _INIT = """#!/usr/bin/busybox sh
 /usr/bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp /var/run
@@ -58,14 +58,14 @@ exec dropbear -F -E -r /hostkey
 
 
 def stable() -> tuple[Kernel, Path]:
-    """Debian stable's kernel, and the folder with the board's user space for it; both are kept."""
+    """Debian stable's kernel, and the folder with the board's user space for it. Both are cached."""
     cache = choose.cache_directory()
     kernel = resolve_kernel("debian:stable", cache=cache, mirror=None, progress=print)
     return kernel, fetched_once(cache / f"board-{kernel.origin.replace(' ', '_')}", partial(_userland, kernel))
 
 
 def _userland(kernel: Kernel, work: Path) -> Path:
-    """Packages of Debian stable in WORK/root: busybox, dropbear with its libraries, the network's modules."""
+    """Unpack Debian stable's packages in WORK/root: busybox, dropbear with its libraries, the network modules."""
     apt = updated_apt(work / "apt", "stable")
     package, version = kernel.origin.split()
     root = unpack(apt, apt.needed(["dropbear-bin:arm64", "busybox-static:arm64"]), work / "root")
@@ -92,7 +92,7 @@ def _entries(root: Path, work: Path) -> Iterator[ArchiveEntry]:
 
 
 def files(root: Path, work: Path) -> None:
-    """Makes WORK/initrd, in which sshd takes WORK/key and has the key WORK/host."""
+    """Creates WORK/initrd, whose sshd accepts WORK/key and has the host key WORK/host."""
     for name in ("key", "host"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
     (work / "initrd").write_bytes(archive(list(_entries(root, work))))
@@ -104,7 +104,7 @@ def free_port() -> int:
 
 
 class BoardVm:
-    """The board, and an ssh with its key and its port under the name "board"."""
+    """The board, and a program ssh that reaches it under the name "board"."""
 
     def __init__(self, kernel: Kernel, root: Path, work: Path) -> None:
         self._work = work
@@ -118,7 +118,7 @@ class BoardVm:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def ssh(self, folder: Path, *, known: bool = True, key: bool = True) -> None:
-        """Puts a program ssh into FOLDER that reaches the board as the person's own would."""
+        """Writes a program ssh to FOLDER that reaches the board as a user's configured ssh would."""
         folder.mkdir(exist_ok=True)
         (folder / "config").write_text(
             f"Host board\n HostName 127.0.0.1\n Port {self.port}\n IdentitiesOnly yes\n"
@@ -130,7 +130,7 @@ class BoardVm:
         program.chmod(0o755)
 
     def wait(self) -> None:
-        """Until sshd answers; ``ssh`` comes first."""
+        """Waits until sshd answers. Call ``ssh`` first."""
         until = time.monotonic() + 240
         while time.monotonic() < until and self._process.poll() is None:
             command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "root@board", "true"]

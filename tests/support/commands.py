@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads the calls of the suite and of make in shell scripts, and compares them with the parsers and the Makefile."""
+"""Finds the calls of the suite and of make in shell scripts, and checks them against the parsers and the Makefile."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Debian's own packages, fetched once into the cache, and VMs with a userland made of them."""
+"""Fetches Debian packages into the cache, and creates VMs with a userland from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from helpers.subjects.qemu import qemu_path
 
 
 def fetched_once(home: Path, fetch: Callable[[Path], Path]) -> Path:
-    """HOME, where FETCH's file or folder is kept. FETCH makes it in a temporary folder; xdist's other workers wait."""
+    """HOME, to which FETCH's file or folder is moved. FETCH creates it in a temporary folder. Other workers wait."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with (home.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -48,7 +48,7 @@ def unpacked(name: str, suite: str, *packages: str) -> Path:
         versions = {package: apt.show(package).get("Version", "") for package in packages}
         if not all(versions.values()):
             what = f"Debian {suite} has no {' or '.join(packages)}"
-            raise HarnessError(what, cure="Try again, or name another mirror")
+            raise HarnessError(what, cure="Try again, or name another mirror in KVM_HVC_DEBIAN_MIRROR")
         return unpack(apt, versions, work / "new")
 
     return fetched_once(cache_directory() / name / suite, fetch)
@@ -73,7 +73,7 @@ def entries_of(root: Path) -> Iterator[ArchiveEntry]:
 
 
 def account_entries(users: Mapping[str, int], in_kvm: str) -> Iterator[ArchiveEntry]:
-    """/etc/passwd and /etc/group, with the members of group kvm, and the folders."""
+    """/etc/passwd, /etc/group with the members of group kvm, and the folders."""
     for folder in ("dev", "etc", "home", *(f"home/{user}" for user in users)):
         yield ArchiveEntry(folder, stat.S_IFDIR | 0o755)
     yield ArchiveEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))

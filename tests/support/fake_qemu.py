@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program in the place of QEMU that does what a test wants, honest or not; its "kernel" is the build machine's."""
+"""A program in the place of QEMU that behaves as a test defines. Its "kernel" is this machine's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if "-help" in sys.argv:
     sys.exit(print("-sandbox on"))
 words = " ".join(sys.argv)
 if "-serial stdio" in words:
-    # helpers/subjects/cpu_models.py asks for ID_AA64MMFR0_EL1.
+    # helpers/subjects/cpu_models.py reads ID_AA64MMFR0_EL1.
     sys.exit(sys.stdout.buffer.write({mmfr0!r}) and 0)
 wire = socket.socket(fileno=int(re.search(r"socket,id=wire,fd=(\\d+)", words)[1]))
 console = open(re.search(r"file:(\\S+)", words)[1], "w", buffering=1)
@@ -53,7 +53,7 @@ SILENCE = "time.sleep(600)\n"
 
 
 class FakeQemu:
-    """Put in front of PATH; what it does comes in Python, with the functions above at hand."""
+    """A fake QEMU in the first folder of PATH. Tests define its behaviour in Python, and can use HEAD's functions."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         build.build_all()

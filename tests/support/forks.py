@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sessions of pytest in processes of their own, forked from one that has imported pytest and the recorder.
+"""Runs pytest sessions in separate processes that are forked from one that has imported pytest and the recorder.
 
-A new Python takes three times as long, most of it for imports.
+Starting a new Python takes three times as long, mostly for imports.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Ended:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of stdout that are not empty; an empty one if there are none."""
+        """The non-empty lines of stdout, or one empty line if there are none."""
         return [line for line in self.out.splitlines() if line.strip()] or [""]
 
 
@@ -56,7 +56,7 @@ class ForkServer:
 def _serve() -> None:
     for name in _IMPORTS:
         __import__(name)
-    # A fork that collects garbage would copy all of these.
+    # A garbage collection in a fork would otherwise copy the memory of all these objects.
     gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What helpers/uapi and the registers' table declare, beside what the kernel's arm64 headers declare.
+"""Compares the constants and structures of helpers/uapi and of the registers' table with the kernel's arm64 headers.
 
-The headers of ``make setup`` (linux-libc-dev-arm64-cross) are Linux 6.1's. ``NEWER`` names what they lack; only the
-headers of Debian sid, which tests/external fetches, have it. ``OURS`` names what no header has.
+The headers of ``make setup`` (linux-libc-dev-arm64-cross) are Linux 6.1's. ``NEWER`` are the names that they lack. Only
+the headers of Debian sid, which tests/external fetches, have them. ``OURS`` are names that no header has.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OURS = {
     "KVM_REG_ARM_CORE_SP_EL1": "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(sp_el1)",
     "KVM_REG_ARM_SCTLR_EL1": "ARM64_SYS_REG(3, 0, 1, 0, 0)",
 }
-"""Names that only we have: why, or what they stand for in the headers' names."""
+"""Names that no header has: the reason, or the equivalent expression in the headers' names."""
 _STRUCTS = {
     "kvm_signal_mask_head": ("kvm_signal_mask", ""),
     "kvm_reg_list_head": ("kvm_reg_list", ""),
@@ -43,7 +43,7 @@ _STRUCTS = {
     "kvm_run_mmio": ("kvm_run", "mmio"),
     "kvm_run_hypercall": ("kvm_run", "hypercall"),
 }
-"""Structures of which we declare a part: the header's name, and the member of the union with which ours ends."""
+"""Structures that helpers/uapi declares in part: the header's name, and the union member that is the last one here."""
 _BITS = {
     "STD": "KVM_REG_ARM_STD_BIT",
     "STD_HYP": "KVM_REG_ARM_STD_HYP_BIT",
@@ -71,7 +71,7 @@ def constants(module: ModuleType) -> dict[str, int]:
 
 
 def ours() -> dict[str, int]:
-    """Every value that is compared, by the name under which ``expressions`` has it."""
+    """Every value that is compared, by the same name as in ``expressions``."""
     values = constants(kvm) | constants(syscalls)
     values |= {name: value for name, value, _ in (*_members(), *_registers(), *_functions())}
     del values["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
@@ -79,7 +79,7 @@ def ours() -> dict[str, int]:
 
 
 def expressions() -> dict[str, str]:
-    """The same in the headers' words."""
+    """The C expression of each value with the headers' names."""
     texts = {name: OURS.get(name, name) for name in constants(kvm)}
     texts |= {
         name: name if name.startswith(("SIG_", "PR_")) else f"__NR_{name.lower()}" for name in constants(syscalls)
@@ -90,7 +90,7 @@ def expressions() -> dict[str, str]:
 
 
 def header_values(folder: Path, wanted: dict[str, str], *include: Path) -> dict[str, int]:
-    """The compiler puts each value into its assembly output, so nothing has to run on arm64."""
+    """The values of the expressions, read from the compiler's assembly output, so that nothing has to run on arm64."""
     lines = [f'asm volatile("\\n->{name}=%0" : : "i" ((unsigned long)({text})));' for name, text in wanted.items()]
     (folder / "values.c").write_text(_PROGRAM % "\n".join(lines))
     paths = [part for each in include for part in ("-isystem", str(each))]
@@ -102,7 +102,7 @@ def header_values(folder: Path, wanted: dict[str, str], *include: Path) -> dict[
 
 
 def _members() -> Iterator[tuple[str, int, str]]:
-    """Offset and size of each member of each structure, and the structure's size."""
+    """The offset and size of each member of each structure, and the size of each structure."""
     for name in kvm.ffi.list_types()[1]:
         ours = kvm.ffi.typeof(f"struct {name}")
         theirs, end = _STRUCTS.get(name, (name, ""))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The JUnit schema of Jenkins' xUnit plugin, junit-10.xsd, out of pytest's own source distribution.
+"""Fetches the JUnit schema of Jenkins' xUnit plugin, junit-10.xsd, from pytest's source distribution.
 
-pip fetches it once, of the release that is pinned here, and it is not copied, so that it is the real one.
+pip fetches it once, from the pinned release of pytest. This repository has no copy, so that the tests use the original.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLACE = f"pytest-{pytest.__version__}/testing/example_scripts/junit-10.xsd"
 
 
 def schema() -> xmlschema.XMLSchema:
-    """The schema. Raises HarnessError where it cannot be fetched."""
+    """The schema. Raises HarnessError if it cannot be fetched."""
     path = cache_directory() / "junit" / f"junit-10-of-pytest-{pytest.__version__}.xsd"
     return xmlschema.XMLSchema(str(fetched_once(path, _fetch)))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel images of a test's own, and the resolution of --kernel."""
+"""Creates kernel images for tests, and resolves --kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def arm64_image(*, flags: int = 0, size: int = 5000) -> bytes:
 
 
 def zboot(name: str, payload: bytes, *, payload_size: int | None = None) -> bytes:
-    """An EFI zboot file. As in the kernel's build, all but gzip have the unpacked size after the stream."""
+    """An EFI zboot file. As in the kernel's build, the unpacked size follows the stream, except for gzip."""
     payload += b"" if name == "gzip" else struct.pack("<I", 5064)
     size = len(payload) if payload_size is None else payload_size
     head = b"MZ\0\0zimg" + struct.pack("<IIII", 128, size, 0, 0) + name.encode().ljust(32, b"\0")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's own reader of KTAP, tools/testing/kunit/kunit_parser.py, out of Debian's linux-source package.
+"""Fetches the kernel's own parser of KTAP, tools/testing/kunit/kunit_parser.py, from Debian's linux-source package.
 
-It is fetched once (150 MB, of which 100 kB are kept in the cache) and not copied here, so that it is the real one.
+It is fetched once (150 MB, of which 100 kB are cached). This repository has no copy, so the tests use the original.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "*.tar.xz" |
 
 
 def parsed(report: Path) -> tuple[int, dict[str, int], list[str]]:
-    """What ``kunit.py parse`` makes of a report: its status, its counts, the names of what is not ok."""
+    """The result of ``kunit.py parse`` for a report: its status, its counts, and the names of tests that are not ok."""
     folder = fetched_once(cache_directory() / "kunit" / SUITE, _fetch) / _PLACE
     command = [sys.executable, "-B", str(folder / "kunit.py"), "parse", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""LAVA's own schemas and its own reader of signals, out of Debian's lava-common and lava-dispatcher packages.
+"""Fetches LAVA's own schemas and parser of signals from Debian's lava-common and lava-dispatcher packages.
 
-They are fetched once (0.2 MB), so that they are the real ones; nothing is installed.
+They are fetched once (0.2 MB), so that the tests use the originals. Nothing is installed.
 """
 
 from __future__ import annotations
@@ -72,5 +72,5 @@ def _python(script: str, values: object) -> subprocess.CompletedProcess[str]:
 
 
 def modules() -> Path:
-    """Where lava_common and lava_dispatcher lie. Raises HarnessError where they cannot be fetched."""
+    """The folder of lava_common and lava_dispatcher. Raises HarnessError if they cannot be fetched."""
     return unpacked("lava", SUITE, *PACKAGES) / "usr/lib/python3/dist-packages"

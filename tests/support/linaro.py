@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The names that Linaro's kselftest job gives to the tests of a KTAP report; KernelCI's LAVA jobs use it too.
 
-It is automated/linux/kselftest/parse-output.py in github.com/Linaro/test-definitions. It takes every test line for a
-result, and makes a name of its description: numbers of up to five digits in brackets are dropped, everything that is
-no letter, digit, hyphen or underscore becomes an underscore, and one at either end is removed. The reason of a skip is
-a part of the name. Of two equal names the second gets the suffix _dup2.
+The parser is automated/linux/kselftest/parse-output.py in github.com/Linaro/test-definitions. Each test line is a
+result, and its description becomes the name: numbers of up to five digits in brackets are removed, every character that
+is no letter, digit, hyphen or underscore becomes an underscore, and an underscore at either end is removed. The reason
+of a skip is a part of the name. If two names are equal, the second one gets the suffix _dup2.
 """
 
 from __future__ import annotations

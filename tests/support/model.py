@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sequences of the contract's model, and the C program that is made of one."""
+"""Sequences of calls for the contract's model, and the C program for a sequence."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ EVERY = [
     *EVENTS, op.CreateVm(3), op.CreateVcpu(3, 5), op.Init(3, 5, PSCI), op.SetFilter(3, 0x84000050, 1, 2),
     op.ForwardedCall(3, 5, TRNG, SMC), op.SetReg(3, 5, STD, 0), op.ResumeGuest(3, 5), op.CloseVm(3), op.CloseVm(1),
 ]  # fmt: skip
-"""Every call, in a VM that the calls change and that ends, beside another."""
+"""Every call in one VM, which is closed at the end, while another VM exists."""
 
 
 def in_c(operation: op.Disturb, name: str) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An arm64 machine for the tests: a VM with Debian stable's kernel and Python, and the wheel to be installed there.
+"""An arm64 machine for the tests: a VM with Debian stable's kernel and Python, in which the wheel is installed.
 
-Nothing of it runs on this machine. Only the byte code is compiled here, by Debian's same Python of this machine's own
-kind: byte code is the same on every kind, and an emulated processor takes minutes for it.
+Only its byte code is compiled on this machine, with the same version of Debian's Python for this machine's
+architecture. Byte code does not depend on the architecture, and an emulated processor would take minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support import ROOT
 from tests.support.debian import account_entries, entries_of, fetched_once, qemu_command, unpack, updated_apt
 
 USERS = {"member": 1000, "stranger": 1001}
-"""One is in group kvm."""
+"""The users. ``member`` is in group kvm."""
 _PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
 _SITE = "opt/venv/lib/{python}/site-packages"
 _UNUSED = ("usr/share", "usr/sbin", "usr/lib/systemd", "usr/lib/aarch64-linux-gnu/gconv", "var", "etc")
@@ -53,7 +53,7 @@ for user in {users}; do
     [ -e /$user.sh ] || continue
     mkdir /tmp/$user
     chown $user /tmp/$user
-    # On the console too: it shows the progress of a machine that the timeout ends.
+    # Also on the console, which shows the progress if the machine is killed at its timeout.
     {{ su $user -c "cd /tmp/$user; sh -ex /$user.sh"; echo $? >/tmp/$user/status; }} 2>&1 | tee /tmp/$user/said
 done
 tar -cf /dev/vport0p1 -C /tmp {users}
@@ -62,7 +62,7 @@ poweroff -f
 
 
 def wheel(folder: Path) -> Path:
-    """The wheel for arm64, built by pip, with the cross compiler where this machine is of another kind."""
+    """The wheel for arm64, built by pip, with the cross compiler if this machine has another architecture."""
     cross = {
         "CC": "aarch64-linux-gnu-gcc",
         "LDSHARED": "aarch64-linux-gnu-gcc -shared",
@@ -79,7 +79,7 @@ def wheel(folder: Path) -> Path:
 
 
 def copy_checkout(target: Path) -> None:
-    """This tree as it is, without what git ignores, and without what running the suite does not take."""
+    """Copies this tree, without files that git ignores and files that a run of the suite does not need."""
     command = ["git", "ls-files", "-co", "--exclude-standard", ":!tests", ":!docs"]
     for name in subprocess.check_output(command, cwd=ROOT, text=True).split():
         if (ROOT / name).exists():
@@ -88,9 +88,9 @@ def copy_checkout(target: Path) -> None:
 
 
 def userland(kernel: Kernel, cache: Path) -> Path:
-    """An initramfs with Debian stable's busybox and Python, and what the wheel depends on.
+    """An initramfs with Debian stable's busybox and Python, and the wheel's dependencies.
 
-    Kept in CACHE until KERNEL, what is pinned, or this file changes: then Debian's packages are asked for again.
+    It is kept in CACHE until KERNEL, a pinned version or this file changes. Then Debian's packages are fetched again.
     """
     pins = _pins()
     key = repr((kernel.origin, pins)).encode() + Path(__file__).read_bytes() + (ROOT / "pyproject.toml").read_bytes()
@@ -121,7 +121,7 @@ def _pins() -> list[str]:
 
 
 def _add_dependencies(root: Path, pins: list[str]) -> str:
-    """Into a virtual environment; the interpreter's name, such as python3.13."""
+    """Installs the dependencies in a virtual environment. Returns the interpreter's name, such as python3.13."""
     python = (root / "usr/bin/python3").readlink().name
     version = python.removeprefix("python")
     constraints = root.with_name("constraints")
@@ -145,14 +145,14 @@ def _compile(host: Path, python: str, root: Path) -> None:
     for unused in _UNUSED:
         shutil.rmtree(root / unused, ignore_errors=True)
     folders = [root / "usr/lib" / python, root / _SITE.format(python=python)]
-    # The times of the sources do not pass through the archive.
+    # Python must not compare the byte code with the times of the sources, which the archive does not keep.
     command: list[str | Path] = [loader, "--library-path", libraries, host / "usr/bin" / python]
     command += ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/", *folders]
     _do(*command, environment={"PYTHONHOME": str(host / "usr")})
 
 
 def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> Iterator[ArchiveEntry]:
-    """What is in no package: users, /init, the kernel's modules, what is in the home of member."""
+    """The files that are in no package: users, /init, the kernel's modules, and the home of member."""
     for link in ("lib", "lib64"):
         yield ArchiveEntry(link, stat.S_IFLNK | 0o777, b"usr/lib")
     yield ArchiveEntry("modules", stat.S_IFDIR | 0o755)
@@ -169,9 +169,9 @@ def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> It
 
 
 def run(kernel: Kernel, base: Path, work: Path, scripts: Mapping[str, str], *, seconds: float) -> str:
-    """Runs each user's script; their /tmp/USER then comes to WORK, with the files status and said.
+    """Runs each user's script, then copies each /tmp/USER to WORK, with the files status and said.
 
-    WORK/home is the home of member. Returns the console; raises subprocess.TimeoutExpired.
+    WORK/home becomes the home of member. Returns the console's text. Raises subprocess.TimeoutExpired.
     """
     extra = archive(list(_machine_files(kernel, work / "home", scripts)))
     (work / "initrd").write_bytes(base.read_bytes() + bytes(-base.stat().st_size % 512) + extra)

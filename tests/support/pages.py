@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A log for the page of results, and a reader of such a page."""
+"""A log for tests of the HTML page, and a parser of the page."""
 
 from __future__ import annotations
 

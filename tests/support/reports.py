@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builders of logs, a log with every outcome, and readers of the machine reports."""
+"""Builders of logs, a log with every outcome, and parsers of the machine-readable reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support import ERROR, FAILED, KNOWN, NOT_APPLICABLE, NOT_MEASURED, PA
 STABLE, OTHER = SubjectId("debian:stable"), SubjectId("Image # SKIP")
 WAY = MigrationId(STABLE, OTHER)
 OLD_LOGS = ROOT / "tests/unit/logs"
-"""Logs of the versions that are only read; of those of two kernels also the verdicts that were printed for them."""
+"""Logs of older versions. For the logs of two kernels, there are also the verdicts that were printed for them."""
 INFO = SubjectInfo(STABLE, "mainline", {"kernel": "Linux 6.12", "registers": "3"})
 DEVIATION = KnownDeviation("early-lock", "LOCK-1", "It locks early.", "https://example.org/1")
 HOSTILE = (
@@ -126,7 +126,7 @@ def good(path: Path) -> Path:
 
 LOGS = pytest.mark.parametrize("log", [everything, good], ids=["everything", "good"])
 Outcomes = dict[tuple[str, str], str]
-"""Subject and node id, as the format can hold them, to the outcome in the format's own word."""
+"""By subject and node id, as far as the format has them: the outcome in the format's own word."""
 
 
 def junit_of(path: Path) -> Outcomes:
@@ -134,7 +134,7 @@ def junit_of(path: Path) -> Outcomes:
     for suite in ET.parse(path).getroot():
         for case in suite.findall("testcase"):
             folder, name = case.get("classname", ""), case.get("name", "")
-            # What is no test (a file, the verdict) has its whole id as its name.
+            # A row that is no test (a file, the verdict) has its whole id as the name.
             nodeid = name if "test_" not in name or "/" in name else f"{folder.replace('.', '/')}.py::{name}"
             kind = next((each.tag for each in case if each.tag != "system-out"), "passed")
             outcomes[suite.get("name", ""), nodeid] = kind
@@ -145,7 +145,7 @@ def junit_of(path: Path) -> Outcomes:
 
 
 def ktap_of(path: Path) -> Outcomes:
-    """Nested KTAP; names without a hash, numbers without a gap, as many as planned."""
+    """Parse nested KTAP. Checks that names have no hash, and that the numbers of the tests agree with the plan."""
     outcomes: Outcomes = {}
     waiting: dict[str, str] = {}
     for line in path.read_text().splitlines():
@@ -163,7 +163,7 @@ def ktap_of(path: Path) -> Outcomes:
 
 
 def kcidb_of(path: Path) -> Outcomes:
-    """A submission that kcidb-io takes, with every build, checkout and issue that it names."""
+    """Parse a submission to KCIDB. Checks that kcidb-io accepts it, and that each referenced object is included."""
     submission = json.loads(path.read_text())
     assert kcidb_io.schema.LATEST.is_valid_exactly(submission)
     names = ("checkouts", "builds", "tests", "issues")
@@ -180,7 +180,7 @@ def kcidb_of(path: Path) -> Outcomes:
 
 
 def flat_ktap_of(path: Path) -> dict[str, str]:
-    """Flat KTAP: SUBJECT/TEST to the outcome."""
+    """Parse flat KTAP: the outcomes by SUBJECT/TEST."""
     version, plan, *rest = path.read_text().splitlines()
     matches = [FLAT.fullmatch(line) for line in rest if not line.startswith("# | ")]
     cases = [match.groups() for match in matches if match]

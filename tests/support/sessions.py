@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sessions of the suite's own conftest.py over suites that a test writes, and what is left of such a session."""
+"""Runs sessions with the suite's own conftest.py on suites that a test writes, and inspects what they leave behind."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MANY = "@pytest.mark.parametrize('n', range(2000))\ndef test_many(make_vm, n):\n
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without the variables of a session and of coverage."""
+    """The environment without the variables of a pytest session and of coverage."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
 
 
@@ -65,7 +65,7 @@ def run_pytest(*arguments: str, **variables: str) -> tuple[int, str]:
 
 
 class Project:
-    """Suites of a test's own, run by the project's conftest.py."""
+    """A folder with suites that a test writes, and the project's conftest.py."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,9 +78,9 @@ class Project:
         (self.folder / "suites/test_it.py").write_text(HEAD + text + TAIL)
 
     def start(self, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
-        """A session in a process group of its own, on the terminal if one is given."""
+        """Starts a session in a separate process group, on the terminal if one is given."""
         environment = {**clean_environment(), "PYTHONPATH": ":".join(map(str, self.path))}
-        # setsid -c makes the terminal the session's own, so that closing it hangs up.
+        # With setsid -c the terminal controls the session, so that closing the terminal sends SIGHUP.
         command = ["setsid", "-c"] if terminal is not None else []
         command += [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
         out = subprocess.PIPE if terminal is None else terminal
@@ -89,7 +89,7 @@ class Project:
         return subprocess.Popen(command, text=True, stdin=stdin, stdout=out, stderr=out, **options)
 
     def run(self, *arguments: str, suite: str | None = None) -> tuple[int, str]:
-        """Runs SUITE, if given, or what is there. Returns the exit status and the text of both output streams."""
+        """Runs SUITE, or the existing files if it is None. Returns the exit status and the text of both streams."""
         if suite is not None:
             self.suite(suite)
         process = self.start(*arguments)

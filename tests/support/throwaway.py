@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Small throw-away projects whose suites are run by a pytest of their own, with the recorder."""
+"""Small throw-away projects whose suites run in a separate pytest session with the recorder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.forks import Ended, ForkServer
 REPORTS = "reports"
 INI = "[pytest]\ntestpaths = suites\naddopts = -p metadata -p html -p xdist\n"
 OTHERS = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "COLUMNS")
-"""What a session in a session must not inherit."""
+"""Environment variables that a session inside of a session must not inherit."""
 SUBJECTS = (SubjectId("debian:stable"),)
 
 CONFTEST = """
@@ -93,7 +93,7 @@ MODES = pytest.mark.parametrize("mode", [(), ("-q",), ("-n", "2"), ("-q", "-n", 
 
 
 def environment() -> dict[str, str]:
-    """The environment of such a session, which loads the plugins of INI: all of them take four times as long."""
+    """The environment of such a session, which loads only the plugins of INI: loading all takes four times as long."""
     kept = {name: value for name, value in os.environ.items() if name not in OTHERS}
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
@@ -104,13 +104,13 @@ def conftest_text(
     known: tuple[dict[str, str], ...] = (),
     fine: str = "LOCK-1",
 ) -> str:
-    """``fine`` is the clause of the tests that are not called bad; those check LOCK-1."""
+    """The text of conftest.py. Tests with "bad" in their names check LOCK-1, the others the clause ``fine``."""
     plain = to_builtins(subjects)
     return CONFTEST.format(root=str(ROOT), dialect=dialect, subjects=plain, known=list(known), fine=fine)
 
 
 def run_suite(folder: Path, suite: str, *, more: str = "") -> Path:
-    """Runs ``suite`` in a project of its own, whose conftest.py ends with ``more``; the path of its HTML report."""
+    """Runs ``suite`` in a new project whose conftest.py ends with ``more``. Returns the path of the HTML report."""
     (folder / "suites").mkdir(parents=True)
     (folder / "pytest.ini").write_text(INI)
     (folder / "conftest.py").write_text(conftest_text() + more)
@@ -138,11 +138,11 @@ class RecorderProject:
         target.write_text(text)
 
     def session(self, *arguments: str) -> Ended:
-        """A session in a process of its own, which inherits nothing of the one that runs this test."""
+        """Runs a session in a separate process with an environment that is independent of this session."""
         return self._server.run(self.folder, environment(), arguments)
 
     def run(self, *arguments: str, suite: str = "") -> tuple[int, str]:
-        """Runs SUITE, if given, or what is there. Returns the exit status and the last line on the terminal."""
+        """Runs SUITE, or the existing files if it is empty. Returns the exit status and the terminal's last line."""
         if suite:
             self.file("suites/test_a.py", suite)
         ended = self.session("-p", "no:cacheprovider", *arguments)

@@ -74,7 +74,7 @@ def test_a_machine_without_programs(program: Program, unbuilt: None) -> None:
     del program, unbuilt
     for each in (*tools.compilers(), *tools.emulator(), tools.user_namespaces(), tools.ssh()):
         assert each.is_missing, each
-        assert each.cure.startswith("install what Debian has in the packages: "), each
+        assert each.cure.startswith("install the equivalent of these Debian packages: "), each
     assert "init" in tools.c_parts().detail
 
 

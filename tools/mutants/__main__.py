@@ -19,21 +19,21 @@ from tools.mutants.mutant import Kind
 from tools.mutants.page import write_mutants_page
 
 _SESSION_SECONDS = 40
-"""A session that has less time is not begun."""
+"""No session starts if fewer seconds are left."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0, or 3 if something could not be fetched, built or run."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("action", choices=["build", "run", "page"])
-    parser.add_argument("mutant", nargs="*", help=f"for run: their ids, or {UNMUTATED} (default: all without a log)")
+    parser.add_argument("mutant", nargs="*", help=f"for run: ids, or {UNMUTATED} (default: all without a result)")
     parser.add_argument("--suite", default="stable", help="Debian suite of the source (default: stable)")
     parser.add_argument("--work", type=Path, help="folder for the source, the kernel and the logs")
     parser.add_argument("-n", default="2", metavar="N", help="number of virtual machines (default: 2)")
     parser.add_argument("--most", type=int, default=12, metavar="N", help="mutants in one session (default: 12)")
-    parser.add_argument("--seconds", type=float, help="end after so many seconds")
+    parser.add_argument("--seconds", type=float, help="stop after this many seconds")
     parser.add_argument("--quick", action="store_true", help="run only the tests that detect most")
-    parser.add_argument("--kind", type=Kind, action="append", default=[], help=f"run only this: {', '.join(Kind)}")
+    parser.add_argument("--kind", type=Kind, action="append", default=[], help=f"only this kind: {', '.join(Kind)}")
     parser.add_argument("--whole", action="store_true", help="do not stop at the first failure")
     options = parser.parse_intermixed_args(arguments)
     folder = (options.work or build.OUTPUT / "mutants" / options.suite).absolute()
@@ -68,13 +68,13 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _in_turn(kinds: Sequence[Kind]) -> list[str]:
-    """The control, and one mutant of each kind after the other: a part of them is a sample of all kinds."""
+    """The control, then the mutants with the kinds in turn, so that an interrupted run has some of each kind."""
     rows = zip_longest(*(BY_KIND[kind] for kind in kinds or Kind))
     return [UNMUTATED, *(each.id for row in rows for each in row if each is not None)]
 
 
 def _is_wanted(result: MutantResult | None, quick: bool) -> bool:
-    """Whether there is no result yet, or one of a quick run that missed the mutant."""
+    """Whether the mutant has no result yet, or only a quick run that missed it."""
     return result is None or (result.part and not quick and not result.noticed)
 
 

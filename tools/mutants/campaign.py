@@ -34,12 +34,12 @@ QUICK = (
     "suites/filter/test_actions.py",
     *(f"suites/hypercalls/{name}.py" for name in _HYPERCALLS),
 )
-"""The tests that detect most, in half of the time."""
+"""The tests that detect the most mutants. They take half of the time."""
 
 
 @dataclass(frozen=True)
 class MutantResult:
-    """``verdict`` is the suite's; ``tests`` failed, at most one or two in a run that ends at the first failure."""
+    """``verdict`` is the suite's. ``tests`` are the failed tests: one or two if the run ends at the first failure."""
 
     verdict: str
     tests: tuple[str, ...]
@@ -57,10 +57,10 @@ class MutantResult:
 def run_campaign(
     folder: Path, names: Sequence[str], *, jobs: str, whole: bool, quick: bool, seconds: float | None
 ) -> dict[str, MutantResult]:
-    """Run the suite on the mutants NAMES, one worker for each, and keep the results in FOLDER.
+    """Run the suite on the mutants NAMES, with one worker for each, and keep the results in FOLDER.
 
     ``whole``: do not end a mutant's run at its first failure. ``quick``: run only the tests of QUICK. After SECONDS the
-    session is killed, and the mutants without a failure or all results are left for the next time.
+    session is killed. Mutants that then have neither a failure nor all results are left for a later call.
 
     Raises HarnessError if there is no log.
     """
@@ -90,8 +90,8 @@ def kept_results(folder: Path) -> dict[str, MutantResult]:
 
 
 def results_in(log: Log, names: Sequence[str], *, part: bool = False) -> dict[str, MutantResult]:
-    """The results of the mutants NAMES that were noticed, or whose tests all have an outcome."""
-    # A session that was killed says nothing about the mutants before.
+    """The results of the mutants NAMES that have a failure, or whose tests all have an outcome."""
+    # Without a status, the verdict of every mutant would be inconclusive, even of those that are complete.
     log = replace(log, status=0 if log.status is None else log.status)
     by_argument = {_argument(name): name for name in names}
     results = {}
@@ -120,7 +120,7 @@ def _kept(folder: Path) -> Path:
 
 
 def _argument(name: str) -> str:
-    """The kernel's command line for a mutant. Raises HarnessError if there is none of that name."""
+    """The kernel command line that selects a mutant. Raises HarnessError if the name is unknown."""
     numbers = {UNMUTATED: 0, **{each.id: number for number, each in enumerate(MUTANTS, 1)}}
     if name not in numbers:
         raise HarnessError(f"No mutant is called {name}", cure="See the tables in tools/mutants")

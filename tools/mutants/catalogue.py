@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All mutants, from the tables beside this file. The place of one, from 1, is its number on the command line."""
+"""All mutants, from the TOML files in this folder. A mutant's number on the command line is its position, from 1."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Debian's linux-source of a suite, and the kernel with all mutants that is built from it.
+"""Fetches the linux-source of a Debian suite, and builds the kernel with all mutants from it.
 
-A folder holds ``src`` (the tree), ``pristine`` (its KVM before the mutants), ``out`` (kbuild's), and the logs of runs.
+The work folder contains ``src`` (the source tree), ``pristine`` (the unchanged files of KVM), ``out`` (the output of
+kbuild), and the logs of runs.
 """
 
 from __future__ import annotations
@@ -48,16 +49,16 @@ def fetch_source(folder: Path, suite: str, mirror: str | None = None) -> None:
 
 
 def keep_pristine(folder: Path) -> None:
-    """Copy what the mutants change. It is complete or absent, because its presence means that the source is there."""
+    """Copy the files that mutants change. The copy is renamed when complete: its presence marks a complete source."""
     for name in _MUTATED:
         shutil.copytree(folder / "src" / name, folder / "pristine.new" / name)
     (folder / "pristine.new").rename(folder / "pristine")
 
 
 def build_kernel(folder: Path, mutants: Sequence[Mutant]) -> dict[str, str]:
-    """Build FOLDER's Image with MUTANTS; why each one that it does not have has no place in this version.
+    """Build FOLDER's Image with MUTANTS. Returns the mutants that this kernel version has no place for, and why.
 
-    The first build takes ten minutes on two processors, a later one builds what changed.
+    The first build takes ten minutes on two processors. A later build compiles only changed files.
     """
     reasons = put_into(folder / "pristine", folder / "src", mutants)
     if not (folder / "out/.config").exists():
@@ -72,7 +73,7 @@ def build_kernel(folder: Path, mutants: Sequence[Mutant]) -> dict[str, str]:
 
 
 def image(folder: Path, mutants: Sequence[Mutant]) -> Path:
-    """The built kernel. Raises HarnessError if there is none, or if its mutants have other numbers."""
+    """The built kernel. Raises HarnessError if it does not exist or was built with other mutants."""
     if not _numbers(folder).exists() or _numbers(folder).read_text("utf-8") != _ids(mutants):
         raise HarnessError(f"{folder} has no kernel with these mutants", cure="Run python -m tools.mutants build")
     return folder / "out/arch/arm64/boot/Image"

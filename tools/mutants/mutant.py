@@ -9,11 +9,11 @@ from enum import StrEnum
 
 HYPERCALLS = "arch/arm64/kvm/hypercalls.c"
 SELECTED = "MUTANT"
-"""In an edit's code: whether the command line selected this mutant."""
+"""The name, in an edit's code, of the condition that the command line selects this mutant."""
 
 
 class Kind(StrEnum):
-    """What a mutant needs besides the registers to show itself. The value is the name of its table."""
+    """What a test needs besides the registers to detect a mutant. The value is the name of the TOML file."""
 
     EVENT = "event"
     TOPOLOGY = "topology"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 
 class Position(StrEnum):
-    """Where an edit's code goes: on a separate line beside the anchor's lines, or in the anchor's place."""
+    """Where an edit's code goes: on a line before or after the anchor, or instead of the anchor."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -33,7 +33,7 @@ class Position(StrEnum):
 
 @dataclass(frozen=True)
 class Edit:
-    """``anchor`` is text that occurs once in ``function`` ("": in the file)."""
+    """``anchor`` is text that occurs once in ``function``, or once in the file if ``function`` is ""."""
 
     file: str
     function: str
@@ -44,9 +44,9 @@ class Edit:
 
 @dataclass(frozen=True)
 class Mutant:
-    """``rule`` is the clause that it contradicts, or the section of a document that no clause has yet.
+    """``rule`` is the clause that the mutant breaks, or a section of a document if no clause covers it yet.
 
-    ``missed`` is the reason if the suite does not detect it, or "".
+    ``missed`` is the reason if the suite does not detect the mutant, or "".
     """
 
     id: str
@@ -58,7 +58,7 @@ class Mutant:
 
 
 def mutant_of(row: Mapping[str, object], kind: Kind) -> Mutant:
-    """The mutant of a row of a table. Raises KeyError if the row lacks a field."""
+    """The mutant of one [[mutant]] table. Raises KeyError if the table lacks a field."""
     also = row.get("also", [])
     assert isinstance(also, list)
     edits = tuple(_edit(each) for each in (row, *also))

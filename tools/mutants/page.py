@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes docs/mutants.md from the logs of the runs, and from what the peers noticed."""
+"""Writes docs/mutants.md from the logs of the runs, and from the results of the kernel's own selftests (peers)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _summary(
 
 
 def _peers(folder: Path, results: Mapping[str, MutantResult | None]) -> str:
-    """How many faults and mutants the kernel's selftests notice, beside the suite."""
+    """The numbers of faults and mutants that the kernel's selftests and the suite detect."""
     faults, mutants = (read_statuses(peers_file(folder, name)) for name in (FAULTS_NAME, MUTANTS_NAME))
     sets: list[tuple[str, list[str], Statuses, str]] = [("planted faults", [*faults], faults, "all (`make prove`)")]
     for kind, own in BY_KIND.items():

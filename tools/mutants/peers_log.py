@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the kernel's selftests noticed: the file that tools.peers writes and the page reads."""
+"""Reads the results of the kernel's own selftests: tools.peers writes the files, docs/mutants.md shows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PASS, _SKIP = "0", "4"
 """Exit statuses of a selftest."""
 
 Statuses = dict[str, dict[str, str]]
-"""By fault or mutant, and "none": the status of each selftest, "0" if it passed."""
+"""By fault or mutant, with "none" for the control: the status of each selftest, "0" if it passed."""
 
 
 def peers_file(folder: Path, what: str) -> Path:
@@ -28,7 +28,7 @@ def read_statuses(path: Path) -> Statuses:
 
 
 def noticing(name: str, statuses: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The tests that fail on NAME and pass on the control. A test that does not pass there shows nothing about NAME."""
+    """The tests that fail on NAME and pass on the control. Tests that fail on the control are ignored."""
     control = statuses.get(_CONTROL, {})
     return [
         test

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pytest plugin of a campaign: many mutants in one session, each until its first failure.
+"""The pytest plugin of a run on mutants: it runs many mutants in one session, each until its first failure.
 
-Loaded with ``-p tools.mutants.plugin``. The cheap chapters that detect most come first, the slow ones last.
+Loaded with ``-p tools.mutants.plugin``. The fast chapters that detect the most mutants come first, the slow ones last.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _NOTICED = pytest.StashKey[set[object]]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_wants_survey(config: pytest.Config) -> bool:
-    """A campaign does not report a mutant's services."""
+    """No: a mutant's services are not reported."""
     return False
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_repeats_failure(item: pytest.Item) -> bool:
-    """Failures are expected here."""
+    """No: with a mutant, failures are expected."""
     return False
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_hvc_parametrize(metafunc: pytest.Metafunc) -> bool | None:
-    """VMs migrate within a mutant: pairs of mutants would show nothing of either."""
+    """Parametrise migration tests over pairs of the same mutant: a failure of a mixed pair could be due to either."""
     if "source" not in metafunc.fixturenames:
         return None
     mutants = subjects_of(metafunc.config)
@@ -49,27 +49,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No mutant has failed a test yet."""
+    """Start with an empty set of detected mutants."""
     config.stash[_NOTICED] = set()
     config.pluginmanager.register(_Failures(config))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out the rest of a mutant's tests. Raises NotMeasured."""
+    """Skip the remaining tests of a detected mutant. Raises NotMeasured."""
     if case_parameters(item).get("subject") in item.config.stash[_NOTICED]:
         raise NotMeasured("another test has detected this mutant")
 
 
 class _Failures:
-    """Notes each mutant that fails a test."""
+    """Collects the mutants that have a failed test."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._noticed = config.stash[_NOTICED]
         self._node_ids = NodeIds(subjects_of(config))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A failure of the harness shows nothing about the mutant."""
+        """Add the mutant of a failed test. A failure of the harness does not count."""
         subject = self._node_ids.subject_of(report.nodeid)
         if report.failed and "harness_error" not in dict(report.user_properties) and isinstance(subject, SubjectId):
             self._noticed.add(subject)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Puts all mutants into one source tree, each behind a test of the number on the kernel's command line.
+"""Puts all mutants into one source tree. Each one is active only if the kernel's command line has its number.
 
-Rebuilding a kernel for each mutant would take minutes each. With mutation schemata (Untch, Offutt and Harrold, 1993)
-one build has all of them: kvm_hvc_mutant=N selects mutant N, and 0, the default, none.
+Rebuilding the kernel for each mutant would take minutes each time. With mutation schemata (Untch, Offutt and Harrold,
+1993) one build contains all of them: kvm_hvc_mutant=N selects mutant N. The default 0 selects none.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _SCAFFOLD = (
 
 
 def put_into(pristine: Path, tree: Path, mutants: Sequence[Mutant]) -> dict[str, str]:
-    """Write TREE's files from PRISTINE's, with every mutant that has a place there; why each other one has none.
+    """Write TREE's files: PRISTINE's with all mutants whose anchor is there. Returns the other mutants, each with why.
 
-    The number of a mutant is its place in MUTANTS, from 1. A file whose text does not change is not written, so that
-    make builds only what is new. Raises HarnessError if the tree is not a kernel with bitmap registers, or if two
+    The number of a mutant is its position in MUTANTS, from 1. A file whose text does not change is not written, so
+    that make does not rebuild it. Raises HarnessError if the tree is not a kernel with bitmap registers, or if two
     mutants replace the same text.
     """
     texts: dict[str, str] = {}
@@ -75,7 +75,7 @@ def put_into(pristine: Path, tree: Path, mutants: Sequence[Mutant]) -> dict[str,
 
 
 class _NoPlace(Exception):
-    """An edit's anchor is not in this version of the kernel, or not once."""
+    """An edit's anchor does not occur exactly once in this version of the kernel."""
 
 
 def _text(pristine: Path, file: str, texts: dict[str, str]) -> str:
@@ -88,7 +88,7 @@ def _text(pristine: Path, file: str, texts: dict[str, str]) -> str:
 
 
 def _change(edit: Edit, text: str, code: str) -> tuple[int, int, str]:
-    """The range of TEXT that the edit replaces, and what with."""
+    """The start and end of the text that the edit replaces, and the replacement."""
     start, end = function_range(text, edit.function) if edit.function else (0, len(text))
     place = f"{edit.file}:{edit.function}" if edit.function else edit.file
     count = text.count(edit.anchor, start, end)
@@ -104,7 +104,7 @@ def _change(edit: Edit, text: str, code: str) -> tuple[int, int, str]:
 
 
 def function_range(text: str, name: str) -> tuple[int, int]:
-    """Where the definition of function NAME begins and ends. Raises an error that ``put_into`` reports."""
+    """The start and end of the definition of function NAME. Raises _NoPlace if there is none."""
     for found in re.finditer(rf"^(?![#\s/*]).*\b{name}\(", text, re.MULTILINE):
         body = re.compile(r"[^;{]*\{").match(text, found.start())
         if body is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command: run the kernel's selftests on each planted fault, or on each mutant, and keep what each noticed."""
+"""The command: run the kernel's selftests on each planted fault or each mutant, and keep the results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", choices=[FAULTS_NAME, MUTANTS_NAME])
     parser.add_argument("--suite", default="stable", help="Debian suite of the source and the kernel (default: stable)")
     parser.add_argument("--work", type=Path, help="folder of tools.mutants")
-    parser.add_argument("--seconds", type=float, default=3600, help="for one boot; run again for the rest")
+    parser.add_argument("--seconds", type=float, default=3600, help="limit for one boot (default: 3600)")
     options = parser.parse_args(arguments)
     folder = (options.work or build.OUTPUT / "mutants" / options.suite).absolute()
     try:
@@ -53,7 +53,7 @@ def _compare(folder: Path, options: argparse.Namespace) -> None:
     kernel, modules, control, steps = _faults(options.suite) if options.what == FAULTS_NAME else _mutants(folder)
     path = peers_file(folder, options.what)
     statuses = read_statuses(path)
-    # In a shuffled order, so that the first boots are a sample of all.
+    # Shuffled, so that the results of an interrupted run are a sample of all.
     todo = sorted((name for name in steps if name not in statuses), key=lambda name: zlib.crc32(name.encode()))
     tests = strip_copy(build_selftests(folder), folder / "stripped")
     init = build_peers_init(folder / "peers-init")
@@ -70,15 +70,15 @@ def _compare(folder: Path, options: argparse.Namespace) -> None:
         statuses |= {each: by_value[steps[each].value] for each in complete}
         todo = [each for each in todo if each not in complete]
         if todo and enough:
-            # The machine ended in its round.
+            # The kernel died during this fault or mutant.
             statuses[todo[0]] = by_value.get(steps[todo[0]].value, {}) | {"kernel": "died"}
             todo = todo[1:]
         path.write_text(json.dumps(statuses, indent=1), "utf-8")
     failing = [test for test, status in statuses.get(CONTROL, {}).items() if status != "0"]
     if failing:
-        print(f"not counted, because they do not pass without a fault: {', '.join(failing)}")
+        print(f"selftests that are not counted, because they fail without a fault: {', '.join(failing)}")
     noticed = sum(bool(noticing(each, statuses)) for each in steps if each in statuses)
-    print(f"{noticed} of {sum(each in statuses for each in steps)} noticed by the selftests; {path}")
+    print(f"{noticed} of {sum(each in statuses for each in steps)} detected by the selftests; {path}")
 
 
 def _by_value(results: Sequence[PeerResult]) -> Statuses:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m tools.peers.bench``: whole commands, from start to exit, beside the kernel's own selftests.
+"""``python -m tools.peers.bench``: the duration of the suite's commands, compared with the kernel's own selftests.
 
-In each turn every command runs once, so that a slow minute of the machine meets all of them. Compare commits by the
-ratios: the seconds depend on the machine. The selftests are those of tools/peers, booted in QEMU.
+In each turn every command runs once, so that other load on the machine affects all of them. To compare commits, use the
+ratios, because the seconds depend on the machine. The selftests are the ones of tools/peers, booted in QEMU.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _commands(kernel: str, source: str, folder: Path) -> dict[str, list[str]]:
-    """By name. The first one is what the others are compared with."""
+    """The commands by name. The first one is the reference for the ratios."""
     run = [*PYTEST, f"--kernel={kernel}", f"--reports={folder / 'reports'}"]
     return {
         SELFTESTS: _selftests(kernel, source, folder),
@@ -86,7 +86,7 @@ def _selftests(kernel: str, source: str, folder: Path) -> list[str]:
 
 
 def _measure(commands: dict[str, list[str]], turns: int) -> dict[str, list[Duration]]:
-    """The first turn fills the caches and does not count. Raises HarnessError if a command fails."""
+    """The durations by command, without a first turn that fills the caches. Raises HarnessError if a command fails."""
     durations: dict[str, list[Duration]] = {name: [] for name in commands}
     for turn in range(turns + 1):
         for name, command in commands.items():

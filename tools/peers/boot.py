@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boots the selftests: one QEMU command line, whose exit means that all of them ended."""
+"""Boots a kernel with the selftests in QEMU, which exits after the last selftest, and reads the results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from helpers.subjects.qemu import COMMAND_LINE, MEMORY_MB, qemu_path
 _LINE = re.compile(r"^peer: (\S+) (\S+) (\S+) (\d+)\r?$", re.MULTILINE)
 _PROBLEM = re.compile(r"^peer-error: (.*?)\r?$", re.MULTILINE)
 NO_FILE = "-"
-"""The file of a step that writes nothing."""
+"""The file name of a step that writes no file."""
 
 
 @dataclass(frozen=True)
 class PlanStep:
-    """Before a round of the tests, VALUE is written to FILE in the machine. ``value`` names the round."""
+    """One round of the selftests. Before it, /init writes VALUE to FILE. ``value`` also names the round."""
 
     file: str
     value: str
@@ -64,10 +64,10 @@ def peers_command(image: Path, initrd: Path, arguments: str = "") -> list[str]:
 
 
 def run_peers(image: Path, initrd: Path, *, seconds: float) -> tuple[tuple[PeerResult, ...], bool]:
-    """The results that the console shows, and whether SECONDS were enough.
+    """The results on the console, and whether QEMU exited within SECONDS.
 
-    If they were and results are missing, the kernel died. Raises HarnessError if the machine could not do what the plan
-    says.
+    If it did and results are missing, the kernel died. Raises HarnessError if a step of the plan failed, or if the
+    console has no result.
     """
     command = peers_command(image, initrd)
     try:

@@ -59,8 +59,8 @@ static void choose(const char *file, const char *value)
 }
 
 /*
- * The program's session is killed with it: a test may have started others.
- * A selftest loads its guest from the file that argv[0] names.
+ * Starts a selftest in its own session, so that its children can be killed with
+ * it.  argv[0] must be its path, because it loads its guest from that file.
  */
 static pid_t start(const char *path)
 {

@@ -24,7 +24,7 @@ def build_selftests(folder: Path) -> tuple[Path, ...]:
     cross = f"CROSS_COMPILE={build.cross_prefix()}"
     output.mkdir(exist_ok=True)
     _execute("make", "-s", "-C", str(source), f"O={headers}", "ARCH=arm64", "headers")
-    # On the command line LDFLAGS replaces that of the Makefile.
+    # LDFLAGS on make's command line replaces the Makefile's.
     flags = ("LDFLAGS=-static -pthread -no-pie", f"KHDR_INCLUDES=-isystem {headers}/usr/include", f"OUTPUT={output}")
     programs = [output / name for name in names]
     tree = str(source / _SELFTESTS)
@@ -39,10 +39,10 @@ def build_peers_init(target: Path) -> Path:
 
 
 def _program(tree: Path, name: str) -> str:
-    """A test's path below the selftests: in a folder of its architecture, whose name has changed, or in none."""
+    """A test's path below the selftests. The name of the architecture's folder differs between kernel versions."""
     places = ("arm64", "aarch64", ".")
     for place in places:
-        # get-reg-list has a part of each architecture beside its program.
+        # A file of this name in the architecture's folder is only a part of the program if the program is outside.
         if (tree / place / f"{name}.c").exists() and not (place != "." and (tree / f"{name}.c").exists()):
             return f"{place}/{name}" if place != "." else name
     raise HarnessError(f"{tree} has no test {name}", cure="Give another suite with --suite")

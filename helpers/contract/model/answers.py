@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The answers to calls that need no table of the contract, with the clause of each."""
+"""The answers to calls that do not depend on the contract's tables, each with its clause."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def want_x(registers: tuple[tuple[int, int], ...], clause: str) -> tuple[op.Want
 
 
 def run_answer(vm: ModelVm, vcpu: ModelVcpu, how: op.How) -> tuple[op.Want, ...]:
-    """KVM_RUN, and the lock."""
+    """KVM_RUN, which may lock the registers."""
     if how is op.How.ARGUMENT:
         return (want_errno("KVM_RUN", errno.EINVAL, "RUN-1"),)
     if not vcpu.initialised:
@@ -45,7 +45,7 @@ def run_answer(vm: ModelVm, vcpu: ModelVcpu, how: op.How) -> tuple[op.Want, ...]
 
 
 def set_filter_answer(vm: ModelVm, operation: op.SetFilter) -> tuple[op.Want, ...]:
-    """KVM_ARM_VM_SMCCC_FILTER: EINVAL, EBUSY and EEXIST win in this order (FILTER-5)."""
+    """KVM_ARM_VM_SMCCC_FILTER. KVM checks for EINVAL, EBUSY and EEXIST in this order (FILTER-5)."""
     first, last = operation.base, operation.base + operation.count - 1
     taken = (*_RESERVED, *((f[0], f[1]) for f in vm.filters))
     if not operation.count or last > U32 or operation.action > uapi.KVM_SMCCC_FILTER_FWD_TO_USER:

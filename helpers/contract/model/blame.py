@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The clauses that a wrong answer contradicts."""
+"""Determines the clauses that a wrong answer breaks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _OF_ALL = "MODEL-1"
 
 
 def broken_clauses(steps: Sequence[op.Step], answers: Sequence[op.StepAnswer]) -> tuple[str, ...]:
-    """MODEL-1, and the clauses that the last answer of a shortest sequence contradicts.
+    """MODEL-1, and the clauses that the last answer of a shortest sequence breaks.
 
-    In a shortest sequence every call matters. If it has an event, the event's clause is broken too; if it has calls on
-    two VMs, the clause that keeps them apart.
+    In a shortest sequence every call is necessary for the wrong answer. So an event in it means that the event's clause
+    is broken, and calls on two VMs mean that a clause on the independence of VMs is broken.
     """
     last = steps[len(answers) - 1]
     wrong = next((want for want, got in zip(last.wants, answers[-1], strict=True) if not want.holds(got)), None)
@@ -28,7 +28,7 @@ def broken_clauses(steps: Sequence[op.Step], answers: Sequence[op.StepAnswer]) -
 
 
 def _of_event(last: op.OnVm, clause: str) -> str:
-    """The clause of what an event must not change."""
+    """The clause on what an event must not change."""
     match last:
         case op.GuestCall() | op.ForwardedCall() | op.ResumeGuest():
             return "EVENT-4"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every call of the model's guests, and its answer by the registers and the version of PSCI."""
+"""Every call of the model's guests. Its answer depends on the registers and on the version of PSCI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers.smccc import U64, Call
 
 @dataclass(frozen=True)
 class GuestView:
-    """What an answer depends on; ``levels`` are the host's workaround levels by name."""
+    """The inputs of an answer; ``levels`` are the host's workaround levels by name."""
 
     situation: Situation
     psci: int
@@ -51,7 +51,7 @@ class Callee:
         return "PSCI-4" if self.name.startswith("PSCI.") else "CALL-7"
 
     def call(self, form: Form) -> Call:
-        """The call, with garbage where it takes no argument."""
+        """The call, with nonzero values in the registers that it does not read."""
         return Call(form.upper | self.id, (*self.args, *GARBAGE[len(self.args) :]), form.conduit)
 
 
@@ -104,7 +104,7 @@ def _of_psci(call: PsciCall) -> Callee:
 
 
 def _all() -> dict[str, Callee]:
-    # PSCI_CALLS has the version's answer. AFFINITY_INFO and CPU_ON depend on vCPUs that are on or off here.
+    # AFFINITY_INFO and CPU_ON are left out, because their answers depend on which vCPUs are on.
     psci = [p for p in PSCI_CALLS if not p.name.startswith(("AFFINITY_INFO", "CPU_ON"))]
     callees = [_of_function(f) for f in FUNCTIONS if f.name != "PSCI_FEATURES.SMCCC_VERSION"]
     callees += map(_of_psci, psci)
@@ -117,7 +117,7 @@ def _all() -> dict[str, Callee]:
 
 CALLEES = _all()
 FAST_PATH = frozenset(i for _, i in WORKAROUNDS)
-"""An HVC to one of these is served at EL2 (hyp-entry.S:el1_sync): x0 = x1 = 0, the rest unchanged."""
+"""An HVC with one of these ids is served at EL2 (hyp-entry.S:el1_sync): it sets x0 and x1 to 0 and nothing else."""
 
 
 def families() -> dict[str, tuple[str, ...]]:

@@ -29,7 +29,7 @@ _FAULTS = {
     FaultKind.VCPU: "ACCESS-2", FaultKind.ID_HIGH: "ACCESS-4", FaultKind.ID_SIZE: "ACCESS-5",
     FaultKind.ID_LOW: "ACCESS-6", FaultKind.LOCK: "LOCK-1",
 }  # fmt: skip
-"""The clause of each fault of an access. That of a refused value depends on the register."""
+"""The clause of each fault of an access. The clause of a refused value depends on the register."""
 
 
 _OF_GUESTS = (op.Init, op.Run, op.GuestCall, op.ForwardedCall, op.ResumeGuest)
@@ -56,13 +56,13 @@ class Model:
         self._levels = dict(host.levels)
         self._workarounds = {w.register.id: w for w in WORKAROUND_REGISTERS if w.register.name in self._levels}
 
-    # --- which calls --------------------------------------------------------
+    # --- the calls that can be made -------------------------------------------
 
     def applied(self, operation: op.OnVm) -> op.OnVm | None:
-        """The call, with what the model fills in; None if it cannot be made.
+        """The call, with the fields that the model fills in; None if it cannot be made.
 
-        It cannot be made if its VM or vCPU does not exist, above the limits of their number, if the kernel lacks the
-        interface, and if the contract does not define the answer. The number of a VM is never used again.
+        A call cannot be made if its VM or vCPU does not exist, if it would create too many of them, if the kernel lacks
+        the interface, or if the contract does not define the answer. The number of a closed VM is never used again.
         """
         if isinstance(operation, op.CreateVm):
             return operation if len(self.vms) < MOST_VMS and operation.vm not in self._used else None
@@ -87,7 +87,7 @@ class Model:
             case op.CreateVcpu(id=number):
                 return number in vm.vcpus or (number in self._host.vcpu_ids and len(vm.vcpus) < MOST_VCPUS)
             case op.Init(features=features):
-                # Kernels disagree whether vCPUs of one VM may differ; this contract does not define it.
+                # Kernel versions differ on whether the vCPUs of a VM may have different features.
                 return vm.features in (None, features) or vm.vcpus[operation.vcpu].initialised
             case op.ResumeGuest():
                 return vm.vcpus[operation.vcpu].forwarded is not None
@@ -99,7 +99,7 @@ class Model:
         vcpu = vm.vcpus[operation.vcpu]
         if isinstance(operation, op.Run) and operation.how is op.How.ARGUMENT:
             return True
-        # In the RFC the base kernel decides whether a refused run counts.
+        # In the RFC's dialect, it depends on the kernel version whether a refused run counts.
         if not vcpu.initialised and self._host.dialect is RFC_V3:
             return False
         if isinstance(operation, op.Run):
@@ -117,10 +117,10 @@ class Model:
             return False
         return not callee.level or callee.level in self._levels
 
-    # --- what they answer ---------------------------------------------------
+    # --- their answers --------------------------------------------------------
 
     def step(self, operation: op.OnVm) -> tuple[op.Want, ...]:
-        """Makes the call. ``applied`` must have let it through."""
+        """Applies the call to the state and returns the answer. ``applied`` must have returned the call."""
         if isinstance(operation, op.CreateVm):
             values = {r.name: r.reset for r in self._host.registers}
             self.vms[operation.vm] = ModelVm(values, self._host.psci_version)
@@ -318,7 +318,7 @@ def _init(vm: ModelVm, vcpu: ModelVcpu, features: tuple[int, ...]) -> int:
 
 
 def _filled(vm: ModelVm, operation: op.Disturb) -> op.Disturb | None:
-    """The event with its place in the VM; None if it cannot happen there."""
+    """The event with its fields for this VM; None if it is not possible in this VM."""
     ready = [number for number, vcpu in vm.vcpus.items() if vcpu.initialised]
     if vm.moved or operation.vcpu not in ready or (operation.effect.guest and not vm.has_guest):
         return None
@@ -337,7 +337,7 @@ def _disturbed(vm: ModelVm, effect: op.Effect) -> tuple[op.Want, ...]:
 
 
 def _resumed(operation: op.GuestCall | op.ForwardedCall) -> tuple[op.Want, ...]:
-    """The guest's end after a forwarded call, to which user space gave no answer."""
+    """KVM_RUN to the guest's end after a forwarded call. User space has not changed the guest's registers."""
     x = exact(CALLEES[operation.name].call(operation.form).registers)
     return (*want_exit(uapi.KVM_EXIT_MMIO), *want_x(x, "FILTER-10"))
 

@@ -25,14 +25,14 @@ class Show(Enum):
 
 @dataclass(frozen=True)
 class Want:
-    """One number of an answer, compared in the bits of ``mask``."""
+    """The expected value of one number of an answer. Only the bits of ``mask`` are compared."""
 
     name: str
     value: int
     show: Show = Show.HEX
     mask: int = U64
     clause: str = "MODEL-1"
-    """The clause that another number contradicts."""
+    """The clause that is broken if the number differs."""
 
     def holds(self, actual: int | None) -> bool:
         """Whether ``actual`` (None: no answer) is the expected number."""
@@ -55,19 +55,19 @@ class Request(Enum):
 
 @dataclass(frozen=True)
 class OnVm:
-    """A call on a VM's fd, or on something of that VM."""
+    """A call on a VM's fd or on an fd of one of its vCPUs."""
 
     vm: int
 
 
 @dataclass(frozen=True)
 class CreateVm(OnVm):
-    """KVM_CREATE_VM, and one slot of memory with the guest in it."""
+    """KVM_CREATE_VM, and one memory slot with the guest's code."""
 
 
 @dataclass(frozen=True)
 class CreateVcpu(OnVm):
-    """KVM_CREATE_VCPU, also with an existing id."""
+    """KVM_CREATE_VCPU. The id may already exist."""
 
     id: int
 
@@ -144,7 +144,7 @@ class GuestCall(OnVcpu):
 
 @dataclass(frozen=True)
 class ForwardedCall(OnVcpu):
-    """KVM_RUN of a guest whose call leaves with KVM_EXIT_HYPERCALL, where it stays until ``ResumeGuest``."""
+    """KVM_RUN of a guest whose call exits with KVM_EXIT_HYPERCALL. The guest continues at ``ResumeGuest``."""
 
     name: str
     form: Form
@@ -152,23 +152,23 @@ class ForwardedCall(OnVcpu):
 
 @dataclass(frozen=True)
 class ResumeGuest(OnVcpu):
-    """KVM_RUN after a ``ForwardedCall``, to the guest's end."""
+    """KVM_RUN after a ``ForwardedCall``. The guest runs to its end."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What an event of suites/events does to the state, besides what the contract defines as unchanged."""
+    """The effects of an event of suites/events on the state that the contract allows."""
 
     runs: bool = False
-    """Whether it is a run."""
+    """Whether it counts as a run."""
     restarts: bool = False
-    """Whether guests cannot go on after it, before ``Restart``."""
+    """Whether guests cannot continue after it until ``Restart``."""
     psci: int | None = None
     """The PSCI_VERSION of a VM with PSCI_0_2 after it."""
     guest: bool = False
     """Whether a guest makes calls."""
     blocks: bool = False
-    """Whether KVM_RUN comes back only for a signal."""
+    """Whether KVM_RUN returns only for a signal."""
     enables: bool = False
     """Whether it may enable KVM_CAP_ARM_SYSTEM_SUSPEND, which adds SYSTEM_SUSPEND to PSCI."""
 
@@ -191,9 +191,9 @@ class Disturb(OnVcpu):
 
 @dataclass(frozen=True)
 class Restart(OnVm):
-    """KVM_ARM_VCPU_INIT of each initialised vCPU, after an event from which guests cannot go on.
+    """KVM_ARM_VCPU_INIT of each initialised vCPU, after an event after which guests cannot continue.
 
-    The model fills in ``completes``: whether guests may have left with a store, which KVM_RUN completes first.
+    The model fills in ``completes``: whether a guest may have exited at a store, which KVM_RUN must complete first.
     """
 
     completes: bool = False
@@ -209,14 +209,14 @@ class PvTime(OnVcpu):
 
 @dataclass(frozen=True)
 class Step:
-    """A call and its expected answer; no ``wants`` if only later calls show the effect."""
+    """A call and its expected answer. ``wants`` is empty if only later calls show the effect."""
 
     operation: OnVm
     wants: tuple[Want, ...]
 
 
 StepAnswer = tuple[int | None, ...]
-"""The numbers of one answer, in the order of its wants; None without an answer."""
+"""The numbers of one answer, in the order of the step's wants; None for a number without an answer."""
 
 
 def first_difference(steps: tuple[Step, ...], answers: tuple[StepAnswer, ...]) -> int | None:

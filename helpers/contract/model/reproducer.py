@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A sequence as one C file that makes its calls and compares the answers: for a bug report, and for bisecting."""
+"""Writes a sequence of calls as a C program that compares the answers, for bug reports and bisection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNS = {op.How.IMMEDIATE_EXIT: "kvm_run_immediate_exit", op.How.PLAIN: "kvm_run
 
 
 EventInC = Callable[[op.Disturb, str], str]
-"""The C function of an event, by the name that it gets."""
+"""Returns the C function that makes an event, given the event and the function's name."""
 
 
 def reproducer(host: Host, steps: Sequence[op.Step], image: bytes, title: str, event_in_c: EventInC) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The state of the model's VMs, and the kernel's part in the answers."""
+"""The state of the model's VMs, and the facts about the kernel that the answers depend on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from helpers.uapi import kvm as uapi
 MEMORY = range(MEMORY_IPA, MEMORY_IPA + MEMORY_SIZE)
 """The guest's memory (IPA)."""
 STALE = 0xA5A5_A5A5_A5A5_A5A5
-"""The caller's memory before a read."""
+"""The contents of the caller's memory before a read."""
 MOST_VMS, MOST_VCPUS = 3, 4
-"""VMs that exist at once, and vCPUs of a VM."""
+"""The most VMs that exist at the same time, and the most vCPUs of a VM."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """The kernel's part in the answers. ``psci_version`` is that of a new VM with PSCI_0_2.
+    """The facts about the kernel. ``psci_version`` is the PSCI_VERSION of a new VM with PSCI_0_2.
 
     ``levels`` are the names of the existing workaround registers, with their values.
     """
@@ -36,7 +36,7 @@ class Host:
     smccc_filter: bool
     smccc: int = SMCCC_1_1
     new_functions: frozenset[int] = frozenset()
-    """Functions that an unknown service enables: their answers are not defined."""
+    """Functions that an unknown service enables. Their answers are not defined."""
     features: tuple[tuple[int, ...], ...] = ((uapi.KVM_ARM_VCPU_PSCI_0_2,), ())
     """The sets of features that a vCPU can be initialised with."""
     vcpu_ids: tuple[int, ...] = (0, 1, 2, 3, 5, 6)
@@ -45,7 +45,7 @@ class Host:
 
 @dataclass
 class ModelVcpu:
-    """``forwarded`` is the call whose KVM_EXIT_HYPERCALL the guest has not left."""
+    """``forwarded`` is the forwarded call after which the guest has not continued yet, if any."""
 
     initialised: bool = False
     ipa: int | None = None
@@ -65,7 +65,7 @@ class ModelVm:
     """(first function, last function, action)"""
     written: set[str] = field(default_factory=set)
     moved: op.Effect | None = None
-    """The event from which guests cannot go on."""
+    """The event after which guests cannot continue."""
     may_suspend: bool = False
     """Whether an event may have enabled KVM_CAP_ARM_SYSTEM_SUSPEND."""
 

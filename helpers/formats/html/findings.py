@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Failures and errors, and known deviations: requirement, expected and actual values, system calls."""
+"""The details of failures, errors and known deviations: requirement, expected and actual values, system calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.results.records import ERROR, FAILED, KNOWN, Result
 from helpers.results.reproduce import reproduce
 
 MOST_IN_FULL = 100
-"""Later findings get one line each: a broken kernel fails thousands of tests for one reason."""
+"""More findings than these get one line each, because a broken kernel can fail thousands of tests for one reason."""
 _REPRODUCER = re.compile(r"^C reproducer: (?:.*/)?(reproducers/[\w.-]+\.c)$", re.MULTILINE)
 """A line in the message of a test of suites/model."""
 
@@ -63,7 +63,7 @@ def findings(columns: tuple[Column, ...]) -> FindingsView | None:
 
 
 def deviation_findings(columns: tuple[Column, ...]) -> FindingsView | None:
-    """Failures that are expected of a released kernel."""
+    """The known deviations of each subject."""
     return _with_outcomes(columns, KNOWN)
 
 

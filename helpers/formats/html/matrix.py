@@ -16,7 +16,7 @@ from helpers.results.records import NOT_APPLICABLE, PASSED, Result
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """A state, a short text, its long form, and the id of the element with the details if there is one."""
+    """A state, a short text, a long text, and the id of the element with the details, if any."""
 
     state: str | None
     text: str

@@ -71,7 +71,7 @@ def _of_outcomes(column: Column) -> Iterator[ResultList]:
         results = [result for result in column.results if result.outcome == outcome]
         groups = _groups(results, column)
         if outcome == PASSED:
-            # The chapter of tests by clause has their parameters: thousands of them would be half of the page.
+            # The parameters are in the chapter of tests by clause. Repeating thousands of them would double the page.
             groups = tuple(replace(group, parameters=()) for group in groups)
         yield ResultList(column.name, outcome, len(results), groups)
     names, reasons = column.verdict.not_run, column.verdict.not_run_reasons

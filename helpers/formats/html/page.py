@@ -82,7 +82,7 @@ def _data(columns: tuple[Column, ...], proof: bool, *more: tuple[str, str]) -> M
     if moved:
         boxes.append(_migration_box(moved))
     every = (Chapter(name, template, view(columns)) for name, (template, view) in _CHAPTERS.items())
-    # That a kernel has no known deviation needs no chapter.
+    # Without known deviations, their chapter is omitted.
     chapters = tuple(each for each in every if each.view or each.name != KNOWN_DEVIATIONS)
     links = (*more, *([_PROOF_LINK] if proof else []))
     return {"title": TITLE, "boxes": boxes, "chapters": chapters, "links": links}
@@ -120,7 +120,7 @@ def _with_reason(result: Result) -> str:
 
 
 def _migration_box(verdicts: list[Verdict]) -> VerdictBox:
-    """All migrations in one box of the worst kind, with the lines of the verdicts that are not conformant."""
+    """One box for all migrations. It has the worst kind of verdict, and the verdicts that are not conformant."""
     others = tuple(each.line for each in verdicts if each.kind is not VerdictKind.CONFORMANT)
     worst = min((each.kind for each in verdicts), key=list(VERDICT_SIGNS).index)
     title = f"Migration: {len(verdicts) - len(others)} of {len(verdicts)} kernel pairs are conformant"
