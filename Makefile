@@ -12,7 +12,7 @@ help:
 	@echo 'make setup                   install what is missing, build the C parts'
 	@echo 'make conformance ARGS="..."  run the suite; ARGS go to pytest'
 	@echo 'make matrix ARGS="..."       Debian'"'"'s kernels from 5.10 to the newest, side by side'
-	@echo 'make test ARGS="..."         the tests of the harness that boot no kernel, in about a minute'
+	@echo 'make test ARGS="..."         the tests of the harness that boot no kernel, in two minutes'
 	@echo 'make lint                    ruff and mypy'
 	@echo 'make check                   lint, types, all tests of the harness, the suite in both dialects, some planted faults'
 	@echo 'make bench                   how soon Ctrl-C ends a session; how long reports of 100 and of 5,000 results take;'
