@@ -3,8 +3,8 @@
 # The suite as one kselftest: KTAP on standard output, everything else on standard error, the statuses of kselftest.h.
 # Arguments go to pytest; paths among them are relative to this folder.
 #   0  every subject is conformant, or what was selected passed
-#   1  one is not, or nothing can be concluded: that must look neither like a pass nor like a skip
-#   4  a kernel has no bitmap registers, and nothing else is wrong
+#   1  one is not, or the run is inconclusive, which must be neither a pass nor a skip
+#   4  a kernel has no bitmap registers or is newer than the suite, and nothing else is wrong
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 
@@ -21,11 +21,11 @@ for argument in "$@"; do
     case $argument in --reports=*) reports=${argument#--reports=} ;; esac
     previous=$argument
 done
-# A folder that is named is this session's or nobody's: pytest takes no other one while a session runs in it.
+# With --reports, pytest refuses a folder in which another session runs. Without, it would write to another folder.
 [ -n "$reports" ] || set -- "$@" --reports="${reports:=reports}"
 log=$reports/results.jsonl
 
-# The log of an earlier run must not be taken for this one's, nor one taken away that is being written.
+# The log of an earlier run must not be read as the log of this one. The log of a running session must not be removed.
 if [ -d "$reports" ]; then
     flock --nonblock --conflict-exit-code 75 "$reports" rm -f -- "$log"
     case $? in

@@ -42,6 +42,14 @@ from helpers.results.records import Log
 from helpers.results.verdict import many
 from helpers.subjects.choose import Plant
 
+_EPILOG = """docs/trust.md describes the proof. faults/catalogue.py has the faults, faults/variants.py the variants.
+
+exit status:
+  0  the suite detects every fault that was planted, and accepts every variant
+  1  it does not
+  3  inconclusive
+  4  wrong usage
+"""
 _ROUNDS = 200
 """Rounds of a race in the first session. They suffice to detect most faults of races."""
 _BETWEEN = 20
@@ -93,10 +101,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> CommandParser:
-    summary = "Plant every fault, and check that a test detects it. Plant every benign variant, and check the verdict."
-    parser = CommandParser("prove", summary)
-    parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE")
-    parser.add_argument("--quick", action="store_true", help="plant a few faults, and do not run all tests first")
+    summary = "Plant every fault and every benign variant. Check that tests detect the faults and accept the variants."
+    parser = CommandParser("prove", summary, _EPILOG)
+    parser.add_argument("--kernel", default="debian:stable", help="debian:SUITE (default: debian:stable)")
+    parser.add_argument("--quick", action="store_true", help="plant only a few faults and variants")
     parser.add_argument(
         "--every-test", action="store_true",
         help="run all tests of each fault's clauses, as --tier-from needs it; without it, those that a proof needs",
@@ -105,12 +113,13 @@ def _parser() -> CommandParser:
     parser.add_argument("--variant", action="append", default=[], help="plant only this benign variant; repeatable")
     parser.add_argument("-n", default="2", help="number of virtual machines (default: 2)")
     reports = default_folder(build.ROOT, Path.cwd())
-    parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help="folder for proof.html and logs")
+    text = "folder for proof.html and logs (default: reports)"
+    parser.add_argument("--reports", type=Path, default=reports, metavar="DIR", help=text)
     parser.add_argument(
         "--tier-from", type=Path, action="append", default=[], metavar="DIR",
-        help="plant nothing; choose the tests of --tier gate from the proof in DIR, and write the list; repeatable",
+        help="plant nothing; choose the tests of --tier gate from the log of the proof in DIR; repeatable",
     )  # fmt: skip
-    parser.add_argument("pytest", nargs="*", help="for pytest, after --: paths, -k, --prove-beside, --prove-most")
+    parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --, such as -k lock")
     return parser
 
 

@@ -24,11 +24,14 @@ Written by `python -m helpers.clause_table`; do not edit. The sentences are in `
 differences in `helpers/contract/differences.py`. A test of the harness fails if this page is out of date.
 
 The bitmap registers are KVM_REG_ARM_STD_BMAP, STD_HYP_BMAP, VENDOR_HYP_BMAP and VENDOR_HYP_BMAP_2. They are locked once
-a vCPU of the VM has run: a write that changes one then fails with EBUSY. A bit gates the hypercalls of its service.
-Names such as EINVAL are the errno of the ioctl, and x0 to x17 are the guest's registers after the hypercall.
+a vCPU of the VM has run: a write that changes one then fails with EBUSY. A bit gates the hypercalls of its service: if
+it is clear, the guest gets NOT_SUPPORTED. A hypercall is an HVC or an SMC instruction. Names such as EINVAL are the
+errno of the ioctl, and x0 to x17 are the guest's registers after the hypercall.
 
 A clause is "documented" if a document has it, and "observed ABI" if only the kernel's code has it and user space relies
-on it. The clauses describe mainline's interface. The tests also cover the interface of the RFC of January 2022.
+on it. [The last table](#where-documents-and-code-differ) has the differences of documents and code. The clauses
+describe mainline's interface. The tests also cover
+[the interface of the RFC](kernels.md#the-dialect-of-the-rfc) of January 2022. A chapter is a folder of `suites/`.
 """
 
 
@@ -81,7 +84,7 @@ def _chapter(name: str, tests: dict[str, list[str]]) -> str:
 
 
 def _differences() -> Iterator[str]:
-    yield "\n## Where documents and code differ\n\n| difference | clauses | documents | code | the checks follow |\n"
+    yield "\n## Where documents and code differ\n\n| difference | clauses | documents | code | the tests follow |\n"
     yield "|---|---|---|---|---|\n"
     for each in DIFFERENCES:
         clauses = ", ".join(each.clauses) or "none"

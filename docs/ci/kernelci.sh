@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # KernelCI: test a kernel and submit the results to KCIDB. In the suite's folder, after make setup:
 #   KCIDB_ORIGIN=NAME [KCIDB_URL=URL KCIDB_TOKEN=TOKEN] docs/ci/kernelci.sh IMAGE [argument of report...]
-# The arguments of report say which kernel it is: --build=ID or --checkout=ID if KCIDB has it, --git-from-ci in a job of
+# The arguments of report name the kernel: --build=ID or --checkout=ID if KCIDB has it, --git-from-ci in a job of
 # the kernel's repository, or --git-url, --git-commit and --git-branch. The KernelCI team gives out origins, URLs
 # (without /submit) and tokens. Without KCIDB_URL nothing is submitted.
 # The exit status is the verdict's, or 3 if the results cannot be submitted.

@@ -60,6 +60,6 @@ def _parser() -> CommandParser:
     description = "Compare two kernels by their results logs."
     parser = CommandParser("diff", description, _STATUSES, wrong_usage=STOPS_BISECT)
     parser.add_argument("before", metavar="BEFORE", help="results.jsonl of the reference kernel; - is standard input")
-    parser.add_argument("after", metavar="AFTER", help="results.jsonl of the kernel to compare with it")
-    parser.add_argument("--html", metavar="FILE", help="write all changes as an HTML page; - is standard output")
+    parser.add_argument("after", metavar="AFTER", help="results.jsonl of the other kernel; - is standard input")
+    parser.add_argument("--html", metavar="FILE", help="write every change to an HTML page; - is standard output")
     return parser

@@ -20,7 +20,7 @@ _EPILOG = """Each kernel in the logs is a host. Run the suite on each host once,
 exit status:
   0  VMs with these settings migrate between all hosts, and the guest sees the same
   1  a destination refuses a register, or the guest sees a change
-  3  the logs do not have all necessary facts
+  3  a log lacks facts about a migration, or cannot be read
   4  wrong usage
 """
 

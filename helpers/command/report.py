@@ -12,7 +12,7 @@ from pathlib import Path
 
 from helpers.command import fleet
 from helpers.command.files import check_inputs, input_label, load_log, save_report
-from helpers.command.parser import WRONG_USAGE, CommandParser
+from helpers.command.parser import PROGRAM, WRONG_USAGE, CommandParser
 from helpers.errors import HarnessError, UsageError
 from helpers.formats import ci
 from helpers.formats.html.page import PROOF, document
@@ -25,6 +25,11 @@ from helpers.results.columns import columns
 from helpers.results.records import Log
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import VerdictKind, exit_status
+
+_EPILOG = f"""exit status: that of a run with these verdicts, or 4 for wrong usage
+
+{PROGRAM} report {fleet.NAME} LOG... prints the settings with which VMs migrate between hosts.
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,8 +74,8 @@ def _page(name: str, logs: Sequence[Log]) -> bytes:
 
 def _parser() -> CommandParser:
     description = "Write reports from results logs, and print the verdicts."
-    parser = CommandParser("report", description, f"report {fleet.NAME} LOG... is a report on a set of hosts.")
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="a results.jsonl; any log version; - is standard input")
+    parser = CommandParser("report", description, _EPILOG)
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="results.jsonl, of any version; - is standard input")
     strict = "INCONCLUSIVE if a test was not measured, as in a run with --strict"
     parser.add_argument("--strict", action="store_true", help=strict)
     parser.add_argument("--html", metavar="FILE", help="one HTML page of all logs, without scripts")

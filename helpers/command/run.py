@@ -13,12 +13,24 @@ from helpers.command.parser import PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "suites"
+_ABOUT = """every argument is passed to pytest.
+
+The suite's own options are at the end of pytest's help, under "the kernel under test" and "the verdict".
+docs/kernels.md and docs/verdicts.md describe them.
+
+exit status:
+  0  CONFORMANT, or a selection of tests passed
+  1  NON-CONFORMANT
+  3  INCONCLUSIVE
+  4  wrong usage
+  5  NOT-IMPLEMENTED: the kernel has no bitmap registers
+  6  NEWER-THAN-SUITE"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run pytest. Returns its exit status, which is the verdict's."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{PROGRAM} run: every argument is passed to pytest. pytest's help:\n", flush=True)
+        print(f"{PROGRAM} run: {_ABOUT}\n", flush=True)
     return int(pytest.main(pytest_arguments(arguments, Path.cwd())))
 
 

@@ -12,8 +12,8 @@ from helpers.doctor.python import python_packages, python_version
 
 CANNOT_RUN = 3
 """The status of a run on this machine, which would be INCONCLUSIVE."""
-_EPILOG = """Each line is ok, warning (a run is possible) or MISSING (it prevents runs that need it). The line after a
-problem, which begins with "->", has the command that fixes it.
+_EPILOG = """Each line is ok, warning (a run is possible) or MISSING (runs that need it are not possible). A line that
+begins with "->" is the command that mends the problem above it.
 
 exit status:
   0  a run without options can start on this machine

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.contract.tiers import FULL, GATE
 from helpers.discovery.kvm_mode import MODES
-from helpers.plugin import hookspecs
+from helpers.plugin import hookspecs, services
 from helpers.results.baseline import SERVICE_NAME
 from helpers.results.gate import REQUIREMENTS
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
@@ -21,7 +21,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("subject", "the kernel under test")
+    group = parser.getgroup(*services.GROUP)
     _add_subjects(group)
     _add_plants(group)
     _add_measures(group)
@@ -65,7 +65,7 @@ def _add_subjects(group: pytest.OptionGroup) -> None:
 
 
 def _add_plants(group: pytest.OptionGroup) -> None:
-    group.addoption("--dialect-host", choices=["rfc-v3"], help="load a module with this dialect (debian:SUITE only)")
+    group.addoption("--dialect-host", choices=["rfc-v3"], help="plant this dialect (debian:SUITE only)")
     group.addoption(
         "--plant",
         action="append",
@@ -89,20 +89,20 @@ def _add_measures(group: pytest.OptionGroup) -> None:
         "--boot-deadline",
         type=_seconds,
         metavar="SECONDS",
-        help="boot timeout; a kernel that prints nothing for a quarter of it has failed to boot (default: 180; 600 in "
-        "QEMU, where a kernel must print something every 45 s)",
+        help="boot timeout; a kernel in QEMU that prints nothing for a quarter of it has failed to boot (default: 600, "
+        "and 45 without output, in QEMU; 180 on a board)",
     )
     group.addoption(
         "--cold-boot",
         action="store_true",
-        help="always boot; by default, a kernel that was booted before starts from a snapshot of that boot",
+        help="boot each kernel, even if there is a snapshot of an earlier boot to start from",
     )
     group.addoption(
         "--race-rounds",
         type=int,
         default=500,
         metavar="N",
-        help="maximum rounds of a race between writes and the first KVM_RUN, for each register (default: 500)",
+        help="limit of rounds of a race between writes and the first KVM_RUN, for each register (default: 500)",
     )
     group.addoption(
         "--model-steps",
@@ -118,8 +118,8 @@ def _add_tier(group: pytest.OptionGroup) -> None:
         "--tier",
         choices=[GATE, FULL],
         default=FULL,
-        help="gate: run only a fixed part of the suite, which checks every clause and detects every planted fault; the "
-        "verdict names the tier (default: full)",
+        help="gate: run a fixed part of the suite that checks every clause and detects every planted fault; the "
+        "verdict names it (default: full)",
     )
 
 
@@ -136,9 +136,9 @@ def _add_judgement(group: pytest.OptionGroup) -> None:
         type=_service,
         default=[],
         metavar="NAME",
-        help="accept the unknown service NAME, such as VENDOR_HYP:2, for the verdict CONFORMANT; repeatable",
+        help="accept a kernel that has the unknown service NAME, such as VENDOR_HYP:2; repeatable",
     )
-    group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel that does not have this dialect")
+    group.addoption("--require", choices=REQUIREMENTS, help="fail a kernel without this dialect, or without any")
     group.addoption("--reports", metavar="DIR", help="folder for the results log and the reports (default: reports)")
 
 

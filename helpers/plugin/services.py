@@ -13,11 +13,13 @@ import pytest
 from helpers.errors import UsageError
 
 OPTION = "--services"
+GROUP = ("subject", "the kernel under test")
+"""The name and the title of the group in --help. pytest takes the title from the first call of getgroup."""
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Reads the files. Raises pytest.UsageError with the line and the reason."""
-    group = parser.getgroup("subject")
+    group = parser.getgroup(*GROUP)
     group.addoption(
         OPTION,
         action="append",

@@ -124,7 +124,7 @@ class Recorder:
     # Tests
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Record the start. A test without a later result was in flight when the run ended."""
+        """Write the start. A test without a later result was running when the run ended."""
         if is_suite(nodeid):
             case = Case(nodeid, self._node_ids.subject_of(nodeid))
             self._write(lambda log: log.start(case))

@@ -75,7 +75,7 @@ class LogWriter:
         self._write(info)
 
     def start(self, test: Case) -> None:
-        """When a test starts. Without a later result, it was in flight when the run ended."""
+        """When a test starts. Without a later result, it was running when the run ended."""
         self._write(test)
 
     def result(self, result: Result) -> None:
@@ -83,7 +83,7 @@ class LogWriter:
         self._write(result)
 
     def selection(self, text: str | None, tier: Tier | None = None) -> None:
-        """After the contract, and again at the end. The last one with a text is valid."""
+        """After the contract, and again at the end. The last text is valid; without one, all tests were run."""
         self._write(Selection(text, tier))
 
     def end(self, status: int, reason: str = "") -> None:

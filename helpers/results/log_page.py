@@ -29,13 +29,14 @@ Written by `python -m helpers.results.log_page`; do not edit. The texts are the 
 `helpers/results/records.py` and `helpers/identity.py`. A test of the harness fails if this page is out of date.
 
 A run writes `results.jsonl` in its folder of reports. Every report and every verdict is computed from this file alone.
-It is JSON Lines: ASCII, one object a line, and each line is flushed when its event happens. A run that is killed loses
-no earlier result. [schema/results-log.schema.json](schema/results-log.schema.json) is the JSON schema of a line.
+It is JSON Lines in ASCII, with one object on each line. Each line is flushed when its event happens, so that a run that
+is killed loses no earlier result. [schema/results-log.schema.json](schema/results-log.schema.json) is the JSON schema
+of a line. [verdicts.md](verdicts.md) describes the verdicts, and [reports.md](reports.md) the reports.
 
 This page describes version {VERSION}. The commands `report` and `diff` read every older version and convert it
-(`helpers/results/versions.py`). A program that reads logs checks `version` in the first line, and ignores fields that
-it does not have: a field with a default may be added within a version. A field that is removed, renamed or changes its
-meaning makes a new version, which raises the major version of the suite
+(`helpers/results/versions.py`). A program that reads logs must check `version` in the first line, and must ignore
+unknown fields: a field with a default may be added within a version. If a field is removed, is renamed or changes its
+meaning, the log has a new version, which raises the major version of the suite
 ([Semantic Versioning](contributing.md#versions-and-releases)).
 
 This log has one test that passed:
@@ -44,8 +45,8 @@ This log has one test that passed:
 _IDENTITY = """
 ## Identities
 
-An identity is what a record is about. It is one of the types [SubjectId](#subjectid), [MigrationId](#migrationid) and
-[OldLabel](#oldlabel); its key `kind` names the type.
+An identity names the kernel or the migration that a record is about. It is one of the types [SubjectId](#subjectid),
+[MigrationId](#migrationid) and [OldLabel](#oldlabel). Its key `kind` names the type.
 """
 _EXAMPLE_NODE = "suites/lock/test_lock.py::test_same_value[debian:stable-STD-set_on_vcpu0-vcpu0_ran]"
 

@@ -301,10 +301,10 @@ def _reasons(log: Log, results: tuple[Result, ...], not_run: tuple[str, ...]) ->
     if errors:
         reasons.append(f"{many(len(errors), 'error')}, first {errors[0].nodeid}: {_first_line(errors[0].message)}")
     started = {test.nodeid for test in log.started}
-    in_flight = [nodeid for nodeid in not_run if nodeid in started]
-    if in_flight:
-        rest = f" and {len(in_flight) - 3} more" if len(in_flight) > 3 else ""
-        reasons.append(f"in flight when the run ended: {', '.join(in_flight[:3])}{rest}")
+    running = [nodeid for nodeid in not_run if nodeid in started]
+    if running:
+        rest = f" and {len(running) - 3} more" if len(running) > 3 else ""
+        reasons.append(f"running when the run ended: {', '.join(running[:3])}{rest}")
     waiting = [nodeid for nodeid in not_run if nodeid not in started]
     if waiting:
         why = next((f": {reason}" for test, reason in log.not_run if test.nodeid == waiting[0]), "")

@@ -186,7 +186,7 @@ def test_a_dead_run_leaves_a_log_that_is_not_green(project: RecorderProject) -> 
     project.run(suite=GOOD + "import os\ndef test_dies(): os._exit(0)\n")
     (verdict,) = verdicts(read_log(project.reports / "results.jsonl"))
     assert verdict.kind is VerdictKind.INCONCLUSIVE
-    assert "in flight when the run ended: suites/test_a.py::test_dies" in verdict.line
+    assert "running when the run ended: suites/test_a.py::test_dies" in verdict.line
 
 
 @pytest.mark.parametrize("mode", [("-x",), ("-x", "-n", "2")], ids=" ".join)

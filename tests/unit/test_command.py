@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,10 +57,15 @@ def test_help(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> Non
     assert len(words) > 1 or all(f"  {name}" in shown and each.summary in shown for name, each in SUBCOMMANDS.items())
 
 
+TITLES = ("the kernel under test", "the verdict")
+
+
 def test_help_of_run_is_pytests() -> None:
     done = _python("-m", "helpers.command", "run", "--help")
     assert done.returncode == 0 and done.stdout.startswith("kvm-hvc-conformance run: ")
     assert "--kernel=WHAT" in done.stdout and "--collect-only" in done.stdout
+    # The headings that the first lines and docs/kernels.md name.
+    assert all(re.search(f"^{title}[^\n]*:$", done.stdout, re.MULTILINE) for title in TITLES)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

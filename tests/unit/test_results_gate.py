@@ -89,7 +89,7 @@ NOT_GREEN = {
     "nothing measured": (log_of(BROKEN, UNMEASURED), 3),
     "strict": (replace(NOTED, session=replace(NOTED.session, strict=True)), 3),
     "missing": (log_of(FINE, BROKEN, collected=(Case("suites/a.py::lost", SUBJECT),)), 3),
-    "in flight": (log_of(FINE, BROKEN, started=(Case("suites/a.py::killer", SUBJECT),)), 3),
+    "running": (log_of(FINE, BROKEN, started=(Case("suites/a.py::killer", SUBJECT),)), 3),
     "nothing applies": (log_of(result(NOT_APPLICABLE, "na")), 3),
     "empty": (log_of(), 3),
     "ended": (log_of(FINE, BROKEN, reason="the disk was full"), 3),

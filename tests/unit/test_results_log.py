@@ -239,7 +239,7 @@ def test_not_implemented() -> None:
     [
         (log(result(PASSED), result(ERROR, TWO)), "1 error, first"),
         (log(result(PASSED), collected=(Case(ONE), Case(TWO))), "1 collected test not run"),
-        (log(result(PASSED), started=(Case(ONE), Case(TWO))), f"in flight when the run ended: {TWO}"),
+        (log(result(PASSED), started=(Case(ONE), Case(TWO))), f"running when the run ended: {TWO}"),
         (log(result(PASSED), truncated=True), "breaks off"),
         (log(result(PASSED), status=None), "breaks off"),
         (log(result(PASSED), status=2), "interrupted"),

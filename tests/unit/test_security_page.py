@@ -18,7 +18,7 @@ READS = kernel_log._BATCH * kernel_log._MOST_BATCHES
 @pytest.mark.parametrize(
     "limit",
     [
-        f"one vCPU and {qemu.MEMORY_MB >> 10} GiB of memory",
+        f"{qemu.PROCESSORS} processors and {qemu.MEMORY_MB >> 10} GiB of memory",
         f"The console stops at {qemu._CONSOLE_LIMIT >> 20} MiB",
         f"deaths have cost {'ten' if remote.MOST_LOST_SECONDS == 600 else '?'} minutes",
         f"at most {wire.MAX_FRAME >> 20} MiB; lengths, counts",

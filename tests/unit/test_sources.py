@@ -34,6 +34,14 @@ def test_every_clause_names_its_function() -> None:
     assert without == WITHOUT | ASSEMBLY
 
 
+def test_no_clause_has_a_file_among_its_functions() -> None:
+    """In "a.c:one, b.c:two" the comma makes b a function."""
+    wrong = [
+        each.id for each in CLAUSES.values() if any(re.match(r"\.[chS]\b", text) for text, _ in cited(each.source))
+    ]
+    assert wrong == []
+
+
 def test_a_clause_without_a_document_has_a_function() -> None:
     observed = [each for each in CLAUSES.values() if each.standing is Standing.OBSERVED]
     assert observed and all(re.search(r"\.[chS]:\w", each.source) for each in observed)

@@ -20,9 +20,10 @@ _HEAD = """\
 
 Written by `python -m tools.mutants page`; do not edit. The mutants are in `tools/mutants/*.toml`.
 
-A mutant is a change of one line of KVM's source. `make prove` plants faults with probes in a stock kernel; a mutant can
-also break what no probe reaches. All mutants are in one kernel, built from Debian's linux-source, and
-`kvm_hvc_mutant=N` on its command line selects one. Nothing of this is part of `make check`.
+A mutant is a change of one line of KVM's source. `make prove` plants faults with probes in a stock kernel, and a probe
+cannot plant every bug. A mutant can. All mutants are in one kernel, built from Debian's linux-source, and
+`kvm_hvc_mutant=N` on its command line selects one. `make check` does not run any of them.
+[contributing.md](contributing.md#add-a-source-mutant) describes how to add one.
 
     .venv/bin/python -m tools.mutants build       # fetch, patch and build: 10 minutes on two processors, 3 GB
     .venv/bin/python -m tools.mutants run         # the suite on each mutant that has no result: hours
@@ -30,16 +31,16 @@ also break what no probe reaches. All mutants are in one kernel, built from Debi
     .venv/bin/python -m tools.mutants run NAME    # one of them again
     .venv/bin/python -m tools.mutants page        # this page
 
-A mutant's run ends at its first failed test, so the tables name one or two tests of each. On one processor that takes
-20 s, and the whole suite 1 to 2 minutes.
+A mutant's run ends at its first failed test, so the tables name one or two tests of each. On one processor this takes
+20 s. A run without a failed test takes 1 to 2 minutes.
 """
 
 
 _PEERS = """\
 ## The kernel's own selftests
 
-The five selftests of KVM that touch the registers, the filter, PSCI and stolen time, from the same linux-source, on the
-same faults and mutants. A test counts where it fails and passes without a fault.
+Five selftests of KVM test the registers, the filter, PSCI or stolen time. They come from the same linux-source, and run
+on the planted faults and the mutants. A selftest has detected one if it fails with it and passes without it.
 
     .venv/bin/python -m tools.peers faults
     .venv/bin/python -m tools.peers mutants
@@ -72,7 +73,7 @@ def _summary(
     control: MutantResult | None,
 ) -> str:
     lines = [f"Linux {version}; without a mutant the kernel is {control.verdict if control else 'not measured'}.\n"]
-    lines += ["| kind | mutants | run | noticed | missed |", "|---|---|---|---|---|"]
+    lines += ["| kind | mutants | run | detected | not detected |", "|---|---|---|---|---|"]
     for kind, mutants in BY_KIND.items():
         run = [results[each.id] for each in mutants if each.id not in reasons]
         done = [each for each in run if each is not None]

@@ -33,8 +33,16 @@ CLAUSES = (
     Clause("ARCH-1", "ARCH_FEATURES returns 0 for PV_TIME_FEATURES if the PV_TIME bit is set, with or without a"
            " stolen-time area, and NOT_SUPPORTED if it is clear. It returns NOT_SUPPORTED for every other function that"
            " a bit gates.", f"Documentation/virt/kvm/arm/pvtime.rst; {CALL}"),
+    Clause("TRNG-1", "TRNG_RND32 and TRNG_RND64 return the requested number of random bits, with zeros above them, and"
+           " different bits for each call.", "Arm DEN0098; trng.c:kvm_trng_do_rnd"),
     Clause("TRNG-2", "TRNG_FEATURES returns 0 if x1, in all 64 bits, is one of the five TRNG functions, and"
            " NOT_SUPPORTED otherwise.", "Arm DEN0098; trng.c:kvm_trng_call"),
+    Clause("PVTIME-1", "PV_TIME_ST zeroes the vCPU's stolen-time area and returns its address, or NOT_SUPPORTED if the"
+           " vCPU has none.",
+           "Documentation/virt/kvm/arm/pvtime.rst; Arm DEN0057; pvtime.c:kvm_init_stolen_time"),
+    Clause("PVTIME-2", "PV_TIME_FEATURES returns 0 for PV_TIME_FEATURES and PV_TIME_ST if the vCPU has a stolen-time"
+           " area, and NOT_SUPPORTED otherwise.",
+           "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
     Clause("PVTIME-3", "KVM_ARM_VCPU_PVTIME_IPA accepts one address for each vCPU, 64-byte aligned and in a memory"
            " slot. Any other address gives EINVAL, and a second one EEXIST.",
            f"{VCPU}; pvtime.c:kvm_arm_pvtime_set_attr"),
@@ -63,20 +71,12 @@ CLAUSES = (
     Clause("PVTIME-12", "Without PV_TIME_ST, KVM adds to the stolen time that the memory holds and changes nothing else"
            " in the area, so that the stolen time of a restored vCPU does not decrease.",
            "pvtime.c:kvm_update_stolen_time (53f985584e3c)", Standing.OBSERVED),
-    Clause("PVTIME-2", "PV_TIME_FEATURES returns 0 for PV_TIME_FEATURES and PV_TIME_ST if the vCPU has a stolen-time"
-           " area, and NOT_SUPPORTED otherwise.",
-           "Documentation/virt/kvm/arm/pvtime.rst; pvtime.c:kvm_hypercall_pv_features"),
-    Clause("PTP-2", "KVM_PTP returns NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
-           "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
-    Clause("TRNG-1", "TRNG_RND32 and TRNG_RND64 return the requested number of random bits, with zeros above them, and"
-           " different bits for each call.", "Arm DEN0098; trng.c:kvm_trng_do_rnd"),
-    Clause("PTP-3", "After KVM_ARM_SET_COUNTER_OFFSET too, KVM_PTP returns the counters as the guest reads them.",
-           f"{API}, KVM_ARM_SET_COUNTER_OFFSET; hypercalls.c:kvm_ptp_get_time"),
     Clause("PTP-1", "KVM_PTP returns the host's wall clock and the counter as the guest reads it.",
            "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
+    Clause("PTP-2", "KVM_PTP returns NOT_SUPPORTED for a counter that is neither the virtual nor the physical one.",
+           "Documentation/virt/kvm/arm/ptp_kvm.rst; hypercalls.c:kvm_ptp_get_time"),
+    Clause("PTP-3", "After KVM_ARM_SET_COUNTER_OFFSET too, KVM_PTP returns the counters as the guest reads them.",
+           f"{API}, KVM_ARM_SET_COUNTER_OFFSET; hypercalls.c:kvm_ptp_get_time"),
     Clause("FEAT-1", "KVM_FEATURES returns the current values of the VENDOR_HYP bitmap registers.",
            f"Documentation/virt/kvm/arm/hypercalls.rst; {CALL}"),
-    Clause("PVTIME-1", "PV_TIME_ST zeroes the vCPU's stolen-time area and returns its address, or NOT_SUPPORTED if the"
-           " vCPU has none.",
-           "Documentation/virt/kvm/arm/pvtime.rst; Arm DEN0057; pvtime.c:kvm_init_stolen_time"),
 )  # fmt: skip

@@ -20,7 +20,7 @@ CLAUSES = (
            "kvm_main.c:kvm_vcpu_ioctl (vcpu->mutex)", Standing.OBSERVED),
     Clause("RACE-5", "KVM_SET_ONE_REG reads struct kvm_one_reg and the value once: if another thread changes them"
            " concurrently, the value that is checked is the value that is stored.",
-           "arm.c:kvm_arch_vcpu_ioctl, hypercalls.c:kvm_arm_set_fw_reg (copy_from_user)", Standing.OBSERVED),
+           "arm.c:kvm_arch_vcpu_ioctl; hypercalls.c:kvm_arm_set_fw_reg (copy_from_user)", Standing.OBSERVED),
     Clause("RACE-6", "KVM_SET_DEVICE_ATTR reads an SMCCC filter once: if another thread changes it concurrently, the"
            " range and the action that are checked take effect.",
            "hypercalls.c:kvm_smccc_set_filter (copy_from_user)", Standing.OBSERVED),
