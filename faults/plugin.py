@@ -126,16 +126,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the cases outside of the sample, and order the rest by fault, because planting is slow."""
-    order = {subject: number for number, subject in enumerate(subjects_of(config))}
-    first = detectors()
-
-    def place(item: pytest.Item) -> tuple[int, bool, str]:
-        subject = _subject_of(item)
-        if subject is None:
-            return -1, False, item.nodeid
-        tests = first.get((subject.dialect, subject.fault), frozenset())
-        return order[subject], without_subject(item.nodeid, subject) not in tests, item.nodeid
-
     keep: list[pytest.Item] = []
     leave: list[pytest.Item] = []
     taken: Counter[tuple[str, SubjectId, bool]] = Counter()
@@ -158,8 +148,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         wanted = (concerned or _is_beside(name, subject, beside)) and taken[name, subject, concerned] < enough
         taken[name, subject, concerned] += wanted
         (keep if wanted else leave).append(item)
-    keep.sort(key=place)
-    items[:] = keep
+    items[:] = _in_order(config, keep)
     if leave:
         config.hook.pytest_deselected(items=leave)
 
@@ -203,6 +192,24 @@ class _Meetings:
     def pytest_sessionfinish(self) -> None:
         """Write the counts beside the log."""
         (self._config.stash[FOLDER] / MET_FILE).write_text(json.dumps(self._met), "utf-8")
+
+
+def _in_order(config: pytest.Config, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """By fault. The first tests of a fault are those that have detected it before, the last ones of other clauses."""
+    order = {subject: number for number, subject in enumerate(subjects_of(config))}
+    detected_by = detectors()
+
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        subject = _subject_of(item)
+        if subject is None:
+            return -1, 0, item.nodeid
+        if not _concerns(subject, set(clause_ids(item)), item.nodeid):
+            # The first test after the planting detects a taint. It must be one that a kernel without a fault passes.
+            return order[subject], 2, item.nodeid
+        tests = detected_by.get((subject.dialect, subject.fault), frozenset())
+        return order[subject], int(without_subject(item.nodeid, subject) not in tests), item.nodeid
+
+    return sorted(items, key=place)
 
 
 def _control(number: str) -> Plant:

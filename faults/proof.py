@@ -107,7 +107,7 @@ def prove(
     ``met`` maps a variant's id to the number of calls that met it.
     """
     benign = {variant.id for variant in variants}
-    every = [r for log in logs for r in (*log.results, *_missing(log))]
+    every = [r for log in logs for r in (*log.results, *missing(log))]
     results = [(r.subject, r) for r in every if isinstance(r.subject, SubjectId)]
     by_subject: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for subject, result in results:
@@ -132,8 +132,11 @@ def prove(
     )
 
 
-def _missing(log: Log) -> list[Result]:
-    """An error for each collected test without a result, for example after the machine died."""
+def missing(log: Log) -> list[Result]:
+    """An error for each collected test without a result, for example after the machine died.
+
+    Tests that a detected fault did not need are not missing.
+    """
     present = {result.nodeid for result in log.results}
     present |= {case.nodeid for case, reason in log.not_run if reason == DETECTED}
     return [Result(c.nodeid, c.subject, ERROR, message="not run") for c in log.collected if c.nodeid not in present]

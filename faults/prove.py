@@ -107,7 +107,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--quick", action="store_true", help="plant only a few faults and variants")
     parser.add_argument(
         "--every-test", action="store_true",
-        help="run all tests of each fault's clauses, as --tier-from needs it; without it, those that a proof needs",
+        help="run all tests of each fault's clauses, also after a test of each clause has detected the fault",
     )  # fmt: skip
     parser.add_argument("--fault", action="append", default=[], help="plant only this fault; repeatable")
     parser.add_argument("--variant", action="append", default=[], help="plant only this benign variant; repeatable")

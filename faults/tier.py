@@ -24,6 +24,7 @@ from textwrap import fill
 
 from faults.collection import CollectedTest
 from faults.fault import CONTROL, Fault
+from faults.proof import missing
 from helpers.contract.clauses import CHAPTERS
 from helpers.contract.tiers import REGENERATE, Detections
 from helpers.errors import UsageError
@@ -31,7 +32,7 @@ from helpers.identity import SubjectId
 from helpers.results.log import read_log
 from helpers.results.nodeids import without_subject
 from helpers.results.records import ERROR, FAILED, PASSED, Log
-from helpers.results.verdict import many, unfinished
+from helpers.results.verdict import many
 
 _HEAD = f"""\
 # SPDX-License-Identifier: GPL-2.0-only
@@ -64,17 +65,15 @@ class _Data:
 
 def read_proofs(folders: Iterable[Path]) -> list[Log]:
     """The logs of finished proofs, given the folders of their reports. Raises UsageError if one is not finished."""
-    cure = "Run kvm-hvc-conformance prove --every-test --reports"
+    cure = "Run kvm-hvc-conformance prove --reports"
     logs = []
     for folder in folders:
         paths = sorted((folder / "proof").glob("*/results.jsonl"))
         if not paths:
-            raise UsageError(
-                f"{folder} has no proof", cure=f"Run kvm-hvc-conformance prove --every-test --reports={folder}"
-            )
+            raise UsageError(f"{folder} has no proof", cure=f"{cure}={folder}")
         for path in paths:
             log = read_log(path)
-            rest = sum(len(unfinished(log, each)) for each in log.session.subjects)
+            rest = len(missing(log))
             if log.truncated or log.status not in (0, 1) or rest:
                 why = f"{path} breaks off" if log.truncated or log.status is None else f"{many(rest, 'test')} not run"
                 raise UsageError(f"The proof in {folder} is not complete", why=why, cure=f"{cure}={folder} again")
@@ -168,7 +167,7 @@ def _check_faults(data: _Data, faults: Sequence[Fault]) -> None:
     ]
     if absent:
         what = f"The proof did not plant {many(len(absent), 'fault')}, first {absent[0]}"
-        cure = "Run kvm-hvc-conformance prove --every-test"
+        cure = "Run kvm-hvc-conformance prove"
         if len(absent) <= _FEW:
             options = " ".join(f"--fault {name}" for name in absent)
             cure += f" --reports=MORE {options}, and give both folders with --tier-from"
