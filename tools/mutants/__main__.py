@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-n", default="2", metavar="N", help="number of virtual machines (default: 2)")
     parser.add_argument("--most", type=int, default=12, metavar="N", help="mutants in one session (default: 12)")
     parser.add_argument("--seconds", type=float, help="stop after this many seconds")
-    parser.add_argument("--quick", action="store_true", help="run only the tests that detect most")
+    parser.add_argument("--quick", action="store_true", help="run only the gate tier")
     parser.add_argument("--kind", type=Kind, action="append", default=[], help=f"only this kind: {', '.join(Kind)}")
     parser.add_argument("--whole", action="store_true", help="do not stop at the first failure")
     options = parser.parse_intermixed_args(arguments)
@@ -59,12 +59,24 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
     end = time.monotonic() + (options.seconds or float("inf"))
     while todo and end - time.monotonic() > _SESSION_SECONDS:
         names, todo = todo[: options.most], todo[options.most :]
-        seconds = end - time.monotonic() if options.seconds else None
-        results = run_campaign(folder, names, jobs=options.n, whole=options.whole, quick=options.quick, seconds=seconds)
-        for name, result in results.items():
-            print(f"{name}: {result.verdict} {', '.join(result.tests[:2] or result.reasons[:1])}")
-        left = [name for name in names if name not in results]
-        print(f"{len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
+        # The gate tier detects most of them in a fraction of the time.
+        quick = [] if options.whole else [name for name in names if options.mutant or name not in kept]
+        missed = [name for name in names if name not in quick]
+        missed += _session(folder, quick, options, end, quick=True) if quick else []
+        if missed and not options.quick and end - time.monotonic() > _SESSION_SECONDS:
+            _session(folder, missed, options, end, quick=False)
+
+
+def _session(folder: Path, names: Sequence[str], options: argparse.Namespace, end: float, *, quick: bool) -> list[str]:
+    """Prints the results. Returns the mutants that were not detected."""
+    seconds = end - time.monotonic() if options.seconds else None
+    results = run_campaign(folder, names, jobs=options.n, whole=options.whole, quick=quick, seconds=seconds)
+    for name, result in results.items():
+        print(f"{name}: {result.verdict} {', '.join(result.tests[:2] or result.reasons[:1])}")
+    left = [name for name in names if name not in results]
+    part = "gate tier" if quick else "all tests"
+    print(f"{part}: {len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
+    return [name for name, result in results.items() if not result.noticed]
 
 
 def _in_turn(kinds: Sequence[Kind]) -> list[str]:
@@ -74,7 +86,7 @@ def _in_turn(kinds: Sequence[Kind]) -> list[str]:
 
 
 def _is_wanted(result: MutantResult | None, quick: bool) -> bool:
-    """Whether the mutant has no result yet, or only a quick run that missed it."""
+    """Whether the mutant has no result yet, or was only run with the gate tier, which missed it."""
     return result is None or (result.part and not quick and not result.noticed)
 
 

@@ -26,13 +26,13 @@ cannot plant every bug. A mutant can. All mutants are in one kernel, built from 
 [contributing.md](contributing.md#add-a-source-mutant) describes how to add one.
 
     .venv/bin/python -m tools.mutants build       # fetch, patch and build: 10 minutes on two processors, 3 GB
-    .venv/bin/python -m tools.mutants run         # the suite on each mutant that has no result: hours
-    .venv/bin/python -m tools.mutants run --quick # only the tests that detect most
+    .venv/bin/python -m tools.mutants run         # the suite on each mutant that has no result: an hour
+    .venv/bin/python -m tools.mutants run --quick # only the gate tier
     .venv/bin/python -m tools.mutants run NAME    # one of them again
     .venv/bin/python -m tools.mutants page        # this page
 
-A mutant's run ends at its first failed test, so the tables name one or two tests of each. On one processor this takes
-20 s. A run without a failed test takes 1 to 2 minutes.
+The gate tier runs first, and all tests run on what it does not detect. A mutant's run ends at its first failed test, so
+the tables name one or two tests of each.
 """
 
 
@@ -73,12 +73,14 @@ def _summary(
     control: MutantResult | None,
 ) -> str:
     lines = [f"Linux {version}; without a mutant the kernel is {control.verdict if control else 'not measured'}.\n"]
-    lines += ["| kind | mutants | run | detected | not detected |", "|---|---|---|---|---|"]
+    lines += ["| kind | mutants | run | detected | by the gate tier | not detected |", "|---|---|---|---|---|---|"]
     for kind, mutants in BY_KIND.items():
         run = [results[each.id] for each in mutants if each.id not in reasons]
         done = [each for each in run if each is not None]
         noticed = sum(each.noticed for each in done)
-        lines.append(f"| {_NEEDS[kind]} | {len(mutants)} | {len(done)} | {noticed} | {len(done) - noticed} |")
+        gate = sum(each.noticed and each.part for each in done)
+        cells = (_NEEDS[kind], len(mutants), len(done), noticed, gate, len(done) - noticed)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, ""])
 
 
@@ -121,5 +123,5 @@ def _cell(mutant: Mutant, results: Mapping[str, MutantResult | None], reasons: M
     if result.noticed:
         return "<br>".join(f"`{test.removeprefix('suites/')}`" for test in result.tests[:2])
     if result.verdict == VerdictKind.CONFORMANT.value:
-        return f"{result.verdict}{' (quick run)' if result.part else ''}{mutant.missed and f': {mutant.missed}'}"
+        return f"{result.verdict}{' (gate tier)' if result.part else ''}{mutant.missed and f': {mutant.missed}'}"
     return f"{result.verdict}: {'; '.join(result.reasons)[:200]}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.errors import NotMeasured
 from helpers.identity import SubjectId
 from helpers.plugin.choices import case_parameters, subjects_of
 from helpers.results.nodeids import NodeIds, parameter_word
@@ -54,11 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Failures(config))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip the remaining tests of a detected mutant. Raises NotMeasured."""
-    if case_parameters(item).get("subject") in item.config.stash[_NOTICED]:
-        raise NotMeasured("another test has detected this mutant")
+@pytest.hookimpl(optionalhook=True)
+def pytest_hvc_why_not_run(item: pytest.Item) -> str | None:
+    """A detected mutant needs no more tests."""
+    detected = case_parameters(item).get("subject") in item.config.stash[_NOTICED]
+    return "another test has detected this mutant" if detected else None
 
 
 class _Failures:
