@@ -107,7 +107,7 @@ def prove(
     ``met`` maps a variant's id to the number of calls that met it.
     """
     benign = {variant.id for variant in variants}
-    every = [r for log in logs for r in (*log.results, *missing(log))]
+    every = [r for log in logs for r in (*log.results, *tests_without_result(log))]
     results = [(r.subject, r) for r in every if isinstance(r.subject, SubjectId)]
     by_subject: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for subject, result in results:
@@ -132,7 +132,7 @@ def prove(
     )
 
 
-def missing(log: Log) -> list[Result]:
+def tests_without_result(log: Log) -> list[Result]:
     """An error for each collected test without a result, for example after the machine died.
 
     Tests that a detected fault did not need are not missing.

@@ -24,7 +24,7 @@ from textwrap import fill
 
 from faults.collection import CollectedTest
 from faults.fault import CONTROL, Fault
-from faults.proof import missing
+from faults.proof import tests_without_result
 from helpers.contract.clauses import CHAPTERS
 from helpers.contract.tiers import REGENERATE, Detections
 from helpers.errors import UsageError
@@ -73,7 +73,7 @@ def read_proofs(folders: Iterable[Path]) -> list[Log]:
             raise UsageError(f"{folder} has no proof", cure=f"{cure}={folder}")
         for path in paths:
             log = read_log(path)
-            rest = len(missing(log))
+            rest = len(tests_without_result(log))
             if log.truncated or log.status not in (0, 1) or rest:
                 why = f"{path} breaks off" if log.truncated or log.status is None else f"{many(rest, 'test')} not run"
                 raise UsageError(f"The proof in {folder} is not complete", why=why, cure=f"{cure}={folder} again")
