@@ -125,7 +125,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the cases outside of the sample, and order the rest by fault, because planting is slow."""
+    """Deselect the cases outside of the sample, and order the rest by fault, because planting is slow.
+
+    First come the tests that have detected the fault before. The last ones are those of other clauses.
+    """
+    first = _Detectors()
     keep: list[pytest.Item] = []
     leave: list[pytest.Item] = []
     taken: Counter[tuple[str, SubjectId, bool]] = Counter()
@@ -146,9 +150,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         every = _is_whole_control(subject) or subject.fault in _VARIANTS
         enough = (_ALL if every else most) if concerned else 1
         wanted = (concerned or _is_beside(name, subject, beside)) and taken[name, subject, concerned] < enough
+        wanted = wanted or (concerned and item in first)
         taken[name, subject, concerned] += wanted
         (keep if wanted else leave).append(item)
-    items[:] = _in_order(config, keep)
+    order: dict[SubjectId | None, int] = {subject: number for number, subject in enumerate(subjects_of(config))}
+    items[:] = sorted(keep, key=lambda item: (order.get(_subject_of(item), -1), _turn(item, first), item.nodeid))
     if leave:
         config.hook.pytest_deselected(items=leave)
 
@@ -194,22 +200,27 @@ class _Meetings:
         (self._config.stash[FOLDER] / MET_FILE).write_text(json.dumps(self._met), "utf-8")
 
 
-def _in_order(config: pytest.Config, items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """By fault. The first tests of a fault are those that have detected it before, the last ones of other clauses."""
-    order = {subject: number for number, subject in enumerate(subjects_of(config))}
-    detected_by = detectors()
+class _Detectors:
+    """The tests that have detected their fault when the gate tier was chosen."""
 
-    def place(item: pytest.Item) -> tuple[int, int, str]:
+    def __init__(self) -> None:
+        self._tests = detectors()
+
+    def __contains__(self, item: pytest.Item) -> bool:
         subject = _subject_of(item)
         if subject is None:
-            return -1, 0, item.nodeid
-        if not _concerns(subject, set(clause_ids(item)), item.nodeid):
-            # The first test after the planting detects a taint. It must be one that a kernel without a fault passes.
-            return order[subject], 2, item.nodeid
-        tests = detected_by.get((subject.dialect, subject.fault), frozenset())
-        return order[subject], int(without_subject(item.nodeid, subject) not in tests), item.nodeid
+            return False
+        tests = self._tests.get((subject.dialect, subject.fault), frozenset())
+        return without_subject(item.nodeid, subject) in tests
 
-    return sorted(items, key=place)
+
+def _turn(item: pytest.Item, first: _Detectors) -> int:
+    """The place of a test among those of its fault."""
+    subject = _subject_of(item)
+    if subject is not None and not _concerns(subject, set(clause_ids(item)), item.nodeid):
+        # The first test after the planting detects a taint. It must be one that a kernel without a fault passes.
+        return 2
+    return 0 if item in first else 1
 
 
 def _control(number: str) -> Plant:

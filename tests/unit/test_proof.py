@@ -13,6 +13,7 @@ import pytest
 
 from faults.catalogue import FAULTS, UNPROVABLE
 from faults.deaths import DEATHS
+from faults.detected import detectors
 from faults.fault import CONTROL, DETECTED, MAINLINE, RFC_V3, Fault
 from faults.newer import NEWER_FAULTS
 from faults.page import write_page
@@ -262,4 +263,5 @@ def test_every_fault_runs_the_same_sample() -> None:
         {without_subject(line, subject) for line in done.stdout.splitlines() if subject.label in line}
         for subject in (SubjectId("debian:stable", fault=name) for name in faults)
     ]
-    assert samples[0] == samples[1] and len(samples[0]) > 1, done.stdout
+    first = set[str]().union(*(detectors()[MAINLINE, name] for name in faults))
+    assert samples[0] ^ samples[1] <= first and len(samples[0] & samples[1]) > 1, done.stdout
