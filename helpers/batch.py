@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Protocol
 
+from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Arg, OpResult
 from helpers.kvm_program import Argument, KvmProgram, OneReg
 from helpers.subjects.base import Subject
@@ -54,8 +55,12 @@ class Pending:
     memory: int | None = None
 
     def settle(self, answer: Answer) -> None:
-        """Reads this call's results from the answer. Raises KvmError if it did not run."""
+        """Reads this call's results. Raises KvmError if an earlier call blocked, HarnessError if all were too slow."""
         result = answer[self.ref]
+        if not result.ran and answer.ran_out_of_time:
+            why = "each earlier call returned, but together they took longer than the program's deadline"
+            cure = "Run on a machine that is less busy"
+            raise HarnessError(f"{self.what} was not reached before the deadline", why=why, cure=cure)
         if not result.ran:
             raise KvmError(f"{self.what} was not reached before the deadline")
         self.errno, self.ret = result.errno, result.ret

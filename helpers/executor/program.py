@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 DEFAULT_DEADLINE_MS = 10_000
+DEADLINE_MS_PER_OPERATION = 10
+"""Added to the default for each operation: a program of 1,000 calls is slower than one of ten."""
 _POINTER = 8
 _WIDEST_GAP = 64
 """Two structures are sent as one chunk if at most this many bytes are between them."""
@@ -98,6 +100,12 @@ class Answer:
         """The result of the operation that returned ``ref``; the last result if it was repeated."""
         return self.results[ref.index][-1]
 
+    @property
+    def ran_out_of_time(self) -> bool:
+        """Whether the deadline expired between two operations, so that none of them blocked. For a single thread."""
+        last = next((each[-1] for each in reversed(self.results) if each and each[-1].ran), None)
+        return self.expired and (last is None or last.errno != errno.EINTR)
+
 
 class Program:
     """Builds one program. Each method appends an operation and returns its result, to be used as an argument.
@@ -105,9 +113,9 @@ class Program:
     A method with the name of a system call makes that call.
     """
 
-    def __init__(self, *, deadline_ms: int = DEFAULT_DEADLINE_MS, traced: bool = True) -> None:
+    def __init__(self, *, deadline_ms: int | None = None, traced: bool = True) -> None:
         """``traced`` is false for a program of the harness itself, which is not part of a test's trace."""
-        self.deadline_ms, self.traced = deadline_ms, traced
+        self._deadline_ms, self.traced = deadline_ms, traced
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
         self.chunks: list[tuple[int, bytearray]] = []
@@ -118,6 +126,17 @@ class Program:
         self.descriptions: dict[int, object] = {}
         """Descriptions of operations, by number, for the trace. They are not sent to the executor."""
         self._current = self.stages[0][0]
+
+    @property
+    def deadline_ms(self) -> int:
+        """The time after which the executor interrupts the program."""
+        if self._deadline_ms is None:
+            return DEFAULT_DEADLINE_MS + DEADLINE_MS_PER_OPERATION * self.op_count
+        return self._deadline_ms
+
+    @deadline_ms.setter
+    def deadline_ms(self, value: int) -> None:
+        self._deadline_ms = value
 
     def _append(self, code: Code, *args: int | Arg, data: bytes = b"") -> Arg:
         full = tuple([a if isinstance(a, Arg) else Arg(ArgType.VALUE, 0, a) for a in args])

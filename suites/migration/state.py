@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from helpers.contract.check import Comparison
+from helpers.contract.registers import Register
 from helpers.executor.program import Program
 from helpers.guest_layout import MEMORY_SIZE
 from helpers.kvm import Vcpu, Vm
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId
+from helpers.uapi.notation import RegisterId, error_name
 
 ORDERS = ("list_order", "reversed")
 
@@ -67,6 +70,16 @@ def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, i
     memory.poke(vm.memory, saved.memory)
     vm.kvm.subject.run(memory)
     return [_restore(vcpu, state, order) for vcpu, state in zip(vm.vcpus, saved.vcpus, strict=True)]
+
+
+def compare_restored(
+    comparison: Comparison, what: str, wanted: int, errors: Mapping[int, int], register: Register
+) -> None:
+    """Compares the errno of a restored register. A register that the source did not list was not restored."""
+    if register.id in errors:
+        comparison.error(what, wanted, errors[register.id])
+    else:
+        comparison.that(False, what, error_name(wanted), "KVM_GET_REG_LIST of the source does not list it")
 
 
 def _restore(vcpu: Vcpu, state: tuple[tuple[int, bytes], ...], order: str) -> dict[int, int]:

@@ -12,7 +12,7 @@ from helpers.guest_layout import MEMORY_IPA
 from helpers.kvm_program import PC
 from suites.conftest import MakeVm
 from suites.migration.conftest import VCPUS, Take, see
-from suites.migration.state import ORDERS, restore
+from suites.migration.state import ORDERS, compare_restored, restore
 from suites.support.calls import SMC
 from suites.support.held import compare_fixed, compare_open
 from suites.support.view import compare_view
@@ -43,7 +43,7 @@ def test_registers(order: str, level: str, source: str, take: Take, make_vm: Mak
             wanted = error_of(contract, listed, register.id, value)
             what = f"restoring {register.name} ({register.id:#x}) = {value:#x} on vCPU {vcpu.index}"
             if wanted is not None:
-                comparison.error(what, wanted, errors[register.id])
+                compare_restored(comparison, what, wanted, errors, register)
     after = held_after(contract, snapshot.by_id)
     if after:
         compare_open(comparison, vm.vcpus, contract.registers, after, f"after the {level} registers of {source}")

@@ -22,7 +22,7 @@ from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm, Note
 from suites.migration.conftest import VCPUS
-from suites.migration.state import ORDERS, restore, save
+from suites.migration.state import ORDERS, compare_restored, restore, save
 from suites.support.held import compare_fixed, compare_open, fill
 from suites.support.view import compare_view
 
@@ -73,7 +73,7 @@ def test_service_too_many(order: str, register: Register, registers: tuple[Regis
         for each in registers:
             wanted = EINVAL if each is register else 0
             names = ", ".join(visible_services(each, value if each is register else values[each.name])) or "no service"
-            comparison.error(f"restoring {each.name} with {names}", wanted, errors[each.id])
+            compare_restored(comparison, f"restoring {each.name} with {names}", wanted, errors, each)
             held = each.reset if each is register else values[each.name]
             comparison.value(f"{each.name} after the restore", held, new.vcpu.try_get_reg(each)[0])
     comparison.done()
@@ -98,7 +98,7 @@ def test_reboot(order: str, held: str, registers: tuple[Register, ...], make_vm:
     for index, errors in enumerate(restore(vm, at_first, order)):
         for register in registers:
             what = f"restoring {register.name} = {values[register.name]:#x} on vCPU {index} at reboot"
-            comparison.error(what, 0, errors[register.id])
+            compare_restored(comparison, what, 0, errors, register)
     compare_view(comparison, vm.vcpu, contract, values, "after the reboot")
     compare_fixed(comparison, vm.vcpus, registers, values, "after the reboot")
     comparison.done()
@@ -118,6 +118,6 @@ def test_restore_of_others_after_run(
     for index, errors in enumerate(restore(vm, saved, order)):
         for each in registers:
             what = f"restoring {each.name} on vCPU {index} after a run, {register.name} alone differing"
-            comparison.error(what, EBUSY if each is register else 0, errors[each.id])
+            compare_restored(comparison, what, EBUSY if each is register else 0, errors, each)
     compare_fixed(comparison, vm.vcpus, registers, values, "after the restore")
     comparison.done()

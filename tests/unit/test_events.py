@@ -14,7 +14,7 @@ import pytest
 
 from helpers.contract.check import EBUSY, EINVAL
 from helpers.contract.registers import MAINLINE, Register
-from helpers.executor.program import DEFAULT_DEADLINE_MS, Code
+from helpers.executor.program import DEADLINE_MS_PER_OPERATION, DEFAULT_DEADLINE_MS, Code
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
@@ -122,6 +122,6 @@ def test_a_guest_that_does_not_come_back_gets_a_signal(actor: str) -> None:
     blocks, signals = ([op.args[:2] for _, op in thread.ops] for thread in threads)
     assert any(request.value == uapi.KVM_RUN for _, request in (each for each in blocks if len(each) == 2))
     assert any(number.value == syscalls.TGKILL for number, *_ in filter(None, signals))
-    assert program.deadline_ms == DEFAULT_DEADLINE_MS
+    assert program.deadline_ms == DEFAULT_DEADLINE_MS + DEADLINE_MS_PER_OPERATION * program.op_count
     codes = [op.code for thread in threads for _, op in thread.ops]
     assert codes.count(Code.IOCTL_AGAIN) == 0, "KVM_RUN would be called again after the signal"

@@ -10,11 +10,13 @@ from itertools import pairwise
 import pytest
 
 from helpers.contract import migration
+from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, STD_HYP, VENDOR_HYP, VENDOR_HYP_2, Dialect
 from helpers.identity import BootVariant, MigrationId, SubjectId, pairs
 from helpers.results.records import SubjectInfo
 from helpers.results.verdict import description
+from suites.migration.state import compare_restored
 
 
 def _probe(dialect: Dialect, *, without: str = "") -> Probe:
@@ -152,3 +154,12 @@ def test_pairs_of_boot_variants() -> None:
     assert pairs([vhe, nvhe]) == ((vhe, vhe), (nvhe, vhe), (vhe, nvhe), (nvhe, nvhe))
     planted = SubjectId("a", fault="lock-missing", variant=vhe.variant)
     assert pairs([vhe, planted]) == ((vhe, vhe), (planted, planted))
+
+
+def test_a_register_that_the_source_does_not_list_was_not_restored() -> None:
+    comparison, register = Comparison(), FOUR.registers[0]
+    compare_restored(comparison, "restoring it", 0, {register.id: 0}, register)
+    comparison.done()
+    compare_restored(comparison, "restoring it", 0, {}, register)
+    with pytest.raises(AssertionError, match="does not list it"):
+        comparison.done()
