@@ -40,18 +40,31 @@ missing_packages() {
     done
 }
 
+# apt-get update is part of the command, because a new machine has no lists of packages.
+no_packages() {
+    [ "$(id -u)" -ne 0 ] || die "$1: ${*:2}; see apt's message above"
+    die "$1; as root, run: apt-get update && apt-get install --no-install-recommends ${*:2}; then make setup again"
+}
+
 install_packages() {
     local -a root=()
-    command -v apt-get >/dev/null || die "install these first (Debian package names): $*"
+    local log=.build/apt.log status=0
+    command -v apt-get >/dev/null || die "install these first (Debian package names), then make setup again: $*"
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || die "as root, run: apt-get install --no-install-recommends $*"
+        command -v sudo >/dev/null || no_packages "Debian packages are missing, and there is no sudo" "$@"
         root=(sudo)
     fi
-    say "installing $*"
-    # Continue if a third-party source is broken. If a package is then missing, apt-get install reports it.
-    "${root[@]}" apt-get -qq update || say "apt-get update failed in part; continuing"
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" ||
-        die "apt-get could not install: $*"
+    say "installing $* (one to two minutes; apt's output is in $log)"
+    # Continue if a third-party source is broken: apt-get's status is then 100, and apt-get install reports a missing
+    # package. Other statuses are those of sudo.
+    "${root[@]}" apt-get -qq update >"$log" || status=$?
+    case $status in
+    0) ;;
+    100) say "apt-get update failed in part; continuing" ;;
+    *) no_packages "apt-get update ended with status $status" "$@" ;;
+    esac
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >>"$log" ||
+        no_packages "apt-get could not install the packages" "$@"
 }
 
 check_python() {
@@ -64,7 +77,8 @@ pip_install() {
     # These settings would install the packages elsewhere. Others (index, certificates, constraints) stay.
     env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV -u PYTHONPATH -u PYTHONHOME \
         .venv/bin/python -m pip install -q --no-input --disable-pip-version-check "$@" ||
-        die "pip could not install $*; see its message above"
+        die "pip could not install $*; see its message above. Behind a proxy or with a mirror of PyPI," \
+            "set https_proxy or PIP_INDEX_URL, then run make setup again"
 }
 
 make_environment() {
