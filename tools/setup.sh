@@ -20,6 +20,7 @@ probe() {
     libc6-dev-arm64-cross) [ -e "$(aarch64-linux-gnu-gcc -print-file-name=libc.a)" ] ;;
     gcc | make | chromium) command -v "$1" ;;
     libc6-dev) [ -e /usr/include/stdio.h ] ;;
+    xz-utils) command -v xz ;;
     python3-dev) "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' ;;
     python3-venv) "$python" -c 'import ensurepip, venv' ;;
     debian-archive-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
@@ -28,7 +29,7 @@ probe() {
 }
 
 packages=(qemu-system-arm gcc libc6-dev python3-dev python3-venv debian-archive-keyring make)
-[ "$purpose" != check ] || packages+=(chromium)
+[ "$purpose" != check ] || packages+=(chromium xz-utils)
 # On arm64 the native gcc is enough.
 case $(uname -m) in aarch64 | arm64) ;; *) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;; esac
 
