@@ -55,7 +55,7 @@ install_packages() {
         command -v sudo >/dev/null || no_packages "Debian packages are missing, and there is no sudo" "$@"
         root=(sudo)
     fi
-    say "installing $* (one to two minutes; apt's output is in $log)"
+    say "installing $* (apt's output is in $log)"
     # Continue if a third-party source is broken: apt-get's status is then 100, and apt-get install reports a missing
     # package. Other statuses are those of sudo.
     "${root[@]}" apt-get -qq update >"$log" || status=$?
