@@ -25,8 +25,10 @@ help:
 setup:
 	@tools/setup.sh
 
+doctor: python = $(firstword $(wildcard .venv/bin/python) $(PYTHON) python3)
 doctor:
-	@$(firstword $(wildcard .venv/bin/python) python3) -m helpers.command doctor $(ARGS)
+	@command -v $(python) >/dev/null || { echo 'there is no $(python): run make setup, which installs it' >&2; exit 1; }
+	@$(python) -m helpers.command doctor $(ARGS)
 
 # Lint, and what the project's own tests need.
 setup-check:

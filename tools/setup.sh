@@ -20,6 +20,7 @@ probe() {
     libc6-dev-arm64-cross) [ -e "$(aarch64-linux-gnu-gcc -print-file-name=libc.a)" ] ;;
     gcc | make | chromium) command -v "$1" ;;
     libc6-dev) [ -e /usr/include/stdio.h ] ;;
+    xz-utils) command -v xz ;;
     python3-dev) "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' ;;
     python3-venv) "$python" -c 'import ensurepip, venv' ;;
     debian-archive-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
@@ -28,7 +29,7 @@ probe() {
 }
 
 packages=(qemu-system-arm gcc libc6-dev python3-dev python3-venv debian-archive-keyring make)
-[ "$purpose" != check ] || packages+=(chromium)
+[ "$purpose" != check ] || packages+=(chromium xz-utils)
 # On arm64 the native gcc is enough.
 case $(uname -m) in aarch64 | arm64) ;; *) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;; esac
 
@@ -40,18 +41,31 @@ missing_packages() {
     done
 }
 
+# apt-get update is part of the command, because a new machine has no lists of packages.
+no_packages() {
+    [ "$(id -u)" -ne 0 ] || die "$1: ${*:2}; see apt's message above"
+    die "$1; as root, run: apt-get update && apt-get install --no-install-recommends ${*:2}; then make setup again"
+}
+
 install_packages() {
     local -a root=()
-    command -v apt-get >/dev/null || die "install these first (Debian package names): $*"
+    local log=.build/apt.log status=0
+    command -v apt-get >/dev/null || die "install these first (Debian package names), then make setup again: $*"
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || die "as root, run: apt-get install --no-install-recommends $*"
+        command -v sudo >/dev/null || no_packages "Debian packages are missing, and there is no sudo" "$@"
         root=(sudo)
     fi
-    say "installing $*"
-    # Continue if a third-party source is broken. If a package is then missing, apt-get install reports it.
-    "${root[@]}" apt-get -qq update || say "apt-get update failed in part; continuing"
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" ||
-        die "apt-get could not install: $*"
+    say "installing $* (apt's output is in $log)"
+    # Continue if a third-party source is broken: apt-get's status is then 100, and apt-get install reports a missing
+    # package. Other statuses are those of sudo.
+    "${root[@]}" apt-get -qq update >"$log" || status=$?
+    case $status in
+    0) ;;
+    100) say "apt-get update failed in part; continuing" ;;
+    *) no_packages "apt-get update ended with status $status" "$@" ;;
+    esac
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >>"$log" ||
+        no_packages "apt-get could not install the packages" "$@"
 }
 
 check_python() {
@@ -64,7 +78,8 @@ pip_install() {
     # These settings would install the packages elsewhere. Others (index, certificates, constraints) stay.
     env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV -u PYTHONPATH -u PYTHONHOME \
         .venv/bin/python -m pip install -q --no-input --disable-pip-version-check "$@" ||
-        die "pip could not install $*; see its message above"
+        die "pip could not install $*; see its message above. Behind a proxy or with a mirror of PyPI," \
+            "set https_proxy or PIP_INDEX_URL, then run make setup again"
 }
 
 make_environment() {

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from helpers.command.parser import PROGRAM, CommandParser
 from helpers.doctor.diagnosis import Condition, Diagnosis
@@ -43,16 +47,25 @@ def _examine(mirror: str | None) -> int:
     from helpers.subjects.apt import MIRROR_VARIABLE
 
     diagnoses = list(_shown(examine(mirror or os.environ.get(MIRROR_VARIABLE))))
+    program = _program()
     print("\nOn this machine you can test:")
     for use in uses():
         problems = use.problems(diagnoses)
-        print(f"  {'no ' if problems else 'yes'}  {use.name}: {PROGRAM} {use.example}")
+        print(f"  {'no ' if problems else 'yes'}  {use.name}: {program} {use.example}")
         if problems:
             print(f"       missing: {', '.join(problems)}")
     default = default_use()
     problems = default.problems(diagnoses)
     print(f"\nA run without options tests {default.name}. It {'cannot start here' if problems else 'can start'}.")
     return CANNOT_RUN if problems else 0
+
+
+def _program() -> str:
+    """The program as it can be typed in the working directory. The one of a .venv is usually not on PATH."""
+    path = Path(sys.executable).with_name(PROGRAM)
+    if not path.exists() or shutil.which(PROGRAM) == str(path):
+        return PROGRAM
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def _shown(diagnoses: Iterator[Diagnosis]) -> Iterator[Diagnosis]:

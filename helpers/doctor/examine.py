@@ -16,11 +16,12 @@ from helpers.subjects.local import DEVICE, processor
 _BASE = frozenset(("arm64 compiler", "arm64 static libc", "C compiler"))
 _QEMU = _BASE | {"QEMU", "QEMU machine with EL2"}
 _DEBIAN = _QEMU | {"kernel cache", "Debian packages", "Debian mirror"}
+_MODULE = _DEBIAN | {"user namespaces"}
 
 
 @dataclass(frozen=True)
 class Use:
-    """A kind of run, its command line, and the checks that it depends on."""
+    """A kind of run, the arguments of its command, and the checks that it depends on."""
 
     name: str
     example: str
@@ -36,7 +37,8 @@ OWN = Use("this machine's own KVM", "run --kernel=local", _BASE | {str(DEVICE), 
 _ANYWHERE = (
     DEFAULT_IN_QEMU,
     Use("a kernel file in QEMU", "run --kernel=Image", _QEMU),
-    Use("faults and the RFC's dialect", "prove; run --dialect-host=rfc-v3", _DEBIAN | {"user namespaces"}),
+    Use("the RFC's dialect", "run --dialect-host=rfc-v3", _MODULE),
+    Use("the suite, with planted faults", "prove", _MODULE),
     Use("boards", "run --board=USER@HOST", _BASE | {"ssh"}),
 )
 

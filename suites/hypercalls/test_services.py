@@ -18,6 +18,7 @@ from helpers.smccc import Call, CallResult, show_registers
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.hypercalls.conftest import Observe
+from suites.hypercalls.counters import COUNTER_OFFSET, MIDR_EL1, counter_readings
 from suites.support.calls import GARBAGE, At
 
 DRAWS = 64
@@ -86,10 +87,6 @@ def test_ptp_advances(counter: int, registers: tuple[Register, ...], make_vm: Ma
     comparison.done()
 
 
-COUNTER_OFFSET = 1 << 36
-"""In ticks: minutes at any frequency, so that readings with two offsets cannot be confused."""
-
-
 @pytest.mark.clause("PTP-3")
 @pytest.mark.parametrize("counter", [0, 1], ids=["VIRTUAL", "PHYSICAL"])
 @pytest.mark.parametrize("offset", [COUNTER_OFFSET, (1 << 64) - COUNTER_OFFSET], ids=["back", "ahead"])
@@ -106,9 +103,10 @@ def test_ptp_follows_offset(
     argument = batch.program.structure(struct.pack("<2Q", offset, 0), "{:#x}", offset)
     batch.call("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, argument)
     batch.run()
+    midr = vm.vcpu.get_reg(MIDR_EL1)
     comparison = Comparison()
     for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 4):
-        low, high = result.cntvct if counter == 0 else result.cntpct
+        low, high = counter_readings(result, counter, offset, midr)
         ticks = result.x[2] << 32 | result.x[3]
         what = f"counter {counter} with an offset of {offset:#x}"
         # Without an offset the upper word is 0 for the first minute after boot, so that a lost word would not show.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -267,6 +268,21 @@ def test_the_command(
     for each in checked:
         assert each.detail in shown and each.cure in shown
         assert not each.is_missing or f"       missing: {each.name}\n" in shown
+
+
+def test_the_program_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name if PATH finds it, else its path."""
+    folder = tmp_path / ".venv/bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.chdir(tmp_path)
+    assert doctor._program() == "kvm-hvc-conformance"
+    (folder / "kvm-hvc-conformance").touch(mode=0o755)
+    assert doctor._program() == ".venv/bin/kvm-hvc-conformance"
+    monkeypatch.chdir("/usr")
+    assert doctor._program() == str(folder / "kvm-hvc-conformance")
+    monkeypatch.setenv("PATH", str(folder))
+    assert doctor._program() == "kvm-hvc-conformance"
 
 
 def test_without_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,10 +89,12 @@ def test_what_is_pinned_is_what_the_wheel_asks_for() -> None:
 
 
 def test_what_is_shipped_imports_what_the_wheel_asks_for() -> None:
+    """And tests/conftest.py, which pytest reads if a value of an option of the suite looks like a test path to it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     required = {Requirement(each).name for each in project["project"]["dependencies"]}
     packages = packages_distributions()
-    for path in [ROOT / "conftest.py", *(ROOT / "helpers").rglob("*.py"), *(ROOT / "suites").rglob("*.py")]:
+    conftests = ROOT / "conftest.py", ROOT / "tests/conftest.py"
+    for path in [*conftests, *(ROOT / "helpers").rglob("*.py"), *(ROOT / "suites").rglob("*.py")]:
         tops = {name.partition(".")[0] for name in imports_of(path)} - {"helpers", "suites", *sys.stdlib_module_names}
         # labgrid installs these two.
         for top in tops - {"labgrid", "pexpect"}:
