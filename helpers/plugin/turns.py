@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,25 @@ _INPUT = "hvc_turns"
 
 
 class Turns:
-    """A lock on a file that all workers of a session share. The kernel releases it if the worker ends."""
+    """A lock on a file that all workers of a session share. The kernel releases it if the worker ends.
+
+    It is held during a test only: a worker may wait for its next tests until the other ones have ended.
+    """
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._alone = False
 
-    def begin(self, *, alone: bool) -> None:
-        """Before a test. Waits as long as another worker is alone, and, if ``alone``, keeps the others waiting."""
-        if alone and not self._alone:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-        elif not alone:
-            # A test of another worker that runs already is short.
-            fcntl.flock(self._fd, fcntl.LOCK_UN if self._alone else fcntl.LOCK_SH)
+    @contextmanager
+    def turn(self, *, alone: bool) -> Iterator[None]:
+        """Waits while a test of another worker is alone. If ``alone``, no test of another worker begins meanwhile."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        if not alone:
+            # A test of another worker that runs already is short, so a test that is alone does not wait for it.
             fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._alone = alone
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,6 +75,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Waits outside of the test, whose timeout has not begun."""
     turns = item.config.stash.get(_TURNS, None)
-    if turns is not None:
-        turns.begin(alone=item.get_closest_marker("alone") is not None)
-    return (yield)
+    alone = item.get_closest_marker("alone") is not None
+    with turns.turn(alone=alone) if turns is not None else nullcontext():
+        return (yield)

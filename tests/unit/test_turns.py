@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Workers wait while another one is alone, and go on when it leaves or ends."""
+"""No test begins while a test of another worker is alone, and nobody waits for a worker without a test."""
 
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterator
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import pytest
 
 from helpers.plugin.turns import Turns
 
@@ -14,10 +18,13 @@ LONG, SHORT = 20.0, 0.2
 
 
 def work(path: Path, orders: Connection) -> None:
-    turns = Turns(path)
-    while (order := orders.recv()) is not None:
-        turns.begin(alone=order == "alone")
-        orders.send("began")
+    turns, test = Turns(path), ExitStack()
+    while True:
+        order = orders.recv()
+        test.close()
+        if order != "end":
+            test.enter_context(turns.turn(alone=order == "alone"))
+        orders.send("done")
 
 
 class Worker:
@@ -26,34 +33,57 @@ class Worker:
         self.process = multiprocessing.get_context("spawn").Process(target=work, args=(path, theirs), daemon=True)
         self.process.start()
 
-    def order(self, kind: str, *, waits: bool = False) -> None:
-        self.orders.send(kind)
-        assert self.orders.poll(SHORT if waits else LONG) != waits
+    def order(self, what: str) -> None:
+        """Ends the worker's test and begins another one, or none."""
+        self.orders.send(what)
+
+    @property
+    def waits(self) -> bool:
+        return not self.orders.poll(SHORT)
 
     def goes_on(self) -> None:
         assert self.orders.poll(LONG)
-        assert self.orders.recv() == "began"
+        assert self.orders.recv() == "done"
+
+    def does(self, what: str) -> None:
+        self.order(what)
+        self.goes_on()
 
 
-def test_turns(tmp_path: Path) -> None:
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
     path = tmp_path / "turns"
     path.touch()
     one, two = Worker(path), Worker(path)
-    for worker in (one, two):
-        worker.order("ordinary")
-        worker.goes_on()
-    one.order("alone")
-    one.goes_on()
-    two.order("ordinary", waits=True)
-    one.order("alone")
-    one.goes_on()
-    assert not two.orders.poll(SHORT)
-    one.order("ordinary")
-    one.goes_on()
+    yield one, two
+    for each in (one, two):
+        each.process.kill()
+
+
+def test_ordinary_tests_wait_for_the_end_of_one_that_is_alone(workers: tuple[Worker, Worker]) -> None:
+    one, two = workers
+    one.does("ordinary")
+    two.does("ordinary")
+    one.does("alone")
+    two.order("ordinary")
+    assert two.waits
+    one.does("end")
     two.goes_on()
+
+
+def test_only_one_is_alone(workers: tuple[Worker, Worker]) -> None:
+    one, two = workers
+    one.does("alone")
     two.order("alone")
+    assert two.waits
+    one.does("ordinary")
     two.goes_on()
-    one.order("alone", waits=True)
-    two.process.kill()
-    one.goes_on()
+
+
+def test_a_worker_that_is_killed_is_not_waited_for(workers: tuple[Worker, Worker]) -> None:
+    one, two = workers
+    one.does("alone")
+    two.order("ordinary")
+    assert two.waits
     one.process.kill()
+    two.goes_on()
