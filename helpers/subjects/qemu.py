@@ -41,6 +41,7 @@ before the device tree is parsed.
 """
 PROCESSORS = 2
 ONE_IS_ON = "maxcpus=1"
+_RESTORE_SECONDS = 5.0
 """The other processors are off until the tests of races bring them up (suites/concurrency). With one processor, all
 other tests are faster, because the kernel waits for no RCU grace period (kernel/rcu/tree.c, rcu_blocking_is_gp)."""
 MEMORY_MB = 1024
@@ -78,7 +79,7 @@ class Qemu:
     ) -> None:
         """``snapshots`` is the folder for snapshots. If it is None, or with ``variant.qemu``, each start is a boot."""
         self.id = SubjectId(kernel.label, variant=variant)
-        self.start_seconds = start_seconds or PRINTING_SECONDS
+        self._boot_seconds = start_seconds or PRINTING_SECONDS
         self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
@@ -96,6 +97,11 @@ class Qemu:
         """Seconds without output after which a start has stalled."""
         panicked = self._directory and console.last_panic(console.tail(self._file("console")))
         return min(AFTER_PANIC_SECONDS, self._stall_seconds) if panicked else self._stall_seconds
+
+    @property
+    def start_seconds(self) -> float:
+        """Timeout of a start. One from a snapshot that takes longer is replaced by a boot."""
+        return self._boot_seconds if self._restored is None else min(_RESTORE_SECONDS, self._boot_seconds)
 
     @functools.cached_property
     def cpu(self) -> CpuModel:
@@ -143,8 +149,8 @@ class Qemu:
     def discard_snapshot(self) -> bool:
         """Called after a failed start. Whether it was from a snapshot, which is then removed."""
         restored, self._restored = self._restored, None
-        if restored is not None:
-            restored.path.unlink(missing_ok=True)
+        if restored is not None and self._snapshots is not None:
+            self._snapshots.refuse(self._name, restored)
         return restored is not None
 
     def _spawn(self, qemu: str, initrd: bytes, fds: list[int], more: list[str]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from helpers.identity import SubjectId
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.files import require_files
 from helpers.subjects.stream import Stream
+from helpers.uapi import syscalls
 
 MOST_LOST_SECONDS = 600.0
 """The subject is given up after this total time, in seconds, of expired timeouts and restarts."""
@@ -25,6 +27,7 @@ DEFAULT_SECONDS = 20.0
 """Default timeout, in seconds, of a test, and of a program outside of tests."""
 BOOTS = 10
 """The default timeout is at least this multiple of the boot time. Debug options slow down boot and tests alike."""
+_SLEEP_NS = 1_000_000
 EXECUTOR_SHARE = 0.75
 """After this share of the remaining time, the executor interrupts a call, so that no reboot is needed."""
 
@@ -90,8 +93,10 @@ class Machine(Protocol):
     """The machine that runs the kernel under test."""
 
     id: SubjectId
-    start_seconds: float
-    """Timeout of a start."""
+
+    @property
+    def start_seconds(self) -> float:
+        """Timeout of a start."""
 
     @property
     def stall_seconds(self) -> float:
@@ -207,14 +212,20 @@ class Remote:
             self._wait_for_executor()
 
     def _wait_for_executor(self) -> None:
-        """Sends an empty program and waits for its answer."""
+        """Sends a program that sleeps for a millisecond, and waits for its answer.
+
+        On a machine whose timers are lost, such as one from an unusable snapshot, the sleep does not end.
+        """
         assert self._stream is not None
         # The timeout begins now, because the subject may have been launched long ago.
         deadline = time.monotonic() + self._machine.start_seconds
         try:
             self._serial += 1
-            self._stream.send(wire.encode(Program(), serial=self._serial), deadline)
-            wire.decode(Program(), self._first_answer(self._stream, deadline), serial=self._serial)
+            program = Program(traced=False)
+            length = program.scratch_bytes(struct.pack("<qq", 0, _SLEEP_NS))
+            program.syscall(syscalls.CLOCK_NANOSLEEP, time.CLOCK_MONOTONIC, 0, length)
+            self._stream.send(wire.encode(program, serial=self._serial), deadline)
+            wire.decode(program, self._first_answer(self._stream, deadline), serial=self._serial)
         except TimeoutError:
             raise self._machine.start_failure(f"no answer within {self._machine.start_seconds:.0f} s") from None
         except _Stalled as stalled:

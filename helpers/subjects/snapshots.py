@@ -3,6 +3,10 @@
 
 QEMU writes and reads them as a migration (docs/devel/migration in its sources). If a snapshot cannot be written or
 used, the kernel boots; that is not an error.
+
+QEMU 7.2 does not restore a pending timer of EL2: target/arm/machine.c saves those of EL1 only. A kernel in VHE mode
+sets the timer again at the first interrupt if it was idle and its tick was stopped. Otherwise it waits for a tick that
+never comes, at once or minutes later. So each start is tested with a sleep, and the kernel boots if the sleep fails.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from typing import Any
 MOST = 8
 """The number of snapshots that are kept. Each is as large as the memory that the kernel used, about 60 MB."""
 _SAVE_SECONDS = 30.0
+_IDLE_SECONDS = 0.1
+"""How long the kernel is left alone before it is saved, so that it stops its tick."""
+_UNUSABLE = "unusable"
 _BANDWIDTH = 1 << 34
 """The bandwidth of the migration in bytes per second. QEMU's default is too low."""
 
@@ -52,10 +59,20 @@ class Snapshots:
     def save(self, name: str, boot_seconds: float, monitor: socket.socket) -> None:
         """Writes the state of the machine behind ``monitor``, which then continues. Failures are ignored."""
         with contextlib.suppress(OSError, ValueError, KeyError), self._alone():
-            if self.find(name) is None:
+            if self.find(name) is None and not self._refusal(name).exists():
+                time.sleep(_IDLE_SECONDS)
                 with tempfile.NamedTemporaryFile(dir=self._folder, prefix="tmp-", delete=False) as file:
                     self._write(monitor, Path(file.name), self._folder / f"{name}-{int(boot_seconds * 1000)}")
                 self._remove_oldest()
+
+    def refuse(self, name: str, snapshot: BootSnapshot) -> None:
+        """Removes a snapshot that cannot be used, and keeps a note, so that it is not made again."""
+        snapshot.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._refusal(name).touch()
+
+    def _refusal(self, name: str) -> Path:
+        return self._folder / f"{name}-{_UNUSABLE}"
 
     def _write(self, monitor: socket.socket, part: Path, whole: Path) -> None:
         try:

@@ -110,7 +110,10 @@ def test_a_snapshot_that_does_not_start_is_removed(dies: str, fake: FakeQemu, st
     fake.does(text + FOREVER)
     printed, facts = starts.start()
     assert "from a boot" in printed and "snapshot" not in facts["boot"]
-    assert starts.kept == []
+    assert starts.kept == [b""]
+    fake.does(MONITOR + "monitor()\n" + FOREVER)
+    for _ in range(2):
+        assert "from a boot" in starts.start()[0], "it is not made again"
 
 
 @pytest.mark.parametrize(
