@@ -91,7 +91,10 @@ VARIANTS = (
         "slow-ioctls", "kvm_dev_ioctl kvm_vm_ioctl kvm_vcpu_ioctl", "hypercalls/test_stolen_time.py",
         "every ioctl takes 5 ms longer",
     ),
-    _variant("warn-elsewhere", "kvm_dev_ioctl", "quiet lock", "a driver other than KVM warns while a test runs"),
+    _variant(
+        "warn-elsewhere", "kvm_dev_ioctl", "quiet lock left_behind/test_refused_calls.py",
+        "a driver other than KVM warns while a test runs",
+    ),
     _newer("newer-bit", _BITMAPS, "VENDOR_HYP has bit 2, also in its reset value, which opens 0x86000002"),
     _newer("newer-register-empty", _BITMAPS, "a register of index 4 with two bits and reset value 0"),
     _newer("newer-register-full", _BITMAPS, "a register of index 4 with two bits, which are its reset value"),

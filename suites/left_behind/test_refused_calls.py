@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -17,6 +17,7 @@ from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, NewVcpu
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_lines
+from helpers.subjects.kernel_warnings import warnings_in
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 from suites.left_behind.conftest import MakeRefusing, RefusingVm
@@ -136,8 +137,14 @@ def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
     """Runs the program. Returns the new lines of the kernel's log, with numbers masked, without audit records."""
     thread = p.syscall(syscalls.GETTID)
     number = subject.run(p)[thread].ret
-    texts = (_masked(line, number) for line in remaining_lines(subject, log))
+    texts = (_masked(line, number) for line in _without_warnings(list(remaining_lines(subject, log))))
     return Counter(text for text in texts if not text.startswith("audit"))
+
+
+def _without_warnings(lines: Sequence[str]) -> list[str]:
+    """The lines without those of warnings, which are judged after each test: another driver's may name KVM's module."""
+    warned = {line for warning in warnings_in(lines) for line in warning.lines}
+    return [line for line in lines if line not in warned]
 
 
 def _masked(line: str, thread: int) -> str:

@@ -13,7 +13,7 @@ from helpers.kvm_program import KvmProgram
 from suites.history.test_history import CHANGE, IN_A_ROW, KINDS, MANY, READ, REFUSED, SAME, kinds
 from suites.left_behind import growth
 from suites.left_behind.refusals import CANARY, RefusedCall
-from suites.left_behind.test_refused_calls import _flood, _masked
+from suites.left_behind.test_refused_calls import _flood, _masked, _without_warnings
 
 SLABS = b"""slabinfo - version: 2.1
 # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables
@@ -149,3 +149,18 @@ def test_every_count_of_every_kind_comes_before_every_other_kind() -> None:
     assert {kind for kind, count in rows if count >= MANY} == set(KINDS)
     totals = Counter(kinds())
     assert min(totals[kind] for kind in (CHANGE, SAME, REFUSED, READ)) > 2 * MANY
+
+
+def test_a_warning_of_another_driver_is_no_flood() -> None:
+    """Its list of modules may name KVM."""
+    warning = [
+        "------------[ cut here ]------------",
+        "WARNING: CPU: 0 PID: 7 at drivers/net/other.c:9 other_poll+0x1/0x2",
+        "Modules linked in: kvm_other(OE)",
+        "Call trace:",
+        " other_poll+0x1/0x2",
+        "---[ end trace 0000000000000000 ]---",
+    ]
+    assert _without_warnings(["kvm [7]: refused", *warning, "kvm [7]: refused again"]) == [
+        "kvm [7]: refused", "kvm [7]: refused again",
+    ]  # fmt: skip
