@@ -258,7 +258,7 @@ def test_a_forked_child_returns_its_results(native: Native, tmp_path: Path) -> N
 def test_the_deadline_ends_a_forked_child(native: Native, silent_pipe: int) -> None:
     """The results until then arrive. No child is left, and the next program runs."""
     for _ in range(3):
-        program = Program(deadline_ms=100)
+        program = Program(deadline_ms=1000)
         with program.forked():
             before, blocked, after = program.close(-1), program.read(silent_pipe, 1), program.close(-1)
         later = program.close(-1)

@@ -71,7 +71,7 @@ def in_a_thread(work: Callable[[], object]) -> tuple[set[int], set[int]]:
 
 
 def test_the_signal_mask_ends_with_the_program(native: Native, silent_pipe: int) -> None:
-    program = Program(deadline_ms=100)
+    program = Program(deadline_ms=500)
     block(program, signal.SIGUSR1)
     program.read(silent_pipe, 1)
     before = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
@@ -79,7 +79,7 @@ def test_the_signal_mask_ends_with_the_program(native: Native, silent_pipe: int)
 
 
 def test_a_signal_that_a_program_left_pending_is_discarded(native: Native, silent_pipe: int) -> None:
-    program = Program(deadline_ms=100)
+    program = Program(deadline_ms=500)
     block(program, signal.SIGUSR1)
     program.syscall(TGKILL, program.syscall(GETPID), program.syscall(GETTID), signal.SIGUSR1)
     program.read(silent_pipe, 1)
@@ -105,7 +105,7 @@ def test_a_signal_from_another_process_is_delivered_after_the_program(native: Na
 BLOCKED = f"""
 import os
 from {__name__} import Native, Program, block, build, run
-program = Program(deadline_ms=100)
+program = Program(deadline_ms=500)
 block(program, everything=True)
 unmapped = program.peek(0, 8)
 blocked = program.read(os.pipe()[0], 1)
@@ -150,7 +150,7 @@ def test_a_second_program_at_the_same_time_is_refused(native: Native) -> None:
 
 
 def test_a_barrier_at_the_deadline_is_interrupted(native: Native) -> None:
-    program = Program(deadline_ms=100)
+    program = Program(deadline_ms=500)
     with program.concurrently() as stage:
         with stage.thread():
             barrier = program.barrier()
