@@ -18,7 +18,7 @@ from helpers.smccc import Call, CallResult, show_registers
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.hypercalls.conftest import Observe
-from suites.hypercalls.counters import COUNTER_OFFSET, MIDR_EL1, counter_readings
+from suites.hypercalls.counters import COUNTER_OFFSET, counter_readings, may_ignore_cntpoff
 from suites.support.calls import GARBAGE, At
 
 DRAWS = 64
@@ -103,10 +103,10 @@ def test_ptp_follows_offset(
     argument = batch.program.structure(struct.pack("<2Q", offset, 0), "{:#x}", offset)
     batch.call("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, argument)
     batch.run()
-    midr = vm.vcpu.get_reg(MIDR_EL1)
+    ignores_cntpoff = may_ignore_cntpoff(vm)
     comparison = Comparison()
     for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 4):
-        low, high = counter_readings(result, counter, offset, midr)
+        low, high = counter_readings(result, counter, offset, ignores_cntpoff=ignores_cntpoff)
         ticks = result.x[2] << 32 | result.x[3]
         what = f"counter {counter} with an offset of {offset:#x}"
         # Without an offset the upper word is 0 for the first minute after boot, so that a lost word would not show.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from helpers.smccc import CallResult
-from suites.hypercalls.counters import COUNTER_OFFSET, counter_readings
+from suites.hypercalls.counters import COUNTER_OFFSET, counter_readings, is_qemu_with_ecv
 
 QEMU_MAX, CORTEX_A57 = 0x000F0510, 0x411FD070
 RAW = (97 * 10**9, 97 * 10**9 + 30_000)
@@ -20,16 +20,26 @@ def moved(offset: int) -> tuple[int, int]:
 
 
 @OFFSETS
-@pytest.mark.parametrize("midr", [QEMU_MAX, CORTEX_A57], ids=["QEMU", "Cortex-A57"])
-def test_a_cpu_that_applies_the_offset(midr: int, offset: int) -> None:
+@pytest.mark.parametrize("ignores", [True, False])
+def test_a_cpu_that_applies_the_offset(ignores: bool, offset: int) -> None:
     result = CallResult((), cntvct=moved(offset), cntpct=moved(offset))
     for counter in (0, 1):
-        assert counter_readings(result, counter, offset, midr) == moved(offset)
+        assert counter_readings(result, counter, offset, ignores_cntpoff=ignores) == moved(offset)
 
 
 @OFFSETS
-def test_only_qemus_cpu_is_corrected(offset: int) -> None:
+def test_only_a_cpu_that_may_ignore_it_is_corrected(offset: int) -> None:
     """On another CPU, a physical counter without the offset is a fault of KVM."""
     result = CallResult((), cntvct=moved(offset), cntpct=RAW)
-    assert counter_readings(result, 1, offset, QEMU_MAX) == moved(offset)
-    assert counter_readings(result, 1, offset, CORTEX_A57) == RAW
+    assert counter_readings(result, 1, offset, ignores_cntpoff=True) == moved(offset)
+    assert counter_readings(result, 1, offset, ignores_cntpoff=False) == RAW
+
+
+@pytest.mark.parametrize(
+    ("midr", "features", "ignores"),
+    [(QEMU_MAX, "fp ecv sve", True), (QEMU_MAX, "fp sve", False), (CORTEX_A57, "fp ecv", False)],
+    ids=["QEMU 10", "QEMU 7", "Cortex-A57"],
+)
+def test_the_cpu_is_recognised(midr: int, features: str, ignores: bool) -> None:
+    cpuinfo = f"processor\t: 0\nFeatures\t: {features}\nCPU part\t: 0xecv\n"
+    assert is_qemu_with_ecv(midr, cpuinfo.encode()) is ignores
