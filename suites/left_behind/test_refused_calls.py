@@ -143,8 +143,8 @@ def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
 
 def _without_warnings(lines: Sequence[str]) -> list[str]:
     """The lines without those of warnings, which are judged after each test: another driver's may name KVM's module."""
-    warned = {line for warning in warnings_in(lines) for line in warning.lines}
-    return [line for line in lines if line not in warned]
+    warned = Counter(line for warning in warnings_in(lines) for line in warning.lines)
+    return list((Counter(lines) - warned).elements())
 
 
 def _masked(line: str, thread: int) -> str:

@@ -152,15 +152,15 @@ def test_every_count_of_every_kind_comes_before_every_other_kind() -> None:
 
 
 def test_a_warning_of_another_driver_is_no_flood() -> None:
-    """Its list of modules may name KVM."""
+    """Its list of modules may name KVM. A line that is also outside of the warning counts there."""
     warning = [
         "------------[ cut here ]------------",
         "WARNING: CPU: 0 PID: 7 at drivers/net/other.c:9 other_poll+0x1/0x2",
         "Modules linked in: kvm_other(OE)",
+        "kvm [7]: refused",
         "Call trace:",
         " other_poll+0x1/0x2",
         "---[ end trace 0000000000000000 ]---",
     ]
-    assert _without_warnings(["kvm [7]: refused", *warning, "kvm [7]: refused again"]) == [
-        "kvm [7]: refused", "kvm [7]: refused again",
-    ]  # fmt: skip
+    refused = ["kvm [7]: refused", "kvm [7]: refused again"]
+    assert sorted(_without_warnings([refused[0], *warning, refused[1]])) == refused
