@@ -75,9 +75,9 @@ def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
     scripts = {"member": MEMBER, "stranger": STRANGER}
     console = native_vm.run(kernel, base, tmp_path, scripts, seconds=1800)
     assert (tmp_path / "member/status").exists(), console[-5000:]
-    said = (tmp_path / "member/said").read_text()
-    assert (tmp_path / "member/status").read_text() == "0\n", said
-    assert "A run without options tests this machine's own KVM. It can start." in said
+    output = (tmp_path / "member/output").read_text()
+    assert (tmp_path / "member/status").read_text() == "0\n", output
+    assert "A run without options tests this machine's own KVM. It can start." in output
     logs = read_log(tmp_path / "member/reports/results.jsonl"), _qemu_log(tmp_path / "qemu")
     native, qemu = _without_unmeasured(*logs), _without_unmeasured(*reversed(logs))
     assert {result.subject for result in native.results} == {LOCAL}
@@ -85,7 +85,7 @@ def test_the_wheel_on_an_arm64_machine(tmp_path: Path) -> None:
     assert _outcomes(native) == _outcomes(qemu)
     assert _line(native) == _line(qemu)
     # A user outside of group kvm gets one sentence, in any folder, from the program that the wheel installs.
-    said = (tmp_path / "stranger/said").read_text()
-    assert (tmp_path / "stranger/status").read_text() == "3\n", said
-    assert "/dev/kvm may not be opened by this user: permission denied. Add the user to the group kvm" in said
-    assert "-> sudo usermod -aG kvm stranger, then log in again" in said and "Traceback" not in said
+    output = (tmp_path / "stranger/output").read_text()
+    assert (tmp_path / "stranger/status").read_text() == "3\n", output
+    assert "/dev/kvm may not be opened by this user: permission denied. Add the user to the group kvm" in output
+    assert "-> sudo usermod -aG kvm stranger, then log in again" in output and "Traceback" not in output

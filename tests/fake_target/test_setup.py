@@ -73,7 +73,7 @@ def test_no_sudo(machine: Machine) -> None:
 
 
 def test_sudo_refuses(machine: Machine) -> None:
-    """It is asked once, and its refusal is not taken for a failure of apt-get update."""
+    """sudo runs once, and the message does not blame apt-get update."""
     machine.put("sudo", 'echo "$USER is not in the sudoers file." >&2; exit 1')
     status, text = machine.make("setup")
     assert status and text.count("not in the sudoers file") == 1 and "in part" not in text

@@ -54,7 +54,7 @@ for user in {users}; do
     mkdir /tmp/$user
     chown $user /tmp/$user
     # Also on the console, which shows the progress if the machine is killed at its timeout.
-    {{ su $user -c "cd /tmp/$user; sh -ex /$user.sh"; echo $? >/tmp/$user/status; }} 2>&1 | tee /tmp/$user/said
+    {{ su $user -c "cd /tmp/$user; sh -ex /$user.sh"; echo $? >/tmp/$user/status; }} 2>&1 | tee /tmp/$user/output
 done
 tar -cf /dev/vport0p1 -C /tmp {users}
 poweroff -f
@@ -169,7 +169,7 @@ def _machine_files(kernel: Kernel, home: Path, scripts: Mapping[str, str]) -> It
 
 
 def run(kernel: Kernel, base: Path, work: Path, scripts: Mapping[str, str], *, seconds: float) -> str:
-    """Runs each user's script, then copies each /tmp/USER to WORK, with the files status and said.
+    """Runs each user's script, then copies each /tmp/USER to WORK. Its files status and output are the script's.
 
     WORK/home becomes the home of member. Returns the console's text. Raises subprocess.TimeoutExpired.
     """

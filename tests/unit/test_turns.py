@@ -60,23 +60,15 @@ def workers(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
         each.process.kill()
 
 
-def test_ordinary_tests_wait_for_the_end_of_one_that_is_alone(workers: tuple[Worker, Worker]) -> None:
+@pytest.mark.parametrize("waiting", ["ordinary", "alone"])
+def test_a_test_waits_for_the_end_of_one_that_is_alone(waiting: str, workers: tuple[Worker, Worker]) -> None:
     one, two = workers
     one.does("ordinary")
     two.does("ordinary")
     one.does("alone")
-    two.order("ordinary")
+    two.order(waiting)
     assert two.waits
     one.does("end")
-    two.goes_on()
-
-
-def test_only_one_is_alone(workers: tuple[Worker, Worker]) -> None:
-    one, two = workers
-    one.does("alone")
-    two.order("alone")
-    assert two.waits
-    one.does("ordinary")
     two.goes_on()
 
 
