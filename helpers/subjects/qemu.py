@@ -41,9 +41,10 @@ before the device tree is parsed.
 """
 PROCESSORS = 2
 ONE_IS_ON = "maxcpus=1"
-_RESTORE_SECONDS = 5.0
 """The other processors are off until the tests of races bring them up (suites/concurrency). With one processor, all
 other tests are faster, because the kernel waits for no RCU grace period (kernel/rcu/tree.c, rcu_blocking_is_gp)."""
+_RESTORE_SECONDS = 5.0
+"""Timeout of a start from a snapshot, which takes less than a second. After it the kernel is booted."""
 MEMORY_MB = 1024
 AFTER_PANIC_SECONDS = 2.0
 """A panic early in the boot does not end QEMU, because the kernel cannot reboot yet."""
@@ -79,7 +80,7 @@ class Qemu:
     ) -> None:
         """``snapshots`` is the folder for snapshots. If it is None, or with ``variant.qemu``, each start is a boot."""
         self.id = SubjectId(kernel.label, variant=variant)
-        self._boot_seconds = start_seconds or PRINTING_SECONDS
+        self._boot_timeout = start_seconds or PRINTING_SECONDS
         self._stall_seconds = (start_seconds or BOOT_SECONDS) / 4
         self.kernel = kernel
         self._init = init
@@ -100,8 +101,8 @@ class Qemu:
 
     @property
     def start_seconds(self) -> float:
-        """Timeout of a start. One from a snapshot that takes longer is replaced by a boot."""
-        return self._boot_seconds if self._restored is None else min(_RESTORE_SECONDS, self._boot_seconds)
+        """Timeout of a start."""
+        return self._boot_timeout if self._restored is None else min(_RESTORE_SECONDS, self._boot_timeout)
 
     @functools.cached_property
     def cpu(self) -> CpuModel:
