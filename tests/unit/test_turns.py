@@ -3,47 +3,56 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import select
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from helpers.plugin.turns import Turns
+from tests.support import ROOT
 
 LONG, SHORT = 20.0, 0.2
 """Seconds: within which a worker goes on, and which it waits at least."""
-
-
-def work(path: Path, orders: Connection) -> None:
-    turns, test = Turns(path), ExitStack()
-    while True:
-        order = orders.recv()
-        test.close()
-        if order != "end":
-            test.enter_context(turns.turn(alone=order == "alone"))
-        orders.send("done")
+WORK = """
+import contextlib, pathlib, sys
+from helpers.plugin.turns import Turns
+turns, test = Turns(pathlib.Path(sys.argv[1])), contextlib.ExitStack()
+for order in map(str.strip, sys.stdin):
+    test.close()
+    if order != "end":
+        test.enter_context(turns.turn(alone=order == "alone"))
+    print("done", flush=True)
+"""
 
 
 class Worker:
+    # multiprocessing would leave a child for the other tests of this process: its resource tracker.
     def __init__(self, path: Path) -> None:
-        self.orders, theirs = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(target=work, args=(path, theirs), daemon=True)
-        self.process.start()
+        command = [sys.executable, "-c", WORK, str(path)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert self.process.stdin and self.process.stdout
+        self._orders, self._answers = self.process.stdin, self.process.stdout
 
     def order(self, what: str) -> None:
         """Ends the worker's test and begins another one, or none."""
-        self.orders.send(what)
+        self._orders.write(f"{what}\n".encode())
+
+    def answers(self, seconds: float) -> bool:
+        return bool(select.select([self._answers], [], [], seconds)[0])
 
     @property
     def waits(self) -> bool:
-        return not self.orders.poll(SHORT)
+        return not self.answers(SHORT)
 
     def goes_on(self) -> None:
-        assert self.orders.poll(LONG)
-        assert self.orders.recv() == "done"
+        assert self.answers(LONG)
+        assert self._answers.readline() == b"done\n"
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
 
     def does(self, what: str) -> None:
         self.order(what)
@@ -57,7 +66,7 @@ def workers(tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
     one, two = Worker(path), Worker(path)
     yield one, two
     for each in (one, two):
-        each.process.kill()
+        each.end()
 
 
 @pytest.mark.parametrize("waiting", ["ordinary", "alone"])
