@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 from helpers import build
 from helpers.errors import HarnessError
-from tools.mutants.campaign import UNMUTATED, MutantResult, kept_results, run_campaign
+from tools.mutants.campaign import UNMUTATED, MutantResult, Part, kept_results, run_campaign
 from tools.mutants.catalogue import BY_KIND, MUTANTS
 from tools.mutants.kernel import build_kernel, fetch_source
 from tools.mutants.mutant import Kind
@@ -20,6 +20,8 @@ from tools.mutants.page import write_mutants_page
 
 _SESSION_SECONDS = 40
 """No session starts if fewer seconds are left."""
+_WORDS = {Part.ALL: "all tests", Part.GATE: "gate tier", Part.GATE_WITHOUT_RACES: "gate tier without races"}
+_CONFORMANT = {UNMUTATED, *(each.id for each in BY_KIND[Kind.EQUIVALENT])}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,22 +62,27 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
     while todo and end - time.monotonic() > _SESSION_SECONDS:
         names, todo = todo[: options.most], todo[options.most :]
         # The gate tier detects most of them in a fraction of the time.
-        quick = [] if options.whole else [name for name in names if options.mutant or name not in kept]
-        missed = [name for name in names if name not in quick]
-        missed += _session(folder, quick, options, end, quick=True) if quick else []
+        first = [] if options.whole else [name for name in names if _begins_with_gate(name, kept, options)]
+        missed = [name for name in names if name not in first]
+        if first:
+            missed += _session(folder, first, Part.GATE if options.quick else Part.GATE_WITHOUT_RACES, options, end)
         if missed and not options.quick and end - time.monotonic() > _SESSION_SECONDS:
-            _session(folder, missed, options, end, quick=False)
+            _session(folder, missed, Part.ALL, options, end)
 
 
-def _session(folder: Path, names: Sequence[str], options: argparse.Namespace, end: float, *, quick: bool) -> list[str]:
+def _begins_with_gate(name: str, kept: Mapping[str, MutantResult], options: argparse.Namespace) -> bool:
+    """Whether the gate tier can save time: not if it has missed the mutant, or if the mutant must be CONFORMANT."""
+    return options.quick or (name not in _CONFORMANT and (name in options.mutant or name not in kept))
+
+
+def _session(folder: Path, names: Sequence[str], part: Part, options: argparse.Namespace, end: float) -> list[str]:
     """Prints the results. Returns the mutants that were not detected."""
     seconds = end - time.monotonic() if options.seconds else None
-    results = run_campaign(folder, names, jobs=options.n, whole=options.whole, quick=quick, seconds=seconds)
+    results = run_campaign(folder, names, part, jobs=options.n, whole=options.whole, seconds=seconds)
     for name, result in results.items():
         print(f"{name}: {result.verdict} {', '.join(result.tests[:2] or result.reasons[:1])}")
     left = [name for name in names if name not in results]
-    part = "gate tier" if quick else "all tests"
-    print(f"{part}: {len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
+    print(f"{_WORDS[part]}: {len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
     return [name for name, result in results.items() if not result.noticed]
 
 
@@ -87,7 +94,7 @@ def _in_turn(kinds: Sequence[Kind]) -> list[str]:
 
 def _is_wanted(result: MutantResult | None, quick: bool) -> bool:
     """Whether the mutant has no result yet, or was only run with the gate tier, which missed it."""
-    return result is None or (result.part and not quick and not result.noticed)
+    return result is None or result.inconclusive or (result.part and not quick and not result.noticed)
 
 
 def _page(folder: Path, options: argparse.Namespace) -> None:
