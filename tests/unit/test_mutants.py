@@ -158,6 +158,18 @@ def test_a_kernel_with_other_numbers_is_not_run(tmp_path: Path) -> None:
         image(tmp_path, MUTANTS[::-1])
 
 
+def test_missing_build_tools_are_named_before_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None if name in ("bison", "xz") else f"/usr/bin/{name}")
+    assert main(["build", "--work", str(tmp_path / "work")]) == 3
+    assert capsys.readouterr().err == (
+        "The kernel cannot be built: bison, xz are missing."
+        " As root, run apt-get install --no-install-recommends bison xz-utils.\n"
+    )
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.parametrize(("status", "reason"), [(None, ""), (2, "the run was interrupted")])
 def test_results_are_kept_of_noticed_and_of_complete_runs(status: int | None, reason: str) -> None:
     names = ["third-vcpu-open", "same-no-store", "irq-line-denies"]

@@ -14,7 +14,7 @@ from helpers import build
 from helpers.errors import HarnessError
 from tools.mutants.campaign import UNMUTATED, MutantResult, Part, kept_results, run_campaign
 from tools.mutants.catalogue import BY_KIND, MUTANTS
-from tools.mutants.kernel import build_kernel, fetch_source
+from tools.mutants.kernel import build_kernel, check_build_tools, fetch_source
 from tools.mutants.mutant import Kind
 from tools.mutants.page import write_mutants_page
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _build(folder: Path, options: argparse.Namespace) -> None:
+    check_build_tools()
     fetch_source(folder, options.suite)
     reasons = build_kernel(folder, MUTANTS)
     print(f"{len(MUTANTS) - len(reasons)} of {len(MUTANTS)} mutants are in the kernel")

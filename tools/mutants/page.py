@@ -32,6 +32,11 @@ cannot plant every bug. A mutant can. All mutants are in one kernel, built from 
     .venv/bin/python -m tools.mutants run NAME    # one of them again
     .venv/bin/python -m tools.mutants page        # this page
 
+The build needs the compilers that `make setup` installs (`gcc`, `libc6-dev` and `gcc-aarch64-linux-gnu`, and `make`)
+and these Debian packages:
+
+    apt-get install --no-install-recommends flex bison bc xz-utils
+
 The gate tier runs first, without its races. All tests run on the mutants that it does not detect, and on the ones that
 must be CONFORMANT. A mutant's run ends at its first failed test, so the tables name one or two tests of each.
 """
