@@ -251,6 +251,14 @@ def test_all_tests_run_on_what_the_gate_tier_misses(tmp_path: Path, monkeypatch:
     assert sessions == [*((Part.GATE_WITHOUT_RACES, name) for name in names), (Part.ALL, "irq-line-denies")]
 
 
+def test_the_gate_tier_runs_on_every_mutant_before_all_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of(monkeypatch)
+    names = ["third-vcpu-open", "irq-line-denies", UNMUTATED]
+    assert main(["run", "--work", str(tmp_path), "--most", "1", *names]) == 0
+    gate = [(Part.GATE_WITHOUT_RACES, name) for name in names[:2]]
+    assert sessions == [*gate, *((Part.ALL, name) for name in names)]
+
+
 def test_a_mutant_that_must_pass_runs_all_tests_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = sessions_of(monkeypatch)
     assert main(["run", "--work", str(tmp_path), "--kind", "equivalent", "--most", "50"]) == 0

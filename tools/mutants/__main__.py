@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -60,15 +60,23 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
     kept = kept_results(folder)
     todo = options.mutant or [name for name in _in_turn(options.kind) if _is_wanted(kept.get(name), options.quick)]
     end = time.monotonic() + (options.seconds or float("inf"))
-    while todo and end - time.monotonic() > _SESSION_SECONDS:
-        names, todo = todo[: options.most], todo[options.most :]
-        # The gate tier detects most of them in a fraction of the time.
-        first = [] if options.whole else [name for name in names if _begins_with_gate(name, kept, options)]
-        missed = [name for name in names if name not in first]
-        if first:
-            missed += _session(folder, first, Part.GATE if options.quick else Part.GATE_WITHOUT_RACES, options, end)
-        if missed and not options.quick and end - time.monotonic() > _SESSION_SECONDS:
-            _session(folder, missed, Part.ALL, options, end)
+    # The gate tier detects most of them in a fraction of the time.
+    first = [] if options.whole else [name for name in todo if _begins_with_gate(name, kept, options)]
+    missed: list[str] = []
+    for names in _chunks(first, options.most, end):
+        missed += _session(folder, names, Part.GATE if options.quick else Part.GATE_WITHOUT_RACES, options, end)
+    if not options.quick:
+        missed += [name for name in todo if name not in first]
+        for names in _chunks(missed, options.most, end):
+            _session(folder, names, Part.ALL, options, end)
+
+
+def _chunks(names: Sequence[str], most: int, end: float) -> Iterator[Sequence[str]]:
+    """The mutants of each session, until there is no time for another one."""
+    for start in range(0, len(names), most):
+        if end - time.monotonic() <= _SESSION_SECONDS:
+            return
+        yield names[start : start + most]
 
 
 def _begins_with_gate(name: str, kept: Mapping[str, MutantResult], options: argparse.Namespace) -> bool:
