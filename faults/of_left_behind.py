@@ -50,5 +50,10 @@ LEFT_BEHIND = (
         ("history-address-value", "HISTORY-2", "a VM has the registers of the closed one whose vCPU had this address"),
         ("history-address-locked", "HISTORY-2", "a VM has the lock of the closed one whose vCPU had this address"),
     ),
+    *rows(
+        "kvm_smccc_call_handler",
+        ("left-leak-call", "LEFT-1", "a guest's call that gives NOT_SUPPORTED leaks 100 bytes"),
+        ("left-log-call", "LEFT-4", "a guest's call that gives NOT_SUPPORTED writes a line to the kernel's log"),
+    ),
     *rows("kvm_arch_destroy_vm", ("left-leak-vm", "LEFT-1", "a closed VM leaks 200 bytes")),
 )

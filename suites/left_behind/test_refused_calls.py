@@ -3,31 +3,30 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from helpers.contract.check import Comparison
 from helpers.contract.registers import Register
-from helpers.errors import HarnessError, NotMeasured
+from helpers.errors import HarnessError
 from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, NewVcpu
-from helpers.subjects.base import Subject
-from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_lines
-from helpers.subjects.kernel_warnings import warnings_in
 from helpers.uapi import kvm as uapi
-from helpers.uapi import syscalls
 from suites.left_behind.conftest import MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
+from suites.left_behind.log_lines import LINES_EACH, compare_log
 from suites.left_behind.refusals import RefusalPlace, refused_calls
 
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
-_LINES_EACH = 12
-"""How often a pass of test_log makes each call."""
+
+
+def _reads(refusing: RefusingVm, p: KvmProgram) -> None:
+    one = p.one_reg(refusing.place.registers[0])
+    for _ in refusing.refused:
+        p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
@@ -41,9 +40,7 @@ def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
             call.make(p)
 
     def answered(p: KvmProgram) -> None:
-        one = p.one_reg(refusing.place.registers[0])
-        for _ in refusing.refused:
-            p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+        _reads(refusing, p)
 
     comparison = Comparison()
     what = f"{len(refusing.refused)} kinds of refused calls {when}"
@@ -133,89 +130,21 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
     comparison.done()
 
 
-def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
-    """Runs the program. Returns the new lines of the kernel's log, with numbers masked, without audit records."""
-    thread = p.syscall(syscalls.GETTID)
-    number = subject.run(p)[thread].ret
-    texts = (_masked(line, number) for line in _without_warnings(list(remaining_lines(subject, log))))
-    return Counter(text for text in texts if not text.startswith("audit"))
-
-
-def _without_warnings(lines: Sequence[str]) -> list[str]:
-    """The lines without those of warnings, which are judged after each test: another driver's may name KVM's module."""
-    warned = Counter(line for warning in warnings_in(lines) for line in warning.lines)
-    return list((Counter(lines) - warned).elements())
-
-
-def _masked(line: str, thread: int) -> str:
-    """The line without numbers. kvm_err() and similar macros begin a line with the thread. Others may use other VMs."""
-    owner = re.match(r"kvm \[(\d+)\]", line)
-    if owner and int(owner[1]) != thread:
-        line = f"of another thread{line[owner.end() :]}"
-    return re.sub(r"0x[0-9a-f]+|\d+", "N", line)
-
-
-def _opened_log(subject: Subject) -> int:
-    """The log's fd, at its end. Raises NotMeasured if it cannot be read."""
-    program = KvmProgram()
-    log = open_log(program)
-    program.syscall(syscalls.LSEEK, log, 0, 2)
-    first = read_record(program, log)
-    answer = subject.run(program)
-    if answer[log].errno or answer[first].error not in ("0", "EAGAIN", "EPIPE"):
-        error = answer[log].error if answer[log].errno else answer[first].error
-        raise NotMeasured(f"{LOG} cannot be read by this user ({error})")
-    return answer[log].ret
-
-
-def _flood(passes: list[Counter[str]], control: Counter[str]) -> list[str]:
-    """The lines that refused calls cause, from two passes of refused calls and a pass of other calls (``control``).
-
-    A line that names KVM counts if it is in the second pass or twice in the first, because printk_once() prints once.
-    Other code may log at any time. So any other line counts only if both passes have it for every second call of a
-    kind, and ``control`` has fewer.
-    """
-    first, second = passes
-    return sorted(
-        text
-        for text in first | second
-        if ("kvm" in text.lower() and (second[text] or first[text] > 1) and not control[text])
-        or (min(first[text], second[text]) >= _LINES_EACH // 2 > control[text])
-    )
-
-
 @pytest.mark.clause("LEFT-4")
 @WHEN
 def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
     """Refused calls, each made many times, write no line to the kernel's log more than once."""
     refusing, comparison = make_refusing(when), Comparison()
-    subject, kvm = refusing.vm.kvm.subject, refusing.vm.kvm
-    log = _opened_log(subject)
 
-    def passes(make: Callable[[RefusingVm, KvmProgram], None]) -> Counter[str]:
-        renew_deadline()
-        program = KvmProgram(deadline_ms=60_000)
-        make(refusing, program)
-        return _lines_of(subject, program, log)
+    def refused(program: KvmProgram) -> None:
+        with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
+            for call in refusing.calls(program):
+                call.make(program)
 
-    control = passes(_reads)
-    flood = _flood([passes(_refused), passes(_refused)], control)
-    program = KvmProgram()
-    program.close(log)
-    kvm.subject.run(program)
-    comparison.that(not flood, f"the kernel's log after refused calls {when}", "no line", " | ".join(flood[:5]))
+    def answered(program: KvmProgram) -> None:
+        with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
+            _reads(refusing, program)
+
+    subject = refusing.vm.kvm.subject
+    compare_log(comparison, f"refused calls {when}", subject, renew_deadline, refused, answered)
     comparison.done()
-
-
-def _refused(refusing: RefusingVm, program: KvmProgram) -> None:
-    calls = refusing.calls(program)
-    with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
-        for call in calls:
-            call.make(program)
-
-
-def _reads(refusing: RefusingVm, program: KvmProgram) -> None:
-    one = program.one_reg(refusing.place.registers[0])
-    with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
-        for _ in refusing.refused:
-            program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
