@@ -60,15 +60,20 @@ class Topology:
     """The capability that the features need."""
     twin: bool = False
     """Whether an older VM with other register values exists."""
+    acting: int | None = None
+    """The index of the vCPU on which every event happens. None: the vCPUs in turn."""
 
 
+# Each event happens after_run and before_run on a third vCPU: late_vcpu's and pmu's states alternate differently.
 TOPOLOGIES = (
     Topology("one_vcpu", (0,)),
     Topology("two_vcpus", (0, 1)),
     Topology("four_vcpus", (0, 1, 2, 3)),
     Topology("ids_out_of_order", (17, 0, 2), low_ids=(5, 0, 2)),
-    Topology("late_vcpu", (0, 1), late=2),
-    Topology("pmu", (0, 1), features=(*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3), capability=uapi.KVM_CAP_ARM_PMU_V3),
+    Topology("late_vcpu", (0, 1), late=2, acting=2),
+    Topology(
+        "pmu", (0, 1, 2), features=(*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3), capability=uapi.KVM_CAP_ARM_PMU_V3, acting=2
+    ),
     Topology("psci_0_1", (0, 1), features=()),
     Topology("second_vm", (0, 1), twin=True),
 )
@@ -215,10 +220,10 @@ def scene_of(
             if uapi.KVM_ARM_VCPU_PMU_V3 in features:
                 _init_pmus(vm)
             scene = Scene(vm, state, topology, registers, contract, values, features, twin, twin_values)
+            scene.psci = vm.vcpu.get_reg(PSCI_VERSION)
             _hold(scene)
             if topology.late is not None:
                 vm.create_vcpu(features, number=topology.late)
-            scene.psci = vm.vcpu.get_reg(PSCI_VERSION)
             scene.ids = tuple(vm.vcpu.reg_list())
             yield scene
     finally:
