@@ -116,7 +116,7 @@ def observe_state(batch: Batch, scene: Scene, when: str) -> StateView:
     if scene.twin is not None:
         rows += _reads(batch, scene.twin, scene.registers, scene.twin_values, " of the other VM")
         for register in scene.registers:
-            rows += _writes(batch, scene.twin.vcpu, register, scene.twin_values[register.name], False)
+            rows += _writes(batch, scene.twin.vcpu, register, scene.twin_values[register.name], scene.state.twin_ran)
     listing = batch.program.reg_list(vm.vcpu.fd, len(scene.ids) + 16)
     return StateView(when, tuple(rows), listing, scene.ids)
 

@@ -34,6 +34,11 @@ class State:
     when: str
     held: str
 
+    @property
+    def twin_ran(self) -> bool:
+        """Whether another VM, if there is one, has run."""
+        return self.held == "full"
+
     def values(self, registers: tuple[Register, ...]) -> dict[str, int]:
         """The values by name. "mixed": every bit of one register, none of the next, only bit 0 of the next."""
         masks = {"empty": (0,), "full": (~0,), "mixed": (~0, 0, 1)}[self.held]
@@ -171,11 +176,15 @@ def _ids(kvm: Kvm, topology: Topology) -> tuple[int, ...]:
     return topology.low_ids if few and topology.low_ids else topology.ids
 
 
-def _twin(kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int]) -> tuple[Vm, dict[str, int]]:
-    """A VM that has not run, with the other bits of each register."""
+def _twin(
+    kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int], *, runs: bool
+) -> tuple[Vm, dict[str, int]]:
+    """A VM with the other bits of each register, which has run if ``runs``."""
     vm = kvm.create_vm()
     others = {r.name: r.mask & ~values[r.name] for r in registers}
     vm.vcpu.set_regs([(r, others[r.name]) for r in registers])
+    if runs:
+        vm.vcpu.immediate_exit()
     return vm, others
 
 
@@ -214,7 +223,7 @@ def scene_of(
     missing = topology.capability is not None and not kvm.check_extension(topology.capability)
     features = PSCI_0_2 if missing else topology.features
     values = state.values(registers)
-    twin, twin_values = _twin(kvm, registers, values) if topology.twin else (None, {})
+    twin, twin_values = _twin(kvm, state, registers) if topology.twin else (None, {})
     try:
         with kvm.create_vm(_ids(kvm, topology), features=features) as vm:
             if uapi.KVM_ARM_VCPU_PMU_V3 in features:

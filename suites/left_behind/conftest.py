@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram
@@ -18,11 +19,12 @@ from suites.left_behind.refusals import RefusalPlace, RefusedCall, refused_calls
 
 @dataclass(frozen=True)
 class RefusingVm:
-    """A VM with two vCPUs and an uninitialised one, and the calls that it refuses, by name."""
+    """A VM with two vCPUs and an uninitialised one, the calls that it refuses, by name, and its PSCI_VERSION."""
 
     vm: Vm
     place: RefusalPlace
     refused: frozenset[str]
+    version: int
 
     def calls(self, p: KvmProgram) -> list[RefusedCall]:
         """The refused calls, in the program ``p``."""
@@ -52,10 +54,11 @@ def make_refusing(make_vm: MakeVm, registers: tuple[Register, ...]) -> MakeRefus
         place = RefusalPlace(
             vm.kvm.fd, vm.fd, vm.vcpus[0].fd, vm.vcpus[1].fd, blank.fd, registers, values, when == "after_run"
         )
+        version = vm.vcpu.get_reg(PSCI_VERSION)
         program = KvmProgram()
         made = [(call, call.make(program)) for call in refused_calls(program, place)]
         answer = vm.kvm.subject.run(program)
         refused = frozenset(call.name for call, done in made if answer[done].ran and answer[done].errno)
-        return RefusingVm(vm, place, refused)
+        return RefusingVm(vm, place, refused, version)
 
     return make

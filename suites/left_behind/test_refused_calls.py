@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from helpers.contract.check import Comparison
+from helpers.contract.check import EBUSY, Comparison
+from helpers.contract.features import Probe
+from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
 from helpers.errors import HarnessError, NotMeasured
 from helpers.executor.program import Arg
@@ -20,9 +22,11 @@ from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_li
 from helpers.subjects.kernel_warnings import warnings_in
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
+from suites.conftest import MakeVm
 from suites.left_behind.conftest import MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
 from suites.left_behind.refusals import RefusalPlace, refused_calls
+from suites.support.view import compare_view
 
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
@@ -74,6 +78,44 @@ def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
             changed = call.changed(answer[before].data, answer[after].data)
             shown = f"other bytes at {changed[:8]}"
             comparison.that(not changed, f"memory around the argument of {call.name}, {when}", "the same bytes", shown)
+    comparison.done()
+
+
+@pytest.mark.clause("HISTORY-1", "EVENT-1", "EVENT-2", "EVENT-3")
+@WHEN
+def test_next_access(when: str, make_refusing: MakeRefusing, contract: Probe) -> None:
+    """After each refused call, writes of the registers give the same errors as before it, and reads the same values."""
+    refusing, comparison = make_refusing(when), Comparison()
+    place, batch = refusing.place, refusing.vm.batch()
+    rows = []
+    for call in refusing.calls(batch.program):
+        call.make(batch.program)
+        for register in place.registers:
+            held, other = place.values[register.name], place.values[register.name] ^ register.mask
+            error = EBUSY if place.locked and other != held else 0
+            for value, expected, then in ((other, error, held if error else other), (held, 0, held)):
+                what = f"{register.name} = {value:#x}, {when}, after {call.name}"
+                done = batch.set_on(place.vcpu, register, value)
+                rows.append((what, expected, done, then, batch.get(refusing.vm.vcpus[1], register)))
+        version = batch.get(refusing.vm.vcpu, PSCI_VERSION)
+        rows.append((f"PSCI_VERSION after {call.name}", 0, version, refusing.version, version))
+    batch.run()
+    for what, error, done, value, read in rows:
+        comparison.error(what, error, done.errno)
+        comparison.value(f"the value after {what}", value, read.value)
+    compare_view(comparison, refusing.vm.vcpu, contract, place.values, f"after refused calls {when}")
+    comparison.done()
+
+
+@pytest.mark.clause("LEFT-2")
+def test_room_for_vcpus(make_vm: MakeVm, kvm: Kvm) -> None:
+    """After more refused KVM_CREATE_VCPU calls than a VM has room for, the VM's next vCPU can be created."""
+    vm, program = make_vm(), KvmProgram(deadline_ms=60_000)
+    with program.concurrently() as stage, stage.thread(repeat=kvm.check_extension(uapi.KVM_CAP_MAX_VCPUS)):
+        program.create_vcpu(vm.fd, 0)
+    kvm.subject.run(program)
+    comparison = Comparison()
+    comparison.error("KVM_CREATE_VCPU 1 after many refused KVM_CREATE_VCPU 0", 0, vm.try_create_vcpu()[1])
     comparison.done()
 
 
