@@ -8,10 +8,12 @@ from itertools import combinations
 
 import pytest
 
+from helpers import guests
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
+from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.support.held import compare_fixed, compare_open, fill
@@ -20,15 +22,22 @@ from suites.support.view import compare_view
 _PMU, _SVE = (uapi.KVM_ARM_VCPU_PMU_V3,), (uapi.KVM_ARM_VCPU_SVE,)
 _POINTER_AUTHENTICATION = (uapi.KVM_ARM_VCPU_PTRAUTH_ADDRESS, uapi.KVM_ARM_VCPU_PTRAUTH_GENERIC)
 _32_BIT = (uapi.KVM_ARM_VCPU_EL1_32BIT,)
-_FEATURES = (PSCI_0_2, _PMU, _SVE, _POINTER_AUTHENTICATION)
+_OPTIONAL = {
+    uapi.KVM_CAP_ARM_PMU_V3: _PMU,
+    uapi.KVM_CAP_ARM_SVE: _SVE,
+    uapi.KVM_CAP_ARM_PTRAUTH_ADDRESS: _POINTER_AUTHENTICATION,
+}
+_FORWARDED = 0x86001000
+"""The id of no function."""
 _MANY = 8
 """As many vCPUs as a VM with a GICv2 can have."""
 
 
-def _combinations() -> list[tuple[int, ...]]:
-    """None, one, all but one and all of the features, and some with 32-bit guests."""
-    sizes = {0, 1, len(_FEATURES) - 1, len(_FEATURES)}
-    groups = [group for size in sorted(sizes) for group in combinations(_FEATURES, size)]
+def _combinations(kvm: Kvm) -> list[tuple[int, ...]]:
+    """None, one, all but one and all of the host's features, and some with 32-bit guests."""
+    host = (PSCI_0_2, *(features for capability, features in _OPTIONAL.items() if kvm.check_extension(capability)))
+    sizes = {0, 1, len(host) - 1, len(host)}
+    groups = [group for size in sorted(sizes) for group in combinations(host, size)]
     groups += [(_32_BIT,), (PSCI_0_2, _32_BIT), (PSCI_0_2, _PMU, _32_BIT)]
     return [tuple(sorted(sum(group, ()))) for group in groups]
 
@@ -48,11 +57,11 @@ def _complete(vcpu: Vcpu, features: tuple[int, ...]) -> None:
         each.ok()
 
 
-@pytest.mark.clause("DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2")
-def test_features(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """Reset values, accepted values, the lock and the guest's answers do not depend on the features of the vCPUs."""
+@pytest.mark.clause("DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
+def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, contract: Probe) -> None:
+    """Reset values, accepted values, lock, filter and the guest's answers do not depend on the vCPUs' features."""
     comparison = Comparison()
-    for features in _combinations():
+    for features in _combinations(kvm):
         vm = make_vm(1, None)
         if vm.vcpu.try_init(features) == errno.EINVAL:
             continue
@@ -62,10 +71,16 @@ def test_features(registers: tuple[Register, ...], make_vm: MakeVm, contract: Pr
             comparison.value(f"{register.name} of a new VM {when}", register.reset, value)
         compare_open(comparison, vm.vcpus, registers, {r.name: r.reset for r in registers}, when)
         values = fill(vm, registers, "empty")
+        if contract.smccc_filter:
+            vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
         comparison.error(f"KVM_RUN with immediate_exit {when}", errno.EINTR, vm.vcpu.immediate_exit())
         compare_fixed(comparison, vm.vcpus, registers, values, f"{when}, after KVM_RUN")
-        if not set(_32_BIT) <= set(features):
-            compare_view(comparison, vm.vcpu, contract, values, when)
+        if set(_32_BIT) <= set(features):
+            continue
+        compare_view(comparison, vm.vcpu, contract, values, when)
+        if contract.smccc_filter:
+            left, _ = guests.exiting_call(vm.vcpu, Call(_FORWARDED))
+            comparison.value(f"exit reason of a forwarded call {when}", uapi.KVM_EXIT_HYPERCALL, left.reason)
     comparison.done()
 
 

@@ -99,7 +99,8 @@ class Scene:
     twin_values: dict[str, int] = field(default_factory=dict)
     locked: bool = False
     psci: int = 0
-    area: int | None = None
+    areas: dict[int, int] = field(default_factory=dict)
+    """The stolen-time addresses by the vCPU's id."""
     ids: tuple[int, ...] = ()
 
     @property
@@ -130,7 +131,7 @@ class Scene:
 
         Of each function whose answer varies there is one call, with None: its answer must not be NOT_SUPPORTED.
         """
-        area = self.area if vcpu is self.vm.vcpus[0] else None
+        area = self.areas.get(vcpu.index)
         situation = Situation(self.contract.dialect, self.values, self.contract.arch_counter, area)
         rows: list[tuple[Form, Call, X | None]] = []
         for form in (form for form in CONDUITS if form.served(self.contract.smc)):
@@ -176,28 +177,27 @@ def _ids(kvm: Kvm, topology: Topology) -> tuple[int, ...]:
     return topology.low_ids if few and topology.low_ids else topology.ids
 
 
-def _twin(
-    kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int], *, runs: bool
-) -> tuple[Vm, dict[str, int]]:
-    """A VM with the other bits of each register, which has run if ``runs``."""
-    vm = kvm.create_vm()
+def _twin(kvm: Kvm, state: State, registers: tuple[Register, ...]) -> tuple[Vm, dict[str, int]]:
+    """Another VM, with the other bits of each register."""
+    vm, values = kvm.create_vm(), state.values(registers)
     others = {r.name: r.mask & ~values[r.name] for r in registers}
     vm.vcpu.set_regs([(r, others[r.name]) for r in registers])
-    if runs:
+    if state.twin_ran:
         vm.vcpu.immediate_exit()
     return vm, others
 
 
 def _hold(scene: Scene) -> None:
-    """Sets the registers, a stolen-time area, a denying and a forwarding filter. In after_run, runs the last vCPU."""
+    """Sets the registers, stolen-time areas, a denying and a forwarding filter. In after_run, runs the last vCPU."""
     vm, last = scene.vm, scene.vm.vcpus[-1]
     batch = vm.batch()
     done = [batch.set(vm.vcpu, r, scene.values[r.name]) for r in scene.registers]
     if scene.contract.pv_time:
-        scene.area = PV_TIME_IPA
+        scene.areas = {vcpu.index: PV_TIME_IPA + 64 * place for place, vcpu in enumerate(vm.vcpus)}
         group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
-        data = struct.pack("<Q", PV_TIME_IPA)
-        done.append(batch.device_attr("stolen time", vm.vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data))
+        for vcpu in vm.vcpus:
+            data = struct.pack("<Q", scene.areas[vcpu.index])
+            done.append(batch.device_attr("stolen time", vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data))
     if scene.contract.smccc_filter:
         done.append(batch.set_filter(vm.fd, DENIED, 1, uapi.KVM_SMCCC_FILTER_DENY))
         done.append(batch.set_filter(vm.fd, FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER))

@@ -17,13 +17,14 @@ from helpers.errors import HarnessError, NotMeasured
 from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, NewVcpu
+from helpers.smccc import Call
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_lines
 from helpers.subjects.kernel_warnings import warnings_in
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 from suites.conftest import MakeVm
-from suites.left_behind.conftest import MakeRefusing, RefusingVm
+from suites.left_behind.conftest import REFUSED_GUEST_CALLS, MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
 from suites.left_behind.refusals import RefusalPlace, refused_calls
 from suites.support.view import compare_view
@@ -37,21 +38,11 @@ _LINES_EACH = 12
 @pytest.mark.clause("LEFT-1", "LEFT-2")
 @WHEN
 def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
-    """Neither memory nor fds nor tasks grow with the number of refused calls."""
+    """Neither memory nor fds nor tasks grow with the number of refused calls of user space and of a guest."""
     refusing = make_refusing(when)
-
-    def refused(p: KvmProgram) -> None:
-        for call in refusing.calls(p):
-            call.make(p)
-
-    def answered(p: KvmProgram) -> None:
-        one = p.one_reg(refusing.place.registers[0])
-        for _ in refusing.refused:
-            p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
-
     comparison = Comparison()
     what = f"{len(refusing.refused)} kinds of refused calls {when}"
-    meter.compare(comparison, what, refused, answered)
+    meter.compare(comparison, what, refusing.make_all, lambda p: _answered(refusing, p))
     comparison.done()
 
 
@@ -229,7 +220,7 @@ def _flood(passes: list[Counter[str]], control: Counter[str]) -> list[str]:
 @pytest.mark.clause("LEFT-4")
 @WHEN
 def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
-    """Refused calls, each made many times, write no line to the kernel's log more than once."""
+    """Refused calls of user space and of a guest, each made many times, write no line to the log more than once."""
     refusing, comparison = make_refusing(when), Comparison()
     subject, kvm = refusing.vm.kvm.subject, refusing.vm.kvm
     log = _opened_log(subject)
@@ -250,14 +241,19 @@ def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[]
 
 
 def _refused(refusing: RefusingVm, program: KvmProgram) -> None:
-    calls = refusing.calls(program)
     with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
-        for call in calls:
-            call.make(program)
+        refusing.make_all(program)
 
 
 def _reads(refusing: RefusingVm, program: KvmProgram) -> None:
-    one = program.one_reg(refusing.place.registers[0])
     with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
-        for _ in refusing.refused:
-            program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+        _answered(refusing, program)
+
+
+def _answered(refusing: RefusingVm, program: KvmProgram) -> None:
+    """As many calls as there are refused ones, which succeed."""
+    one = program.one_reg(refusing.place.registers[0])
+    for _ in refusing.refused:
+        program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+    if refusing.place.locked:
+        refusing.guest_calls(program, [Call(0x80000000)] * len(REFUSED_GUEST_CALLS))
