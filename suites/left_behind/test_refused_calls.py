@@ -7,44 +7,44 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from helpers.contract.check import Comparison
+from helpers.contract.check import EBUSY, Comparison
+from helpers.contract.features import Probe
+from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
 from helpers.errors import HarnessError
 from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, NewVcpu
+from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
-from suites.left_behind.conftest import MakeRefusing, RefusingVm
+from suites.conftest import MakeVm
+from suites.left_behind.conftest import REFUSED_GUEST_CALLS, MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
 from suites.left_behind.log_lines import LINES_EACH, compare_log
 from suites.left_behind.refusals import RefusalPlace, refused_calls
+from suites.support.view import compare_view
 
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
 
 
-def _reads(refusing: RefusingVm, p: KvmProgram) -> None:
+def _answered(refusing: RefusingVm, p: KvmProgram) -> None:
+    """As many calls as there are refused ones, which succeed."""
     one = p.one_reg(refusing.place.registers[0])
     for _ in refusing.refused:
         p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+    if refusing.place.locked:
+        refusing.guest_calls(p, [Call(0x80000000)] * len(REFUSED_GUEST_CALLS))
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
 @WHEN
 def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
-    """Neither memory nor fds nor tasks grow with the number of refused calls."""
+    """Neither memory nor fds nor tasks grow with the number of refused calls of user space and of a guest."""
     refusing = make_refusing(when)
-
-    def refused(p: KvmProgram) -> None:
-        for call in refusing.calls(p):
-            call.make(p)
-
-    def answered(p: KvmProgram) -> None:
-        _reads(refusing, p)
-
     comparison = Comparison()
     what = f"{len(refusing.refused)} kinds of refused calls {when}"
-    meter.compare(comparison, what, refused, answered)
+    meter.compare(comparison, what, refusing.make_all, lambda p: _answered(refusing, p))
     comparison.done()
 
 
@@ -71,6 +71,44 @@ def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
             changed = call.changed(answer[before].data, answer[after].data)
             shown = f"other bytes at {changed[:8]}"
             comparison.that(not changed, f"memory around the argument of {call.name}, {when}", "the same bytes", shown)
+    comparison.done()
+
+
+@pytest.mark.clause("HISTORY-1", "EVENT-1", "EVENT-2", "EVENT-3")
+@WHEN
+def test_next_access(when: str, make_refusing: MakeRefusing, contract: Probe) -> None:
+    """After each refused call, writes of the registers give the same errors as before it, and reads the same values."""
+    refusing, comparison = make_refusing(when), Comparison()
+    place, batch = refusing.place, refusing.vm.batch()
+    rows = []
+    for call in refusing.calls(batch.program):
+        call.make(batch.program)
+        for register in place.registers:
+            held, other = place.values[register.name], place.values[register.name] ^ register.mask
+            error = EBUSY if place.locked and other != held else 0
+            for value, expected, then in ((other, error, held if error else other), (held, 0, held)):
+                what = f"{register.name} = {value:#x}, {when}, after {call.name}"
+                done = batch.set_on(place.vcpu, register, value)
+                rows.append((what, expected, done, then, batch.get(refusing.vm.vcpus[1], register)))
+        version = batch.get(refusing.vm.vcpu, PSCI_VERSION)
+        rows.append((f"PSCI_VERSION after {call.name}", 0, version, refusing.version, version))
+    batch.run()
+    for what, error, done, value, read in rows:
+        comparison.error(what, error, done.errno)
+        comparison.value(f"the value after {what}", value, read.value)
+    compare_view(comparison, refusing.vm.vcpu, contract, place.values, f"after refused calls {when}")
+    comparison.done()
+
+
+@pytest.mark.clause("LEFT-2")
+def test_room_for_vcpus(make_vm: MakeVm, kvm: Kvm) -> None:
+    """After more refused KVM_CREATE_VCPU calls than a VM has room for, the VM's next vCPU can be created."""
+    vm, program = make_vm(), KvmProgram(deadline_ms=60_000)
+    with program.concurrently() as stage, stage.thread(repeat=kvm.check_extension(uapi.KVM_CAP_MAX_VCPUS)):
+        program.create_vcpu(vm.fd, 0)
+    kvm.subject.run(program)
+    comparison = Comparison()
+    comparison.error("KVM_CREATE_VCPU 1 after many refused KVM_CREATE_VCPU 0", 0, vm.try_create_vcpu()[1])
     comparison.done()
 
 
@@ -133,17 +171,16 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
 @pytest.mark.clause("LEFT-4")
 @WHEN
 def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
-    """Refused calls, each made many times, write no line to the kernel's log more than once."""
+    """Refused calls of user space and of a guest, each made many times, write no line to the log more than once."""
     refusing, comparison = make_refusing(when), Comparison()
 
     def refused(program: KvmProgram) -> None:
         with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-            for call in refusing.calls(program):
-                call.make(program)
+            refusing.make_all(program)
 
     def answered(program: KvmProgram) -> None:
         with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-            _reads(refusing, program)
+            _answered(refusing, program)
 
     subject = refusing.vm.kvm.subject
     compare_log(comparison, f"refused calls {when}", subject, renew_deadline, refused, answered)
