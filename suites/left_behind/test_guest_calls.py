@@ -35,8 +35,8 @@ def _requests() -> list[Call]:
     """
     calls = [call_of(function) for function in GATED]
     calls += [Call(f.id, (*f.args, *GARBAGE[len(f.args) :])) for f in PSCI_CALLS]
-    functions = dict.fromkeys(f.id for f in (*GATED, *PSCI_CALLS))
-    calls += [Call(function, GARBAGE) for function in (*functions, *_UNASSIGNED)]
+    functions = dict.fromkeys([*(f.id for f in GATED), *(f.id for f in PSCI_CALLS), *_UNASSIGNED])
+    calls += [Call(function, GARBAGE) for function in functions]
     return [*calls, *(Call(0x80000000, GARBAGE, conduit) for conduit in Conduit)]
 
 
