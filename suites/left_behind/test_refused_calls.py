@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from helpers.batch import Batch, Pending
 from helpers.contract.check import EBUSY, Comparison
 from helpers.contract.features import Probe
 from helpers.contract.neighbours import PSCI_VERSION
@@ -18,7 +19,7 @@ from helpers.kvm_program import KvmProgram, NewVcpu
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.left_behind.conftest import REFUSED_GUEST_CALLS, MakeRefusing, RefusingVm
+from suites.left_behind.conftest import FEW_GUEST_CALLS, REFUSED_GUEST_CALLS, MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
 from suites.left_behind.log_lines import LINES_EACH, compare_log
 from suites.left_behind.refusals import RefusalPlace, refused_calls
@@ -28,13 +29,13 @@ WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
 
 
-def _answered(refusing: RefusingVm, p: KvmProgram) -> None:
-    """As many calls as there are refused ones, which succeed."""
-    one = p.one_reg(refusing.place.registers[0])
+def _answered(refusing: RefusingVm, program: KvmProgram, guest: int) -> None:
+    """As many calls as there are refused ones, which succeed. ``guest`` are a guest's, if the VM has run."""
+    one = program.one_reg(refusing.place.registers[0])
     for _ in refusing.refused:
-        p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+        program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
     if refusing.place.locked:
-        refusing.guest_calls(p, [Call(0x80000000)] * len(REFUSED_GUEST_CALLS))
+        refusing.guest_calls(program, [Call(0x80000000)] * guest)
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
@@ -42,9 +43,15 @@ def _answered(refusing: RefusingVm, p: KvmProgram) -> None:
 def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
     """Neither memory nor fds nor tasks grow with the number of refused calls of user space and of a guest."""
     refusing = make_refusing(when)
+
+    def refused(p: KvmProgram) -> None:
+        refusing.make_all(p, FEW_GUEST_CALLS)
+
+    def answered(p: KvmProgram) -> None:
+        _answered(refusing, p, len(FEW_GUEST_CALLS))
+
     comparison = Comparison()
-    what = f"{len(refusing.refused)} kinds of refused calls {when}"
-    meter.compare(comparison, what, refusing.make_all, lambda p: _answered(refusing, p))
+    meter.compare(comparison, f"{len(refusing.refused)} kinds of refused calls {when}", refused, answered)
     comparison.done()
 
 
@@ -77,27 +84,41 @@ def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
 @pytest.mark.clause("HISTORY-1", "EVENT-1", "EVENT-2", "EVENT-3")
 @WHEN
 def test_next_access(when: str, make_refusing: MakeRefusing, contract: Probe) -> None:
-    """After each refused call, writes of the registers give the same errors as before it, and reads the same values."""
+    """After each refused call, reads and writes of the registers have the same answers as before it.
+
+    The call is made with two values of each register if they are writable.
+    """
     refusing, comparison = make_refusing(when), Comparison()
-    place, batch = refusing.place, refusing.vm.batch()
-    rows = []
+    place, batch, rows = refusing.place, refusing.vm.batch(), list[tuple[str, int, Pending, int, Pending]]()
     for call in refusing.calls(batch.program):
-        call.make(batch.program)
-        for register in place.registers:
-            held, other = place.values[register.name], place.values[register.name] ^ register.mask
-            error = EBUSY if place.locked and other != held else 0
-            for value, expected, then in ((other, error, held if error else other), (held, 0, held)):
-                what = f"{register.name} = {value:#x}, {when}, after {call.name}"
-                done = batch.set_on(place.vcpu, register, value)
-                rows.append((what, expected, done, then, batch.get(refusing.vm.vcpus[1], register)))
+        for number in (0, 1):
+            call.make(batch.program)
+            for register in place.registers:
+                what = f"{register.name}, {when}, after {call.name}"
+                rows.append(_access(batch, refusing, register, what, number))
         version = batch.get(refusing.vm.vcpu, PSCI_VERSION)
         rows.append((f"PSCI_VERSION after {call.name}", 0, version, refusing.version, version))
     batch.run()
     for what, error, done, value, read in rows:
         comparison.error(what, error, done.errno)
-        comparison.value(f"the value after {what}", value, read.value)
+        comparison.value(f"the value of {what}", value, read.value)
     compare_view(comparison, refusing.vm.vcpu, contract, place.values, f"after refused calls {when}")
     comparison.done()
+
+
+def _access(
+    batch: Batch, refusing: RefusingVm, register: Register, what: str, number: int
+) -> tuple[str, int, Pending, int, Pending]:
+    """Reads the register, and writes another value, or for ``number`` 1 the held one. What, errno, write, value, read.
+
+    The read precedes the write: a refused call that empties the register is noticed.
+    """
+    place = refusing.place
+    held, other = place.values[register.name], place.values[register.name] ^ register.mask
+    now = other if number and not place.locked else held
+    read = batch.get(refusing.vm.vcpus[1], register)
+    error = EBUSY if place.locked and not number and other != held else 0
+    return what, error, batch.set_on(place.vcpu, register, held if number else other), now, read
 
 
 @pytest.mark.clause("LEFT-2")
@@ -176,11 +197,11 @@ def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[]
 
     def refused(program: KvmProgram) -> None:
         with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-            refusing.make_all(program)
+            refusing.make_all(program, REFUSED_GUEST_CALLS)
 
     def answered(program: KvmProgram) -> None:
         with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-            _answered(refusing, program)
+            _answered(refusing, program, len(REFUSED_GUEST_CALLS))
 
     subject = refusing.vm.kvm.subject
     compare_log(comparison, f"refused calls {when}", subject, renew_deadline, refused, answered)
