@@ -23,7 +23,7 @@ from suites.left_behind.refusals import RefusalPlace, refused_bitmaps
 
 LIVES, RUNS = 150, 15
 """The number of VMs in all programs, and in one."""
-_FEW_LIVES = 100
+_FEW_LIVES = 70
 _BLANK = 7
 """The id of the vCPU that stays uninitialised."""
 
