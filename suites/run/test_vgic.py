@@ -11,6 +11,7 @@ import pytest
 
 from helpers.contract.check import EBUSY, Comparison
 from helpers.contract.features import Probe
+from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import RFC_V3, Register
 from helpers.executor.program import Program
 from helpers.kvm import Kvm, Vcpu, Vm
@@ -96,6 +97,18 @@ def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make
     vgics.close()
     comparison.error("KVM_CREATE_VCPU after a run", EBUSY, vm.try_create_vcpu()[1])
     compare_fixed(comparison, vm.vcpus, registers, values, "with a vGIC, after a run")
+    comparison.done()
+
+
+@HELD
+@pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3")
+def test_creation(held: str, registers: tuple[Register, ...], make_vm: MakeVm, vgics: Vgics) -> None:
+    """A vGIC that is created and initialised changes neither registers that were written before nor PSCI_VERSION."""
+    vm, comparison = make_vm(2), Comparison()
+    values, version = fill(vm, registers, held), vm.vcpu.get_reg(PSCI_VERSION)
+    vgics.set_up(vm)
+    compare_open(comparison, vm.vcpus, registers, values, "after a vGIC was initialised")
+    comparison.value("PSCI_VERSION after a vGIC was initialised", version, vm.vcpu.get_reg(PSCI_VERSION))
     comparison.done()
 
 
