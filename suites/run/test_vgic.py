@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from helpers import guests
 from helpers.contract.check import EBUSY, Comparison
 from helpers.contract.features import Probe
+from helpers.contract.functions import CLOSED
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import RFC_V3, Register
 from helpers.executor.program import Program
 from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
+from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId, RegisterLike, error_name
 from suites.conftest import MakeVm
@@ -25,6 +28,7 @@ from suites.support.view import compare_view
 
 DISTRIBUTOR, REDISTRIBUTORS = 0x0800_0000, 0x080A_0000
 """Guest physical addresses where the guest has no memory."""
+_PSCI_VERSION = 0x84000000
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
 
 
@@ -81,14 +85,16 @@ def vgics(kvm: Kvm) -> Iterator[Vgics]:
 
 
 @HELD
-@pytest.mark.clause("RUN-6", "RUN-10")
+@pytest.mark.clause("RUN-6", "RUN-10", "FILTER-12")
 def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
     """The registers are writable before KVM_RUN and locked after it. KVM_CREATE_VCPU fails with an initialised vGIC.
 
-    Closing the vGIC's fd changes nothing.
+    The filter denies as without a vGIC. Closing the vGIC's fd changes nothing.
     """
     vm, comparison = make_vm(2), Comparison()
     vgics.set_up(vm)
+    if contract.smccc_filter:
+        vm.set_filter(_PSCI_VERSION, 1, uapi.KVM_SMCCC_FILTER_DENY)
     values = fill(vm, registers, held)
     comparison.error("KVM_CREATE_VCPU with an initialised vGIC", EBUSY, vm.try_create_vcpu()[1])
     compare_open(comparison, vm.vcpus, registers, values, "with a vGIC, before a run")
@@ -96,6 +102,9 @@ def test_ready(held: str, registers: tuple[Register, ...], contract: Probe, make
         vgics.close()
         compare_open(comparison, vm.vcpus, registers, values, "with a vGIC without an fd")
     compare_view(comparison, vm.vcpus[1], contract, values, "with a vGIC")
+    if contract.smccc_filter:
+        denied = guests.call(vm.vcpus[1], Call(_PSCI_VERSION))
+        comparison.x("PSCI_VERSION, which the filter denies, with a vGIC", CLOSED, denied.x0_3)
     vgics.close()
     comparison.error("KVM_CREATE_VCPU after a run", EBUSY, vm.try_create_vcpu()[1])
     compare_fixed(comparison, vm.vcpus, registers, values, "with a vGIC, after a run")
