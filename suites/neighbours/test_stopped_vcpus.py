@@ -23,6 +23,8 @@ from suites.conftest import MakeVm
 from suites.neighbours.mp_state import RUNNABLE, STOPPED, compare_mp_states, mp_state, vcpu_states
 from suites.support.calls import CONDUITS, GARBAGE, Form
 
+_CPU_OFF_0_1 = 0x95C1BA5F
+"""KVM's id of CPU_OFF in PSCI 0.1, which defines none (asm/kvm.h, KVM_PSCI_FN_CPU_OFF)."""
 _DEADLINES_MS = (100, 800, 6400)
 """A stopped vCPU stays in KVM_RUN until the first of these. The others are for a guest that is slow to stop."""
 
@@ -102,4 +104,15 @@ def test_cpu_off(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, c
         comparison.x(f"{form.name} {function:#x} of vCPU {args[0]} after CPU_OFF", (x0, 0, 0, 0), answer.x0_3)
     seen = guests.call(vm.vcpus[1], Call(SMCCC_VERSION, GARBAGE)).x0_3
     comparison.x("SMCCC_VERSION on vCPU 1, on again", (contract.smccc, 0, 0, 0), seen)
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-14")
+def test_cpu_off_of_psci_0_1(registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """PSCI 0.1's CPU_OFF also stops the vCPU that calls it and no other."""
+    vm, comparison = make_vm(3, ()), Comparison()
+    error, result = _turn_off(vm, vm.vcpus[1], Call(_CPU_OFF_0_1, GARBAGE))
+    comparison.error("KVM_RUN of a vCPU that turns itself off, until a signal", errno.EINTR, error)
+    comparison.that(not any(result.x), "what CPU_OFF returns", "nothing", str(result.x0_3))
+    _compare_states(comparison, vm, (RUNNABLE, STOPPED, RUNNABLE), "after CPU_OFF of vCPU 1")
     comparison.done()

@@ -197,13 +197,14 @@ def _enable_suspend(vm: Vm) -> None:
 
 
 def _compare_suspend(c: Comparison, vcpu: Vcpu, call: Call) -> None:
-    """The call exits with its arguments in the registers, and the guest gets user space's answer."""
+    """The call exits with its id and arguments in the registers, and the guest gets user space's answer."""
     left, result = guests.exiting_call(vcpu, call, (INVALID_PARAMETERS,))
     what = f"{call.conduit.name} {call.function:#x} on vCPU {vcpu.index}"
     c.value(f"exit reason of {what}", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
     c.value(f"system event of {what}", uapi.KVM_SYSTEM_EVENT_SUSPEND, left.system_event)
     c.value(f"ndata of {what}", 0, left.ndata)
     c.value(f"PC after {what}", guests.return_address(vcpu.vm.kvm.image, call.conduit), left.pc)
+    c.value(f"x0 at the exit of {what}", call.function, left.x[0])
     # A call with a 32-bit id uses only the lower halves of its arguments.
     expected, kept = (narrowed(call.function, x[1:4]) for x in (call.registers, left.x))
     c.x(f"x1 to x3 after {what}", expected, kept)

@@ -43,12 +43,12 @@ CLAUSES = (
            f"Arm DEN0022, SYSTEM_RESET2, SYSTEM_OFF2; {PSCI}1_x_call"),
     Clause("PSCI-12", "SYSTEM_SUSPEND returns NOT_SUPPORTED unless KVM_CAP_ARM_SYSTEM_SUSPEND is enabled. If it is"
            " enabled, and from PSCI 1.0 on, SYSTEM_SUSPEND exits with KVM_EXIT_SYSTEM_EVENT of type SUSPEND and"
-           " ndata 0, with the arguments in their registers and no vCPU stopped.",
+           " ndata 0, with the id and the arguments in their registers and no vCPU stopped.",
            f"{API}, KVM_EXIT_SYSTEM_EVENT, KVM_CAP_ARM_SYSTEM_SUSPEND; {PSCI}system_suspend"),
     Clause("PSCI-13", "CPU_SUSPEND returns 0 for every power state if an interrupt is pending.",
            f"Arm DEN0022, CPU_SUSPEND; {PSCI}vcpu_suspend", Standing.OBSERVED),
     Clause("PSCI-14", "CPU_OFF stops the calling vCPU and no other, and does not return. CPU_ON starts it again.",
-           "Arm DEN0022, CPU_OFF; psci.c:kvm_psci_0_2_call"),
+           "Arm DEN0022, CPU_OFF; psci.c:kvm_psci_0_2_call, kvm_psci_0_1_call"),
     Clause("WORKAROUND-1", "A workaround register reads the host's mitigation level, and ARCH_FEATURES"
            " returns the value for that level to the guest.", f"{FW}; hypercalls.c:get_kernel_wa_level"),
     Clause("WORKAROUND-2", "A workaround register accepts every level up to the host's and refuses any other value with"
