@@ -39,11 +39,14 @@ class _Write:
 
 
 class _Life:
-    """Creates a VM, reads its reset values, changes everything that can be set, runs it if ``runs``, and closes it."""
+    """Creates a VM, reads its reset values, changes everything that can be set, runs it if ``runs``, and closes it.
+
+    ``other`` is the id of another vCPU.
+    """
 
     def __init__(
         self, p: KvmProgram, kvm: Kvm, contract: Probe, registers: tuple[Register, ...], *, runs: bool,
-        features: tuple[int, ...] = PSCI_0_2,
+        features: tuple[int, ...] = PSCI_0_2, other: int | None = None,
     ) -> None:  # fmt: skip
         self._p, self._contract, self._registers = p, contract, registers
         self.rows: list[_Write] = []
@@ -51,7 +54,11 @@ class _Life:
         vcpu = p.create_guest_vcpu(vm.fd, 0, kvm.run_size, features)
         _use(p, vcpu.fd, features)
         self._vm, self.fd = vm.fd, vcpu.fd
-        blank = p.create_vcpu(vm.fd, _BLANK)
+        others = [p.create_vcpu(vm.fd, number) for number in (_BLANK, other) if number is not None]
+        blank = others[0]
+        for each in others[1:]:
+            p.init_vcpu(each, p.prepare_init(vm.fd, features)[1])
+            _use(p, each, features)
         self._add("KVM_CREATE_VCPU", vcpu.fd)
         self._fresh()
         for locked in (False, True)[: 1 + runs]:
@@ -63,7 +70,10 @@ class _Life:
                 p.run_with_immediate_exit(vcpu.fd, vcpu.run_address)
         if runs:
             self._locked()
-        p.close(blank)
+        for fd in (vm.fd, vcpu.fd):
+            p.close(p.ioctl(fd, uapi.KVM_GET_STATS_FD))
+        for each in others:
+            p.close(each)
         p.close_vm(vm.fd, vm.memory, [(vcpu.fd, vcpu.run_address)], kvm.run_size)
 
     def _add(self, what: str, call: Arg | RegRead, error: int = 0, value: int = 0) -> None:
@@ -150,12 +160,18 @@ def test_reset_values(
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
-def test_memory_of_closed_vms(kvm: Kvm, contract: Probe, registers: tuple[Register, ...], meter: Meter) -> None:
+@pytest.mark.parametrize("runs", [False, True], ids=["never_run", "run"])
+def test_memory_of_closed_vms(
+    runs: bool, kvm: Kvm, contract: Probe, registers: tuple[Register, ...], meter: Meter
+) -> None:
     """Neither memory nor fds nor tasks grow with the number of VMs that were created, used and closed."""
     comparison, features = Comparison(), _features(kvm)
+    largest = kvm.check_extension(uapi.KVM_CAP_MAX_VCPUS) - 1
+    # A table of the VM's vCPUs has a size that depends on their ids.
+    other = largest if largest > _BLANK else 1
 
     def lives(p: KvmProgram) -> None:
-        _Life(p, kvm, contract, registers, runs=False, features=features)
+        _Life(p, kvm, contract, registers, runs=runs, features=features, other=other)
 
     def nothing(p: KvmProgram) -> None:
         p.ioctl(kvm.fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_STEAL_TIME)
