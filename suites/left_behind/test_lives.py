@@ -4,23 +4,30 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
 
+from helpers.batch import KvmError
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm
 from helpers.kvm_program import KvmProgram
+from helpers.placement import bind
 from helpers.uapi import kvm as uapi
+from suites.conftest import Note
+from suites.left_behind.addresses import address_purge
 from suites.left_behind.growth import Meter
 from suites.left_behind.lives import Life
 
-LIVES, RUNS = 150, 15
+LIVES, RUNS = 45, 15
 """The number of VMs in all programs, and in one."""
 _FEW_LIVES = 100
+_AT_ONCE = (6, 10, 14)
+"""The numbers of VMs in the rounds of test_reused_addresses. Each round has room for addresses of other allocations."""
 
 
 @pytest.mark.clause("HISTORY-2")
@@ -36,6 +43,42 @@ def test_reset_values(
             life = Life(program, kvm, contract, registers, runs=runs)
             life.close()
         life.compare(comparison, kvm.subject.run(program))
+    comparison.done()
+
+
+@pytest.mark.clause("HISTORY-2")
+def test_reused_addresses(kvm: Kvm, contract: Probe, registers: tuple[Register, ...], note: Note) -> None:
+    """A VM at the address of a closed one begins like any other VM. All VMs of a round exist at the same time.
+
+    Before each round, vmalloc frees the addresses of the round before (addresses.py). It then allocates the lowest
+    free address, or since Linux 6.9 the last one that was freed for this processor. So the VMs get the addresses of
+    the round before, unless other processes allocate between the rounds. Without VHE, and in newer kernels, struct
+    kvm is allocated with kmalloc, which uses a free address at once.
+    """
+    program, purge = KvmProgram(deadline_ms=60_000), address_purge(kvm)
+    lives = []
+    with program.concurrently() as stage:
+        with stage.thread():
+            bind(program, kvm.placement.cores[:1])
+            helper = program.create_vm(kvm.fd, kvm.vm_type)
+            for number, count in enumerate(_AT_ONCE, 1):
+                purge.add(program, helper)
+                names = [f"VM {vm} of {count} in round {number}" for vm in range(1, count + 1)]
+                vms = [Life(program, kvm, contract, registers, runs=True, name=name) for name in names]
+                for life in vms:
+                    life.close()
+                lives += vms
+            program.close(helper)
+        with stage.thread():
+            # A single thread would be the executor's own, which has to keep its processors.
+            program.clock(time.CLOCK_MONOTONIC)
+    answer, comparison = kvm.subject.run(program), Comparison()
+    if answer.expired:
+        raise KvmError("creating and closing VMs did not end before the deadline")
+    for life in lives:
+        life.compare(comparison, answer, psci=lives[0].psci_version(answer))
+    if refusal := purge.refusal(answer):
+        note(f"addresses may not have been used again: KVM_SET_USER_MEMORY_REGION of a large slot gives {refusal}")
     comparison.done()
 
 
