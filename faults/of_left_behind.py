@@ -50,5 +50,18 @@ LEFT_BEHIND = (
         ("history-address-value", "HISTORY-2", "a VM has the registers of the closed one whose vCPU had this address"),
         ("history-address-locked", "HISTORY-2", "a VM has the lock of the closed one whose vCPU had this address"),
     ),
+    *rows(
+        "kvm_arm_init_hypercalls kvm_arch_destroy_vm",
+        ("history-vm-address-value", "HISTORY-2", "a VM has the registers of the closed VM at its address"),
+        ("history-vm-address-psci", "HISTORY-2", "a VM has the PSCI_VERSION of the closed VM at its address"),
+    ),
+    *rows(
+        "kvm_arm_init_hypercalls kvm_arch_destroy_vm kvm_vcpu_ioctl",
+        ("history-vm-address-locked", "HISTORY-2", "a VM has the lock of the closed VM at its address"),
+    ),
+    *rows(
+        "kvm_arm_init_hypercalls kvm_arch_destroy_vm kvm_vm_smccc_set_attr",
+        ("history-vm-address-filter", "HISTORY-2", "a VM has the filter of the closed VM at its address"),
+    ),
     *rows("kvm_arch_destroy_vm", ("left-leak-vm", "LEFT-1", "a closed VM leaks 200 bytes")),
 )
