@@ -249,6 +249,16 @@ def test_a_chapter_folds_and_a_link_into_it_opens_it(viewer: Viewer, tmp_path: P
     assert finding.is_visible()
 
 
+def test_two_clicks_from_a_red_cell_to_the_finding(viewer: Viewer, tmp_path: Path) -> None:
+    seen = viewer.open(static(tmp_path, a_log()))
+    seen.page.locator(".matrix td.failed a").first.click()
+    listed = seen.page.locator("h3:target + ul")
+    # The sentence and the source are above the list, in the same view.
+    assert seen.page.locator("details:has(> h3:target) > summary").bounding_box()["y"] >= 0
+    listed.locator("a", has_text="failed").first.click()
+    assert seen.page.locator(".finding:target").is_visible() and seen.wrong == []
+
+
 def test_printed(viewer: Viewer, tmp_path: Path) -> None:
     log = a_log()
     log = replace(log, results=tuple(replace(result, calls="vm1: KVM_RUN() = 0") for result in log.results))
