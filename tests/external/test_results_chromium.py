@@ -227,7 +227,7 @@ def test_with_a_keyboard(viewer: Viewer, tmp_path: Path) -> None:
     seen.page.keyboard.press("Enter")
     seen.page.keyboard.press("Tab")
     assert seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert seen.page.locator(":focus").inner_text() == "Failures"
+    assert seen.page.locator(":focus").inner_text() == "Broken clauses: LOCK-1, LOCK-2, LOCK-3"
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])

@@ -16,7 +16,7 @@ from helpers.formats.html.outcomes import tests_by_clause, tests_by_outcome
 from helpers.formats.html.registers import register_tables
 from helpers.formats.html.render import anchor, render
 from helpers.formats.html.services import service_tables
-from helpers.formats.html.verdicts import KNOWN_DEVIATIONS, start, verdict_boxes
+from helpers.formats.html.verdicts import KNOWN_DEVIATIONS, start_text, verdict_boxes
 from helpers.results.columns import Column, differences
 
 TITLE = "KVM/arm64 hypercall bitmap registers: conformance"
@@ -74,7 +74,7 @@ def _environment(columns: tuple[Column, ...]) -> tuple[FactTable, ...]:
     for column in {id(column.log): column for column in columns}.values():
         session = column.log.session
         argv = [word for word in session.argv if not word.startswith("--reports")]
-        facts = {"start": start(column), **session.environment, "arguments": " ".join(argv)}
+        facts = {"start": start_text(column), **session.environment, "arguments": " ".join(argv)}
         tables.append(_facts("Test suite and host", [("", facts)]))
     return tuple(tables)
 

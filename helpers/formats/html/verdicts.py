@@ -66,7 +66,7 @@ def verdict_boxes(columns: tuple[Column, ...]) -> tuple[VerdictBox, ...]:
     return (*boxes, _migration_box(moved)) if moved else boxes
 
 
-def start(column: Column) -> str:
+def start_text(column: Column) -> str:
     """The start of the run as text; "" if the log's number is no valid date."""
     try:
         return f"{datetime.fromtimestamp(column.log.session.time, UTC):%Y-%m-%d %H:%M} UTC"
@@ -118,7 +118,7 @@ def _first(column: Column, outcome: str, clause: str) -> str:
 
 def _facts(column: Column) -> tuple[tuple[str, str], ...]:
     facts = {**column.log.session.environment, **column.verdict.info.environment}
-    pairs = (("start", start(column)), *((name, facts.get(name, "")) for name in _ON_TOP))
+    pairs = (("start", start_text(column)), *((name, facts.get(name, "")) for name in _ON_TOP))
     return tuple((name, text) for name, text in pairs if text)
 
 
