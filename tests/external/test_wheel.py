@@ -22,7 +22,7 @@ from tests.support.native_vm import copy_checkout
 
 FOLDERS = ("guest_asm", "helpers", "suites", "faults")
 BUILD_SDIST = "from setuptools.build_meta import build_sdist; build_sdist({!r})"
-EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
+EPOCH = "1700000000"
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def _do(*command: str | Path, folder: Path = ROOT, umask: int = 0o022, **variabl
 
 def _build(source: Path, target: Path, umask: int = 0o022) -> tuple[Path, Path]:
     """The sdist and the wheel of SOURCE, in TARGET."""
-    _do(sys.executable, "-c", BUILD_SDIST.format(str(target)), folder=source, umask=umask, **EPOCH)
+    _do(sys.executable, "-c", BUILD_SDIST.format(str(target)), folder=source, umask=umask, SOURCE_DATE_EPOCH=EPOCH)
     (sdist,) = target.glob("*.tar.gz")
     # From the sdist: what that lacks, the wheel lacks too.
     pip = (sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation")
-    _do(*pip, "-w", target, sdist, umask=umask, **EPOCH)
+    _do(*pip, "-w", target, sdist, umask=umask, SOURCE_DATE_EPOCH=EPOCH)
     (wheel,) = target.glob("*.whl")
     return sdist, wheel
 
