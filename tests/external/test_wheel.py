@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,12 @@ def test_pypi_accepts_both(installed: Installed, tmp_path: Path) -> None:
     (wheel,) = out.iterdir()
     assert re.search(r"-cp311-abi3-manylinux_2_\d+_\w+\.whl$", wheel.name), wheel
     _do(environment / "bin/twine", "check", "--strict", installed.sdist, wheel)
+
+
+def test_version(installed: Installed, tmp_path: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert installed.command(tmp_path, "--version").stdout == f"kvm-hvc-conformance {version}\n"
+    assert f"-{version}-" in installed.wheel.name and installed.sdist.name.endswith(f"-{version}.tar.gz")
 
 
 def test_a_run_and_its_reports(installed: Installed, tmp_path: Path) -> None:
