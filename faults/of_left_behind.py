@@ -63,5 +63,10 @@ LEFT_BEHIND = (
         "kvm_arm_init_hypercalls kvm_arch_destroy_vm kvm_vm_smccc_set_attr",
         ("history-vm-address-filter", "HISTORY-2", "a VM has the filter of the closed VM at its address"),
     ),
+    *rows(
+        "kvm_smccc_call_handler",
+        ("left-leak-call", "LEFT-1", "a guest's call that gives NOT_SUPPORTED leaks 100 bytes"),
+        ("left-log-call", "LEFT-4", "a guest's call that gives NOT_SUPPORTED writes a line to the kernel's log"),
+    ),
     *rows("kvm_arch_destroy_vm", ("left-leak-vm", "LEFT-1", "a closed VM leaks 200 bytes")),
 )

@@ -33,9 +33,9 @@ def load_image(path: Path) -> bytes:
     return image
 
 
-def set_pv_time(vm: Vm, ipa: int) -> None:
-    """Gives the first vCPU a stolen-time area. Raises KvmError."""
-    error = vm.vcpu.try_set_attr(uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA, ipa)
+def set_pv_time(vm: Vm, ipa: int, *, place: int = 0) -> None:
+    """Gives the first vCPU, or the one at this place, a stolen-time area. Raises KvmError."""
+    error = vm.vcpus[place].try_set_attr(uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA, ipa)
     if error:
         raise KvmError(f"KVM_ARM_VCPU_PVTIME_IPA = {ipa:#x} failed with {error_name(error)}")
 
@@ -105,12 +105,13 @@ class Exit:
     """The exit of KVM_RUN after a call, and the guest's registers.
 
     ``x`` are x0..x17. ``hypercall`` is the record of KVM_EXIT_HYPERCALL (nr, args, ret, flags), ``system_event`` the
-    type in KVM_EXIT_SYSTEM_EVENT's. Each is valid only for its ``reason``.
+    type in KVM_EXIT_SYSTEM_EVENT's, and ``ndata`` its number of words. Each is valid only for its ``reason``.
     """
 
     reason: int
     hypercall: tuple[int, tuple[int, ...], int, int]
     system_event: int
+    ndata: int
     x: tuple[int, ...]
     pc: int
 
@@ -136,9 +137,9 @@ class _Leaving:
         data = answer[self._record].data
         record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", data)
         hypercall = (int(record.nr), tuple(map(int, record.args)), int(record.ret), int(record.hypercall_flags))
-        (event,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "nr"))
+        event, ndata = struct.unpack_from("<2I", data, uapi.offset("kvm_run_hypercall", "nr"))
         *x, pc = [p.ok().value or 0 for p in self._state]
-        return Exit(int(record.exit_reason), hypercall, event, tuple(x), pc)
+        return Exit(int(record.exit_reason), hypercall, event, ndata, tuple(x), pc)
 
 
 def _x(number: int) -> RegisterId:

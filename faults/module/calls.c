@@ -286,6 +286,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 		answer(vcpu, &call);
 	filter_answer(vcpu, &call);
 	event_of_call(vcpu, call.id);
+	left_called(vcpu);
 	return result;
 }
 

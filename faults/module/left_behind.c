@@ -192,6 +192,16 @@ void left_creates_vcpu(struct kvm_vcpu *vcpu)
 		vm_state_of(vcpu->kvm)->past_ran = past->ran;
 }
 
+void left_called(struct kvm_vcpu *vcpu)
+{
+	if (vcpu_get_reg(vcpu, 0) != SMCCC_RET_NOT_SUPPORTED)
+		return;
+	if (planted(LEFT_LEAK_CALL))
+		(void)!kmalloc(100, GFP_KERNEL);
+	if (planted(LEFT_LOG_CALL))
+		printk(KERN_INFO "kvm [%d]: refused a call\n", task_pid_nr(current));
+}
+
 /* Refused calls */
 
 static const struct file_operations no_operations;

@@ -27,11 +27,13 @@
 	FAULT(LEFT_LEAK_BUSY, "left-leak-busy") \
 	FAULT(LEFT_LEAK_PAGE, "left-leak-page") \
 	FAULT(LEFT_LEAK_VM, "left-leak-vm") \
+	FAULT(LEFT_LEAK_CALL, "left-leak-call") \
 	FAULT(LEFT_LEAK_FD, "left-leak-fd") \
 	FAULT(LEFT_LEAK_TASK, "left-leak-task") \
 	FAULT(LEFT_LOCK_HELD, "left-lock-held") \
 	FAULT(LEFT_LOG_REFUSED, "left-log-refused") \
 	FAULT(LEFT_LOG_UNNAMED, "left-log-unnamed") \
+	FAULT(LEFT_LOG_CALL, "left-log-call") \
 	FAULT(LEFT_LIST_WRITES, "left-list-writes") \
 	FAULT(LEFT_ATTR_WRITES, "left-attr-writes") \
 	FAULT(LEFT_RUN_WRITES, "left-run-writes") \

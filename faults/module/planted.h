@@ -164,6 +164,7 @@ void left_by_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argum
 void left_by_vm(unsigned int ioctl, long error);
 void left_creates(struct kvm *kvm);
 void left_creates_vcpu(struct kvm_vcpu *vcpu);
+void left_called(struct kvm_vcpu *vcpu);
 void left_closes(struct kvm *kvm);
 bool is_vcpu_file(const struct file *file);
 

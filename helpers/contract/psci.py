@@ -99,6 +99,7 @@ EVENT_CALLS = (
 _IDS = (0, BIT_64)
 REFUSED_EVENTS = (
     *((f"SYSTEM_RESET2.{kind:#x}", 0x84000012 | wide, (kind, 0), RESET2) for kind in (1, 0x7FFFFFFF) for wide in _IDS),
+    *((f"SYSTEM_RESET2_64.{kind:#x}", 0xC4000012, (kind, 0), RESET2) for kind in (1 << 32 | 1, 1 << 63 | 0x7FFFFFFF)),
     *((f"SYSTEM_OFF2.{kind:#x}", 0x84000015 | wide, (kind, 0), OFF2) for kind in (2, 3, 1 << 31) for wide in _IDS),
     *((f"SYSTEM_OFF2.cookie_{kind}", 0x84000015 | wide, (kind, 1), OFF2) for kind in (0, 1) for wide in _IDS),
     ("SYSTEM_OFF2_64.high_cookie", 0xC4000015, (1, 1 << 32), OFF2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 EVENTFD2 = 19
 DUP = 23
+DUP3 = 24
 FCNTL = 25
 LSEEK = 62
 TIMER_CREATE = 107

@@ -3,24 +3,39 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
 from suites.events.events import Act, EventPlace
 
 _VCPU_SHIFT = 16
 
 
+_COPIES = (900, 901)
+"""Numbers that no other fd has: below the usual limit of 1024, and above the fds of any test."""
+
+
+def _nothing(p: KvmProgram) -> None:
+    """The condition ends with the VM."""
+
+
 @dataclass(frozen=True)
 class LastingCondition:
-    """``begins`` appends the calls that begin it to a program. Their results are ignored: a host may refuse them."""
+    """``begins`` appends the calls that begin it to a program. Their results are ignored: a host may refuse them.
+
+    ``ends`` appends the calls that end what would outlive the VM.
+    """
 
     name: str
     source: str
     begins: Act
+    ends: Callable[[KvmProgram], None] = _nothing
 
 
 def _guest_debug(p: KvmProgram, at: EventPlace) -> None:
@@ -55,6 +70,16 @@ def _counter_offset(p: KvmProgram, at: EventPlace) -> None:
     p.call(at.vm, uapi.KVM_ARM_SET_COUNTER_OFFSET, p.structure(struct.pack("<2Q", 1 << 32, 0)))
 
 
+def _duplicated_fds(p: KvmProgram, at: EventPlace) -> None:
+    for fd, copy in zip((at.vm, at.vcpu), _COPIES, strict=True):
+        p.syscall(syscalls.DUP3, fd, copy, os.O_CLOEXEC)
+
+
+def _close_duplicates(p: KvmProgram) -> None:
+    for copy in _COPIES:
+        p.close(copy)
+
+
 CONDITIONS = (
     LastingCondition("guest_debug", "api.rst 4.87", _guest_debug),
     LastingCondition("signal_mask", "api.rst 4.21", _signal_mask),
@@ -62,4 +87,5 @@ CONDITIONS = (
     LastingCondition("interrupt_line", "api.rst 4.25", _interrupt_line),
     LastingCondition("dirty_log", "api.rst 4.35", _dirty_log),
     LastingCondition("counter_offset", "api.rst 4.138", _counter_offset),
+    LastingCondition("duplicated_fds", "dup(2)", _duplicated_fds, _close_duplicates),
 )

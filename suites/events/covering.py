@@ -50,7 +50,7 @@ def chains() -> tuple[Chain, ...]:
         states = [state for state in STATES if state.when == "after_run" or not event.runs]
         for place, topology in enumerate(TOPOLOGIES):
             chain = grid[states[(number + place) % len(states)], topology]
-            chain.happenings.append(_happening(event, number + place))
+            chain.happenings.append(_happening(event, number + place, topology))
         if event.runs:
             own += _first_runs(grid, event, number)
     for turn, chain in enumerate(grid.values()):
@@ -68,9 +68,9 @@ def _first_runs(grid: dict[tuple[State, Topology], Chain], event: NeutralEvent, 
         if chain.last is not None:
             chain = Chain(state, topology)
             added.append(chain)
-        chain.last = _happening(event, number + turn)
+        chain.last = _happening(event, number + turn, topology)
     return added
 
 
-def _happening(event: NeutralEvent, turn: int) -> Happening:
-    return Happening(event, ACTORS[turn % len(ACTORS)], turn)
+def _happening(event: NeutralEvent, turn: int, topology: Topology) -> Happening:
+    return Happening(event, ACTORS[turn % len(ACTORS)], turn if topology.acting is None else topology.acting)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The events: ioctls of arm64 (Documentation/virt/kvm/api.rst), other system calls, and calls of a guest.
+"""The events of user space: ioctls of arm64 (Documentation/virt/kvm/api.rst) and other system calls.
 
 Each function appends calls to a program. Their results are ignored: a refused call must not change anything either.
 """
@@ -11,24 +11,25 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
-from helpers import guests
-from helpers.contract.functions import ARCH_FEATURES, FUNCTIONS
 from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.contract.registers import Register
 from helpers.executor.program import Arg
-from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
+from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE, PV_TIME_IPA
 from helpers.kvm_program import KvmProgram
-from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 from helpers.uapi.notation import RegisterId
-from suites.support.calls import call_of
 
 FREE_IPA = 0x2000_0000
 """A guest physical address without memory."""
 _CAPABILITIES = range(320)
 """More than any kernel defines."""
+_ENABLED_ON_ARM64 = (168, 177, 182, 192, 205, 216, 223, 225, 228, 239)
+"""The capabilities that KVM_ENABLE_CAP of a VM knows on arm64: MANUAL_DIRTY_LOG_PROTECT2, ARM_NISV_TO_USER, HALT_POLL,
+DIRTY_LOG_RING, ARM_MTE, ARM_SYSTEM_SUSPEND, DIRTY_LOG_RING_ACQ_REL and _WITH_BITMAP, ARM_EAGER_SPLIT_CHUNK_SIZE,
+ARM_WRITABLE_IMP_ID_REGS."""
 _SIGUSR1 = 10
 _PAGE = 0x1_0000
 
@@ -85,9 +86,14 @@ def check_extension(p: KvmProgram, at: EventPlace) -> None:
 
 
 def enable_caps(argument: int) -> Act:
+    """Every capability, and those that arm64 can enable a second time: first with flags, which it refuses."""
+
     def does(p: KvmProgram, at: EventPlace) -> None:
+        args = (argument, 0, 0, 0)
         for number in _CAPABILITIES:
-            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, 0, (argument, 0, 0, 0)))
+            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, 0, args))
+        for number, flags in product(_ENABLED_ON_ARM64, (1, 0)):
+            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, flags, args))
 
     return does
 
@@ -221,8 +227,11 @@ def same_vcpu(p: KvmProgram, at: EventPlace) -> None:
 
 
 def blank_vcpu(p: KvmProgram, at: EventPlace) -> None:
-    """A vCPU that stays uninitialised, and whose fd is closed."""
-    p.close(p.create_vcpu(at.vm, 7))
+    """A vCPU that stays uninitialised, gets a stolen-time address, and whose fd is closed."""
+    vcpu = p.create_vcpu(at.vm, 7)
+    area = p.device_attr(uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA, struct.pack("<Q", PV_TIME_IPA))
+    p.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, area)
+    p.close(vcpu)
 
 
 def init(*more: int, other: bool = False) -> Act:
@@ -351,49 +360,3 @@ def signal(p: KvmProgram, at: EventPlace) -> None:
     p.run(at.vcpu, 1)
     p.syscall(syscalls.RT_SIGTIMEDWAIT, blocked, 0, at_once, 8)
     p.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_SETMASK, before, 0, 8)
-
-
-def immediate_exit(p: KvmProgram, at: EventPlace) -> None:
-    p.run_with_immediate_exit(at.vcpu, at.run_address)
-
-
-def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bool = False) -> Act:
-    """The guest makes these calls. ``stopped``: stops another vCPU first. ``line``: an interrupt is pending."""
-
-    def does(p: KvmProgram, at: EventPlace) -> None:
-        if stopped and at.other != at.vcpu:
-            off = uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED)
-            p.call(at.other, uapi.KVM_SET_MP_STATE, p.structure(off))
-        # Kernels disagree whether the number is the vCPU's id or its index.
-        lines = [number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ for number in {*range(8), at.vcpu_id}] if line else []
-        for irq in lines:
-            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=1)))
-        guests.put_calls(p, at.memory, [Call(c.function, _with_id(c, at.other_id), c.conduit) for c in calls])
-        p.run(at.vcpu, signalled=signalled)
-        for irq in lines:
-            p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq)))
-
-    return does
-
-
-OTHER = 0xFFFF
-"""A placeholder for another vCPU's MPIDR in a guest's arguments."""
-
-
-def _with_id(call: Call, number: int) -> tuple[int, ...]:
-    # The affinity that arch/arm64/kvm/sys_regs.c:reset_mpidr() gives a vCPU.
-    affinity = number & 0xF | number >> 4 << 8
-    return tuple(affinity if each == OTHER else each for each in call.args)
-
-
-def every_service(p: KvmProgram, at: EventPlace) -> None:
-    calls = [call_of(function) for function in FUNCTIONS]
-    for start in range(0, len(calls), guests.MAX_CALLS):
-        guests.put_calls(p, at.memory, calls[start : start + guests.MAX_CALLS])
-        p.run(at.vcpu)
-
-
-def architecture_queries(p: KvmProgram, at: EventPlace) -> None:
-    ids = (0x80000000, 0x80008000, 0x80007FFF, 0x80003FFF, 0x84000050, 0xC5000020, 0x86000000, 0xFFFFFFFF)
-    guests.put_calls(p, at.memory, [Call(ARCH_FEATURES, (each,)) for each in ids])
-    p.run(at.vcpu)

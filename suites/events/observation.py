@@ -14,7 +14,7 @@ from helpers.contract.registers import Register
 from helpers.executor.program import Answer
 from helpers.kvm import Vcpu, Vm
 from helpers.kvm_program import RegList
-from helpers.smccc import NOT_SUPPORTED
+from helpers.smccc import NOT_SUPPORTED, U64
 from helpers.uapi import kvm as uapi
 from suites.events.scene import DENIED, Scene
 
@@ -67,13 +67,13 @@ def _neighbours(batch: Batch, scene: Scene) -> list[_Expected]:
         _Expected(f"PSCI_VERSION through vCPU {vcpu.index}", batch.get(vcpu, PSCI_VERSION), 0, scene.psci)
         for vcpu in vm.vcpus
     ]
-    if scene.area is not None:
+    for vcpu in vm.vcpus if scene.areas else ():
         memory = batch.program.scratch(8)
-        done = batch.program.call(
-            vm.vcpus[0].fd, uapi.KVM_GET_DEVICE_ATTR, batch.program.device_attr(group, attr, memory)
-        )
+        done = batch.program.call(vcpu.fd, uapi.KVM_GET_DEVICE_ATTR, batch.program.device_attr(group, attr, memory))
         area = batch.pending("KVM_ARM_VCPU_PVTIME_IPA", done, batch.program.peek(memory, 8))
-        rows.append(_Expected("KVM_ARM_VCPU_PVTIME_IPA", area, 0, scene.area))
+        rows.append(
+            _Expected(f"KVM_ARM_VCPU_PVTIME_IPA of vCPU {vcpu.index}", area, 0, scene.areas.get(vcpu.index, U64))
+        )
     if scene.contract.smccc_filter:
         taken = batch.set_filter(vm.fd, DENIED, 1, uapi.KVM_SMCCC_FILTER_DENY)
         rows.append(_Expected("a filter for a function that has one", taken, EBUSY if scene.locked else errno.EEXIST))
@@ -116,7 +116,7 @@ def observe_state(batch: Batch, scene: Scene, when: str) -> StateView:
     if scene.twin is not None:
         rows += _reads(batch, scene.twin, scene.registers, scene.twin_values, " of the other VM")
         for register in scene.registers:
-            rows += _writes(batch, scene.twin.vcpu, register, scene.twin_values[register.name], False)
+            rows += _writes(batch, scene.twin.vcpu, register, scene.twin_values[register.name], scene.state.twin_ran)
     listing = batch.program.reg_list(vm.vcpu.fd, len(scene.ids) + 16)
     return StateView(when, tuple(rows), listing, scene.ids)
 

@@ -34,6 +34,11 @@ class State:
     when: str
     held: str
 
+    @property
+    def twin_ran(self) -> bool:
+        """Whether another VM, if there is one, has run."""
+        return self.held == "full"
+
     def values(self, registers: tuple[Register, ...]) -> dict[str, int]:
         """The values by name. "mixed": every bit of one register, none of the next, only bit 0 of the next."""
         masks = {"empty": (0,), "full": (~0,), "mixed": (~0, 0, 1)}[self.held]
@@ -60,15 +65,20 @@ class Topology:
     """The capability that the features need."""
     twin: bool = False
     """Whether an older VM with other register values exists."""
+    acting: int | None = None
+    """The index of the vCPU on which every event happens. None: the vCPUs in turn."""
 
 
+# Each event happens after_run and before_run on a third vCPU: late_vcpu's and pmu's states alternate differently.
 TOPOLOGIES = (
     Topology("one_vcpu", (0,)),
     Topology("two_vcpus", (0, 1)),
     Topology("four_vcpus", (0, 1, 2, 3)),
     Topology("ids_out_of_order", (17, 0, 2), low_ids=(5, 0, 2)),
-    Topology("late_vcpu", (0, 1), late=2),
-    Topology("pmu", (0, 1), features=(*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3), capability=uapi.KVM_CAP_ARM_PMU_V3),
+    Topology("late_vcpu", (0, 1), late=2, acting=2),
+    Topology(
+        "pmu", (0, 1, 2), features=(*PSCI_0_2, uapi.KVM_ARM_VCPU_PMU_V3), capability=uapi.KVM_CAP_ARM_PMU_V3, acting=2
+    ),
     Topology("psci_0_1", (0, 1), features=()),
     Topology("second_vm", (0, 1), twin=True),
 )
@@ -89,7 +99,8 @@ class Scene:
     twin_values: dict[str, int] = field(default_factory=dict)
     locked: bool = False
     psci: int = 0
-    area: int | None = None
+    areas: dict[int, int] = field(default_factory=dict)
+    """The stolen-time addresses by the vCPU's id."""
     ids: tuple[int, ...] = ()
 
     @property
@@ -120,7 +131,7 @@ class Scene:
 
         Of each function whose answer varies there is one call, with None: its answer must not be NOT_SUPPORTED.
         """
-        area = self.area if vcpu is self.vm.vcpus[0] else None
+        area = self.areas.get(vcpu.index)
         situation = Situation(self.contract.dialect, self.values, self.contract.arch_counter, area)
         rows: list[tuple[Form, Call, X | None]] = []
         for form in (form for form in CONDUITS if form.served(self.contract.smc)):
@@ -166,24 +177,27 @@ def _ids(kvm: Kvm, topology: Topology) -> tuple[int, ...]:
     return topology.low_ids if few and topology.low_ids else topology.ids
 
 
-def _twin(kvm: Kvm, registers: tuple[Register, ...], values: dict[str, int]) -> tuple[Vm, dict[str, int]]:
-    """A VM that has not run, with the other bits of each register."""
-    vm = kvm.create_vm()
+def _twin(kvm: Kvm, state: State, registers: tuple[Register, ...]) -> tuple[Vm, dict[str, int]]:
+    """Another VM, with the other bits of each register."""
+    vm, values = kvm.create_vm(), state.values(registers)
     others = {r.name: r.mask & ~values[r.name] for r in registers}
     vm.vcpu.set_regs([(r, others[r.name]) for r in registers])
+    if state.twin_ran:
+        vm.vcpu.immediate_exit()
     return vm, others
 
 
 def _hold(scene: Scene) -> None:
-    """Sets the registers, a stolen-time area, a denying and a forwarding filter. In after_run, runs the last vCPU."""
+    """Sets the registers, stolen-time areas, a denying and a forwarding filter. In after_run, runs the last vCPU."""
     vm, last = scene.vm, scene.vm.vcpus[-1]
     batch = vm.batch()
     done = [batch.set(vm.vcpu, r, scene.values[r.name]) for r in scene.registers]
     if scene.contract.pv_time:
-        scene.area = PV_TIME_IPA
+        scene.areas = {vcpu.index: PV_TIME_IPA + 64 * place for place, vcpu in enumerate(vm.vcpus)}
         group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
-        data = struct.pack("<Q", PV_TIME_IPA)
-        done.append(batch.device_attr("stolen time", vm.vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data))
+        for vcpu in vm.vcpus:
+            data = struct.pack("<Q", scene.areas[vcpu.index])
+            done.append(batch.device_attr("stolen time", vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data))
     if scene.contract.smccc_filter:
         done.append(batch.set_filter(vm.fd, DENIED, 1, uapi.KVM_SMCCC_FILTER_DENY))
         done.append(batch.set_filter(vm.fd, FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER))
@@ -209,16 +223,16 @@ def scene_of(
     missing = topology.capability is not None and not kvm.check_extension(topology.capability)
     features = PSCI_0_2 if missing else topology.features
     values = state.values(registers)
-    twin, twin_values = _twin(kvm, registers, values) if topology.twin else (None, {})
+    twin, twin_values = _twin(kvm, state, registers) if topology.twin else (None, {})
     try:
         with kvm.create_vm(_ids(kvm, topology), features=features) as vm:
             if uapi.KVM_ARM_VCPU_PMU_V3 in features:
                 _init_pmus(vm)
             scene = Scene(vm, state, topology, registers, contract, values, features, twin, twin_values)
+            scene.psci = vm.vcpu.get_reg(PSCI_VERSION)
             _hold(scene)
             if topology.late is not None:
                 vm.create_vcpu(features, number=topology.late)
-            scene.psci = vm.vcpu.get_reg(PSCI_VERSION)
             scene.ids = tuple(vm.vcpu.reg_list())
             yield scene
     finally:

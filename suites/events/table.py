@@ -8,10 +8,11 @@ from helpers.guest_layout import MEMORY_IPA
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.events import events as does
-from suites.events.events import NeutralEvent
+from suites.events import guest_events as guest
+from suites.events.events import Act, NeutralEvent
 from suites.events.scene import FORWARDED
 
-_OTHER = does.OTHER
+_OTHER = guest.OTHER
 _PSCI = "Arm DEN0022, 5.1"
 _SMCCC = "Arm DEN0028, 7"
 
@@ -152,7 +153,7 @@ _VCPU_IOCTLS = (
     NeutralEvent(
         "psci_version",
         "fw-pseudo-registers.rst",
-        does.psci_version(0x10000, PSCI_0_2),
+        does.psci_version(0x10000, 0x10001, PSCI_0_2, 0x10001, 0x10000, PSCI_0_2),
         ("KVM_SET_ONE_REG",),
         psci=PSCI_0_2,
     ),
@@ -167,7 +168,7 @@ _VCPU_IOCTLS = (
     NeutralEvent(
         "run_refused", "kvm_main.c:kvm_vcpu_ioctl", does.number_on("vcpu", uapi.KVM_RUN, 1, 2, 1 << 63), ("KVM_RUN",)
     ),
-    NeutralEvent("run_immediate_exit", "api.rst 4.10", does.immediate_exit, ("KVM_RUN",), runs=True),
+    NeutralEvent("run_immediate_exit", "api.rst 4.10", guest.immediate_exit, ("KVM_RUN",), runs=True),
     NeutralEvent("unknown_ioctls", "api.rst 2", does.unknown_ioctls),
 )
 
@@ -182,8 +183,12 @@ _PROCESS = (
 def _call(
     name: str, source: str, *calls: Call, stopped: bool = False, line: bool = False, blocks: bool = False
 ) -> NeutralEvent:
-    act = does.guest(*calls, stopped=stopped, line=line, signalled=blocks)
+    act = guest.guest(*calls, stopped=stopped, line=line, signalled=blocks)
     return NeutralEvent(name, source, act, runs=True, restarts=True, blocks=blocks)
+
+
+def _ran(name: str, source: str, act: Act) -> NeutralEvent:
+    return NeutralEvent(name, source, act, runs=True, restarts=True)
 
 
 _GUEST = (
@@ -197,11 +202,13 @@ _GUEST = (
     _call("psci_system_reset2_vendor", _PSCI, Call(0x84000012, (0x80000000, 7))),
     _call("psci_system_off2", _PSCI, Call(0xC4000015, (0, 0))),
     _call("psci_system_suspend", _PSCI, Call(0xC400000E, (MEMORY_IPA, 0)), line=True),
-    _call("psci_queries", _PSCI, *(Call(0x84000000 | n, (_OTHER, 0)) for n in (0, 4, 5, 6, 7, 10, 11, 13, 16, 19))),
+    _ran("psci_queries", _PSCI, guest.psci_queries()),
     _call("psci_0_1", _PSCI, Call(0x95C1BA60, (_OTHER, MEMORY_IPA)), Call(0x95C1BA5E), Call(0x95C1BA61)),
-    NeutralEvent("every_service", _SMCCC, does.every_service, runs=True, restarts=True),
-    NeutralEvent("architecture_queries", _SMCCC, does.architecture_queries, runs=True, restarts=True),
-    _call("forwarded_call", "api.rst, KVM_EXIT_HYPERCALL", Call(FORWARDED)),
+    _ran("every_service", _SMCCC, guest.every_service),
+    _ran("architecture_queries", _SMCCC, guest.architecture_queries),
+    _ran("forwarded_call", "api.rst, KVM_EXIT_HYPERCALL", guest.forwarded_calls(FORWARDED)),
+    _ran("traps", "handle_exit.c:arm_exit_handlers", guest.traps),
+    _ran("debug_exit", "api.rst, KVM_EXIT_DEBUG", guest.debug_exit),
 )
 
 EVENTS = (*_VM_IOCTLS, *_VCPU_IOCTLS, *_PROCESS, *_GUEST)

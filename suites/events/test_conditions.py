@@ -9,6 +9,7 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm
+from helpers.kvm_program import KvmProgram
 from suites.events.conditions import CONDITIONS, LastingCondition
 from suites.events.observation import compare_guests, compare_state, observe_state
 from suites.events.scene import TOPOLOGIES, State, place_in, scene_of
@@ -29,7 +30,12 @@ def test_while_it_lasts(
         for acting in range(len(scene.vm.vcpus)):
             condition.begins(batch.program, place_in(scene, acting))
         view = observe_state(batch, scene, f"during {condition.name}, {scene.text}")
-        view.compare(comparison, batch.run())
-        compare_guests(comparison, scene, f"during {condition.name}, {scene.text}")
-        compare_state(comparison, scene, f"during {condition.name} after the guests' calls, {scene.text}")
+        try:
+            view.compare(comparison, batch.run())
+            compare_guests(comparison, scene, f"during {condition.name}, {scene.text}")
+            compare_state(comparison, scene, f"during {condition.name} after the guests' calls, {scene.text}")
+        finally:
+            end = KvmProgram()
+            condition.ends(end)
+            scene.vm.kvm.subject.run(end)
     comparison.done()

@@ -17,6 +17,7 @@ from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.support.answer import compare_x
 from suites.support.calls import CONDUITS, GARBAGE, HVC, SMC, Form, call_of, hold
+from suites.support.kept import compare_kept, fill_kept
 
 HANDLE, DENY, FORWARD = uapi.KVM_SMCCC_FILTER_HANDLE, uapi.KVM_SMCCC_FILTER_DENY, uapi.KVM_SMCCC_FILTER_FWD_TO_USER
 ACTIONS = {"no_filter": None, "HANDLE": HANDLE, "DENY": DENY, "FWD_TO_USER": FORWARD}
@@ -167,6 +168,48 @@ def test_many_ranges(filter_vm: MakeVm) -> None:
         left, _ = guests.exiting_call(vm.vcpu, Call(function, GARBAGE))
         expected = uapi.KVM_EXIT_HYPERCALL if n % 3 == FORWARD else uapi.KVM_EXIT_MMIO
         comparison.value(f"exit of {function:#x}", expected, left.reason)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-13", "FILTER-9")
+def test_other_functions_of_the_same_number(filter_vm: MakeVm) -> None:
+    """A filter for a 32-bit id does not contain the 64-bit id of the function, nor the other way round."""
+    vm, comparison = filter_vm(), Comparison()
+    for function in (0x84000053, 0x84000004, 0xC4000003):
+        vm.set_filter(function, 1, DENY)
+    targets = {0xC4000053: (8,), 0xC4000004: (0, 0), 0x84000003: (0, 0)}
+    calls = [Call(i, (*args, *GARBAGE[len(args) :])) for i, args in targets.items()]
+    for call, result in zip(calls, guests.calls(vm.vcpu, calls), strict=True):
+        served = result.x[0] != NOT_SUPPORTED
+        comparison.that(served, f"{call.function:#x} beside its denied twin", "an answer", "NOT_SUPPORTED")
+    for function, got in zip((0x84000053, 0xC4000003), _answers(vm, [0x84000053, 0xC4000003]), strict=True):
+        comparison.x(f"{function:#x}, which is denied", CLOSED, got)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-13")
+def test_long_range(filter_vm: MakeVm) -> None:
+    """A range of a million functions contains its first, last and other functions, and not the next one."""
+    vm, comparison, base, count = filter_vm(), Comparison(), 0x85000000, 0x100000
+    vm.set_filter(base, count, FORWARD)
+    for function in (base - 1, base, base + 0x100, base + 0x10000, base + count - 1, base + count):
+        left, _ = guests.exiting_call(vm.vcpu, Call(function, GARBAGE))
+        inside = base <= function < base + count
+        expected = uapi.KVM_EXIT_HYPERCALL if inside else uapi.KVM_EXIT_MMIO
+        comparison.value(f"exit of {function:#x}, {base:#x} + {count:#x} forwarded", expected, left.reason)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-10")
+def test_forwarded_calls_keep_other_registers(filter_vm: MakeVm, contract: Probe) -> None:
+    """x18 to x30, the stack pointers and the vector registers do not change at the exit of a forwarded call."""
+    vm, comparison = filter_vm(), Comparison()
+    vm.set_filter(0x86001000, 1, FORWARD)
+    values = fill_kept(vm)
+    for form in CONDUITS:
+        left, _ = guests.exiting_call(vm.vcpu, Call(0x86001000, GARBAGE, form.conduit))
+        comparison.value(f"exit reason of {form.name}", uapi.KVM_EXIT_HYPERCALL, left.reason)
+        compare_kept(comparison, vm, values, f"after a forwarded {form.name}")
     comparison.done()
 
 

@@ -22,6 +22,25 @@ _BLANK = 7
 """The id of the vCPU that stays uninitialised."""
 
 
+_OPTIONAL = ((uapi.KVM_CAP_ARM_SVE, uapi.KVM_ARM_VCPU_SVE), (uapi.KVM_CAP_ARM_PMU_V3, uapi.KVM_ARM_VCPU_PMU_V3))
+
+
+def optional_features(kvm: Kvm) -> tuple[int, ...]:
+    """PSCI_0_2, and SVE and a PMU if the host has them."""
+    return (*PSCI_0_2, *(feature for capability, feature in _OPTIONAL if kvm.check_extension(capability)))
+
+
+def _use(p: KvmProgram, vcpu: Arg, features: tuple[int, ...]) -> None:
+    """Finalises SVE, and initialises the PMU with a filter of its events, if the vCPU has them."""
+    if uapi.KVM_ARM_VCPU_SVE in features:
+        sve = p.structure(uapi.KVM_ARM_VCPU_SVE.to_bytes(4, "little"), "SVE")
+        p.call(vcpu, uapi.KVM_ARM_VCPU_FINALIZE, sve)
+    if uapi.KVM_ARM_VCPU_PMU_V3 in features:
+        group, deny = uapi.KVM_ARM_VCPU_PMU_V3_CTRL, struct.pack("<HHB3x", 0x11, 1, 1)
+        for attr, data in ((uapi.KVM_ARM_VCPU_PMU_V3_FILTER, deny), (uapi.KVM_ARM_VCPU_PMU_V3_INIT, b"")):
+            p.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, p.device_attr(group, attr, data))
+
+
 @dataclass(frozen=True)
 class _Write:
     """A call that must give ``errno``, or a read that must give ``value``."""
@@ -47,12 +66,14 @@ class Life:
         *,
         runs: bool,
         name: str = "",
+        features: tuple[int, ...] = PSCI_0_2,
     ) -> None:
         self._p, self._kvm, self._contract, self._registers = p, kvm, contract, registers
         self.rows: list[_Write] = []
         self._name = name
         self._vm = vm = p.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image)
-        self._vcpu = vcpu = p.create_guest_vcpu(vm.fd, 0, kvm.run_size, PSCI_0_2)
+        self._vcpu = vcpu = p.create_guest_vcpu(vm.fd, 0, kvm.run_size, features)
+        _use(p, vcpu.fd, features)
         self._blank = blank = p.create_vcpu(vm.fd, _BLANK)
         self._add("KVM_CREATE_VCPU", vcpu.fd)
         self._fresh()

@@ -186,6 +186,8 @@ def _vcpu_calls(calls: _Calls, at: RefusalPlace) -> None:
     for what, data in (("an unknown target", init), ("an unknown feature", features)):
         calls.memory(f"KVM_ARM_VCPU_INIT with {what}", at.vcpu, uapi.KVM_ARM_VCPU_INIT, data)
     calls.number("KVM_ARM_VCPU_INIT at NULL", at.vcpu, uapi.KVM_ARM_VCPU_INIT)
+    none = struct.pack("<8I", 5, *(0,) * 7)
+    calls.memory("a first KVM_ARM_VCPU_INIT with other features", at.blank, uapi.KVM_ARM_VCPU_INIT, none)
     calls.memory("KVM_ARM_VCPU_FINALIZE of no feature", at.vcpu, uapi.KVM_ARM_VCPU_FINALIZE, struct.pack("<i", 77))
     calls.memory("KVM_SET_MP_STATE of 99", at.vcpu, uapi.KVM_SET_MP_STATE, struct.pack("<I", 99))
     calls.memory("KVM_SET_SIGNAL_MASK of 3 bytes", at.vcpu, uapi.KVM_SET_SIGNAL_MASK, struct.pack("<IQ", 3, 0))
@@ -199,10 +201,16 @@ def _vm_calls(calls: _Calls, at: RefusalPlace) -> None:
     for number in (uapi.KVM_CAP_ARM_HVC_FW_REG_BMAP, 0xFFFF):
         data = uapi.pack("kvm_enable_cap", cap=number, args=[3, 0, 0, 0])
         calls.memory(f"KVM_ENABLE_CAP({number})", at.vm, uapi.KVM_ENABLE_CAP, data)
-    calls.number("KVM_CREATE_VCPU of an id that exists", at.vm, uapi.KVM_CREATE_VCPU, 0)
+    flags = uapi.pack("kvm_enable_cap", cap=uapi.KVM_CAP_ARM_SYSTEM_SUSPEND, flags=1)
+    calls.memory("KVM_ENABLE_CAP with flags", at.vm, uapi.KVM_ENABLE_CAP, flags)
+    for number in (0, 1):
+        calls.number(f"KVM_CREATE_VCPU of id {number}, which exists", at.vm, uapi.KVM_CREATE_VCPU, number)
     calls.number("KVM_CREATE_VCPU of a large id", at.vm, uapi.KVM_CREATE_VCPU, 0xFFFF_FFFF)
     calls.number("KVM_CREATE_VM of an unknown type", at.kvm, uapi.KVM_CREATE_VM, _LARGE)
     calls.memory("KVM_CREATE_DEVICE", at.vm, uapi.KVM_CREATE_DEVICE, uapi.pack("kvm_create_device", type=0xFFFF))
+    for kind in (uapi.KVM_DEV_TYPE_ARM_VGIC_V2, uapi.KVM_DEV_TYPE_ARM_VGIC_V3) if at.locked else ():
+        device = uapi.pack("kvm_create_device", type=kind)
+        calls.memory(f"KVM_CREATE_DEVICE {kind} after KVM_RUN", at.vm, uapi.KVM_CREATE_DEVICE, device)
     region = uapi.pack("kvm_userspace_memory_region", slot=1, guest_phys_addr=1, memory_size=0x10000)
     calls.memory("KVM_SET_USER_MEMORY_REGION", at.vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
     calls.memory("KVM_GET_DIRTY_LOG", at.vm, uapi.KVM_GET_DIRTY_LOG, uapi.pack("kvm_dirty_log", slot=0xFFFF))

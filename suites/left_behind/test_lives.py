@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
 
@@ -13,7 +12,6 @@ from helpers.batch import KvmError
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
-from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm
 from helpers.kvm_program import KvmProgram
 from helpers.placement import bind
@@ -21,7 +19,7 @@ from helpers.uapi import kvm as uapi
 from suites.conftest import Note
 from suites.left_behind.addresses import address_purge
 from suites.left_behind.growth import Meter
-from suites.left_behind.lives import Life
+from suites.left_behind.lives import Life, optional_features
 
 LIVES, RUNS = 45, 15
 """The number of VMs in all programs, and in one."""
@@ -85,49 +83,13 @@ def test_reused_addresses(kvm: Kvm, contract: Probe, registers: tuple[Register, 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
 def test_memory_of_closed_vms(kvm: Kvm, contract: Probe, registers: tuple[Register, ...], meter: Meter) -> None:
     """Neither memory nor fds nor tasks grow with the number of VMs that were created, used and closed."""
-    comparison = Comparison()
+    comparison, features = Comparison(), optional_features(kvm)
 
     def lives(p: KvmProgram) -> None:
-        Life(p, kvm, contract, registers, runs=False).close()
+        Life(p, kvm, contract, registers, runs=False, features=features).close()
 
     def nothing(p: KvmProgram) -> None:
         p.ioctl(kvm.fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_STEAL_TIME)
 
     meter.compare(comparison, "creating, using and closing a VM", lives, nothing, few=_FEW_LIVES)
-    comparison.done()
-
-
-@pytest.mark.clause("LEFT-6")
-@pytest.mark.parametrize("when", ["before_run", "after_run"])
-def test_bytes_of_accepted_calls(when: str, kvm: Kvm, contract: Probe) -> None:
-    """KVM_GET_DEVICE_ATTR writes eight bytes, and KVM_GET_REG_LIST n and n ids. Neither writes any other byte."""
-    canary, comparison = bytes(range(0x60, 0x80)), Comparison()
-    with kvm.create_vm() as vm:
-        if when == "after_run":
-            vm.vcpu.immediate_exit()
-        ids = vm.vcpu.reg_list()
-        batch = vm.batch()
-        program = batch.program
-        head = program.scratch_bytes(canary + struct.pack("<Q", len(ids) + 4) + bytes(8 * len(ids)) + canary)
-        listing = batch.ioctl("KVM_GET_REG_LIST", vm.vcpu.fd, uapi.KVM_GET_REG_LIST, head + len(canary))
-        listed = program.peek(head, 8 + 8 * len(ids) + 2 * len(canary))
-        reads = []
-        if contract.pv_time:
-            group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
-            data = struct.pack("<Q", PV_TIME_IPA)
-            batch.device_attr("the address", vm.vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data)
-            memory = program.scratch_bytes(canary * 3)
-            request = program.device_attr(group, attr, memory + len(canary))
-            reads.append((batch.call("KVM_GET_DEVICE_ATTR", vm.vcpu.fd, uapi.KVM_GET_DEVICE_ATTR, request), memory))
-        peeks = [program.peek(memory, 3 * len(canary)) for _, memory in reads]
-        answer = batch.run()
-        comparison.error("KVM_GET_REG_LIST", 0, listing.errno)
-        expected = canary + struct.pack(f"<{len(ids) + 1}Q", len(ids), *ids) + canary
-        comparison.that(answer[listed].data == expected, "memory of KVM_GET_REG_LIST", "n and the ids", "other bytes")
-        for (done, _), peek in zip(reads, peeks, strict=True):
-            wanted = canary + struct.pack("<Q", PV_TIME_IPA) + canary[8:] + canary
-            comparison.error("KVM_GET_DEVICE_ATTR of the stolen-time address", 0, done.errno)
-            comparison.that(
-                answer[peek].data == wanted, "memory of that call", wanted.hex(" ", 8), answer[peek].data.hex(" ", 8)
-            )
     comparison.done()

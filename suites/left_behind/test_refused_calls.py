@@ -3,51 +3,55 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from helpers.contract.check import Comparison
+from helpers.batch import Batch, Pending
+from helpers.contract.check import EBUSY, Comparison
+from helpers.contract.features import Probe
+from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
-from helpers.errors import HarnessError, NotMeasured
+from helpers.errors import HarnessError
 from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, NewVcpu
-from helpers.subjects.base import Subject
-from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_lines
-from helpers.subjects.kernel_warnings import warnings_in
+from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
-from helpers.uapi import syscalls
-from suites.left_behind.conftest import MakeRefusing, RefusingVm
+from suites.conftest import MakeVm
+from suites.left_behind.conftest import FEW_GUEST_CALLS, REFUSED_GUEST_CALLS, MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
+from suites.left_behind.log_lines import LINES_EACH, compare_log
 from suites.left_behind.refusals import RefusalPlace, refused_calls
+from suites.support.view import compare_view
 
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
-_LINES_EACH = 12
-"""How often a pass of test_log makes each call."""
+
+
+def _answered(refusing: RefusingVm, program: KvmProgram, guest: int) -> None:
+    """As many calls as there are refused ones, which succeed. ``guest`` are a guest's, if the VM has run."""
+    one = program.one_reg(refusing.place.registers[0])
+    for _ in refusing.refused:
+        program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+    if refusing.place.locked:
+        refusing.guest_calls(program, [Call(0x80000000)] * guest)
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
 @WHEN
 def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
-    """Neither memory nor fds nor tasks grow with the number of refused calls."""
+    """Neither memory nor fds nor tasks grow with the number of refused calls of user space and of a guest."""
     refusing = make_refusing(when)
 
     def refused(p: KvmProgram) -> None:
-        for call in refusing.calls(p):
-            call.make(p)
+        refusing.make_all(p, FEW_GUEST_CALLS)
 
     def answered(p: KvmProgram) -> None:
-        one = p.one_reg(refusing.place.registers[0])
-        for _ in refusing.refused:
-            p.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+        _answered(refusing, p, len(FEW_GUEST_CALLS))
 
     comparison = Comparison()
-    what = f"{len(refusing.refused)} kinds of refused calls {when}"
-    meter.compare(comparison, what, refused, answered)
+    meter.compare(comparison, f"{len(refusing.refused)} kinds of refused calls {when}", refused, answered)
     comparison.done()
 
 
@@ -74,6 +78,58 @@ def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
             changed = call.changed(answer[before].data, answer[after].data)
             shown = f"other bytes at {changed[:8]}"
             comparison.that(not changed, f"memory around the argument of {call.name}, {when}", "the same bytes", shown)
+    comparison.done()
+
+
+@pytest.mark.clause("HISTORY-1", "EVENT-1", "EVENT-2", "EVENT-3")
+@WHEN
+def test_next_access(when: str, make_refusing: MakeRefusing, contract: Probe) -> None:
+    """After each refused call, reads and writes of the registers have the same answers as before it.
+
+    The call is made with two values of each register if they are writable.
+    """
+    refusing, comparison = make_refusing(when), Comparison()
+    place, batch, rows = refusing.place, refusing.vm.batch(), list[tuple[str, int, Pending, int, Pending]]()
+    for call in refusing.calls(batch.program):
+        for number in (0, 1):
+            call.make(batch.program)
+            for register in place.registers:
+                what = f"{register.name}, {when}, after {call.name}"
+                rows.append(_access(batch, refusing, register, what, number))
+        version = batch.get(refusing.vm.vcpu, PSCI_VERSION)
+        rows.append((f"PSCI_VERSION after {call.name}", 0, version, refusing.version, version))
+    batch.run()
+    for what, error, done, value, read in rows:
+        comparison.error(what, error, done.errno)
+        comparison.value(f"the value of {what}", value, read.value)
+    compare_view(comparison, refusing.vm.vcpu, contract, place.values, f"after refused calls {when}")
+    comparison.done()
+
+
+def _access(
+    batch: Batch, refusing: RefusingVm, register: Register, what: str, number: int
+) -> tuple[str, int, Pending, int, Pending]:
+    """Reads the register, and writes another value, or for ``number`` 1 the held one. What, errno, write, value, read.
+
+    The read precedes the write: a refused call that empties the register is noticed.
+    """
+    place = refusing.place
+    held, other = place.values[register.name], place.values[register.name] ^ register.mask
+    now = other if number and not place.locked else held
+    read = batch.get(refusing.vm.vcpus[1], register)
+    error = EBUSY if place.locked and not number and other != held else 0
+    return what, error, batch.set_on(place.vcpu, register, held if number else other), now, read
+
+
+@pytest.mark.clause("LEFT-2")
+def test_room_for_vcpus(make_vm: MakeVm, kvm: Kvm) -> None:
+    """After more refused KVM_CREATE_VCPU calls than a VM has room for, the VM's next vCPU can be created."""
+    vm, program = make_vm(), KvmProgram(deadline_ms=60_000)
+    with program.concurrently() as stage, stage.thread(repeat=kvm.check_extension(uapi.KVM_CAP_MAX_VCPUS)):
+        program.create_vcpu(vm.fd, 0)
+    kvm.subject.run(program)
+    comparison = Comparison()
+    comparison.error("KVM_CREATE_VCPU 1 after many refused KVM_CREATE_VCPU 0", 0, vm.try_create_vcpu()[1])
     comparison.done()
 
 
@@ -133,89 +189,20 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
     comparison.done()
 
 
-def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
-    """Runs the program. Returns the new lines of the kernel's log, with numbers masked, without audit records."""
-    thread = p.syscall(syscalls.GETTID)
-    number = subject.run(p)[thread].ret
-    texts = (_masked(line, number) for line in _without_warnings(list(remaining_lines(subject, log))))
-    return Counter(text for text in texts if not text.startswith("audit"))
-
-
-def _without_warnings(lines: Sequence[str]) -> list[str]:
-    """The lines without those of warnings, which are judged after each test: another driver's may name KVM's module."""
-    warned = Counter(line for warning in warnings_in(lines) for line in warning.lines)
-    return list((Counter(lines) - warned).elements())
-
-
-def _masked(line: str, thread: int) -> str:
-    """The line without numbers. kvm_err() and similar macros begin a line with the thread. Others may use other VMs."""
-    owner = re.match(r"kvm \[(\d+)\]", line)
-    if owner and int(owner[1]) != thread:
-        line = f"of another thread{line[owner.end() :]}"
-    return re.sub(r"0x[0-9a-f]+|\d+", "N", line)
-
-
-def _opened_log(subject: Subject) -> int:
-    """The log's fd, at its end. Raises NotMeasured if it cannot be read."""
-    program = KvmProgram()
-    log = open_log(program)
-    program.syscall(syscalls.LSEEK, log, 0, 2)
-    first = read_record(program, log)
-    answer = subject.run(program)
-    if answer[log].errno or answer[first].error not in ("0", "EAGAIN", "EPIPE"):
-        error = answer[log].error if answer[log].errno else answer[first].error
-        raise NotMeasured(f"{LOG} cannot be read by this user ({error})")
-    return answer[log].ret
-
-
-def _flood(passes: list[Counter[str]], control: Counter[str]) -> list[str]:
-    """The lines that refused calls cause, from two passes of refused calls and a pass of other calls (``control``).
-
-    A line that names KVM counts if it is in the second pass or twice in the first, because printk_once() prints once.
-    Other code may log at any time. So any other line counts only if both passes have it for every second call of a
-    kind, and ``control`` has fewer.
-    """
-    first, second = passes
-    return sorted(
-        text
-        for text in first | second
-        if ("kvm" in text.lower() and (second[text] or first[text] > 1) and not control[text])
-        or (min(first[text], second[text]) >= _LINES_EACH // 2 > control[text])
-    )
-
-
 @pytest.mark.clause("LEFT-4")
 @WHEN
 def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
-    """Refused calls, each made many times, write no line to the kernel's log more than once."""
+    """Refused calls of user space and of a guest, each made many times, write no line to the log more than once."""
     refusing, comparison = make_refusing(when), Comparison()
-    subject, kvm = refusing.vm.kvm.subject, refusing.vm.kvm
-    log = _opened_log(subject)
 
-    def passes(make: Callable[[RefusingVm, KvmProgram], None]) -> Counter[str]:
-        renew_deadline()
-        program = KvmProgram(deadline_ms=60_000)
-        make(refusing, program)
-        return _lines_of(subject, program, log)
+    def refused(program: KvmProgram) -> None:
+        with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
+            refusing.make_all(program, REFUSED_GUEST_CALLS)
 
-    control = passes(_reads)
-    flood = _flood([passes(_refused), passes(_refused)], control)
-    program = KvmProgram()
-    program.close(log)
-    kvm.subject.run(program)
-    comparison.that(not flood, f"the kernel's log after refused calls {when}", "no line", " | ".join(flood[:5]))
+    def answered(program: KvmProgram) -> None:
+        with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
+            _answered(refusing, program, len(REFUSED_GUEST_CALLS))
+
+    subject = refusing.vm.kvm.subject
+    compare_log(comparison, f"refused calls {when}", subject, renew_deadline, refused, answered)
     comparison.done()
-
-
-def _refused(refusing: RefusingVm, program: KvmProgram) -> None:
-    calls = refusing.calls(program)
-    with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
-        for call in calls:
-            call.make(program)
-
-
-def _reads(refusing: RefusingVm, program: KvmProgram) -> None:
-    one = program.one_reg(refusing.place.registers[0])
-    with program.concurrently() as stage, stage.thread(repeat=_LINES_EACH):
-        for _ in refusing.refused:
-            program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)

@@ -37,7 +37,10 @@ def raise_interrupt(vm: Vm) -> None:
 
 
 def _wakes(vm: Vm) -> bool:
-    """Whether KVM_RUN of the vCPU in KVM_MP_STATE_SUSPENDED leaves with KVM_SYSTEM_EVENT_WAKEUP (api.rst 4.38)."""
+    """Whether KVM_RUN of the vCPU in KVM_MP_STATE_SUSPENDED leaves with KVM_SYSTEM_EVENT_WAKEUP (api.rst 4.38).
+
+    Raises AssertionError if it leaves with another system event.
+    """
     batch = vm.batch()
     batch.program.deadline_ms = _WAIT_MS
     set_mp_state(batch, vm.vcpu, uapi.KVM_MP_STATE_SUSPENDED)
@@ -49,4 +52,7 @@ def _wakes(vm: Vm) -> bool:
     data = batch.run()[record].data
     (reason,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "exit_reason"))
     (event,) = struct.unpack_from("<I", data, uapi.offset("kvm_run_hypercall", "nr"))
-    return not run.errno and (reason, event) == (uapi.KVM_EXIT_SYSTEM_EVENT, uapi.KVM_SYSTEM_EVENT_WAKEUP)
+    left = not run.errno and reason == uapi.KVM_EXIT_SYSTEM_EVENT
+    wakeup = uapi.KVM_SYSTEM_EVENT_WAKEUP
+    assert not left or event == wakeup, f"system event of a vCPU that wakes up: expected {wakeup}, actual {event}"
+    return left

@@ -253,6 +253,20 @@ def test_services_of_psci_0_1(level: str, registers: tuple[Register, ...], kvm: 
     comparison.done()
 
 
+@pytest.mark.clause("PSCI-8")
+def test_cpu_on_of_psci_0_1(registers: tuple[Register, ...], kvm: Kvm) -> None:
+    """PSCI 0.1's CPU_ON starts a vCPU that is off at the entry, and gives INVALID_PARAMETERS for one that is on."""
+    comparison = Comparison()
+    with kvm.create_vm((0,), features=()) as vm:
+        vm.create_vcpu((uapi.KVM_ARM_VCPU_POWER_OFF,))
+        call = Call(0x95C1BA60, (1, MEMORY_IPA + 0x1000, 0x1234, *GARBAGE[3:]))
+        for when, x0 in (("", 0), (" again", INVALID_PARAMETERS)):
+            comparison.x(f"CPU_ON of vCPU 1{when}", (x0, 0, 0, 0), guests.call(vm.vcpu, call).x0_3)
+            pc = vm.vcpus[1].get_reg(RegisterId("pc", uapi.KVM_REG_ARM_CORE_PC))
+            comparison.value(f"vCPU 1's entry after CPU_ON{when}", MEMORY_IPA + 0x1000, pc)
+    comparison.done()
+
+
 @pytest.mark.clause("PSCI-5")
 @pytest.mark.parametrize("version", [PSCI_0_2, PSCI_1_0], ids=["0_2", "1_0"])
 def test_services_of_each_version(version: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:

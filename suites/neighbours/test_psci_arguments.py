@@ -33,7 +33,16 @@ from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
 from suites.neighbours.interrupt import raise_interrupt
-from suites.neighbours.mp_state import OFF, RUNNABLE, STOPPED, States, compare_mp_states, init_again, vcpu_states
+from suites.neighbours.mp_state import (
+    OFF,
+    RUNNABLE,
+    STOPPED,
+    States,
+    compare_mp_states,
+    init_again,
+    set_mp_state,
+    vcpu_states,
+)
 from suites.support.calls import CONDUITS, GARBAGE, Form
 
 _HIGH = 0x5555_AAAA_0000_0000
@@ -134,6 +143,25 @@ def test_cpu_on_refused(form: Form, clusters: Vm, contract: Probe) -> None:
     compare_mp_states(comparison, states, expected, "after refused CPU_ONs")
     for vcpu, was, now in zip(clusters.vcpus[1:], before, after, strict=True):
         comparison.value(f"PC of vCPU {vcpu.index} after refused CPU_ONs", was.ok().value or 0, now.value)
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-7", "PSCI-8")
+def test_suspended_target(registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """A vCPU that user space has suspended is on for AFFINITY_INFO and CPU_ON, and stays suspended."""
+    vm, comparison = make_vm(3), Comparison()
+    if not vm.check_extension(uapi.KVM_CAP_ARM_SYSTEM_SUSPEND):
+        pytest.skip("not applicable, because KVM_CAP_ARM_SYSTEM_SUSPEND reads 0")
+    batch = vm.batch()
+    set_mp_state(batch, vm.vcpus[2], uapi.KVM_MP_STATE_SUSPENDED)
+    batch.run()
+    calls = [Call(f | wide, (2, 0, *GARBAGE[2:])) for f in (AFFINITY_INFO, CPU_ON) for wide in (0, BIT_64)]
+    _compare(comparison, vm.vcpu, calls, [0, 0, ALREADY_ON, ALREADY_ON], True)
+    batch = vm.batch()
+    states = vcpu_states(batch, vm.vcpus)
+    batch.run()
+    expected = {0: RUNNABLE, 1: RUNNABLE, 2: uapi.KVM_MP_STATE_SUSPENDED}
+    compare_mp_states(comparison, states, expected, "after calls for a suspended vCPU")
     comparison.done()
 
 

@@ -20,7 +20,7 @@ from helpers.kvm_program import KvmProgram
 from helpers.smccc import Call, CallResult
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.neighbours.mp_state import RUNNABLE, STOPPED, compare_mp_states, vcpu_states
+from suites.neighbours.mp_state import RUNNABLE, STOPPED, compare_mp_states, mp_state, vcpu_states
 from suites.support.calls import CONDUITS, GARBAGE, Form
 
 _DEADLINES_MS = (100, 800, 6400)
@@ -78,7 +78,7 @@ def _turn_off(vm: Vm, vcpu: Vcpu, call: Call) -> tuple[int, CallResult]:
         batch = vm.batch()
         ((_, state),) = vcpu_states(batch, [vcpu])
         batch.run()
-        if not error or state.value != RUNNABLE:
+        if not error or mp_state(state) != RUNNABLE:
             return error, result
     raise NotMeasured(f"the guest did not call CPU_OFF within {_DEADLINES_MS[-1]} ms")
 

@@ -141,17 +141,24 @@ def _compare_vcpus(c: Comparison, stop: _Stop, entry: dict[int, int], answer: An
 @pytest.mark.clause("PSCI-9", "PSCI-10")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_exit(form: Form, kvm: Kvm, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """Each call exits with its event and stops all vCPUs. The three vCPUs make the calls in turn."""
+    """Each call exits with its event and stops all vCPUs. The three vCPUs make the calls in turn.
+
+    SYSTEM_OFF and SYSTEM_RESET do so in every version of PSCI.
+    """
     vm, comparison = make_vm(3), Comparison()
     form = _served(form, contract)
     version, with_data = vm.vcpu.get_reg(PSCI_VERSION), bool(kvm.check_extension(uapi.KVM_CAP_SYSTEM_EVENT_DATA))
     entry = {vcpu.index: vcpu.get_reg(PC) for vcpu in vm.vcpus}
     batch = vm.batch()
-    rows = [row for row in EVENT_CALLS if row.since <= version]
-    stops = [_stop(batch, vm, vm.vcpus[n % 3], row, form) for n, row in enumerate(rows)]
+    rows = [(row, version) for row in EVENT_CALLS if row.since <= version]
+    rows += [(row, earlier) for earlier in (PSCI_1_0, PSCI_0_2) for row in EVENT_CALLS[:2]]
+    stops = []
+    for n, (row, psci) in enumerate(rows):
+        batch.set(vm.vcpu, PSCI_VERSION, psci)
+        stops.append(_stop(batch, vm, vm.vcpus[n % 3], row, form))
     answer = batch.run()
-    for stop in stops:
-        what = f"{form.name} {stop.row.name} on vCPU {stop.caller.index}"
+    for stop, (_, psci) in zip(stops, rows, strict=True):
+        what = f"{form.name} {stop.row.name}, PSCI {psci:#x}, on vCPU {stop.caller.index}"
         _compare_exit(comparison, stop, answer, with_data, what)
         _compare_vcpus(comparison, stop, entry, answer, what)
     comparison.done()
@@ -195,6 +202,7 @@ def _compare_suspend(c: Comparison, vcpu: Vcpu, call: Call) -> None:
     what = f"{call.conduit.name} {call.function:#x} on vCPU {vcpu.index}"
     c.value(f"exit reason of {what}", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
     c.value(f"system event of {what}", uapi.KVM_SYSTEM_EVENT_SUSPEND, left.system_event)
+    c.value(f"ndata of {what}", 0, left.ndata)
     c.value(f"PC after {what}", guests.return_address(vcpu.vm.kvm.image, call.conduit), left.pc)
     # A call with a 32-bit id uses only the lower halves of its arguments.
     expected, kept = (narrowed(call.function, x[1:4]) for x in (call.registers, left.x))
@@ -217,8 +225,9 @@ def test_suspend(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, c
 
     compare_answers([*queries, *suspends], NOT_SUPPORTED, "without the capability")
     _enable_suspend(vm)
-    compare_answers(queries, 0, "with the capability")
-    for vcpu in vm.vcpus:
+    for vcpu, version in zip(vm.vcpus, (vm.vcpu.get_reg(PSCI_VERSION), PSCI_1_0), strict=True):
+        vm.vcpu.set_reg(PSCI_VERSION, version)
+        compare_answers(queries, 0, f"with the capability and PSCI {version:#x}")
         for call in suspends:
             _compare_suspend(comparison, vcpu, call)
     batch = vm.batch()

@@ -230,6 +230,36 @@ def test_last_fds_in_a_child(kvm: Kvm, make_vm: MakeVm, registers: tuple[Registe
     comparison.done()
 
 
+@pytest.mark.clause("PROCESS-2", "LOCK-1", "LOCK-2")
+@pytest.mark.parametrize("when", ["before_run", "after_run"])
+def test_vm_without_its_fd(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
+    """After the VM's fd is closed, its vCPU still reads, writes and runs, with the same lock."""
+    batch, comparison, runs = Batch(kvm.subject), Comparison(), when == "after_run"
+    program = batch.program
+    vm, vcpu, run = _new_vm(batch, kvm)
+    for register in registers:
+        batch.set_on(vcpu, register, _lowest(register))
+    if runs:
+        program.run_with_immediate_exit(vcpu, run)
+    program.close(vm)
+    reads = _reads(batch, vcpu, registers)
+    writes = [(r, batch.set_on(vcpu, r, value), value) for r in registers for value in (0, _lowest(r))]
+    ran = batch.pending("KVM_RUN", program.run_with_immediate_exit(vcpu, run))
+    locked = [(r, batch.set_on(vcpu, r, 0)) for r in registers if r.mask]
+    program.munmap(run, kvm.run_size)
+    program.close(vcpu)
+    batch.run()
+    for register, read in reads:
+        comparison.value(f"{register.name} after the VM's fd was closed, {when}", _lowest(register), read.value)
+    for register, write, value in writes:
+        error = EBUSY if runs and value != _lowest(register) else 0
+        comparison.error(f"{register.name} = {value:#x} after that, {when}", error, write.errno)
+    comparison.error("KVM_RUN with immediate_exit after that", errno.EINTR, ran.errno)
+    for register, write in locked:
+        comparison.error(f"a change of {register.name} after that KVM_RUN", EBUSY, write.errno)
+    comparison.done()
+
+
 def _require_arrival(arrived: bool) -> None:
     if not arrived:
         raise HarnessError("The fds did not arrive through the socket", cure="Run the test again")

@@ -253,7 +253,9 @@ def test_a_wrong_answer_that_does_not_come_again() -> None:
         trips += 1
         answers = [honest(steps) for steps in sequences]
         if trips == 1:
-            answers[-1][-1] = tuple(1 for _ in answers[-1][-1]) or (1,)
+            # An event has no answer that could be wrong.
+            last = max(number for number, answer in enumerate(answers[-1]) if answer)
+            answers[-1][last] = tuple(1 for _ in answers[-1][last])
         return list(answers)
 
     finding = Hunt(ANY, once).run("registers", 4, LENGTH, 0)

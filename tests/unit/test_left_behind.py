@@ -17,8 +17,8 @@ from helpers.kvm_program import KvmProgram
 from suites.history.test_history import CHANGE, IN_A_ROW, KINDS, MANY, READ, REFUSED, SAME, kinds
 from suites.left_behind import growth
 from suites.left_behind.addresses import AddressPurge, address_purge
+from suites.left_behind.log_lines import flood, masked, without_warnings
 from suites.left_behind.refusals import CANARY, RefusedCall
-from suites.left_behind.test_refused_calls import _flood, _masked, _without_warnings
 
 SLABS = b"""slabinfo - version: 2.1
 # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables
@@ -122,12 +122,12 @@ OURS, OTHERS = "kvm [N]: refused", "of another thread: refused"
 def test_lines_that_come_with_the_calls(
     first: dict[str, int], second: dict[str, int], control: dict[str, int], lines: list[str]
 ) -> None:
-    assert _flood([Counter(first), Counter(second)], Counter(control)) == lines
+    assert flood([Counter(first), Counter(second)], Counter(control)) == lines
 
 
 def test_the_thread_of_a_line() -> None:
-    assert _masked("kvm [17]: bad id 0x60af", 17) == "kvm [N]: bad id N"
-    assert "kvm" not in _masked("kvm [18]: bad id 0x60af", 17)
+    assert masked("kvm [17]: bad id 0x60af", 17) == "kvm [N]: bad id N"
+    assert "kvm" not in masked("kvm [18]: bad id 0x60af", 17)
 
 
 def test_bytes_around_an_argument() -> None:
@@ -156,7 +156,7 @@ def test_every_count_of_every_kind_comes_before_every_other_kind() -> None:
     assert min(totals[kind] for kind in (CHANGE, SAME, REFUSED, READ)) > 2 * MANY
 
 
-def test_a_warning_of_another_driver_is_no_flood() -> None:
+def test_a_warning_of_another_driver_is_noflood() -> None:
     """Its list of modules may name KVM. A line that is also outside of the warning counts there."""
     warning = [
         "------------[ cut here ]------------",
@@ -168,7 +168,7 @@ def test_a_warning_of_another_driver_is_no_flood() -> None:
         "---[ end trace 0000000000000000 ]---",
     ]
     refused = ["kvm [7]: refused", "kvm [7]: refused again"]
-    assert sorted(_without_warnings([refused[0], *warning, refused[1]])) == refused
+    assert sorted(without_warnings([refused[0], *warning, refused[1]])) == refused
 
 
 @pytest.mark.parametrize(

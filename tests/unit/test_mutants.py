@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from helpers.contract.clauses import CLAUSES
 from helpers.errors import HarnessError
 from helpers.identity import BootVariant, SubjectId
 from helpers.results.records import FAILED, PASSED, Case, Result
+from helpers.results.verdict import VerdictKind
 from tests.support.reports import log_of
 from tools.mutants.__main__ import main
-from tools.mutants.campaign import results_in
+from tools.mutants.campaign import UNMUTATED, MutantResult, Part, kept_results, results_in, run_campaign
 from tools.mutants.catalogue import BY_KIND, MUTANTS
 from tools.mutants.kernel import image
 from tools.mutants.mutant import HYPERCALLS, Edit, Kind, Mutant, Position
@@ -155,7 +158,20 @@ def test_a_kernel_with_other_numbers_is_not_run(tmp_path: Path) -> None:
         image(tmp_path, MUTANTS[::-1])
 
 
-def test_results_are_kept_of_noticed_and_of_complete_runs() -> None:
+def test_missing_build_tools_are_named_before_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None if name in ("bison", "xz") else f"/usr/bin/{name}")
+    assert main(["build", "--work", str(tmp_path / "work")]) == 3
+    assert capsys.readouterr().err == (
+        "The kernel cannot be built: bison, xz are missing."
+        " As root, run apt-get install --no-install-recommends bison xz-utils.\n"
+    )
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(("status", "reason"), [(None, ""), (2, "the run was interrupted")])
+def test_results_are_kept_of_noticed_and_of_complete_runs(status: int | None, reason: str) -> None:
     names = ["third-vcpu-open", "same-no-store", "irq-line-denies"]
     numbers = [[each.id for each in MUTANTS].index(name) + 1 for name in names]
     subjects = [SubjectId("Image", variant=BootVariant(arguments=f"{PARAMETER}={number}")) for number in numbers]
@@ -169,8 +185,88 @@ def test_results_are_kept_of_noticed_and_of_complete_runs() -> None:
         subjects=tuple(subjects),
     )
     every = tuple(Case(test, subject) for subject, own in zip(subjects, tests, strict=True) for test in own)
-    results = results_in(replace(log, collected=every), names)
+    log = replace(log, collected=every, status=status, reason=reason, truncated=status is None)
+    results = results_in(log, names)
     assert {name: (each.verdict, each.noticed, each.clauses) for name, each in results.items()} == {
         "third-vcpu-open": ("NON-CONFORMANT", True, ("LOCK-1",)),
         "same-no-store": ("CONFORMANT", False, ()),
     }
+
+
+def test_ctrl_c_keeps_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = [each.id for each in MUTANTS].index("third-vcpu-open") + 1
+    subject = SubjectId("Image", variant=BootVariant(arguments=f"{PARAMETER}={number}"))
+    test = f"suites/lock/test_lock.py::test_a[{subject.label}]"
+    log = log_of(Result(test, subject, FAILED, ("LOCK-1",)), subjects=(subject,))
+
+    def interrupted(command: Sequence[str], **_: object) -> None:
+        (tmp_path / "runs/results.jsonl").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subprocess.run", interrupted)
+    monkeypatch.setattr("tools.mutants.campaign.image", lambda *_: tmp_path / "Image")
+    monkeypatch.setattr("tools.mutants.campaign.read_log", lambda _: log)
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(tmp_path, ["third-vcpu-open"], Part.GATE, jobs="2", whole=False, seconds=None)
+    assert kept_results(tmp_path)["third-vcpu-open"].noticed
+
+
+@pytest.mark.parametrize(
+    ("verdict", "part", "wanted"),
+    [
+        (VerdictKind.NON_CONFORMANT, True, False),
+        (VerdictKind.CONFORMANT, True, True),
+        (VerdictKind.CONFORMANT, False, False),
+        (VerdictKind.INCONCLUSIVE, False, True),
+    ],
+)
+def test_what_a_run_leaves_open_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: VerdictKind, part: bool, wanted: bool
+) -> None:
+    results = {each.id: MutantResult(VerdictKind.NON_CONFORMANT.value, (), (), ()) for each in MUTANTS}
+    results |= {UNMUTATED: MutantResult(verdict.value, (), (), (), part)}
+    (tmp_path / "results.json").write_bytes(msgspec.json.encode(results))
+    sessions = sessions_of(monkeypatch)
+    assert main(["run", "--work", str(tmp_path)]) == 0
+    assert sessions == ([(Part.ALL, UNMUTATED)] if wanted else [])
+
+
+def sessions_of(monkeypatch: pytest.MonkeyPatch, *noticed: str) -> list[tuple[Part, str]]:
+    """The mutants of each session of the command, which is not run. It detects the mutants NOTICED."""
+    sessions: list[tuple[Part, str]] = []
+
+    def run(_folder: Path, names: list[str], part: Part, **_: object) -> dict[str, MutantResult]:
+        sessions.extend((part, name) for name in names)
+        kinds = {name: VerdictKind.NON_CONFORMANT if name in noticed else VerdictKind.CONFORMANT for name in names}
+        return {name: MutantResult(kind.value, (), (), ()) for name, kind in kinds.items()}
+
+    monkeypatch.setattr("tools.mutants.__main__.run_campaign", run)
+    return sessions
+
+
+def test_all_tests_run_on_what_the_gate_tier_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of(monkeypatch, "third-vcpu-open")
+    names = ["third-vcpu-open", "irq-line-denies"]
+    assert main(["run", "--work", str(tmp_path), *names]) == 0
+    assert sessions == [*((Part.GATE_WITHOUT_RACES, name) for name in names), (Part.ALL, "irq-line-denies")]
+
+
+def test_the_gate_tier_runs_on_every_mutant_before_all_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of(monkeypatch)
+    names = ["third-vcpu-open", "irq-line-denies", UNMUTATED]
+    assert main(["run", "--work", str(tmp_path), "--most", "1", *names]) == 0
+    gate = [(Part.GATE_WITHOUT_RACES, name) for name in names[:2]]
+    assert sessions == [*gate, *((Part.ALL, name) for name in names)]
+
+
+def test_a_mutant_that_must_pass_runs_all_tests_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of(monkeypatch)
+    assert main(["run", "--work", str(tmp_path), "--kind", "equivalent", "--most", "50"]) == 0
+    equivalent = [each.id for each in BY_KIND[Kind.EQUIVALENT]]
+    assert sessions == [(Part.ALL, name) for name in [UNMUTATED, *equivalent]]
+
+
+def test_quick_runs_the_whole_gate_tier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of(monkeypatch)
+    assert main(["run", "--work", str(tmp_path), "--quick", "irq-line-denies"]) == 0
+    assert sessions == [(Part.GATE, "irq-line-denies")]

@@ -6,20 +6,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 from helpers import build
 from helpers.errors import HarnessError
-from tools.mutants.campaign import UNMUTATED, MutantResult, kept_results, run_campaign
+from tools.mutants.campaign import UNMUTATED, MutantResult, Part, kept_results, run_campaign
 from tools.mutants.catalogue import BY_KIND, MUTANTS
-from tools.mutants.kernel import build_kernel, fetch_source
+from tools.mutants.kernel import build_kernel, check_build_tools, fetch_source
 from tools.mutants.mutant import Kind
 from tools.mutants.page import write_mutants_page
 
 _SESSION_SECONDS = 40
 """No session starts if fewer seconds are left."""
+_WORDS = {Part.ALL: "all tests", Part.GATE: "gate tier", Part.GATE_WITHOUT_RACES: "gate tier without races"}
+_CONFORMANT = {UNMUTATED, *(each.id for each in BY_KIND[Kind.EQUIVALENT])}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _build(folder: Path, options: argparse.Namespace) -> None:
+    check_build_tools()
     fetch_source(folder, options.suite)
     reasons = build_kernel(folder, MUTANTS)
     print(f"{len(MUTANTS) - len(reasons)} of {len(MUTANTS)} mutants are in the kernel")
@@ -57,25 +60,38 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
     kept = kept_results(folder)
     todo = options.mutant or [name for name in _in_turn(options.kind) if _is_wanted(kept.get(name), options.quick)]
     end = time.monotonic() + (options.seconds or float("inf"))
-    while todo and end - time.monotonic() > _SESSION_SECONDS:
-        names, todo = todo[: options.most], todo[options.most :]
-        # The gate tier detects most of them in a fraction of the time.
-        quick = [] if options.whole else [name for name in names if options.mutant or name not in kept]
-        missed = [name for name in names if name not in quick]
-        missed += _session(folder, quick, options, end, quick=True) if quick else []
-        if missed and not options.quick and end - time.monotonic() > _SESSION_SECONDS:
-            _session(folder, missed, options, end, quick=False)
+    # The gate tier detects most of them in a fraction of the time.
+    first = [] if options.whole else [name for name in todo if _begins_with_gate(name, kept, options)]
+    missed: list[str] = []
+    for names in _chunks(first, options.most, end):
+        missed += _session(folder, names, Part.GATE if options.quick else Part.GATE_WITHOUT_RACES, options, end)
+    if not options.quick:
+        missed += [name for name in todo if name not in first]
+        for names in _chunks(missed, options.most, end):
+            _session(folder, names, Part.ALL, options, end)
 
 
-def _session(folder: Path, names: Sequence[str], options: argparse.Namespace, end: float, *, quick: bool) -> list[str]:
+def _chunks(names: Sequence[str], most: int, end: float) -> Iterator[Sequence[str]]:
+    """The mutants of each session, until there is no time for another one."""
+    for start in range(0, len(names), most):
+        if end - time.monotonic() <= _SESSION_SECONDS:
+            return
+        yield names[start : start + most]
+
+
+def _begins_with_gate(name: str, kept: Mapping[str, MutantResult], options: argparse.Namespace) -> bool:
+    """Whether the gate tier can save time: not if it has missed the mutant, or if the mutant must be CONFORMANT."""
+    return options.quick or (name not in _CONFORMANT and (name in options.mutant or name not in kept))
+
+
+def _session(folder: Path, names: Sequence[str], part: Part, options: argparse.Namespace, end: float) -> list[str]:
     """Prints the results. Returns the mutants that were not detected."""
     seconds = end - time.monotonic() if options.seconds else None
-    results = run_campaign(folder, names, jobs=options.n, whole=options.whole, quick=quick, seconds=seconds)
+    results = run_campaign(folder, names, part, jobs=options.n, whole=options.whole, seconds=seconds)
     for name, result in results.items():
         print(f"{name}: {result.verdict} {', '.join(result.tests[:2] or result.reasons[:1])}")
     left = [name for name in names if name not in results]
-    part = "gate tier" if quick else "all tests"
-    print(f"{part}: {len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
+    print(f"{_WORDS[part]}: {len(results)} of {len(names)}; not finished: {', '.join(left) or 'none'}", flush=True)
     return [name for name, result in results.items() if not result.noticed]
 
 
@@ -87,7 +103,7 @@ def _in_turn(kinds: Sequence[Kind]) -> list[str]:
 
 def _is_wanted(result: MutantResult | None, quick: bool) -> bool:
     """Whether the mutant has no result yet, or was only run with the gate tier, which missed it."""
-    return result is None or (result.part and not quick and not result.noticed)
+    return result is None or result.inconclusive or (result.part and not quick and not result.noticed)
 
 
 def _page(folder: Path, options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,8 @@ from tools.mutants.schemata import PARAMETER
 
 UNMUTATED = "none"
 """The control: the kernel with every mutant off."""
+_INTERRUPTED = 2
+"""The exit status of pytest after Ctrl-C."""
 _ROUNDS = 200
 """Rounds of a race, as in make prove."""
 
@@ -38,21 +41,35 @@ class MutantResult:
     clauses: tuple[str, ...]
     reasons: tuple[str, ...]
     part: bool = False
-    """Whether only the gate tier was run."""
+    """Whether only the gate tier was run, or its part without races."""
 
     @property
     def noticed(self) -> bool:
         """Whether the verdict is NON-CONFORMANT."""
         return self.verdict == VerdictKind.NON_CONFORMANT.value
 
+    @property
+    def inconclusive(self) -> bool:
+        """Whether the run did not work, so that the mutant is run again."""
+        return self.verdict == VerdictKind.INCONCLUSIVE.value
+
+
+class Part(Enum):
+    """The tests of a session. The value is pytest's options."""
+
+    ALL = ()
+    GATE = ("--tier=gate",)
+    GATE_WITHOUT_RACES = ("--tier=gate", "--deselect=suites/concurrency")
+    """Most mutants are detected by it in a tenth of the time. The races follow with all tests."""
+
 
 def run_campaign(
-    folder: Path, names: Sequence[str], *, jobs: str, whole: bool, quick: bool, seconds: float | None
+    folder: Path, names: Sequence[str], part: Part, *, jobs: str, whole: bool, seconds: float | None
 ) -> dict[str, MutantResult]:
-    """Run the suite on the mutants NAMES, with one worker for each, and keep the results in FOLDER.
+    """Run the tests of PART on the mutants NAMES, with one worker for each, and keep the results in FOLDER.
 
-    ``whole``: do not end a mutant's run at its first failure. ``quick``: run only the gate tier. After SECONDS the
-    session is killed. Mutants that then have neither a failure nor all results are left for a later call.
+    ``whole``: do not end a mutant's run at its first failure. After SECONDS the session is killed. Mutants that then
+    have neither a failure nor all results are left for a later call. The results are also kept after Ctrl-C.
 
     Raises HarnessError if there is no log.
     """
@@ -64,15 +81,24 @@ def run_campaign(
         sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:html", "-p", "no:cacheprovider", "-n", jobs,
         *([] if whole else ["-p", "tools.mutants.plugin"]), f"--race-rounds={_ROUNDS}", f"--reports={reports}",
         f"--kernel={image(folder, MUTANTS)}", *(f"--kernel-args={_argument(name)}" for name in names),
-        *(["--tier=gate"] if quick else []),
+        *part.value,
     ]  # fmt: skip
-    with (reports / "pytest.txt").open("w") as output, contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    try:
+        _run_pytest(command, reports / "pytest.txt", seconds)
+    except KeyboardInterrupt:
+        if log.exists():
+            _keep(folder, results_in(read_log(log), names, part=part is not Part.ALL))
+        raise
     if not log.exists():
         raise HarnessError("The session left no log", cure=f"Read {reports / 'pytest.txt'}")
-    results = results_in(read_log(log), names, part=quick)
+    results = results_in(read_log(log), names, part=part is not Part.ALL)
     _keep(folder, results)
     return results
+
+
+def _run_pytest(command: Sequence[str], output: Path, seconds: float | None) -> None:
+    with output.open("w") as file, contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, cwd=build.ROOT, stdout=file, stderr=subprocess.STDOUT, timeout=seconds, check=False)
 
 
 def kept_results(folder: Path) -> dict[str, MutantResult]:
@@ -83,8 +109,10 @@ def kept_results(folder: Path) -> dict[str, MutantResult]:
 
 def results_in(log: Log, names: Sequence[str], *, part: bool = False) -> dict[str, MutantResult]:
     """The results of the mutants NAMES that have a failure, or whose tests all have an outcome."""
-    # Without a status, the verdict of every mutant would be inconclusive, even of those that are complete.
-    log = replace(log, status=0 if log.status is None else log.status)
+    # In a session that was killed or interrupted, the verdict of every mutant would be inconclusive, even of those that
+    # are complete.
+    if log.status in (None, _INTERRUPTED):
+        log = replace(log, status=0, reason="", truncated=False)
     by_argument = {_argument(name): name for name in names}
     results = {}
     for verdict in verdicts(log):

@@ -23,6 +23,19 @@ from tools.mutants.schemata import put_into
 FRAGMENT = Path(__file__).with_name("kernel.config")
 _MUTATED = ("arch/arm64/kvm", "arch/arm64/include/asm", "virt/kvm")
 _PACKAGE = re.compile(r"linux-source-[0-9.]+")
+_CROSS_COMPILER = "gcc-aarch64-linux-gnu"
+_PROGRAMS = {"make": "make", "gcc": "gcc", "flex": "flex", "bison": "bison", "bc": "bc", "xz": "xz-utils"}
+"""The Debian packages of the programs that the build needs. Of the host's headers it needs only those of libc6-dev."""
+
+
+def check_build_tools() -> None:
+    """Raise HarnessError if this machine lacks a program that the build needs."""
+    cross = {f"{build.cross_prefix()}gcc": _CROSS_COMPILER} if build.cross_prefix() else {}
+    missing = {program: package for program, package in (_PROGRAMS | cross).items() if not shutil.which(program)}
+    if missing:
+        what = f"The kernel cannot be built: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        install = f"apt-get install --no-install-recommends {' '.join(missing.values())}"
+        raise HarnessError(what, cure=f"As root, run {install}")
 
 
 def fetch_source(folder: Path, suite: str, mirror: str | None = None) -> None:

@@ -13,7 +13,7 @@ SELECTED = "MUTANT"
 
 
 class Kind(StrEnum):
-    """What a test needs besides the registers to detect a mutant. The value is the name of the TOML file."""
+    """What a test needs besides the registers to detect a mutant. The value begins the names of its TOML files."""
 
     EVENT = "event"
     TOPOLOGY = "topology"

@@ -42,8 +42,8 @@ CLAUSES = (
            " for a non-zero cookie, and NOT_SUPPORTED in an earlier version of PSCI. They stop no vCPU then.",
            f"Arm DEN0022, SYSTEM_RESET2, SYSTEM_OFF2; {PSCI}1_x_call"),
     Clause("PSCI-12", "SYSTEM_SUSPEND returns NOT_SUPPORTED unless KVM_CAP_ARM_SYSTEM_SUSPEND is enabled. If it is"
-           " enabled, and from PSCI 1.0 on, SYSTEM_SUSPEND exits with KVM_EXIT_SYSTEM_EVENT of type SUSPEND, with the"
-           " arguments in their registers and no vCPU stopped.",
+           " enabled, and from PSCI 1.0 on, SYSTEM_SUSPEND exits with KVM_EXIT_SYSTEM_EVENT of type SUSPEND and"
+           " ndata 0, with the arguments in their registers and no vCPU stopped.",
            f"{API}, KVM_EXIT_SYSTEM_EVENT, KVM_CAP_ARM_SYSTEM_SUSPEND; {PSCI}system_suspend"),
     Clause("PSCI-13", "CPU_SUSPEND returns 0 for every power state if an interrupt is pending.",
            f"Arm DEN0022, CPU_SUSPEND; {PSCI}vcpu_suspend", Standing.OBSERVED),

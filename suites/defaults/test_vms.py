@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""VMs with other features, with many vCPUs, and beside VMs that have run: their registers do not depend on it."""
+
+from __future__ import annotations
+
+import errno
+from itertools import combinations
+
+import pytest
+
+from helpers import guests
+from helpers.contract.check import Comparison
+from helpers.contract.features import Probe
+from helpers.contract.registers import Register
+from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
+from helpers.smccc import Call
+from helpers.uapi import kvm as uapi
+from suites.conftest import MakeVm
+from suites.support.held import compare_fixed, compare_open, fill
+from suites.support.view import compare_view
+
+_PMU, _SVE = (uapi.KVM_ARM_VCPU_PMU_V3,), (uapi.KVM_ARM_VCPU_SVE,)
+_POINTER_AUTHENTICATION = (uapi.KVM_ARM_VCPU_PTRAUTH_ADDRESS, uapi.KVM_ARM_VCPU_PTRAUTH_GENERIC)
+_32_BIT = (uapi.KVM_ARM_VCPU_EL1_32BIT,)
+_OPTIONAL = {
+    uapi.KVM_CAP_ARM_PMU_V3: _PMU,
+    uapi.KVM_CAP_ARM_SVE: _SVE,
+    uapi.KVM_CAP_ARM_PTRAUTH_ADDRESS: _POINTER_AUTHENTICATION,
+}
+_FORWARDED = 0x86001000
+"""The id of no function."""
+_MANY = 8
+"""As many vCPUs as a VM with a GICv2 can have."""
+
+
+def _combinations(kvm: Kvm) -> list[tuple[int, ...]]:
+    """None, one, all but one and all of the host's features, and some with 32-bit guests."""
+    host = (PSCI_0_2, *(features for capability, features in _OPTIONAL.items() if kvm.check_extension(capability)))
+    sizes = {0, 1, len(host) - 1, len(host)}
+    groups = [group for size in sorted(sizes) for group in combinations(host, size)]
+    groups += [(_32_BIT,), (PSCI_0_2, _32_BIT), (PSCI_0_2, _PMU, _32_BIT)]
+    return [tuple(sorted(sum(group, ()))) for group in groups]
+
+
+def _complete(vcpu: Vcpu, features: tuple[int, ...]) -> None:
+    """Finalises SVE and initialises the PMU, if the vCPU has them. Raises KvmError."""
+    batch, done = vcpu.vm.batch(), []
+    if set(_SVE) <= set(features):
+        sve = batch.program.structure(uapi.KVM_ARM_VCPU_SVE.to_bytes(4, "little"), "SVE")
+        done.append(batch.call("KVM_ARM_VCPU_FINALIZE", vcpu.fd, uapi.KVM_ARM_VCPU_FINALIZE, sve))
+    if set(_PMU) <= set(features):
+        group, attr = uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT
+        request = uapi.KVM_SET_DEVICE_ATTR
+        done.append(batch.device_attr("KVM_ARM_VCPU_PMU_V3_INIT", vcpu.fd, request, group, attr, b""))
+    batch.run()
+    for each in done:
+        each.ok()
+
+
+@pytest.mark.clause("DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
+def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, contract: Probe) -> None:
+    """Reset values, accepted values, lock, filter and the guest's answers do not depend on the vCPUs' features."""
+    comparison = Comparison()
+    for features in _combinations(kvm):
+        vm = make_vm(1, None)
+        if vm.vcpu.try_init(features) == errno.EINVAL:
+            continue
+        _complete(vm.vcpu, features)
+        when = f"with features {features}"
+        # Its first reads give the reset values.
+        compare_open(comparison, vm.vcpus, registers, {r.name: r.reset for r in registers}, when)
+        values = fill(vm, registers, "empty")
+        if contract.smccc_filter:
+            vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
+        comparison.error(f"KVM_RUN with immediate_exit {when}", errno.EINTR, vm.vcpu.immediate_exit())
+        compare_fixed(comparison, vm.vcpus, registers, values, f"{when}, after KVM_RUN")
+        if set(_32_BIT) <= set(features):
+            continue
+        compare_view(comparison, vm.vcpu, contract, values, when)
+        if contract.smccc_filter:
+            left, _ = guests.exiting_call(vm.vcpu, Call(_FORWARDED))
+            comparison.value(f"exit reason of a forwarded call {when}", uapi.KVM_EXIT_HYPERCALL, left.reason)
+    comparison.done()
+
+
+def _ids(kvm: Kvm) -> tuple[int, ...]:
+    """Eight ids in a row, or seven and the largest."""
+    return (*range(_MANY - 1), max(_MANY - 1, kvm.check_extension(uapi.KVM_CAP_MAX_VCPUS) - 1))
+
+
+@pytest.mark.clause("DEFAULT-3", "LOCK-1", "RUN-6", "CALL-1")
+@pytest.mark.parametrize("held", ["full", "empty"])
+def test_many_vcpus(held: str, registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
+    """Eight vCPUs, the last one with the largest id, have the same registers, lock and answers."""
+    comparison = Comparison()
+    with kvm.create_vm(_ids(kvm)) as vm:
+        values = fill(vm, registers, held)
+        compare_open(comparison, vm.vcpus, registers, values, "in a VM with eight vCPUs")
+        for vcpu in (vm.vcpus[-1], vm.vcpus[-3]):
+            compare_view(comparison, vcpu, contract, values, f"on vCPU {vcpu.index} of eight")
+        compare_fixed(comparison, vm.vcpus, registers, values, "in a VM with eight vCPUs, after KVM_RUN")
+    comparison.done()
+
+
+def _compare_new(c: Comparison, vm: Vm, registers: tuple[Register, ...], contract: Probe, when: str) -> None:
+    """The registers have reset values and are writable, and the guest gets their answers."""
+    values = {register.name: register.reset for register in registers}
+    compare_open(c, vm.vcpus, registers, values, when)
+    compare_view(c, vm.vcpu, contract, values, when)
+
+
+@pytest.mark.clause("DEFAULT-2")
+def test_beside_vms_that_ran(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """VMs that were created before and after another one with empty registers has run begin like any new VM."""
+    comparison, older, beside = Comparison(), make_vm(), make_vm()
+    fill(beside, registers, "empty")
+    beside.vcpu.try_run()
+    newer = [make_vm() for _ in range(2)]
+    for vm, which in ((older, "an older VM"), (newer[0], "a newer VM"), (newer[1], "another newer VM")):
+        _compare_new(comparison, vm, registers, contract, f"of {which}")
+    comparison.done()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The events of a guest: hypercalls, and instructions that trap. Each function appends calls to a program."""
+
+from __future__ import annotations
+
+import struct
+
+from helpers import guests
+from helpers.contract.functions import ARCH_FEATURES, FUNCTIONS
+from helpers.contract.neighbours import PSCI_CALLS
+from helpers.contract.psci import AFFINITY_INFO, BIT_64, REFUSED_EVENTS, SYSTEM_SUSPEND
+from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
+from helpers.kvm_program import PC, KvmProgram
+from helpers.smccc import Call, Conduit
+from helpers.uapi import kvm as uapi
+from suites.events.events import Act, EventPlace
+from suites.support.calls import CONDUITS, call_of
+
+OTHER = 0xFFFF
+"""A placeholder for another vCPU's MPIDR in a guest's arguments."""
+_IMMEDIATES = tuple(conduit for conduit in Conduit if conduit not in {form.conduit for form in CONDUITS})
+_CODE_IPA = PV_TIME_IPA + 0x800
+"""Memory that neither the mailbox nor a stolen-time area uses."""
+_TRAPS = struct.pack(
+    "<8I",
+    0xD503207F,  # wfi
+    0xD503205F,  # wfe
+    0xD5380400,  # mrs x0, id_aa64pfr0_el1
+    0xD5380005,  # mrs x5, midr_el1
+    0xD53B0020,  # mrs x0, ctr_el0
+    0xD2A80001,  # mov x1, #0x40000000: EXIT_IPA of guest_asm/smccc_calls.S
+    0x39000020,  # strb w0, [x1]
+    0x14000000,  # b .
+)
+_BRK = 0xD4200000
+
+
+def immediate_exit(p: KvmProgram, at: EventPlace) -> None:
+    p.run_with_immediate_exit(at.vcpu, at.run_address)
+
+
+def guest(*calls: Call, stopped: bool = False, line: bool = False, signalled: bool = False) -> Act:
+    """The guest makes these calls. ``stopped``: stops another vCPU first. ``line``: an interrupt is pending."""
+
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        if stopped and at.other_id != at.vcpu_id:
+            off = uapi.pack("kvm_mp_state", mp_state=uapi.KVM_MP_STATE_STOPPED)
+            p.call(at.other, uapi.KVM_SET_MP_STATE, p.structure(off))
+        if line:
+            _interrupt(p, at, 1)
+        guests.put_calls(p, at.memory, [Call(c.function, _with_id(c, at.other_id), c.conduit) for c in calls])
+        p.run(at.vcpu, signalled=signalled)
+        if line:
+            _interrupt(p, at, 0)
+
+    return does
+
+
+def _interrupt(p: KvmProgram, at: EventPlace, level: int) -> None:
+    # Kernels disagree whether the number is the vCPU's id or its index.
+    for number in {*range(8), at.vcpu_id}:
+        irq = number << 16 | uapi.KVM_ARM_IRQ_VCPU0_IRQ
+        p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(uapi.pack("kvm_irq_level", irq=irq, level=level)))
+
+
+def _with_id(call: Call, number: int) -> tuple[int, ...]:
+    # The affinity that arch/arm64/kvm/sys_regs.c:reset_mpidr() gives a vCPU.
+    affinity = number & 0xF | number >> 4 << 8
+    return tuple(affinity if each == OTHER else each for each in call.args)
+
+
+def every_service(p: KvmProgram, at: EventPlace) -> None:
+    """Every function by HVC and by SMC, and one with each other immediate."""
+    calls = [call_of(function, form) for form in CONDUITS for function in FUNCTIONS]
+    calls += [Call(FUNCTIONS[0].id, conduit=conduit) for conduit in _IMMEDIATES]
+    for start in range(0, len(calls), guests.MAX_CALLS):
+        guests.put_calls(p, at.memory, calls[start : start + guests.MAX_CALLS])
+        p.run(at.vcpu)
+
+
+def architecture_queries(p: KvmProgram, at: EventPlace) -> None:
+    ids = (0x80000000, 0x80008000, 0x80007FFF, 0x80003FFF, 0x84000050, 0xC5000020, 0x86000000, 0xFFFFFFFF)
+    guests.put_calls(p, at.memory, [Call(ARCH_FEATURES, (each,)) for each in ids])
+    p.run(at.vcpu)
+
+
+def psci_queries() -> Act:
+    """Every PSCI call that returns, by HVC and by SMC, while another vCPU is stopped."""
+    ends = (SYSTEM_SUSPEND, SYSTEM_SUSPEND | BIT_64)
+    rows = [(row.id, row.args) for row in PSCI_CALLS if row.id not in ends]
+    rows += [(function, args) for _, function, args, _ in REFUSED_EVENTS]
+    rows += [(AFFINITY_INFO, (OTHER, 0)), (AFFINITY_INFO | BIT_64, (OTHER, 0))]
+    return guest(*(Call(*row, form.conduit) for form in CONDUITS for row in rows), stopped=True)
+
+
+def forwarded_calls(function: int) -> Act:
+    """A forwarded HVC, after which the guest continues, and a forwarded SMC, which stays in progress."""
+
+    def does(p: KvmProgram, at: EventPlace) -> None:
+        for form in CONDUITS:
+            guests.put_calls(p, at.memory, [Call(function, conduit=form.conduit)])
+            p.run(at.vcpu)
+            if form is not CONDUITS[-1]:
+                p.run(at.vcpu)
+
+    return does
+
+
+def traps(p: KvmProgram, at: EventPlace) -> None:
+    """The guest executes WFI with an interrupt pending, WFE, and reads of system registers, and stores to no memory."""
+    p.poke(at.memory + (_CODE_IPA - MEMORY_IPA), _TRAPS)
+    p.set_reg(at.vcpu, p.one_reg(PC, _CODE_IPA))
+    _interrupt(p, at, 1)
+    p.run(at.vcpu)
+    _interrupt(p, at, 0)
+
+
+def debug_exit(p: KvmProgram, at: EventPlace) -> None:
+    """The guest executes BRK, which ends KVM_RUN with KVM_EXIT_DEBUG."""
+    p.poke(at.memory + (_CODE_IPA - MEMORY_IPA + len(_TRAPS)), struct.pack("<I", _BRK))
+    p.set_reg(at.vcpu, p.one_reg(PC, _CODE_IPA + len(_TRAPS)))
+    for control in (uapi.KVM_GUESTDBG_ENABLE | uapi.KVM_GUESTDBG_USE_SW_BP, 0):
+        p.call(at.vcpu, uapi.KVM_SET_GUEST_DEBUG, p.structure(uapi.pack("kvm_guest_debug", control=control)))
+        if control:
+            p.run(at.vcpu)
