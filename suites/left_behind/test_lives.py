@@ -23,7 +23,7 @@ from suites.left_behind.lives import Life, optional_features
 
 LIVES, RUNS = 45, 15
 """The number of VMs in all programs, and in one."""
-_FEW_LIVES = 100
+_FEW_LIVES = 70
 _AT_ONCE = (6, 10, 14)
 """The numbers of VMs in the rounds of test_reused_addresses. Each round has room for addresses of other allocations."""
 
