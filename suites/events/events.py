@@ -85,15 +85,19 @@ def check_extension(p: KvmProgram, at: EventPlace) -> None:
             p.ioctl(fd, uapi.KVM_CHECK_EXTENSION, number)
 
 
-def enable_caps(argument: int) -> Act:
-    """Every capability, and those that arm64 can enable a second time: first with flags, which it refuses."""
+def enable_every_cap(p: KvmProgram, vm: int | Arg, argument: int) -> None:
+    """Every capability of a VM."""
+    for number in _CAPABILITIES:
+        p.call(vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, 0, (argument, 0, 0, 0)))
+
+
+def enable_caps(argument: int, *others: int) -> Act:
+    """Every capability. Then those that arm64 can enable again, also with ``others``, first with flags (refused)."""
 
     def does(p: KvmProgram, at: EventPlace) -> None:
-        args = (argument, 0, 0, 0)
-        for number in _CAPABILITIES:
-            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, 0, args))
-        for number, flags in product(_ENABLED_ON_ARM64, (1, 0)):
-            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, flags, args))
+        enable_every_cap(p, at.vm, argument)
+        for again, number, flags in product((argument, *others), _ENABLED_ON_ARM64, (1, 0)):
+            p.call(at.vm, uapi.KVM_ENABLE_CAP, p.capability_request(number, flags, (again, 0, 0, 0)))
 
     return does
 

@@ -19,7 +19,7 @@ _SMCCC = "Arm DEN0028, 7"
 _VM_IOCTLS = (
     NeutralEvent("check_extension", "api.rst 4.4", does.check_extension, ("KVM_CHECK_EXTENSION",)),
     NeutralEvent("enable_cap_0", "api.rst 4.37", does.enable_caps(0), ("KVM_ENABLE_CAP",)),
-    NeutralEvent("enable_cap_1", "api.rst 4.37", does.enable_caps(1), ("KVM_ENABLE_CAP",)),
+    NeutralEvent("enable_cap_1", "api.rst 4.37", does.enable_caps(1, 3), ("KVM_ENABLE_CAP",)),
     NeutralEvent("enable_cap_on_vcpu", "api.rst 4.37", does.vcpu_enable_caps, ("KVM_ENABLE_CAP",)),
     NeutralEvent("memory_slot", "api.rst 4.35", does.more_memory, ("KVM_SET_USER_MEMORY_REGION",)),
     NeutralEvent("dirty_log", "api.rst 4.8, 4.117", does.dirty_log, ("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG")),

@@ -36,7 +36,7 @@ FEW_GUEST_CALLS = (*REFUSED_GUEST_CALLS[0:5:3], *REFUSED_GUEST_CALLS[5:15:4], *R
 
 @dataclass(frozen=True)
 class RefusingVm:
-    """A VM with two vCPUs and an uninitialised one, the calls that it refuses, by name, and its PSCI_VERSION."""
+    """A VM with two vCPUs and two uninitialised ones, the calls that it refuses, by name, and its PSCI_VERSION."""
 
     vm: Vm
     place: RefusalPlace
@@ -81,11 +81,11 @@ def make_refusing(make_vm: MakeVm, registers: tuple[Register, ...]) -> MakeRefus
         one_bit = {"before_run": 0, "after_run": ~0}[when]
         values = {r.name: r.mask & r.mask - 1 or r.mask & one_bit for r in registers}
         vm.vcpu.set_regs([(register, values[register.name]) for register in registers])
-        blank = vm.create_vcpu(None)
+        blank, spare = vm.create_vcpu(None), vm.create_vcpu(None)
         if when == "after_run":
             vm.vcpu.immediate_exit()
         place = RefusalPlace(
-            vm.kvm.fd, vm.fd, vm.vcpus[0].fd, vm.vcpus[1].fd, blank.fd, registers, values, when == "after_run"
+            vm.kvm.fd, vm.fd, vm.vcpus[0].fd, vm.vcpus[1].fd, blank.fd, spare.fd, registers, values, when == "after_run"
         )
         version = vm.vcpu.get_reg(PSCI_VERSION)
         program = KvmProgram()

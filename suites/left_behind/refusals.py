@@ -23,13 +23,17 @@ _MARK = 0xA5A5_A5A5_A5A5_A5A5
 
 @dataclass(frozen=True)
 class RefusalPlace:
-    """The fds of the VM: ``vcpu`` and ``other`` are initialised, ``blank`` is not. ``values``: bitmaps by name."""
+    """The fds of the VM: ``vcpu`` and ``other`` are initialised, ``blank`` is not. ``values``: bitmaps by name.
+
+    ``spare`` is not initialised either. Linux before 6.4 accepts its initialisation with other features.
+    """
 
     kvm: int | Arg
     vm: int | Arg
     vcpu: int | Arg
     other: int | Arg
     blank: int | Arg
+    spare: int | Arg
     registers: tuple[Register, ...]
     values: dict[str, int]
     locked: bool
@@ -187,7 +191,7 @@ def _vcpu_calls(calls: _Calls, at: RefusalPlace) -> None:
         calls.memory(f"KVM_ARM_VCPU_INIT with {what}", at.vcpu, uapi.KVM_ARM_VCPU_INIT, data)
     calls.number("KVM_ARM_VCPU_INIT at NULL", at.vcpu, uapi.KVM_ARM_VCPU_INIT)
     none = struct.pack("<8I", 5, *(0,) * 7)
-    calls.memory("a first KVM_ARM_VCPU_INIT with other features", at.blank, uapi.KVM_ARM_VCPU_INIT, none)
+    calls.memory("a first KVM_ARM_VCPU_INIT with other features", at.spare, uapi.KVM_ARM_VCPU_INIT, none)
     calls.memory("KVM_ARM_VCPU_FINALIZE of no feature", at.vcpu, uapi.KVM_ARM_VCPU_FINALIZE, struct.pack("<i", 77))
     calls.memory("KVM_SET_MP_STATE of 99", at.vcpu, uapi.KVM_SET_MP_STATE, struct.pack("<I", 99))
     calls.memory("KVM_SET_SIGNAL_MASK of 3 bytes", at.vcpu, uapi.KVM_SET_SIGNAL_MASK, struct.pack("<IQ", 3, 0))

@@ -154,11 +154,11 @@ def _vm_in_child(
     """A VM that a forked child creates, and its vCPU 0, which has run if ``runs``."""
     vm = p.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image)
     vcpu, other = (p.create_guest_vcpu(vm.fd, number, kvm.run_size, PSCI_0_2) for number in (0, 1))
-    blank = p.create_vcpu(vm.fd, 2)
+    blank, spare = (p.create_vcpu(vm.fd, number) for number in (2, 3))
     values = {register.name: register.reset for register in registers}
     if runs:
         p.run_with_immediate_exit(vcpu.fd, vcpu.run_address)
-    return RefusalPlace(kvm.fd, vm.fd, vcpu.fd, other.fd, blank, registers, values, runs), vcpu
+    return RefusalPlace(kvm.fd, vm.fd, vcpu.fd, other.fd, blank, spare, registers, values, runs), vcpu
 
 
 @pytest.mark.clause("LEFT-3")

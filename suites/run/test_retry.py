@@ -61,6 +61,33 @@ def test_mended(
     comparison.done()
 
 
+def _nothing(vcpu: Vcpu) -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("run", "prepare"),
+    [
+        pytest.param(runs.WITH_ARGUMENT, _nothing, marks=pytest.mark.clause("RUN-1"), id="argument_1"),
+        pytest.param(runs.NOT_INITIALISED, _nothing, marks=pytest.mark.clause("RUN-2"), id="not_initialised"),
+        pytest.param(runs.SVE_NOT_FINALISED, _finalise_sve, marks=pytest.mark.clause("RUN-2"), id="sve_not_finalised"),
+        pytest.param(runs.PMU_NOT_INITIALISED, _init_pmu, marks=pytest.mark.clause("RUN-3"), id="pmu_not_initialised"),
+    ],
+)
+@pytest.mark.clause("LOCK-1", "EVENT-1", "EVENT-2")
+def test_failure_after_a_run(
+    run: runs.RunCase, prepare: Callable[[Vcpu], int], registers: tuple[Register, ...], make_for: MakeFor
+) -> None:
+    """A KVM_RUN that fails after another vCPU has run changes neither the registers nor their lock."""
+    vm, comparison = make_for(run), Comparison()
+    comparison.error("the call that lets KVM_RUN of vCPU 0 succeed", 0, prepare(vm.vcpu))
+    values = fill(vm, registers, "full")
+    comparison.error("KVM_RUN of vCPU 0 with immediate_exit", errno.EINTR, vm.vcpu.immediate_exit())
+    comparison.error(f"KVM_RUN {run.name}", run.error, run.make(vm.vcpus[1]))
+    compare_fixed(comparison, vm.vcpus[:2], registers, values, f"after a run, and {run.name}")
+    comparison.done()
+
+
 @pytest.mark.clause("LIST-5")
 def test_reg_list_of_unfinalised(make_for: MakeFor) -> None:
     """KVM_GET_REG_LIST gives EPERM for any n, also if n cannot be read, until the vCPU is finalised."""
