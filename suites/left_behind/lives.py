@@ -79,7 +79,7 @@ class Life:
         self._fresh()
         for locked in (False, True)[: 1 + runs]:
             values = {r.name: r.mask & ~r.reset for r in registers}
-            place = RefusalPlace(kvm.fd, vm.fd, vcpu.fd, vcpu.fd, blank, registers, values, locked)
+            place = RefusalPlace(kvm.fd, vm.fd, vcpu.fd, vcpu.fd, blank, blank, registers, values, locked)
             for call in refused_bitmaps(p, place):
                 call.make(p)
             if runs and not locked:
