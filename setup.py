@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The wheel: this tree below one name, kvm_hvc_conformance, with what helpers/build.py makes of the C sources.
 
-The metadata are in pyproject.toml. tests/support/native_vm.py shows how a wheel for arm64 is made elsewhere.
+The metadata are in pyproject.toml. tests/support/native_vm.py shows how a wheel for arm64 is made elsewhere. With
+SOURCE_DATE_EPOCH, two builds by the same compiler and packages give the same bytes.
 """
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
+import stat
 import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 from setuptools import Command, find_namespace_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel as BdistWheel
 from setuptools.command.build import build as Build
 from setuptools.command.build_py import build_py as BuildPy
+from setuptools.command.sdist import sdist as Sdist
 from setuptools.dist import Distribution
 
 ROOT = Path(__file__).resolve().parent
@@ -24,6 +32,7 @@ from helpers.errors import HarnessError  # noqa: E402
 
 ROOMS = ["helpers", "helpers.*", "suites", "suites.*", "faults", "faults.*"]
 FOLDERS = ("guest_asm", "helpers", "suites", "faults")
+EPOCH = os.environ.get("SOURCE_DATE_EPOCH")
 # Everything that is not Python: templates, style sheets, C sources.
 FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
 DATA = ["pytest.ini", *(str(path.relative_to(ROOT)) for path in FILES if path.suffix not in (".py", ".pyc"))]
@@ -68,6 +77,39 @@ class BuildAll(Build):
         super().run()
 
 
+def common_mode(mode: int) -> int:
+    return 0o755 if mode & stat.S_IXUSR else 0o644
+
+
+class ReproducibleWheel(BdistWheel):
+    """setuptools copies the modes of the files, which depend on the umask of the checkout."""
+
+    def write_wheelfile(self, *arguments: Any, **more: Any) -> None:
+        # The last step before the archive is written.
+        super().write_wheelfile(*arguments, **more)
+        for path in Path(self.bdist_dir).rglob("*"):
+            path.chmod(common_mode(path.stat().st_mode))
+
+
+class ReproducibleSdist(Sdist):
+    """setuptools ignores SOURCE_DATE_EPOCH for an sdist."""
+
+    def make_archive(self, base_name: str, format: str, **more: Any) -> str:
+        if EPOCH is None or format != "gztar":
+            return str(super().make_archive(base_name, format, **more))
+        path = f"{base_name}.tar.gz"
+        with gzip.GzipFile(path, "wb", mtime=int(EPOCH)) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.add(more["base_dir"], filter=_without_origin)
+        return path
+
+
+def _without_origin(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.mtime, member.mode = int(EPOCH or 0), common_mode(member.mode)
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
 class WithoutThisFile(BuildPy):
     """It is beside conftest.py, which is shipped."""
 
@@ -89,6 +131,12 @@ setup(
     py_modules=["kvm_hvc_arguments"],
     options={"egg_info": {"egg_base": "."}},
     package_data={build.PACKAGE: DATA},
-    cmdclass={"build": BuildAll, "build_py": WithoutThisFile, "build_artefacts": BuildArtefacts},
+    cmdclass={
+        "bdist_wheel": ReproducibleWheel,
+        "build": BuildAll,
+        "build_artefacts": BuildArtefacts,
+        "build_py": WithoutThisFile,
+        "sdist": ReproducibleSdist,
+    },
     distclass=ForOneMachine,
 )

@@ -51,6 +51,19 @@ LEFT_BEHIND = (
         ("history-address-locked", "HISTORY-2", "a VM has the lock of the closed one whose vCPU had this address"),
     ),
     *rows(
+        "kvm_arm_init_hypercalls kvm_arch_destroy_vm",
+        ("history-vm-address-value", "HISTORY-2", "a VM has the registers of the closed VM at its address"),
+        ("history-vm-address-psci", "HISTORY-2", "a VM has the PSCI_VERSION of the closed VM at its address"),
+    ),
+    *rows(
+        "kvm_arm_init_hypercalls kvm_arch_destroy_vm kvm_vcpu_ioctl",
+        ("history-vm-address-locked", "HISTORY-2", "a VM has the lock of the closed VM at its address"),
+    ),
+    *rows(
+        "kvm_arm_init_hypercalls kvm_arch_destroy_vm kvm_vm_smccc_set_attr",
+        ("history-vm-address-filter", "HISTORY-2", "a VM has the filter of the closed VM at its address"),
+    ),
+    *rows(
         "kvm_smccc_call_handler",
         ("left-leak-call", "LEFT-1", "a guest's call that gives NOT_SUPPORTED leaks 100 bytes"),
         ("left-log-call", "LEFT-4", "a guest's call that gives NOT_SUPPORTED writes a line to the kernel's log"),

@@ -35,6 +35,9 @@ from helpers.subjects.planted import module_parameter
 
 _DETECTED = pytest.StashKey[Detected]()
 _ALL = 1 << 30
+_ROUNDS = pytest.StashKey[int]()
+_FEW_ROUNDS = 20
+"""Rounds of a race that a fault, a variant or a control does not concern. It shows false alarms, not faults."""
 _PARTS = 8
 """The control of all tests is divided into this many parts, so that several workers share it."""
 
@@ -157,6 +160,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted(keep, key=lambda item: (order.get(_subject_of(item), -1), _turn(item, first), item.nodeid))
     if leave:
         config.hook.pytest_deselected(items=leave)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Shortens a race that the subject does not concern: under the variant slow-ioctls, a full one takes minutes."""
+    subject, option = _subject_of(item), item.config.option
+    rounds = item.config.stash.setdefault(_ROUNDS, option.race_rounds)
+    beside = subject is not None and not _concerns(subject, set(clause_ids(item)), item.nodeid)
+    option.race_rounds = min(rounds, _FEW_ROUNDS) if beside else rounds
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,7 @@ these is wrong; 3 if the proof is inconclusive; 4 for wrong usage.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from faults.catalogue import FAULTS, UNPROVABLE
 from faults.collection import collected_tests
 from faults.fault import CONTROL, MAINLINE, RFC_V3
 from faults.page import write_page
+from faults.progress import ProofProgress
 from faults.proof import Proof, Row, prove
 from faults.tier import choose_tier, control_seconds, read_proofs, tier_text
 from faults.trial import MET_FILE, Trial
@@ -36,6 +38,7 @@ from helpers.command.parser import WRONG_USAGE, CommandParser
 from helpers.contract.clauses import CLAUSES
 from helpers.contract.tiers import TIER_FILE, read_tier
 from helpers.errors import HarnessError, UsageError
+from helpers.progress import Progress
 from helpers.recording.folder import claim, default_folder, without_session
 from helpers.results.log import read_log
 from helpers.results.records import Log
@@ -52,6 +55,8 @@ exit status:
 """
 _ROUNDS = 200
 """Rounds of a race in the first session. They suffice to detect most faults of races."""
+_END_SECONDS = 20
+"""Seconds that pytest has to end after Ctrl-C."""
 _BETWEEN = 20
 """Number of faults between two controls."""
 _QUICK = {
@@ -88,8 +93,8 @@ def main(arguments: Sequence[str]) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return WRONG_USAGE
-    except HarnessError as error:
-        print(f"INCONCLUSIVE: {error}", file=sys.stderr)
+    except (HarnessError, KeyboardInterrupt) as error:
+        print(f"INCONCLUSIVE: {str(error) or 'the proof was interrupted'}", file=sys.stderr)
         return 3
     partial = bool(options.quick or options.fault or options.variant or options.pytest)
     logs, met = [each.log for each in sessions], {name: n for each in sessions for name, n in each.met.items()}
@@ -220,12 +225,26 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
         f"--kernel={options.kernel}", f"--reports={folder}", *map(_option, order),
         *([] if dialect == MAINLINE else [f"--dialect-host={dialect}"]), *more, *options.pytest,
     ]  # fmt: skip
-    with (folder / "pytest.txt").open("w") as output:
-        done = subprocess.run(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if done.returncode == WRONG_USAGE or not log.exists():
-        why = f"pytest ended with status {done.returncode}"
+    with (folder / "pytest.txt").open("w") as output, Progress().renewing(ProofProgress(log).line):
+        status = _status(subprocess.Popen(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT))
+    if status == WRONG_USAGE or not log.exists():
+        why = f"pytest ended with status {status}"
         raise HarnessError("The session with planted faults failed", why=why, cure=f"Read {folder / 'pytest.txt'}")
     return _Session(read_log(log), json.loads(met.read_text("utf-8")) if met.exists() else {})
+
+
+def _status(process: subprocess.Popen[bytes]) -> int:
+    """The exit status of pytest. After Ctrl-C, waits until pytest has ended its machines."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # A terminal sends Ctrl-C to pytest too. kill(1) does not.
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
+        raise
+    finally:
+        process.kill()
 
 
 def _option(plant: Plant) -> str:

@@ -39,11 +39,17 @@ def cross_prefix() -> str:
     return "" if platform.machine() == "aarch64" else "aarch64-linux-gnu-"
 
 
+def _install() -> str:
+    # pip builds an sdist without a checkout, and so without make setup.
+    packages = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" if cross_prefix() else "gcc libc6-dev"
+    return f"Run make setup, or install it (Debian: {packages}) and run again"
+
+
 def tool_path(name: str) -> str:
     """The path of an aarch64 tool: gcc or objcopy. Raises HarnessError."""
     path = shutil.which(cross_prefix() + name)
     if path is None:
-        raise HarnessError(f"{cross_prefix()}{name} is missing", cure="Run make setup, or install it and run again")
+        raise HarnessError(f"{cross_prefix()}{name} is missing", cure=_install())
     return path
 
 
@@ -54,7 +60,7 @@ def static_libc() -> Path:
     # gcc prints the bare name if it does not find the file.
     path = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
     if not path.is_absolute():
-        raise HarnessError(f"{compiler} has no static C library", cure="Run make setup, or install it and run again")
+        raise HarnessError(f"{compiler} has no static C library", cure=_install())
     return path
 
 

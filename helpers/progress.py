@@ -42,8 +42,19 @@ class Progress:
 
         On a terminal, first writes the text, unless it is ``shown``.
         """
+        if self._terminal and not shown:
+            self._write(f"\r\x1b[K{text} ...")
+        with self.renewing(lambda seconds: f"{text}: {seconds:.0f} s"):
+            yield
+
+    @contextlib.contextmanager
+    def renewing(self, describe: Callable[[float], str]) -> Iterator[None]:
+        """Writes ``describe(elapsed seconds)`` while the block runs, as ``waiting`` does.
+
+        On a terminal it is one line, cut to the terminal's width.
+        """
         done = threading.Event()
-        thread = threading.Thread(target=self._write_time, args=(text, shown, time.monotonic(), done), daemon=True)
+        thread = threading.Thread(target=self._renew, args=(describe, time.monotonic(), done), daemon=True)
         thread.start()
         try:
             yield
@@ -53,12 +64,18 @@ class Progress:
             if self._terminal:
                 self._write("\r\x1b[K")
 
-    def _write_time(self, text: str, shown: bool, since: float, done: threading.Event) -> None:
-        if self._terminal and not shown:
-            self._write(f"\r\x1b[K{text} ...")
+    def _renew(self, describe: Callable[[float], str], since: float, done: threading.Event) -> None:
         while not done.wait(1.0 if self._terminal else _QUIET_SECONDS):
-            seconds = f"{text}: {time.monotonic() - since:.0f} s"
-            self._write(f"\r\x1b[K{seconds}" if self._terminal else f"{seconds}\n")
+            line = describe(time.monotonic() - since)
+            self._write(f"\r\x1b[K{line[: self._width()]}" if self._terminal else f"{line}\n")
+
+    def _width(self) -> int:
+        """Number of characters that fit on one line. A longer line would wrap, and ``\\r`` would not erase it."""
+        try:
+            # A terminal whose size is not set has 0 columns.
+            return (os.get_terminal_size(self._fd).columns or 80) - 1
+        except OSError:
+            return 79
 
     def _write(self, text: str) -> None:
         # The terminal may be closed.

@@ -5,8 +5,13 @@
 # The arguments of report name the kernel: --build=ID or --checkout=ID if KCIDB has it, --git-from-ci in a job of
 # the kernel's repository, or --git-url, --git-commit and --git-branch. The KernelCI team gives out origins, URLs
 # (without /submit) and tokens. Without KCIDB_URL nothing is submitted.
-# The exit status is the verdict's, or 3 if the results cannot be submitted.
+# The exit status is the verdict's, 3 if the results cannot be submitted, or 4 for wrong usage.
 set -u
+# Before the run, which takes minutes.
+die() { printf '%s\n' "$*" >&2; exit 4; }
+[ $# -gt 0 ] || die "usage: KCIDB_ORIGIN=NAME $0 IMAGE [argument of report...]"
+[ -n "${KCIDB_ORIGIN:-}" ] || die "KCIDB_ORIGIN is not set. Set it to the submitter's name in KCIDB."
+[ -z "${KCIDB_URL:-}" ] || [ -n "${KCIDB_TOKEN:-}" ] || die "KCIDB_TOKEN is not set. Set it, or unset KCIDB_URL."
 image=$1
 shift
 

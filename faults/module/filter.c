@@ -40,7 +40,7 @@ static bool unlocked(struct kvm *kvm)
 }
 
 /* Installs a filter as KVM does in a VM that has not run. */
-static int insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
+int filter_insert(struct kvm *kvm, const struct kvm_smccc_filter *filter)
 {
 	u32 last = filter->base + filter->nr_functions - 1;
 	int error;
@@ -70,7 +70,7 @@ static int insert_read_twice(struct kvm *kvm, const struct kvm_smccc_filter *fir
 		second = *first;
 		second.nr_functions = end - first->base;
 	}
-	return kvm_vm_has_ran_once(kvm) ? -EBUSY : insert(kvm, &second);
+	return kvm_vm_has_ran_once(kvm) ? -EBUSY : filter_insert(kvm, &second);
 }
 
 static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
@@ -85,7 +85,9 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 		return insert_read_twice(kvm, &filter, (void __user *)attr->addr);
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
 	if (error == -EBUSY && readable && unlocked(kvm))
-		error = insert(kvm, &filter);
+		error = filter_insert(kvm, &filter);
+	if (!error)
+		vm_state_of(kvm)->filter = filter;
 	if (!error && filter.action == KVM_SMCCC_FILTER_DENY)
 		memory.denied = filter.base;
 	if (error && readable && planted(FILTER_REFUSED_APPLIES))

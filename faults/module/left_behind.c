@@ -3,6 +3,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/hash.h>
 #include <linux/kthread.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -110,7 +111,7 @@ bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argum
 	state->in_a_row = kind == last ? before + 1 : 1;
 	state->last_kind = kind;
 	*error = 0;
-	if (planted(HISTORY_ADDRESS_LOCKED) && kind == A_CHANGE && state->past_ran)
+	if (kind == A_CHANGE && state->past_ran)
 		*error = -EBUSY;
 	else if (planted(HISTORY_17TH_WRITE) && kind == A_CHANGE && ++state->writes == 17)
 		*error = -EBUSY;
@@ -124,44 +125,71 @@ bool left_answers(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argum
 	return true;
 }
 
-/* The slot for the state of a closed VM, by the address of its first vCPU. */
-static struct past_vm *past_of(struct kvm_vcpu *vcpu)
+/* The slot for the state of a closed VM, by the address of its struct kvm or of its first vCPU. */
+static struct past_vm *past_of(const void *address)
 {
-	return &memory.past[((unsigned long)vcpu >> 6) % ARRAY_SIZE(memory.past)];
+	return &memory.past[hash_ptr(address, PAST_BITS)];
 }
 
-void left_closes(struct kvm *kvm)
+static void remember(struct kvm *kvm, const void *address)
 {
-	struct kvm_vcpu *vcpu = kvm_get_vcpu(kvm, 0);
-	struct past_vm *past = past_of(vcpu);
+	struct past_vm *past = past_of(address);
 	struct bitmap bitmap;
 
-	if (planted(LEFT_LEAK_VM))
-		(void)!kmalloc(200, GFP_KERNEL);
-	past->vcpu = vcpu;
+	past->address = address;
 	past->ran = kvm_vm_has_ran_once(kvm);
+	past->filter = vm_state_of(kvm)->filter;
+	past->psci = kvm->arch.psci_version;
 	for (int i = 0; i < BITMAPS && fw_by_index(kvm, i, &bitmap); i++)
 		past->values[i] = fw_read(&bitmap);
 }
 
+static void restore(struct kvm *kvm, const struct past_vm *past)
+{
+	struct bitmap bitmap;
+
+	for (int i = 0; i < BITMAPS && fw_by_index(kvm, i, &bitmap); i++)
+		fw_write(&bitmap, past->values[i]);
+}
+
+void left_closes(struct kvm *kvm)
+{
+	if (planted(LEFT_LEAK_VM))
+		(void)!kmalloc(200, GFP_KERNEL);
+	remember(kvm, kvm_get_vcpu(kvm, 0));
+	remember(kvm, kvm);
+}
+
 void left_creates(struct kvm *kvm)
 {
+	struct past_vm *past = past_of(kvm);
+
 	if (!memory.creator)
 		memory.creator = current->mm;
 	if (planted(PROCESS_CHILD_VM_EMPTY) && memory.creator != current->mm)
 		empty(kvm);
+	if (past->address != kvm)
+		return;
+	if (planted(HISTORY_VM_ADDRESS_VALUE))
+		restore(kvm, past);
+	if (planted(HISTORY_VM_ADDRESS_LOCKED))
+		vm_state_of(kvm)->past_ran = past->ran;
+	if (planted(HISTORY_VM_ADDRESS_FILTER) && past->filter.nr_functions)
+		filter_insert(kvm, &past->filter);
+	if (planted(HISTORY_VM_ADDRESS_PSCI))
+		kvm->arch.psci_version = past->psci;
 }
 
 void left_creates_vcpu(struct kvm_vcpu *vcpu)
 {
 	struct past_vm *past = past_of(vcpu);
-	struct bitmap bitmap;
 
-	if (past->vcpu != vcpu || vcpu->vcpu_idx)
+	if (past->address != vcpu || vcpu->vcpu_idx)
 		return;
-	for (int i = 0; planted(HISTORY_ADDRESS_VALUE) && i < BITMAPS && fw_by_index(vcpu->kvm, i, &bitmap); i++)
-		fw_write(&bitmap, past->values[i]);
-	vm_state_of(vcpu->kvm)->past_ran = past->ran;
+	if (planted(HISTORY_ADDRESS_VALUE))
+		restore(vcpu->kvm, past);
+	if (planted(HISTORY_ADDRESS_LOCKED))
+		vm_state_of(vcpu->kvm)->past_ran = past->ran;
 }
 
 void left_called(struct kvm_vcpu *vcpu)

@@ -19,6 +19,10 @@
 	FAULT(HISTORY_SAME_VALUE_CLEARS, "history-same-value-clears") \
 	FAULT(HISTORY_ADDRESS_VALUE, "history-address-value") \
 	FAULT(HISTORY_ADDRESS_LOCKED, "history-address-locked") \
+	FAULT(HISTORY_VM_ADDRESS_VALUE, "history-vm-address-value") \
+	FAULT(HISTORY_VM_ADDRESS_LOCKED, "history-vm-address-locked") \
+	FAULT(HISTORY_VM_ADDRESS_FILTER, "history-vm-address-filter") \
+	FAULT(HISTORY_VM_ADDRESS_PSCI, "history-vm-address-psci") \
 	FAULT(LEFT_LEAK_REFUSED, "left-leak-refused") \
 	FAULT(LEFT_LEAK_BUSY, "left-leak-busy") \
 	FAULT(LEFT_LEAK_PAGE, "left-leak-page") \

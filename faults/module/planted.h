@@ -83,7 +83,8 @@ struct vm_state {
 	u64 other[MOST_BITMAPS];	/* the value for all vCPUs but the first plus 1, or 0 */
 	unsigned long newer;		/* the register of the newer-register variants */
 	unsigned int writes;		/* writes to bitmaps; for some faults, only the refused ones */
-	bool past_ran;			/* a closed VM with its first vCPU at the same address had run */
+	bool past_ran;			/* a closed VM at the same address had run */
+	struct kvm_smccc_filter filter;	/* the last accepted filter, without functions if there is none */
 	unsigned int in_a_row, last_kind;	/* consecutive bitmap accesses of one kind, and the kind */
 	bool left;			/* a KVM_RUN has returned */
 	const void __user *argument;	/* the argument of the last KVM_SET_ONE_REG */
@@ -97,10 +98,14 @@ bool any_vm_ran(void);
 
 /* A VM that was closed. */
 struct past_vm {
-	struct kvm_vcpu *vcpu;
+	const void *address;	/* of struct kvm, or of the first vCPU */
 	u64 values[BITMAPS];
 	bool ran;
+	struct kvm_smccc_filter filter;
+	u32 psci;
 };
+
+#define PAST_BITS 9
 
 /*
  * The state that faults keep for all VMs.  Do not use other static data: each
@@ -115,7 +120,7 @@ struct fault_memory {
 	atomic_t met;			/* calls that the planted variant affected */
 	atomic_t turns;			/* calls counted by faults and variants that affect only some of them */
 	struct mm_struct *creator;	/* the process that created the first VM */
-	struct past_vm past[64];	/* closed VMs, hashed by the address of the first vCPU */
+	struct past_vm past[1 << PAST_BITS];	/* closed VMs, hashed by the address */
 };
 
 extern struct fault_memory memory;
@@ -205,6 +210,7 @@ static inline bool is_psci(u32 id)
 bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call);
+int filter_insert(struct kvm *kvm, const struct kvm_smccc_filter *filter);
 bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_resume(struct kvm_vcpu *vcpu);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -17,9 +18,25 @@ def program() -> int:
         return 4
     # The wheel installs the tree as one package, and its modules import each other as in a checkout.
     sys.path.insert(0, str(ROOT))
-    from helpers.command.main import main
+    try:
+        from helpers.command.main import main
 
-    return main(sys.argv[1:])
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return _interrupted(sys.argv[1:])
+
+
+def _interrupted(arguments: list[str]) -> int:
+    """Report Ctrl-C in one line. Returns the status: INCONCLUSIVE for a run without a test, 130 for other subcommands.
+
+    The tests of a run handle Ctrl-C themselves. This is for the time before, in which modules are imported.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if arguments[:1] == ["run"]:
+        sys.stderr.write("INCONCLUSIVE: interrupted before the first test; nothing was measured\n")
+        return 3
+    sys.stderr.write("Interrupted.\n")
+    return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

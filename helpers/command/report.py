@@ -21,8 +21,9 @@ from helpers.formats.kcidb import Origin, kcidb
 from helpers.formats.ktap import ktap
 from helpers.formats.lava import lava
 from helpers.formats.output import STANDARD_OUTPUT, encodable_text
+from helpers.results.baseline import service_name
 from helpers.results.columns import columns
-from helpers.results.records import Log
+from helpers.results.records import Log, SubjectInfo
 from helpers.results.rows import Section, sections_of_all
 from helpers.results.verdict import VerdictKind, exit_status
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         check_inputs(options.logs)
-        logs = [(input_label(name), _judged(load_log(name), options.strict)) for name in options.logs]
+        logs = [(input_label(name), _judged(load_log(name), options)) for name in options.logs]
         sections = sections_of_all(logs)
         for name, data in _reports(options, sections):
             save_report(name, data)
@@ -57,9 +58,16 @@ def main(arguments: Sequence[str]) -> int:
     return exit_status(verdicts)
 
 
-def _judged(log: Log, strict: bool) -> Log:
-    """The log; if ``strict``, as if the run had had --strict."""
-    return replace(log, session=replace(log.session, strict=True)) if strict else log
+def _judged(log: Log, options: argparse.Namespace) -> Log:
+    """The log, as if the run had had --strict and --accept-unknown of ``options``."""
+    session = replace(log.session, strict=log.session.strict or options.strict)
+    subjects = tuple(_accepting(info, options.accept_unknown) for info in log.subjects)
+    return replace(log, session=session, subjects=subjects)
+
+
+def _accepting(info: SubjectInfo, accepted: Sequence[str]) -> SubjectInfo:
+    unknown = (replace(each, accepted=each.accepted or each.name in accepted) for each in info.unknown)
+    return replace(info, unknown=tuple(unknown))
 
 
 def _print(line: str) -> None:
@@ -78,6 +86,14 @@ def _parser() -> CommandParser:
     parser.add_argument("logs", nargs="+", metavar="LOG", help="results.jsonl, of any version; - is standard input")
     strict = "INCONCLUSIVE if a test was not measured, as in a run with --strict"
     parser.add_argument("--strict", action="store_true", help=strict)
+    parser.add_argument(
+        "--accept-unknown",
+        action="append",
+        type=service_name,
+        default=[],
+        metavar="NAME",
+        help="accept a kernel that has the unknown service NAME, as a run with this option; repeatable",
+    )
     parser.add_argument("--html", metavar="FILE", help="one HTML page of all logs, without scripts")
     parser.add_argument("--junit", metavar="FILE", help="JUnit XML; - is standard output, for every format")
     parser.add_argument("--ktap", metavar="FILE", help="KTAP version 1, each subject a test with subtests")

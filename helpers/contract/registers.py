@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import combinations
 
 from helpers.contract.service_files import TABLES, RegisterEntry
@@ -22,12 +23,12 @@ class Register:
     unknown: int = 0
     """The bits that this kernel supports and the tables lack (helpers/contract/newer.py)."""
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """Every supported bit."""
         return sum(1 << number for number, _ in self.bits) | self.unknown
 
-    @property
+    @cached_property
     def beyond(self) -> int:
         """The highest unsupported bit, as a bitmap. A register that supports 64 bits has no limit (newer.py)."""
         return 1 << ((1 << 64) - 1 & ~self.mask).bit_length() - 1
@@ -41,12 +42,17 @@ class Register:
 
         The sample has no bit, all bits, the known bits, the unknown bits, every second bit, and up to four single bits.
         """
-        values = [1 << number for number in range(64) if self.mask >> number & 1]
-        if len(values) <= 3:
-            return tuple(sorted(sum(c) for n in range(len(values) + 1) for c in combinations(values, n)))
-        known = self.mask & ~self.unknown
-        chosen = {0, self.mask, known, self.unknown, sum(values[::2]), sum(values[1::2]), *values[:2], *values[-2:]}
-        return tuple(sorted(chosen))
+        return _subsets(self.mask, self.unknown)
+
+
+@cache
+def _subsets(mask: int, unknown: int) -> tuple[int, ...]:
+    values = [1 << number for number in range(64) if mask >> number & 1]
+    if len(values) <= 3:
+        return tuple(sorted(sum(c) for n in range(len(values) + 1) for c in combinations(values, n)))
+    known = mask & ~unknown
+    chosen = {0, mask, known, unknown, sum(values[::2]), sum(values[1::2]), *values[:2], *values[-2:]}
+    return tuple(sorted(chosen))
 
 
 STD, STD_HYP, VENDOR_HYP, VENDOR_HYP_2 = "STD", "STD_HYP", "VENDOR_HYP", "VENDOR_HYP_2"

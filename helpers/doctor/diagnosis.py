@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from helpers.errors import HarnessError
+from helpers.subjects.privilege import as_root
 
 
 class Condition(Enum):
@@ -70,4 +70,4 @@ def install(packages: Iterable[str]) -> str:
     names = " ".join(packages)
     if shutil.which("apt-get") is None:
         return f"install the equivalent of these Debian packages: {names}"
-    return f"{'' if os.getuid() == 0 else 'sudo '}apt-get install --no-install-recommends {names}"
+    return as_root(f"apt-get install --no-install-recommends {names}")

@@ -19,6 +19,7 @@ from helpers.kvm import Kvm
 from helpers.subjects.base import KernelDied
 from helpers.subjects.choose import ARM64
 from helpers.subjects.local import DEVICE, Local, check_device, processor
+from helpers.subjects.privilege import as_root
 from helpers.uapi import kvm as uapi
 
 FILES = 4096
@@ -52,7 +53,8 @@ def _device_cure() -> str:
     if not DEVICE.exists() or os.access(DEVICE, os.R_OK | os.W_OK):
         return ""
     with suppress(KeyError):
-        return f"sudo usermod -aG {grp.getgrgid(DEVICE.stat().st_gid).gr_name} {getpass.getuser()}, then log in again"
+        group = grp.getgrgid(DEVICE.stat().st_gid).gr_name
+        return as_root(f"usermod -aG {group} {getpass.getuser()}, then log in again")
     return ""
 
 
@@ -77,9 +79,8 @@ def describe_kvm(kvm: Kvm) -> Iterator[Diagnosis]:
     if mode:
         yield good("KVM mode", mode)
     else:
-        yield warning(
-            "KVM mode", "unknown, because the kernel's log cannot be read", "sudo sysctl kernel.dmesg_restrict=0"
-        )
+        cure = as_root("sysctl kernel.dmesg_restrict=0")
+        yield warning("KVM mode", "unknown, because the kernel's log cannot be read", cure)
     # The limit is 0 before Linux 4.20, whose VMs all have the default size.
     limit = kvm.check_extension(uapi.KVM_CAP_ARM_VM_IPA_SIZE) or kvm.ipa_bits
     yield good("IPA size", f"limit {limit} bits; the suite's VMs have {kvm.ipa_bits}")
@@ -94,4 +95,4 @@ def open_files() -> Diagnosis:
     detail = "no limit" if hard == resource.RLIM_INFINITY else f"hard limit {hard}"
     if hard == resource.RLIM_INFINITY or hard >= FILES:
         return good("open files", detail)
-    return warning("open files", f"{detail}; {FILES} are enough", f"sudo prlimit --pid=$$ --nofile={FILES}")
+    return warning("open files", f"{detail}; {FILES} are enough", as_root(f"prlimit --pid=$$ --nofile={FILES}"))

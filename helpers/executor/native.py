@@ -28,7 +28,9 @@ def build(directory: Path) -> Path:
         '#include "executor.h"',
         sources=[str(source) for source in SOURCES],
         include_dirs=[str(HERE)],
-        extra_compile_args=["-O2"],
+        # Without debug information, which names the folder of the build: two builds give the same bytes.
+        extra_compile_args=["-O2", "-g0"],
+        extra_link_args=["-s"],
         libraries=["pthread"],
         # One shared object for all versions of Python: the code that cffi generates uses only the limited API.
         py_limited_api=True,

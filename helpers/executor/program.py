@@ -59,11 +59,16 @@ class Arg:
 
 
 class Op(NamedTuple):
-    """One operation of a program."""
+    """One operation of a program. In ``given``, an int is an argument's value."""
 
     code: Code
-    args: tuple[Arg, ...]
+    given: tuple[int | Arg, ...]
     data: bytes
+
+    @property
+    def args(self) -> tuple[Arg, ...]:
+        """The arguments. Converted only when somebody reads them: a run of the suite builds some 300,000 operations."""
+        return tuple(each if isinstance(each, Arg) else Arg(ArgType.VALUE, 0, each) for each in self.given)
 
 
 @dataclass
@@ -139,10 +144,10 @@ class Program:
         self._deadline_ms = value
 
     def _append(self, code: Code, *args: int | Arg, data: bytes = b"") -> Arg:
-        full = tuple([a if isinstance(a, Arg) else Arg(ArgType.VALUE, 0, a) for a in args])
-        self._current.ops.append((self.op_count, Op(code, full, data)))
-        self.op_count += 1
-        return Arg(ArgType.RESULT, self.op_count - 1, 0)
+        number = self.op_count
+        self._current.ops.append((number, Op(code, args, data)))
+        self.op_count = number + 1
+        return Arg(ArgType.RESULT, number, 0)
 
     def scratch(self, size: int) -> Arg:
         """The address of ``size`` zeroed bytes, aligned to 16, valid until the program ends."""

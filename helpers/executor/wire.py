@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from helpers.errors import HarnessError
-from helpers.executor.program import Answer, Op, OpResult, Program
+from helpers.executor.program import Answer, Arg, ArgType, Op, OpResult, Program
 
 MAGIC = 0x3158484B
 VERSION = 3
@@ -31,9 +31,14 @@ def _pad(data: bytes) -> bytes:
 
 
 def _encode_op(op: Op) -> bytes:
-    code, args, data = op
-    flat = [field for a in args for field in (a.type, a.index, a.value & _U64)]
-    head = _OPS[len(args)].pack(code, len(args), len(data), *flat)
+    code, given, data = op
+    flat: list[int] = []
+    for arg in given:
+        if isinstance(arg, Arg):
+            flat += (arg.type, arg.index, arg.value & _U64)
+        else:
+            flat += (ArgType.VALUE, 0, arg & _U64)
+    head = _OPS[len(given)].pack(code, len(given), len(data), *flat)
     return head + _pad(data) if data else head
 
 

@@ -11,7 +11,7 @@ import pytest
 from helpers.contract.tiers import FULL, GATE
 from helpers.discovery.kvm_mode import MODES
 from helpers.plugin import hookspecs, services
-from helpers.results.baseline import SERVICE_NAME
+from helpers.results.baseline import service_name
 from helpers.results.gate import REQUIREMENTS
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 
@@ -133,7 +133,7 @@ def _add_judgement(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--accept-unknown",
         action="append",
-        type=_service,
+        type=service_name,
         default=[],
         metavar="NAME",
         help="accept a kernel that has the unknown service NAME, such as VENDOR_HYP:2; repeatable",
@@ -154,12 +154,6 @@ def _words(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be split into words: {error}") from None
     return text
-
-
-def _service(name: str) -> str:
-    if not SERVICE_NAME.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"{name!r} is not the name of an unknown service, such as VENDOR_HYP:2")
-    return name
 
 
 def _seconds(text: str) -> float:

@@ -21,6 +21,7 @@ The schema is docs/schema/baseline.schema.json.
 
 from __future__ import annotations
 
+import argparse
 import re
 import tomllib
 from dataclasses import dataclass, fields
@@ -42,6 +43,13 @@ _CURE = (
     "Give each [[deviation]] a clause or a test, each [[accept-unknown]] a service, and both a subject, a reason and a"
     " url as text, and until as a date such as 2027-01-31"
 )
+
+
+def service_name(text: str) -> str:
+    """The type of an option for an unknown service. Raises argparse.ArgumentTypeError for another text."""
+    if not SERVICE_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of an unknown service, such as VENDOR_HYP:2")
+    return text
 
 
 @dataclass(frozen=True)

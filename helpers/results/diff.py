@@ -19,6 +19,7 @@ from helpers.results.records import (
     NOT_APPLICABLE,
     NOT_MEASURED,
     PASSED,
+    FirmwareInfo,
     RegisterInfo,
     Result,
     ServiceInfo,
@@ -112,7 +113,7 @@ def compare_logs(before: Column, after: Column) -> LogComparison:
     tests, unsure = _tests(before, after)
     parts = {
         "Verdict": tuple(_verdict(before, after)),
-        "What guests and VMMs see": (*_dialect(before, after), *_registers(before, after), *_services(before, after)),
+        "What guests and VMMs see": tuple(_visible(before, after)),
         "Known deviations": tuple(_known(before, after)),
         "Clauses": tuple(_clauses(before, after)),
         "Tests": tests,
@@ -123,6 +124,12 @@ def compare_logs(before: Column, after: Column) -> LogComparison:
 
 
 # --- what guests see -----------------------------------------------------------------
+
+
+def _visible(before: Column, after: Column) -> Iterator[Change]:
+    for changes in (_dialect, _registers, _firmware, _services):
+        yield from changes(before, after)
+
 
 # Facts of the environment that a VMM sees, and facts that differ in each boot or are compared elsewhere.
 _VMM_SEES = ("capability 207", "stolen time")
@@ -159,6 +166,23 @@ def _register(register: RegisterInfo | None) -> str:
         return "no such register"
     default = "unreadable" if register.default is None else f"{register.default:#x}"
     return f"{register.id:#x}: supported {register.supported:#x}, in a new VM {default}"
+
+
+def _firmware(before: Column, after: Column) -> Iterator[Change]:
+    """The changes of PSCI_VERSION and the workaround registers, which decide where a VM can migrate to."""
+    old, new = ({each.name: each for each in side.verdict.info.firmware} for side in (before, after))
+    if old and new:
+        for name, was, now in _joined(old, new):
+            if was != now:
+                yield Change(f"register {name}", _firmware_text(was), _firmware_text(now), Weight.VISIBLE)
+
+
+def _firmware_text(register: FirmwareInfo | None) -> str:
+    if register is None:
+        return "no such register"
+    default = "unreadable" if register.default is None else f"{register.default:#x}"
+    accepted = ", ".join(f"{value:#x}" for value in register.accepted) or "no value"
+    return f"{register.id:#x}: accepts {accepted}, in a new VM {default}"
 
 
 def _services(before: Column, after: Column) -> Iterator[Change]:
@@ -299,6 +323,8 @@ def _doubts(before: Column, after: Column) -> Iterator[str]:
             continue
         if not _surveyed(column):
             yield f"{side}, {column.name}: its log does not have the register values"
+        if not column.verdict.info.firmware and (before.verdict.info.firmware or after.verdict.info.firmware):
+            yield f"{side}, {column.name}: its log does not have the values that PSCI_VERSION accepts"
         if not column.verdict.info.services:
             yield f"{side}, {column.name}: its log does not have the hypercall results"
         elif serves_smc(column.verdict.info.services) is None:

@@ -169,6 +169,30 @@ class _Reader:
         return msgspec.convert(self._convert(name, fields), kind)
 
 
+class LogFollower:
+    """Reads a log that another process writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._reader = _Reader()
+
+    def records(self) -> list[Any]:
+        """The records that were added since the last call. Empty if there is no file yet.
+
+        Raises HarnessError if a complete line is no record.
+        """
+        try:
+            with self._path.open("rb") as log:
+                log.seek(self._offset)
+                data = log.read()
+        except OSError:
+            return []
+        complete = data[: data.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return [self._reader.record(line, str(self._path)) for line in complete.splitlines()]
+
+
 def _log(records: list[Any], truncated: bool) -> Log:
     """The log of the records; the first one is the session."""
     collected = [(Case(*pair), record.reason) for record in _all(records, Collected) for pair in record.tests]

@@ -240,6 +240,12 @@ def one_line(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in joined)
 
 
+def _without_stop(sentence: str) -> str:
+    """A sentence without its full stop, because a report joins several with semicolons."""
+    text = sentence.rstrip()
+    return text[:-1] if text.endswith(".") and not text.endswith("..") else text
+
+
 def _without_verdict(text: str) -> str:
     """The text for a selection, without a complete run's verdict in it, for example in a quoted argument."""
     return text.replace("CONFORMANT", "conformant")
@@ -261,7 +267,7 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
         errors=tuple(result for result in results if result.outcome == ERROR),
         not_run=not_run,
         broken=tuple(sorted({clause for result in failed for clause in result.clauses})),
-        reasons=reasons,
+        reasons=tuple(map(_without_stop, reasons)),
         selection=log.selection,
         tier=coverage(log, subject, info.dialect, results),
         known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),

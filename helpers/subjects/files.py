@@ -46,7 +46,7 @@ def _operations(program: Program) -> Iterator[tuple[Op, int]]:
 def _creating(program: Program) -> Iterator[tuple[Op, int]]:
     """The operations that return a new file descriptor."""
     for op, index in _operations(program):
-        if op.code == Code.OPEN or (op.code == Code.IOCTL and op.args[1].value in _CREATING):
+        if op.code == Code.OPEN or (op.code == Code.IOCTL and op.given[1] in _CREATING):
             yield op, index
 
 
@@ -55,7 +55,7 @@ def _left_open(program: Program, answer: Answer) -> Counter[int]:
     opened: Counter[int] = Counter()
     for op, index in _creating(program):
         # KVM_CREATE_DEVICE returns its descriptor in memory.
-        if op.code == Code.OPEN or op.args[1].value != uapi.KVM_CREATE_DEVICE:
+        if op.code == Code.OPEN or op.given[1] != uapi.KVM_CREATE_DEVICE:
             opened.update(each.ret for each in answer.results[index] if each.ran and not each.errno)
     for op, index in _operations(program):
         if op.code == Code.CLOSE:

@@ -17,13 +17,13 @@ from helpers.executor.program import Answer, Program
 from helpers.identity import LOCAL
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.files import require_files
+from helpers.subjects.privilege import as_root
 from helpers.subjects.remote import EXECUTOR_SHARE, TimeLimit
 
 DEVICE = Path("/dev/kvm")
 _MORE_FILES = (
-    "Run sudo prlimit --pid=$$ --nofile={files} in this shell (for a container: docker run --ulimit nofile={files}),"
-    " and run again"
-)
+    "Run {prlimit} in this shell (for a container: docker run --ulimit nofile={{files}}), and run again"
+).format(prlimit=as_root("prlimit --pid=$$ --nofile={files}"))
 _END_SECONDS = 1.0
 """Seconds to wait for the end of the thread. A thread that waits for a request ends immediately."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from helpers.errors import HarnessError
 from helpers.subjects.apt import Apt, check_tools, choose_mirror
+from helpers.subjects.privilege import as_root
 
 _TOOLS = ("make", "dash", "coreutils", "sed", "gawk", "grep", "findutils")
 _LIBRARIES = re.compile(r"libelf1(t64)?|libssl[0-9]+(t64)?$")
@@ -78,7 +79,7 @@ def _namespace_cure() -> str:
     for name, forbids, allows in _SYSCTLS:
         with contextlib.suppress(OSError):
             if (_PROC_SYS / name.replace(".", "/")).read_text().strip() == forbids:
-                return f"sudo sysctl {name}={allows}"
+                return as_root(f"sysctl {name}={allows}")
     return "docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN (in a container)"
 
 

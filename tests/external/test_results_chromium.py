@@ -227,7 +227,7 @@ def test_with_a_keyboard(viewer: Viewer, tmp_path: Path) -> None:
     seen.page.keyboard.press("Enter")
     seen.page.keyboard.press("Tab")
     assert seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert seen.page.locator(":focus").inner_text() == "Failures"
+    assert seen.page.locator(":focus").inner_text() == "Broken clauses: LOCK-1, LOCK-2, LOCK-3"
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])
@@ -247,6 +247,16 @@ def test_a_chapter_folds_and_a_link_into_it_opens_it(viewer: Viewer, tmp_path: P
     assert not finding.is_visible()
     seen.page.goto(f"{seen.page.url}#{finding.get_attribute('id')}")
     assert finding.is_visible()
+
+
+def test_two_clicks_from_a_red_cell_to_the_finding(viewer: Viewer, tmp_path: Path) -> None:
+    seen = viewer.open(static(tmp_path, a_log()))
+    seen.page.locator(".matrix td.failed a").first.click()
+    listed = seen.page.locator("h3:target + ul")
+    # The sentence and the source are above the list, in the same view.
+    assert seen.page.locator("details:has(> h3:target) > summary").bounding_box()["y"] >= 0
+    listed.locator("a", has_text="failed").first.click()
+    assert seen.page.locator(".finding:target").is_visible() and seen.wrong == []
 
 
 def test_printed(viewer: Viewer, tmp_path: Path) -> None:

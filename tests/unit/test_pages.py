@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -75,3 +76,7 @@ def test_the_changelog_has_the_current_version() -> None:
     assert not released or released[0].split()[0] == version
     assert ("No version has been released yet." in text_of("CHANGELOG.md")) == (not released)
     assert f"log has version {VERSION}" in text_of("CHANGELOG.md")
+    tags = subprocess.run(
+        ("git", "tag", "--points-at=HEAD", "v*"), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert tags.stdout.split() in ([], [f"v{version}"])

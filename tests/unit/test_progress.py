@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import termios
 import time
 
 import pytest
@@ -36,3 +38,14 @@ def test_waiting_is_told_now_and_then(pipe: tuple[int, Progress]) -> None:
     with messages.waiting("booting debian:stable"):
         time.sleep(0.2)
     assert os.read(ours, 4096).decode().splitlines()[0] == "booting debian:stable: 0 s"
+
+
+def test_a_line_on_a_terminal_is_renewed_and_cut() -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 20))
+    with Progress(theirs).renewing(lambda seconds: f"{seconds:.0f} s {'x' * 100}"):
+        time.sleep(1.5)
+    text = ""
+    while text.count("\r\x1b[K") < 2:
+        text += os.read(ours, 4096).decode()
+    assert text == f"\r\x1b[K1 s {'x' * 15}\r\x1b[K"

@@ -170,9 +170,9 @@ def test_stolen_time_needs_time_that_was_stolen(
     enough: int, programs: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beside = BesideABusyThread(enough)
-    make_vm: Any = object
+    make_vm: Any = lambda vcpus: SimpleNamespace()  # noqa: E731
     monkeypatch.setattr(stolen_time, "_Beside", beside)
-    monkeypatch.setattr(stolen_time, "set_pv_time", lambda vm, ipa: None)
+    monkeypatch.setattr(stolen_time, "set_pv_time", lambda vm, ipa, place: None)
     with nullcontext() if enough < 10**9 else pytest.raises(NotMeasured, match="did not wait in 2560 runs"):
         stolen_time.test_time_that_others_take(make_vm, lambda: 20.0)
     assert beside.programs == programs

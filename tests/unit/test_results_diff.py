@@ -17,6 +17,7 @@ from helpers.results.diff import CANNOT_TELL, CHANGED, SAME, LogComparison, Weig
 from helpers.results.records import (
     SMC_NOT_SERVED,
     Case,
+    FirmwareInfo,
     KnownDeviation,
     Log,
     RegisterInfo,
@@ -34,6 +35,7 @@ OPEN = "0x10000, 0, 0, 0"
 GIVEN = (OPEN, ((0, "NOT_SUPPORTED"), (1, OPEN)))
 TRNG = ServiceInfo("TRNG_VERSION", "STD", "TRNG_V1_0", *GIVEN, *GIVEN)
 PSCI = ServiceInfo("PSCI_VERSION", "", "", "0x10001, 0, 0, 0", (), "0x10001, 0, 0, 0")
+VERSION = FirmwareInfo("PSCI_VERSION", 0x6030000000140000, 0x10001, (2, 0x10000, 0x10001))
 DEVIATION = KnownDeviation("early", "LOCK-1", "r", "https://e")
 INFO = SubjectInfo(SubjectId("good"), "mainline", {"kernel": "Linux 6.12", "home": "QEMU"}, (), (STD,), (TRNG, PSCI))
 OTHER_DEFAULT, MORE_BITS = replace(STD, default=0), replace(STD, supported=3)
@@ -93,6 +95,29 @@ def test_what_guests_see_counts(after: Log, what: str | None) -> None:
         visible = [change.what for change in comparison.changes if change.weight is Weight.VISIBLE]
         assert comparison.status == (CHANGED if what else CANNOT_TELL)
         assert visible[:1] == ([what] if what else [])
+
+
+@pytest.mark.parametrize(
+    ("now", "shown"),
+    [
+        (replace(VERSION, accepted=(2, 0x10000)), "0x6030000000140000: accepts 0x2, 0x10000, in a new VM 0x10001"),
+        (replace(VERSION, default=2), "0x6030000000140000: accepts 0x2, 0x10000, 0x10001, in a new VM 0x2"),
+        (replace(VERSION, default=None, accepted=()), "0x6030000000140000: accepts no value, in a new VM unreadable"),
+        (replace(VERSION, name="WORKAROUND_1"), "no such register"),
+    ],
+)
+def test_the_accepted_versions_of_psci_count(now: FirmwareInfo, shown: str) -> None:
+    """A VM with a version that the destination refuses cannot migrate to it."""
+    comparison = compared(with_info(firmware=(now,)), a_log(info=replace(INFO, firmware=(VERSION,))))
+    change = comparison.parts["What guests and VMMs see"][0]
+    assert (change.what, change.after, change.weight) == ("register PSCI_VERSION", shown, Weight.VISIBLE)
+    assert comparison.status == CHANGED
+
+
+def test_a_log_without_the_accepted_versions() -> None:
+    comparison = compared(a_log(), a_log(info=replace(INFO, firmware=(VERSION,))))
+    assert (comparison.status, comparison.changes) == (CANNOT_TELL, ())
+    assert "after, good: its log does not have the values that PSCI_VERSION accepts" in comparison.summary
 
 
 def test_smc_calls_that_are_not_served_are_one_change() -> None:

@@ -256,6 +256,15 @@ def test_inconclusive(doubtful: Log, reason: str) -> None:
     assert reason in verdict.line
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"), [("The disk is full.", "The disk is full; the"), ("a, b...", "a, b...; the"), ("x", "x; the")]
+)
+def test_a_reason_is_joined_without_its_full_stop(reason: str, shown: str) -> None:
+    verdict = only(log(result(PASSED), status=None, reason=reason))
+    assert verdict.line.endswith(f"; because {shown} results log breaks off")
+    assert verdict.reasons[0] == shown.partition(";")[0]
+
+
 def strict(a_log: Log) -> Log:
     return replace(a_log, session=replace(a_log.session, strict=True))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from helpers.command.report import main as report_main
 from helpers.errors import UsageError
 from helpers.formats.html.page import document
 from helpers.formats.junit import junit
@@ -26,7 +27,7 @@ from helpers.results.gate import gate
 from helpers.results.records import ERROR, FAILED, PASSED, Log, Result, SubjectInfo, UnknownService
 from helpers.results.rows import sections
 from helpers.results.verdict import Verdict, exit_status, verdicts
-from tests.support.reports import log_of
+from tests.support.reports import log_of, write_log
 
 SUBJECT, OTHER = SubjectId("debian:stable"), SubjectId("Image")
 BIT, VERSION = UnknownService("VENDOR_HYP:2", "VENDOR_HYP bit 2"), UnknownService("PSCI:1.4", "PSCI 1.4")
@@ -158,6 +159,21 @@ def test_a_run_marks_the_accepted_services(
     (tmp_path / "baseline.toml").write_text(TEXT.replace("2026-12-31", until))
     config: Any = FakeConfig("baseline.toml", options, tmp_path)
     assert [each.accepted for each in with_accepted(config, label, (BIT, VERSION))] == accepted
+
+
+def test_report_accepts_a_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``report --accept-unknown`` judges as a run with this option. Another name than that of a service is refused."""
+    path = str(write_log(tmp_path / "a.jsonl", log()))
+    for arguments, status, text in (
+        ([], 6, "NEWER-THAN-SUITE, 1 unknown service: VENDOR_HYP bit 2"),
+        (["--accept-unknown", "PSCI:1.4"], 6, "NEWER-THAN-SUITE"),
+        (["--accept-unknown", "VENDOR_HYP:2"], 0, "CONFORMANT, 1 accepted unknown service: VENDOR_HYP bit 2"),
+    ):
+        assert report_main([*arguments, path]) == status
+        assert capsys.readouterr().err.startswith(text)
+    with pytest.raises(SystemExit):
+        report_main(["--accept-unknown", "VENDOR_HYP bit 2", path])
+    assert "is not the name of an unknown service, such as VENDOR_HYP:2" in capsys.readouterr().err
 
 
 def test_every_report_shows_it() -> None:

@@ -23,18 +23,22 @@ from helpers.results.records import (
     PASSED,
     SMC_NOT_SERVED,
     Contract,
+    KnownDeviation,
     Result,
     ServiceInfo,
+    SubjectInfo,
 )
 from tests.support import ROOT
-from tests.support.pages import BOTH, FILE, Page, a_log
+from tests.support.pages import BOTH, CONTRACT, FILE, Page, a_log
 from tests.support.reports import log_of, write_log
 
 
 def test_links_lead_somewhere_and_ids_are_unique() -> None:
     page = Page(document(columns([a_log()])))
     assert len(page.ids) == len(set(page.ids))
-    assert page.links and all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    # The known deviation has a link to its fix.
+    inside = [link for link in page.links if link != "https://a"]
+    assert inside and all(link.startswith("#") and link[1:] in page.ids for link in inside)
 
 
 def test_nothing_is_fetched_and_nothing_runs() -> None:
@@ -86,7 +90,7 @@ def test_it_says_what_a_person_needs() -> None:
     text = document(columns([a_log()]))
     for part in ("NON-CONFORMANT", "SAME", "It succeeds.", "prefers-color-scheme: dark", "@media print", 'lang="en"'):
         assert part in text, part
-    assert "pytest --kernel=debian:stable" in text and "late (LOCK-9): r https://a" in text
+    assert "pytest --kernel=debian:stable" in text and ">late</a> (LOCK-9): r" in text
     assert text.index("chapter-failures") < text.index("chapter-conformance-matrix")
 
 
@@ -98,6 +102,57 @@ def test_a_clause_has_the_same_anchor_in_every_report() -> None:
             r'<details><summary><a class="id" href="#clause-lock-2">.*\n?.*', document(columns([log]))
         )
         assert '<p class="source" id="clause-lock-2">' in opened
+
+
+def one_failure(message: str) -> str:
+    failed = Result(f"{FILE}::t[1]", BOTH[0], FAILED, ("LOCK-2",), "It is locked.", "hypercalls.c:f", message)
+    return document(columns([log_of(failed, subjects=BOTH[:1], contract=CONTRACT, status=1)]))
+
+
+def test_the_way_from_a_red_cell_to_the_cause() -> None:
+    """One step to the values and the C program, two to the finding, and one from the verdict to the finding."""
+    message = "AssertionError: 2 of 9 comparisons failed:\nSTD = 0x1\n    expected: EBUSY\n    actual:   success\nSTD"
+    text = one_failure(f"{message}\n    expected: 0x0\n    actual:   0x1\nC reproducer: reproducers/t.c")
+    (cell,) = re.findall(r'<td class="state failed"><a href="#([^"]*)"', text)
+    listed = text[text.index(f'id="{cell}"') :].partition("</ul>")[0]
+    assert "STD = 0x1: expected EBUSY, actual success" in listed and 'href="reproducers/t.c"' in listed
+    (finding,) = re.findall(r'<a href="#(finding[^"]*)">✗ failed', listed)
+    verdict = text[text.index('<div class="verdict') :].partition("</div>")[0]
+    assert f'<a class="id" href="#{finding}">LOCK-2</a> It is locked.' in verdict
+    article = text[text.index(f'id="{finding}"') :].partition("</article>")[0]
+    for part in ("It is locked.", "ident/f", "actual:   success", "reproducers/t.c", 'class="command"'):
+        assert part in article, part
+    assert '<th scope="row"><a class="id" href="#clause-lock-2">LOCK-2</a>' in text
+    assert 'By clause: <a class="id" href="#clause-lock-2">LOCK-2</a> (1).' in text
+
+
+@pytest.mark.parametrize(("message", "gist"), [("It died.\nmore", "It died."), ("x" * 400, "x" * 300 + "...")])
+def test_a_message_without_a_comparison(message: str, gist: str) -> None:
+    listed = one_failure(message).partition('id="chapter-tests-by-clause"')[2]
+    assert f"<code>{FILE}::t[1]</code>: {gist} <span" in listed
+
+
+def test_a_comparison_is_not_cut() -> None:
+    lines = [f"STD {n}\n    expected: 0x0\n    actual:   {n:#x}" for n in range(11)]
+    text = one_failure("\n".join(["AssertionError: 11 of 11 comparisons failed:", *lines]))
+    shown, _, rest = text.partition("<summary>3 more lines</summary>")
+    assert shown.rstrip().endswith("actual:   0x9</pre>\n<details>") and "STD 10\n    expected" in rest
+
+
+def test_the_top_of_the_page() -> None:
+    """The facts of the run are in each box. Notes are folded, and known deviations if there are many kernels."""
+    kernels = tuple(SubjectId(f"/k/Image{n}") for n in range(4))
+    known = KnownDeviation("late", "LOCK-1", "r", "javascript:alert(1)")
+    infos = tuple(SubjectInfo(each, "mainline", {"runs on": "a board"}, (known,)) for each in kernels)
+    results = [Result(f"{FILE}::t[{each.name}]", each, KNOWN, ("LOCK-1",), notes=("raced",)) for each in kernels]
+    for count, opened in ((3, " open"), (4, "")):
+        log = log_of(*results[:count], subjects=kernels[:count], infos=infos[:count])
+        log = replace(log, session=replace(log.session, environment={"suite": "0.1.0"}))
+        top = document(columns([log])).partition("</section>")[0].partition("<body>")[2]
+        assert top.count("<details><summary>Notes, which do not affect the verdict: 1</summary>") == count
+        assert top.count(f"<details{opened}><summary>Known deviations: 1</summary>") == count
+        assert top.count("start: 2017-07-14 02:40 UTC; suite: 0.1.0; runs on: a board</p>") == count
+        assert 'href="javascript' not in top and "javascript:alert(1)" in top
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 In each turn every command runs once, so that other load on the machine affects all of them. To compare commits, use the
 ratios, because the seconds depend on the machine. The selftests are the ones of tools/peers, booted in QEMU.
+tools/peers/phases.py describes the phases. ``python -m tools.peers.bench_page`` makes docs/benchmark.md of the JSON.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from helpers import build
@@ -27,19 +26,22 @@ from helpers.progress import Progress
 from helpers.subjects.choose import cache_directory
 from helpers.subjects.kernels import resolve_kernel
 from tools.mutants.kernel import fetch_source
+from tools.peers.bench_page import BenchRun, bench_table, machine_name
 from tools.peers.boot import NO_FILE, PlanStep, peers_command, peers_initramfs
+from tools.peers.phases import FILE_VARIABLE
 from tools.peers.selftests import build_peers_init, build_selftests, strip_copy
 
 SELFTESTS = "five selftests"
-PYTEST = [".venv/bin/pytest", "-q"]
+PYTEST = [".venv/bin/pytest", "-q", "-p", "tools.peers.phases"]
 
 
 @dataclass(frozen=True)
 class Duration:
-    """Seconds of one run of a command: wall clock, and processor time of it and its children."""
+    """Seconds of one run of a command: wall clock, processor time of it and its children, and pytest's phases."""
 
     wall: float
     processor: float
+    phases: dict[str, float] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,11 +52,18 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--source", default="stable", help="Debian suite of the selftests' source (default: stable)")
     parser.add_argument("--turns", type=int, default=5, help="runs of each command (default: 5)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="only this command, beside the selftests"
+    )
     parser.add_argument("--json", type=Path, default=build.ROOT / "reports/bench.json")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="kvm-hvc-bench-") as folder:
-            durations = _measure(_commands(options.kernel, options.source, Path(folder)), options.turns)
+            commands = _commands(options.kernel, options.source, Path(folder))
+            chosen = {
+                name: commands[name] for name in commands if name in {SELFTESTS, *options.only} or not options.only
+            }
+            durations = _measure(chosen, options.turns, Path(folder) / "phases")
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 3
@@ -70,6 +79,7 @@ def _commands(kernel: str, source: str, folder: Path) -> dict[str, list[str]]:
         "all tests, -n auto": [*run, "-n", "auto"],
         "all tests, -n 0": [*run, "-n", "0"],
         "--tier gate, -n auto": [*run, "-n", "auto", "--tier=gate"],
+        "--tier gate, 2 subjects": [*run, "-n", "auto", "--tier=gate", "--kvm-mode=vhe,nvhe"],
         "one chapter, -n 0": [*run, "-n", "0", "suites/defaults"],
     }
 
@@ -85,40 +95,39 @@ def _selftests(kernel: str, source: str, folder: Path) -> list[str]:
     return peers_command(found.image, initrd)
 
 
-def _measure(commands: dict[str, list[str]], turns: int) -> dict[str, list[Duration]]:
+def _measure(commands: dict[str, list[str]], turns: int, phases: Path) -> dict[str, list[Duration]]:
     """The durations by command, without a first turn that fills the caches. Raises HarnessError if a command fails."""
     durations: dict[str, list[Duration]] = {name: [] for name in commands}
     for turn in range(turns + 1):
         for name, command in commands.items():
-            duration = _run(name, command)
+            duration = _run(name, command, phases)
             if turn:
                 durations[name].append(duration)
                 print(f"turn {turn} of {turns}: {duration.wall:6.1f} s  {name}", flush=True)
     return durations
 
 
-def _run(name: str, command: list[str]) -> Duration:
+def _run(name: str, command: list[str], phases: Path) -> Duration:
+    phases.unlink(missing_ok=True)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
-        command, cwd=build.ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+        command, cwd=build.ROOT, env=os.environ | {FILE_VARIABLE: str(phases)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         why = f"exit status {done.returncode}: {(done.stdout + done.stderr)[-500:]}"
         raise HarnessError(f"{name} failed", why=why, cure=f"Run it alone: {' '.join(command)}")
-    return Duration(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Duration(wall, processor, json.loads(phases.read_text("utf-8")) if phases.exists() else {})
 
 
 def _report(durations: dict[str, list[Duration]], kernel: str, path: Path) -> None:
-    base = durations[SELFTESTS]
-    print(f"\n{kernel}, {os.cpu_count()} processors, {platform.machine()}, median of {len(base)}")
-    print(f"{'command':24} {'wall s':>8} {'processor s':>12} {'ratio to the selftests':>24}")
-    for name, each in durations.items():
-        wall = statistics.median(one.wall for one in each)
-        ratio = statistics.median(one.wall / other.wall for one, other in zip(each, base, strict=True))
-        print(f"{name:24} {wall:8.1f} {statistics.median(one.processor for one in each):12.1f} {ratio:24.1f}")
+    commands = {name: [asdict(one) for one in each] for name, each in durations.items()}
+    run = BenchRun(kernel, machine_name(), SELFTESTS, commands)
+    print(f"\n{run.kernel}, {run.machine}\n\n{bench_table(run)}")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({name: list(map(asdict, each)) for name, each in durations.items()}, indent=1), "utf-8")
+    path.write_text(json.dumps(asdict(run), indent=1), "utf-8")
     print(path)
 
 

@@ -15,6 +15,9 @@ MOST_IN_FULL = 100
 """More findings than these get one line each, because a broken kernel can fail thousands of tests for one reason."""
 _REPRODUCER = re.compile(r"^C reproducer: (?:.*/)?(reproducers/[\w.-]+\.c)$", re.MULTILINE)
 """A line in the message of a test of suites/model."""
+_COMPARISON = re.compile(r"^(.+)\n +expected: (.*)\n +actual: +(.*)$", re.MULTILINE)
+"""One entry of the message of Comparison in helpers/contract/check.py."""
+_LONGEST_GIST = 300
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ class FindingView:
         """The path of the C program, relative to the folder of the log; "" without one."""
         match = _REPRODUCER.search(self.result.message)
         return match[1] if match else ""
+
+    @property
+    def gist(self) -> str:
+        """The first comparison that failed, or the first line of the message."""
+        first = _COMPARISON.search(self.result.message)
+        line = self.result.message.strip().partition("\n")[0]
+        text = f"{first[1]}: expected {first[2]}, actual {first[3]}" if first else line
+        return text if len(text) <= _LONGEST_GIST else f"{text[:_LONGEST_GIST]}..."
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ResultGroup:
-    """A finding, or all parameter sets of a test function with the same outcome; ``seconds`` is their total."""
+    """A finding, or all parameter sets of a test function with the same outcome; ``seconds`` is their total.
+
+    The reason of a finding is its gist.
+    """
 
     outcome: str
     name: str
@@ -97,7 +100,7 @@ def _group(outcome: str, name: str, reason: str, same: list[Result], column: Col
     parameters = () if finding else tuple(filter(None, (_parameters(each, column) for each in same)))
     seconds = sum(each.duration for each in same)
     view = FindingView(column, same[0]) if finding else None
-    target, reproducer = (view.place, view.reproducer) if view else ("", "")
+    target, reproducer, reason = (view.place, view.reproducer, view.gist) if view else ("", "", reason)
     return ResultGroup(outcome, name, len(same), reason, parameters, seconds, target, reproducer)
 
 
