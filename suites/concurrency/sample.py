@@ -38,5 +38,5 @@ RANGE_READ_ONCE = 0.11
 """Rate of race-range-twice, per filter whose base differs from the previous one."""
 ACTION_READ_ONCE = 0.13
 """Rate of race-filter-twice, per filter that KVM accepted."""
-TORN = 0.001
-"""Rate of race-torn-write, per read during writes (7 of 7500)."""
+TORN = 0.00018
+"""Rate of race-torn-write, per read during writes (10 of 55,260)."""
