@@ -79,14 +79,24 @@ def _summary(
     control: MutantResult | None,
 ) -> str:
     lines = [f"Linux {version}; without a mutant the kernel is {control.verdict if control else 'not measured'}.\n"]
-    lines += ["| kind | mutants | run | detected | by the gate tier | not detected |", "|---|---|---|---|---|---|"]
+    titles = (
+        "kind",
+        "mutants",
+        "run",
+        "detected",
+        "by the gate tier",
+        "not detected",
+        "only the gate tier run, not detected",
+    )
+    lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     tier = frozenset(read_tier().tests)
     for kind, mutants in BY_KIND.items():
         run = [results[each.id] for each in mutants if each.id not in reasons]
         done = [each for each in run if each is not None]
         noticed = sum(each.noticed for each in done)
         gate = sum(each.noticed and not tier.isdisjoint(each.tests) for each in done)
-        cells = (_NEEDS[kind], len(mutants), len(done), noticed, gate, len(done) - noticed)
+        part = sum(each.part and not each.noticed for each in done)
+        cells = (_NEEDS[kind], len(mutants), len(done), noticed, gate, len(done) - noticed - part, part)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, ""])
 
