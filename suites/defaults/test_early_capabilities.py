@@ -8,18 +8,12 @@ import pytest
 from helpers.contract.check import Comparison
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
-from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram
 from suites.events.events import enable_every_cap
 
 _ARGUMENTS = (0, 1, 3, 0x1000, 0x1_0000, 0x20_0000)
 """Off, on, two flags, and sizes of a dirty ring and of blocks."""
-
-
-def _close(p: KvmProgram, *fds: int | Arg) -> None:
-    for fd in fds:
-        p.close(fd)
 
 
 def _psci_version(kvm: Kvm) -> int:
@@ -50,7 +44,8 @@ def test_capabilities(when: str, argument: int, registers: tuple[Register, ...],
     reads = [(r, p.get_reg(vcpu, p.one_reg(r))) for r in registers]
     psci = p.get_reg(vcpu, p.one_reg(PSCI_VERSION))
     writes = [(r, v, p.set_reg(vcpu, p.one_reg(r, v))) for r in registers for v in r.subsets()]
-    _close(p, vcpu, vm)
+    for fd in (vcpu, vm):
+        p.close(fd)
     answer = kvm.subject.run(p)
     comparison.error(f"KVM_ARM_VCPU_INIT {what}", 0, answer[init].errno)
     for register, read in reads:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 
@@ -12,10 +12,11 @@ from helpers import guests
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
+from helpers.kvm import PSCI_0_2, Kvm, Vm
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
+from suites.support.features import complete
 from suites.support.held import compare_fixed, compare_open, fill
 from suites.support.view import compare_view
 
@@ -41,34 +42,19 @@ def _combinations(kvm: Kvm) -> list[tuple[int, ...]]:
     return [tuple(sorted(sum(group, ()))) for group in groups]
 
 
-def _complete(vcpu: Vcpu, features: tuple[int, ...]) -> None:
-    """Finalises SVE and initialises the PMU, if the vCPU has them. Raises KvmError."""
-    batch, done = vcpu.vm.batch(), []
-    if set(_SVE) <= set(features):
-        sve = batch.program.structure(uapi.KVM_ARM_VCPU_SVE.to_bytes(4, "little"), "SVE")
-        done.append(batch.call("KVM_ARM_VCPU_FINALIZE", vcpu.fd, uapi.KVM_ARM_VCPU_FINALIZE, sve))
-    if set(_PMU) <= set(features):
-        group, attr = uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT
-        request = uapi.KVM_SET_DEVICE_ATTR
-        done.append(batch.device_attr("KVM_ARM_VCPU_PMU_V3_INIT", vcpu.fd, request, group, attr, b""))
-    batch.run()
-    for each in done:
-        each.ok()
-
-
 @pytest.mark.clause("DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
 def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, contract: Probe) -> None:
     """Reset values, accepted values, lock, filter and the guest's answers do not depend on the vCPUs' features."""
     comparison = Comparison()
-    for features in _combinations(kvm):
+    for features, held in product(_combinations(kvm), ("empty", "full")):
         vm = make_vm(1, None)
         if vm.vcpu.try_init(features) == errno.EINVAL:
             continue
-        _complete(vm.vcpu, features)
-        when = f"with features {features}"
+        complete(vm.vcpus, features)
+        when = f"with features {features} and {held} registers"
         # Its first reads give the reset values.
         compare_open(comparison, vm.vcpus, registers, {r.name: r.reset for r in registers}, when)
-        values = fill(vm, registers, "empty")
+        values = fill(vm, registers, held)
         if contract.smccc_filter:
             vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
         comparison.error(f"KVM_RUN with immediate_exit {when}", errno.EINTR, vm.vcpu.immediate_exit())

@@ -20,6 +20,7 @@ from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.events.events import EventPlace, NeutralEvent
 from suites.support.calls import CONDUITS, Form, call_of
+from suites.support.features import complete
 
 DENIED = 0x84000052
 """TRNG_GET_UUID: the function that the VM's filter denies."""
@@ -160,18 +161,6 @@ def place_in(scene: Scene, acting: int) -> EventPlace:
     )  # fmt: skip
 
 
-def _init_pmus(vm: Vm) -> None:
-    batch = vm.batch()
-    group, attr = uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT
-    done = [
-        batch.device_attr("KVM_ARM_VCPU_PMU_V3_INIT", vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, b"")
-        for vcpu in vm.vcpus
-    ]
-    batch.run()
-    for each in done:
-        each.ok()
-
-
 def _ids(kvm: Kvm, topology: Topology) -> tuple[int, ...]:
     few = kvm.check_extension(uapi.KVM_CAP_MAX_VCPUS) <= max(topology.ids)
     return topology.low_ids if few and topology.low_ids else topology.ids
@@ -226,8 +215,7 @@ def scene_of(
     twin, twin_values = _twin(kvm, state, registers) if topology.twin else (None, {})
     try:
         with kvm.create_vm(_ids(kvm, topology), features=features) as vm:
-            if uapi.KVM_ARM_VCPU_PMU_V3 in features:
-                _init_pmus(vm)
+            complete(vm.vcpus, features)
             scene = Scene(vm, state, topology, registers, contract, values, features, twin, twin_values)
             scene.psci = vm.vcpu.get_reg(PSCI_VERSION)
             _hold(scene)

@@ -17,6 +17,7 @@ from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, RegRead
 from helpers.uapi import kvm as uapi
 from suites.left_behind.refusals import RefusalPlace, refused_bitmaps
+from suites.support.features import add_completion
 
 _BLANK = 7
 """The id of the vCPU that stays uninitialised."""
@@ -34,15 +35,13 @@ def largest_id(kvm: Kvm) -> int:
     return largest if largest > _BLANK else 1
 
 
-def _use(p: KvmProgram, vcpu: Arg, features: tuple[int, ...]) -> None:
-    """Finalises SVE, and initialises the PMU with a filter of its events, if the vCPU has them."""
-    if uapi.KVM_ARM_VCPU_SVE in features:
-        sve = p.structure(uapi.KVM_ARM_VCPU_SVE.to_bytes(4, "little"), "SVE")
-        p.call(vcpu, uapi.KVM_ARM_VCPU_FINALIZE, sve)
+def _complete(p: KvmProgram, vcpu: int | Arg, features: tuple[int, ...]) -> None:
+    """Gives a PMU a filter of its events, and completes the vCPU."""
     if uapi.KVM_ARM_VCPU_PMU_V3 in features:
-        group, deny = uapi.KVM_ARM_VCPU_PMU_V3_CTRL, struct.pack("<HHB3x", 0x11, 1, 1)
-        for attr, data in ((uapi.KVM_ARM_VCPU_PMU_V3_FILTER, deny), (uapi.KVM_ARM_VCPU_PMU_V3_INIT, b"")):
-            p.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, p.device_attr(group, attr, data))
+        deny = struct.pack("<HHB3x", 0x11, 1, 1)
+        rule = p.device_attr(uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_FILTER, deny)
+        p.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, rule)
+    add_completion(p, vcpu, features)
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,13 @@ class Life:
         self._name = name
         self._vm = vm = p.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image)
         self._vcpu = vcpu = p.create_guest_vcpu(vm.fd, 0, kvm.run_size, features)
-        _use(p, vcpu.fd, features)
+        _complete(p, vcpu.fd, features)
         blank = p.create_vcpu(vm.fd, _BLANK)
         self._others = [blank]
         if other is not None:
             self._others.append(p.create_vcpu(vm.fd, other))
             p.init_vcpu(self._others[1], p.prepare_init(vm.fd, features)[1])
-            _use(p, self._others[1], features)
+            _complete(p, self._others[1], features)
         self._add("KVM_CREATE_VCPU", vcpu.fd)
         self._fresh()
         for locked in (False, True)[: 1 + runs]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -16,26 +15,21 @@ from helpers.kvm import Vcpu
 from helpers.uapi import kvm as uapi
 from suites.run import runs
 from suites.run.conftest import MakeFor
+from suites.support.features import finalise_sve, init_pmu
 from suites.support.held import compare_fixed, fill
 from suites.support.view import compare_view
 
 
 def _finalise_sve(vcpu: Vcpu) -> int:
     batch = vcpu.vm.batch()
-    sve = uapi.KVM_ARM_VCPU_SVE
-    feature = batch.program.structure(struct.pack("<i", sve), "feature {}", sve)
-    done = batch.call("KVM_ARM_VCPU_FINALIZE", vcpu.fd, uapi.KVM_ARM_VCPU_FINALIZE, feature)
-    batch.run()
-    return done.errno
+    done = finalise_sve(batch.program, vcpu.fd)
+    return batch.run()[done].errno
 
 
 def _init_pmu(vcpu: Vcpu) -> int:
     batch = vcpu.vm.batch()
-    done = batch.device_attr(
-        "PMU init", vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_INIT, b""
-    )
-    batch.run()
-    return done.errno
+    done = init_pmu(batch.program, vcpu.fd)
+    return batch.run()[done].errno
 
 
 @pytest.mark.parametrize(
