@@ -14,9 +14,20 @@ from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import LOG, open_log, read_record, remaining_lines
 from helpers.subjects.kernel_warnings import warnings_in
 from helpers.uapi import syscalls
+from suites.left_behind.growth import Act
 
 LINES_EACH = 12
 """How often a pass makes each call."""
+
+
+def repeated(act: Act) -> Act:
+    """Makes the calls LINES_EACH times."""
+
+    def make(p: KvmProgram) -> None:
+        with p.concurrently() as stage, stage.thread(repeat=LINES_EACH):
+            act(p)
+
+    return make
 
 
 def _lines_of(subject: Subject, p: KvmProgram, log: int) -> Counter[str]:
@@ -75,8 +86,8 @@ def compare_log(
     what: str,
     subject: Subject,
     renew: Callable[[], float],
-    make: Callable[[KvmProgram], None],
-    control: Callable[[KvmProgram], None],
+    make: Act,
+    control: Act,
 ) -> None:
     """Compares that ``make``, which makes each call LINES_EACH times, writes no line more than once.
 
@@ -84,7 +95,7 @@ def compare_log(
     """
     log = _opened_log(subject)
 
-    def lines(calls: Callable[[KvmProgram], None]) -> Counter[str]:
+    def lines(calls: Act) -> Counter[str]:
         renew()
         program = KvmProgram(deadline_ms=60_000)
         calls(program)

@@ -20,12 +20,21 @@ from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.left_behind.growth import Meter
-from suites.left_behind.log_lines import LINES_EACH, compare_log
-from suites.support.calls import GARBAGE, REGISTER_LEVELS, call_of
+from suites.left_behind.log_lines import compare_log, repeated
+from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, call_of
 
 _DENIED, _UNASSIGNED = 0x84000052, (0x84000070, 0x85000030, 0x86000010, 0xC6000010, 0xBF000000)
 """TRNG_GET_UUID, which the VM's filter denies, and ids of no function."""
 _FEW_RUNS = 50
+_NOBODY, _RESERVED = 0xFFFF00, 1 << 24
+"""The affinity of no vCPU, and a reserved bit of affinities."""
+_REFUSED = (
+    (0xC4000003, (_NOBODY, 0, 0)), (0xC4000003, (_RESERVED, 0, 0)), (0x84000003, (0, 0, 0)), (0xC4000004, (_NOBODY, 0)),
+    (0x84000004, (0, 9)), (0x84000012, (1, 0)), (0xC4000012, (1, 0)), (0x8400000A, (0x84000050,)), (0x84000005, ()),
+    (0x8400001F, ()), (0x84000099, ()), (0xC6009999, ()), (0x80000001, (0xFFFFFFFF,)), (0xC5000020, (0x1234,)),
+    (0xC4000053, (0xC1,)), (0x86000001, (9,)), (0, ()),
+)  # fmt: skip
+"""Calls whose arguments are wrong each in another way, and calls of unknown functions."""
 
 
 def _requests() -> list[Call]:
@@ -37,6 +46,7 @@ def _requests() -> list[Call]:
     calls += [Call(f.id, (*f.args, *GARBAGE[len(f.args) :])) for f in PSCI_CALLS]
     functions = dict.fromkeys([*(f.id for f in GATED), *(f.id for f in PSCI_CALLS), *_UNASSIGNED])
     calls += [Call(function, GARBAGE) for function in functions]
+    calls += [Call(function, args, form.conduit) for form in CONDUITS for function, args in _REFUSED]
     return [*calls, *(Call(0x80000000, GARBAGE, conduit) for conduit in Conduit)]
 
 
@@ -85,15 +95,7 @@ def test_memory(calling: CallingVm, meter: Meter) -> None:
 @pytest.mark.clause("LEFT-4")
 def test_log(calling: CallingVm, renew_deadline: Callable[[], float]) -> None:
     """A guest's calls, each made many times, write no line to the kernel's log more than once."""
-    comparison = Comparison()
-
-    def often(run: Callable[[KvmProgram], None]) -> Callable[[KvmProgram], None]:
-        def make(p: KvmProgram) -> None:
-            with p.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-                run(p)
-
-        return make
-
-    subject = calling.vm.kvm.subject
-    compare_log(comparison, "guest calls", subject, renew_deadline, often(calling.make), often(calling.make_none))
+    comparison, subject = Comparison(), calling.vm.kvm.subject
+    made, none = repeated(calling.make), repeated(calling.make_none)
+    compare_log(comparison, "guest calls", subject, renew_deadline, made, none)
     comparison.done()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -16,12 +18,11 @@ from helpers.errors import HarnessError
 from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, NewVcpu
-from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.left_behind.conftest import FEW_GUEST_CALLS, REFUSED_GUEST_CALLS, MakeRefusing, RefusingVm
+from suites.left_behind.conftest import MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
-from suites.left_behind.log_lines import LINES_EACH, compare_log
+from suites.left_behind.log_lines import compare_log, repeated
 from suites.left_behind.refusals import RefusalPlace, refused_calls
 from suites.support.view import compare_view
 
@@ -29,29 +30,25 @@ WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
 
 
-def _answered(refusing: RefusingVm, program: KvmProgram, guest: int) -> None:
-    """As many calls as there are refused ones, which succeed. ``guest`` are a guest's, if the VM has run."""
+def _refused(refusing: RefusingVm, program: KvmProgram) -> None:
+    for call in refusing.calls(program):
+        call.make(program)
+
+
+def _answered(refusing: RefusingVm, program: KvmProgram) -> None:
+    """As many calls as there are refused ones, which succeed."""
     one = program.one_reg(refusing.place.registers[0])
     for _ in refusing.refused:
         program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
-    if refusing.place.locked:
-        refusing.guest_calls(program, [Call(0x80000000)] * guest)
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
 @WHEN
 def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
-    """Neither memory nor fds nor tasks grow with the number of refused calls of user space and of a guest."""
-    refusing = make_refusing(when)
-
-    def refused(p: KvmProgram) -> None:
-        refusing.make_all(p, FEW_GUEST_CALLS)
-
-    def answered(p: KvmProgram) -> None:
-        _answered(refusing, p, len(FEW_GUEST_CALLS))
-
-    comparison = Comparison()
-    meter.compare(comparison, f"{len(refusing.refused)} kinds of refused calls {when}", refused, answered)
+    """Neither memory nor fds nor tasks grow with the number of refused calls."""
+    refusing, comparison = make_refusing(when), Comparison()
+    what = f"{len(refusing.refused)} kinds of refused calls {when}"
+    meter.compare(comparison, what, partial(_refused, refusing), partial(_answered, refusing))
     comparison.done()
 
 
@@ -81,6 +78,17 @@ def test_bytes(when: str, make_refusing: MakeRefusing) -> None:
     comparison.done()
 
 
+@dataclass(frozen=True)
+class _Access:
+    """A read, and a call of which ``errno`` is expected. ``value`` is what the read must give."""
+
+    what: str
+    read: Pending
+    value: int
+    done: Pending
+    errno: int = 0
+
+
 @pytest.mark.clause("HISTORY-1", "EVENT-1", "EVENT-2", "EVENT-3")
 @WHEN
 def test_next_access(when: str, make_refusing: MakeRefusing, contract: Probe) -> None:
@@ -89,27 +97,25 @@ def test_next_access(when: str, make_refusing: MakeRefusing, contract: Probe) ->
     The call is made with two values of each register if they are writable.
     """
     refusing, comparison = make_refusing(when), Comparison()
-    place, batch, rows = refusing.place, refusing.vm.batch(), list[tuple[str, int, Pending, int, Pending]]()
+    place, batch, accesses = refusing.place, refusing.vm.batch(), list[_Access]()
     for call in refusing.calls(batch.program):
         for number in (0, 1):
             call.make(batch.program)
             for register in place.registers:
                 what = f"{register.name}, {when}, after {call.name}"
-                rows.append(_access(batch, refusing, register, what, number))
+                accesses.append(_access(batch, refusing, register, what, number))
         version = batch.get(refusing.vm.vcpu, PSCI_VERSION)
-        rows.append((f"PSCI_VERSION after {call.name}", 0, version, refusing.version, version))
+        accesses.append(_Access(f"PSCI_VERSION after {call.name}", version, refusing.version, version))
     batch.run()
-    for what, error, done, value, read in rows:
-        comparison.error(what, error, done.errno)
-        comparison.value(f"the value of {what}", value, read.value)
+    for each in accesses:
+        comparison.error(each.what, each.errno, each.done.errno)
+        comparison.value(f"the value of {each.what}", each.value, each.read.value)
     compare_view(comparison, refusing.vm.vcpu, contract, place.values, f"after refused calls {when}")
     comparison.done()
 
 
-def _access(
-    batch: Batch, refusing: RefusingVm, register: Register, what: str, number: int
-) -> tuple[str, int, Pending, int, Pending]:
-    """Reads the register, and writes another value, or for ``number`` 1 the held one. What, errno, write, value, read.
+def _access(batch: Batch, refusing: RefusingVm, register: Register, what: str, number: int) -> _Access:
+    """Reads the register, and writes another value, or for ``number`` 1 the held one.
 
     The read precedes the write: a refused call that empties the register is noticed.
     """
@@ -117,8 +123,8 @@ def _access(
     held, other = place.values[register.name], place.values[register.name] ^ register.mask
     now = other if number and not place.locked else held
     read = batch.get(refusing.vm.vcpus[1], register)
-    error = EBUSY if place.locked and not number and other != held else 0
-    return what, error, batch.set_on(place.vcpu, register, held if number else other), now, read
+    done = batch.set_on(place.vcpu, register, held if number else other)
+    return _Access(what, read, now, done, EBUSY if place.locked and not number and other != held else 0)
 
 
 @pytest.mark.clause("LEFT-2")
@@ -192,17 +198,9 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
 @pytest.mark.clause("LEFT-4")
 @WHEN
 def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
-    """Refused calls of user space and of a guest, each made many times, write no line to the log more than once."""
+    """Refused calls, each made many times, write no line to the kernel's log more than once."""
     refusing, comparison = make_refusing(when), Comparison()
-
-    def refused(program: KvmProgram) -> None:
-        with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-            refusing.make_all(program, REFUSED_GUEST_CALLS)
-
-    def answered(program: KvmProgram) -> None:
-        with program.concurrently() as stage, stage.thread(repeat=LINES_EACH):
-            _answered(refusing, program, len(REFUSED_GUEST_CALLS))
-
     subject = refusing.vm.kvm.subject
+    refused, answered = (repeated(partial(calls, refusing)) for calls in (_refused, _answered))
     compare_log(comparison, f"refused calls {when}", subject, renew_deadline, refused, answered)
     comparison.done()
