@@ -125,6 +125,16 @@ def _new_vm(batch: Batch, kvm: Kvm) -> tuple[Arg, Arg, Arg]:
     return vm, vcpu.fd, vcpu.run_address
 
 
+def _filled_vm(batch: Batch, kvm: Kvm, registers: Iterable[Register], *, runs: bool) -> tuple[Arg, Arg, Arg]:
+    """As _new_vm(), with the lowest bit of each register. The vCPU has run if ``runs``."""
+    vm, vcpu, run = _new_vm(batch, kvm)
+    for register in registers:
+        batch.set_on(vcpu, register, _lowest(register))
+    if runs:
+        batch.program.run_with_immediate_exit(vcpu, run)
+    return vm, vcpu, run
+
+
 def _reads(batch: Batch, vcpu: Arg, registers: Iterable[Register]) -> list[tuple[Register, Pending]]:
     program = batch.program
     reads = [(register, program.get_reg(vcpu, program.one_reg(register))) for register in registers]
@@ -164,11 +174,7 @@ def test_child_creates_a_vm(kvm: Kvm, make_vm: MakeVm, registers: tuple[Register
 def _send_away(batch: Batch, kvm: Kvm, registers: Iterable[Register], *, runs: bool) -> tuple[Arg, Arg]:
     """Creates a VM with the lowest bit of each register, whose fds are only in a socket. Returns the socket pair."""
     program = batch.program
-    vm, vcpu, run = _new_vm(batch, kvm)
-    for register in registers:
-        batch.set_on(vcpu, register, _lowest(register))
-    if runs:
-        program.run_with_immediate_exit(vcpu, run)
+    vm, vcpu, run = _filled_vm(batch, kvm, registers, runs=runs)
     sockets = socket_pair(program, kvm.fd)
     for fd in (vm, vcpu):
         send_fd(program, sockets[0], fd)
@@ -236,11 +242,7 @@ def test_vm_without_its_fd(when: str, kvm: Kvm, registers: tuple[Register, ...])
     """After the VM's fd is closed, its vCPU still reads, writes and runs, with the same lock."""
     batch, comparison, runs = Batch(kvm.subject), Comparison(), when == "after_run"
     program = batch.program
-    vm, vcpu, run = _new_vm(batch, kvm)
-    for register in registers:
-        batch.set_on(vcpu, register, _lowest(register))
-    if runs:
-        program.run_with_immediate_exit(vcpu, run)
+    vm, vcpu, run = _filled_vm(batch, kvm, registers, runs=runs)
     program.close(vm)
     reads = _reads(batch, vcpu, registers)
     writes = [(r, batch.set_on(vcpu, r, value), value) for r in registers for value in (0, _lowest(r))]
