@@ -6,17 +6,20 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from helpers import guests
-from helpers.batch import Pending
+from helpers.batch import KvmError, Pending
 from helpers.contract.features import Probe
 from helpers.contract.registers import MAINLINE
-from helpers.executor.program import Arg, ArgType
+from helpers.executor.program import Answer, Arg, ArgType, OpResult, Program
+from helpers.guest_layout import CALL_RECORD, MAILBOX_HEAD
 from suites.capability.test_capability import test_check_extension as check_extension
+from suites.history import test_guest_history as guest_history
 from suites.migration import test_same_kernel as same_kernel
 from suites.quiet import test_quiet as quiet
 
@@ -116,3 +119,36 @@ def test_a_warning_before_or_after_refused_writes(monkeypatch: pytest.MonkeyPatc
 def test_without_a_refused_write_nothing_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="no write was refused"):
         refusals(monkeypatch, 0, "", "")
+
+
+_MAILBOX = MAILBOX_HEAD + 5 * CALL_RECORD
+"""Bytes of a mailbox with the five calls of the test."""
+
+
+class ManyRunsKvm:
+    """A VM of test_many_calls_and_runs. Its subject answers every operation with ``errno``, or at the deadline."""
+
+    def __init__(self, *, expired: bool, error: int = 0) -> None:
+        self._expired, self._error = expired, error
+        vcpus = [SimpleNamespace(fd=4 + n, index=n, run_address=0x1000, vm=self) for n in range(2)]
+        self.vcpus, self.memory, self.kvm, self.subject = vcpus, 0x10000, self, self
+        self.vcpu = Mock()
+        self.set_filter = Mock()
+
+    def run(self, program: Program) -> Answer:
+        result = OpResult(-1, self._error, not self._expired, b"" if self._expired else bytes(_MAILBOX))
+        return Answer(((result,) * guest_history.REPETITIONS,) * program.op_count, self._expired)
+
+
+@pytest.mark.parametrize(
+    ("expired", "error", "match"),
+    [
+        (True, 0, "did not end before the deadline"),
+        (False, errno.EFAULT, r"KVM_RUN, repetition 1 on vCPU 0\n.*\n.*EFAULT"),
+    ],
+)
+def test_many_runs_of_which_one_fails(expired: bool, error: int, match: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest_history, "compare_fixed", Mock())
+    vm: Any = ManyRunsKvm(expired=expired, error=error)
+    with pytest.raises((AssertionError, KvmError), match=match):
+        guest_history.test_many_calls_and_runs("STD", lambda count: vm, PROBE, MAINLINE.registers)
