@@ -62,7 +62,9 @@ class Pending:
             cure = "Run on a machine that is less busy"
             raise HarnessError(f"{self.what} was not reached before the deadline", why=why, cure=cure)
         if not result.ran:
-            raise KvmError(f"{self.what} was not reached before the deadline")
+            # Of a forked child that blocks in this call, only its end is known.
+            missed = "did not return" if answer.forked else "was not reached"
+            raise KvmError(f"{self.what} {missed} before the deadline")
         self.errno, self.ret = result.errno, result.ret
         if self.value_ref is not None:
             self.memory = int.from_bytes(answer[self.value_ref].data, "little")

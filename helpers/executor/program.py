@@ -100,6 +100,8 @@ class Answer:
 
     results: tuple[tuple[OpResult, ...], ...]
     expired: bool
+    forked: bool = False
+    """Whether a part of the program ran in a forked child."""
 
     def __getitem__(self, ref: Arg) -> OpResult:
         """The result of the operation that returned ``ref``; the last result if it was repeated."""
@@ -107,9 +109,12 @@ class Answer:
 
     @property
     def ran_out_of_time(self) -> bool:
-        """Whether the deadline expired between two operations, so that none of them blocked. For a single thread."""
+        """Whether the deadline expired between two operations, so that none of them blocked.
+
+        False with a forked child: the operation that a killed child was in has no result.
+        """
         last = next((each[-1] for each in reversed(self.results) if each and each[-1].ran), None)
-        return self.expired and (last is None or last.errno != errno.EINTR)
+        return self.expired and not self.forked and (last is None or last.errno != errno.EINTR)
 
 
 class Program:

@@ -121,7 +121,8 @@ def decode(program: Program, body: bytes, *, serial: int = 0) -> Answer:
     in_order = _results(reader, expected)
     if reader.at != len(body):
         raise _garbage(f"{len(body) - reader.at} bytes after its end")
-    return Answer(tuple(_by_operation(program, in_order)), first != 0)
+    forked = any(thread.forked for stage in program.stages for thread in stage)
+    return Answer(tuple(_by_operation(program, in_order)), first != 0, forked)
 
 
 def _by_operation(program: Program, in_order: list[OpResult]) -> list[tuple[OpResult, ...]]:

@@ -46,6 +46,16 @@ def test_a_call_that_blocks(silent_pipe: int) -> None:
         batch.run()
 
 
+def test_a_call_that_blocks_in_a_child(silent_pipe: int) -> None:
+    batch = Batch(Here())  # type: ignore[arg-type]
+    batch.ioctl("the first call", -1, 0)
+    with batch.program.forked():
+        batch.pending("the read", batch.program.read(silent_pipe, 1))
+        batch.ioctl("the next call", -1, 0)
+    with pytest.raises(KvmError, match="the read did not return before the deadline"):
+        batch.run()
+
+
 def test_calls_that_are_slow_together() -> None:
     ran, left = (OpResult(0, 0, True, b""),), (OpResult(-1, 0, False, b""),)
     batch = Batch(Here())  # type: ignore[arg-type]
