@@ -11,9 +11,11 @@ from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.linearizability import EventKind, HistoryEvent
 from helpers.contract.registers import MAINLINE, Register
@@ -231,3 +233,20 @@ def test_a_guest_shows_only_bits_that_an_answer_shows(register: Register, shown:
     assert all(a != b for a, b in pairwise(values)) and values[0] != register.reset
     for value in values if register.name == VENDOR.name else ():
         assert view is None or view.value((value if value & 1 else NOT_SUPPORTED, 0, 0, 0)) == value
+
+
+@pytest.mark.parametrize(("seconds", "times", "notes"), [(0.01, 18, 0), (4.0, 3, 1), (30.0, 1, 1)])
+def test_reads_of_a_slow_host(seconds: float, times: int, notes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Round trips of 500 reads: all that are needed, or those of half of the timeout (20 s). A note has the number."""
+    now, calls, written = [0.0], list[object](), list[str]()
+
+    def compare(comparison: Comparison, vm: object, register: object) -> None:
+        comparison.value("a read", 1, 1)
+        now[0] += seconds
+        calls.append(register)
+
+    monkeypatch.setattr(beside, "_compare_reads", compare)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    register, vm = MAINLINE.registers[0], Mock()
+    beside.test_same_value(register, MAINLINE.registers[:3], lambda count: vm, lambda: 20.0, written.append)
+    assert (len(calls), len(written)) == (times, notes)
