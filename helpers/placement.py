@@ -173,23 +173,6 @@ def take_down(subject: Subject, numbers: Iterable[int]) -> None:
     _switch(subject, numbers, on=False)
 
 
-def expedite_rcu(subject: Subject, *, on: bool) -> bool:
-    """Expedites RCU grace periods, or no longer, if the executor's user may. Returns whether that was a change.
-
-    A VM that is closed waits for grace periods. Source: kernel/ksysfs.c, rcu_expedited.
-    Raises KernelDied, HarnessError.
-    """
-    program = Program(traced=False)
-    before = program.open("/sys/kernel/rcu_expedited", os.O_RDONLY | os.O_CLOEXEC)
-    text = program.read(before, 8)
-    program.close(before)
-    fd = program.open("/sys/kernel/rcu_expedited", os.O_WRONLY | os.O_CLOEXEC)
-    written = program.write(fd, b"1" if on else b"0")
-    program.close(fd)
-    answer = subject.run(program)
-    return not answer[written].errno and answer[text].data.strip() == (b"0" if on else b"1")
-
-
 def _switch(subject: Subject, numbers: Iterable[int], *, on: bool) -> tuple[int, ...]:
     program, results = Program(traced=False), []
     for number in numbers:

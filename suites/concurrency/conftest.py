@@ -12,7 +12,7 @@ import pytest
 from helpers.errors import HarnessError
 from helpers.identity import Reach
 from helpers.kvm import Kvm
-from helpers.placement import bring_up, expedite_rcu, take_down
+from helpers.placement import bring_up, take_down
 from helpers.subjects.base import KernelDied
 from suites.conftest import Note
 
@@ -25,22 +25,17 @@ class _Processors:
     def __init__(self) -> None:
         self._kvm: Kvm | None = None
         self._numbers: tuple[int, ...] = ()
-        self._expedited = False
 
     def bring_up(self, kvm: Kvm) -> None:
         if self._kvm is not kvm:
             self._kvm, self._numbers = kvm, bring_up(kvm.subject)
-            self._expedited = expedite_rcu(kvm.subject, on=True)
             if self._numbers:
                 kvm.place()
 
     def take_down(self) -> None:
-        if self._kvm is not None and self._kvm.alive:
-            if self._expedited:
-                expedite_rcu(self._kvm.subject, on=False)
-            if self._numbers:
-                take_down(self._kvm.subject, self._numbers)
-                self._kvm.place()
+        if self._kvm is not None and self._kvm.alive and self._numbers:
+            take_down(self._kvm.subject, self._numbers)
+            self._kvm.place()
         self._kvm = None
 
 

@@ -13,7 +13,6 @@ from helpers.executor.program import Answer, Arg, Code, Op, OpResult, Program
 from helpers.placement import (
     bring_up,
     core_list,
-    expedite_rcu,
     parse_core_list,
     place_vcpus,
     take_down,
@@ -38,7 +37,6 @@ class Cores:
         self.off: set[int] = set()
         self.stuck: set[int] = set()
         """Processors that do not come up."""
-        self.expedited = b"0"
 
     def run(self, program: Program) -> Answer:
         results: list[tuple[OpResult, ...]] = [()] * program.op_count
@@ -61,9 +59,6 @@ class Cores:
             self.path = op.data
         if op.code == Code.READ and self.path.startswith(b"/sys/devices/system/cpu/offline"):
             return 0, 0, f"{core_list(self.off)}\n".encode()
-        if op.code in (Code.READ, Code.WRITE) and self.path.startswith(b"/sys/kernel/rcu_expedited"):
-            self.expedited, before = op.data or self.expedited, self.expedited
-            return 1, 0, before + b"\n"
         if op.code == Code.WRITE:
             return self._switch(int(re.findall(rb"cpu/cpu(\d+)/online", self.path)[0]), op.data)
         if op.code == Code.READ:
@@ -181,13 +176,6 @@ def test_the_affinity_stays_if_no_processor_comes_up() -> None:
     subject = machine(*[(BIG, GENERIC)] * 4, allowed=0b0101)
     subject.off = subject.stuck = {1}
     assert bring_up(subject) == () and subject.mask == 0b0101
-
-
-def test_rcu_is_expedited_and_ordinary_again() -> None:
-    subject = machine((BIG, GENERIC))
-    assert expedite_rcu(subject, on=True) and subject.expedited == b"1"
-    assert not expedite_rcu(subject, on=True), "a kernel that was booted so stays so"
-    assert expedite_rcu(subject, on=False) and subject.expedited == b"0"
 
 
 @pytest.mark.parametrize(
