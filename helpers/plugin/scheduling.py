@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Distributes the tests of several subjects over xdist's workers, so that no kernel boots more often than needed."""
+"""Distributes the tests over xdist's workers, so that no kernel boots, and no guest is observed, more than needed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ from xdist.scheduler import LoadScopeScheduling
 
 from helpers.identity import MigrationId, SubjectId
 from helpers.results.nodeids import NodeIds
+
+
+class ByModule(LoadScopeScheduling):  # type: ignore[misc]
+    """The tests of one subject: a module at a time to a free worker, because its tests share observations."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        # The order of the collection: a long module that came last would leave the other workers without work.
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0]
 
 
 class BySubject(LoadScopeScheduling):  # type: ignore[misc]

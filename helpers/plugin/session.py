@@ -115,12 +115,14 @@ def _check_subjects(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Distributes several subjects; the tests of a single one go to any free worker."""
-    subjects = subjects_of(config)
-    if len(subjects) == 1 or config.getoption("dist") != "load":
+    """Distributes the subjects, or the modules of a single one."""
+    if config.getoption("dist") != "load":
         return None
-    from helpers.plugin.scheduling import BySubject
+    from helpers.plugin.scheduling import ByModule, BySubject
 
+    subjects = subjects_of(config)
+    if len(subjects) == 1:
+        return ByModule(config, log)
     return BySubject(config, log, subjects, len(config.getoption("tx")))
 
 
