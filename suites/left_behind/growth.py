@@ -37,7 +37,7 @@ _NOT_RAW = re.compile(
 _TASKS = re.compile(r"\d+/(\d+)")
 _THREADS = re.compile(r"^Threads:\s+(\d+)$", re.MULTILINE)
 _SMALL_BYTES, _LEAST_KB = 32, 64
-_SETTLE_NS = 100_000_000
+_SETTLE_NS = 50_000_000
 """Longer than an RCU grace period: closed files and VMs are freed after one."""
 _LAZY = frozenset(["vmap_area"])
 """mm/vmalloc.c frees memory at once, and its address ranges only when many have accumulated."""
@@ -71,9 +71,9 @@ class Reading:
         return counts
 
 
-def look(p: KvmProgram, an_fd: int | Arg) -> Reading:
-    """Appends reads of the counts after _SETTLE_NS. A new fd, the lowest free number, shows how many are open."""
-    sleep(p, _SETTLE_NS)
+def look(p: KvmProgram, an_fd: int | Arg, *, settle_ns: int = _SETTLE_NS) -> Reading:
+    """Appends reads of the counts after ``settle_ns``. A new fd, the lowest free number, shows how many are open."""
+    sleep(p, settle_ns)
     files = {}
     for path, reads in _READS.items():
         fd = p.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -129,17 +129,17 @@ class Meter:
     kvm: Kvm
     renew: Callable[[], float]
 
-    def _run(self, phases: Sequence[tuple[Act, int]]) -> tuple[list[Counts], int]:
+    def _run(self, phases: Sequence[tuple[Act, int]], *, settle_ns: int = _SETTLE_NS) -> tuple[list[Counts], int]:
         """Runs phases of repeated calls. Returns the growth in each one, and the time of all (ns). Raises KvmError."""
         self.renew()
         program = KvmProgram(deadline_ms=60_000)
-        looks = [look(program, self.kvm.fd)]
+        looks = [look(program, self.kvm.fd, settle_ns=settle_ns)]
         begin = program.clock(time.CLOCK_MONOTONIC)
         for act, repetitions in phases:
             with program.concurrently() as stage, stage.thread(repeat=repetitions):
                 act(program)
             end = program.clock(time.CLOCK_MONOTONIC)
-            looks.append(look(program, self.kvm.fd))
+            looks.append(look(program, self.kvm.fd, settle_ns=settle_ns))
         answer = self.kvm.subject.run(program)
         if answer.expired:
             raise KvmError("repeated calls did not end before the deadline")
@@ -147,7 +147,7 @@ class Meter:
 
     def _repetitions(self, act: Act, few: int) -> int:
         """The repetitions in a phase. Raises NotMeasured if /proc has no count, or if the calls are too slow."""
-        (counts,), ns = self._run([(act, _WARM)])
+        (counts,), ns = self._run([(act, _WARM)], settle_ns=0)
         precise = any(name.startswith("objects of") for name in counts)
         if not precise and SLAB_KB not in counts:
             raise NotMeasured(f"neither {SLABS} nor {MEMORY} can be read")
