@@ -11,7 +11,8 @@ import time
 from helpers.errors import HarnessError
 from helpers.executor import wire
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Bytes of one read. Python allocates them for each, and malloc maps more than 128 KiB."""
 
 
 class Stream:

@@ -28,18 +28,19 @@ class Trace:
 
     def __init__(self) -> None:
         self._sent: deque[Sent] = deque(maxlen=MOST_PROGRAMS)
-        self._count = 0
+        self.count = 0
+        """The number of programs, including those that are not kept."""
         self._paused = False
 
     def clear(self) -> None:
         """Drops all programs: a new test begins."""
         self._sent.clear()
-        self._count = 0
+        self.count = 0
 
     def add(self, sent: Sent) -> None:
         if sent.program.traced and not self._paused:
             self._sent.append(sent)
-            self._count += 1
+            self.count += 1
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -58,7 +59,7 @@ class Trace:
     @property
     def dropped(self) -> int:
         """The number of earlier programs."""
-        return self._count - len(self._sent)
+        return self.count - len(self._sent)
 
 
 class Traced:

@@ -12,7 +12,18 @@ from pathlib import Path
 from tests.support.sessions import KERNEL, run_pytest
 
 COMMITTED = Path(__file__).with_name("counts.json")
-CHAPTERS = ("access", "capability", "defaults", "limits", "lock", "migration", "neighbours", "run")
+CHAPTERS = (
+    "access",
+    "capability",
+    "defaults",
+    "filter",
+    "hypercalls",
+    "limits",
+    "lock",
+    "migration",
+    "neighbours",
+    "run",
+)
 ARGUMENTS = (KERNEL, "-p", "tools.counts", *(f"suites/{chapter}" for chapter in CHAPTERS))
 COMMAND = f"python -m pytest {' '.join(ARGUMENTS)} --counts {COMMITTED.relative_to(Path(__file__).parents[2])}"
 MARGIN = 1.05
