@@ -43,9 +43,10 @@ With rcu_expedited the end of a VM takes 2 ms instead of 10: kvm_destroy_mpidr_d
 RCU grace period if the VM had several vCPUs and ran.
 """
 PROCESSORS = 2
-ONE_IS_ON = "maxcpus=1"
-"""The other processors are off until the tests of races bring them up (suites/concurrency). With one processor, all
-other tests are faster, because an RCU grace period does not wait for another one."""
+ONE_IS_ON = "khx_one_processor=1"
+"""/init takes the other processors offline until the tests of races bring them up (suites/concurrency). With one
+processor, all other tests are faster, because an RCU grace period does not wait for another one. With maxcpus=1, a
+kernel without CONFIG_HOTPLUG_CPU would never have a second one."""
 _RESTORE_SECONDS = 5.0
 """Timeout of a start from a snapshot, which takes less than a second. After it the kernel is booted."""
 MEMORY_MB = 1024
