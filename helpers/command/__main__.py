@@ -18,6 +18,8 @@ def program() -> int:
         return 4
     # The wheel installs the tree as one package, and its modules import each other as in a checkout.
     sys.path.insert(0, str(ROOT))
+    # As Ctrl-C: a subcommand ends the processes that it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from helpers.command.main import main
 
@@ -27,11 +29,12 @@ def program() -> int:
 
 
 def _interrupted(arguments: list[str]) -> int:
-    """Report Ctrl-C in one line. Returns the status: INCONCLUSIVE for a run without a test, 130 for other subcommands.
+    """Report Ctrl-C or SIGTERM in one line. Returns INCONCLUSIVE for a run without a test, 130 for other subcommands.
 
     The tests of a run handle Ctrl-C themselves. This is for the time before, in which modules are imported.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if arguments[:1] == ["run"]:
         sys.stderr.write("INCONCLUSIVE: interrupted before the first test; nothing was measured\n")
         return 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def prove(tmp_path: Path, terminal: tuple[int, int]) -> Prove:
 def text_until(terminal: int, wanted: str, seconds: float = 20) -> str:
     """What the terminal shows, up to the text that is waited for."""
     text, deadline = "", time.monotonic() + seconds
-    while wanted not in text and time.monotonic() < deadline:
+    while wanted not in text and select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
         text += os.read(terminal, 4096).decode()
     assert wanted in text, text
     return text
@@ -92,10 +93,16 @@ def test_one_line_is_renewed(prove: Prove, terminal: tuple[int, int]) -> None:
     assert "\n" not in rest and rest.count("\r\x1b[K") > 1
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["Ctrl-C", "kill -INT"])
-def test_an_interrupt_ends_it(whole: bool, prove: Prove, terminal: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "whole"),
+    [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)],
+    ids=["Ctrl-C", "kill -INT", "kill"],
+)
+def test_an_interrupt_ends_it(
+    number: int, whole: bool, prove: Prove, terminal: tuple[int, int], tmp_path: Path
+) -> None:
     process = prove()
-    os.killpg(process.pid, signal.SIGINT) if whole else process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number) if whole else process.send_signal(number)
     text = text_until(terminal[0], "INCONCLUSIVE: the proof was interrupted")
     assert process.wait(30) == 3 and "Traceback" not in text
     assert (tmp_path / "ended").exists(), "pytest had no time to end its machines"
