@@ -69,19 +69,13 @@ next:
 	add	x26, x26, x27, lsl #3
 	br	x26
 instructions:
-	hvc	#0
+	.irp	immediate, 0, 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, \
+			0x1000, 0x2000, 0x4000, 0x8000, 0xffff
+	hvc	#\immediate
 	b	made
-	smc	#0
+	smc	#\immediate
 	b	made
-	hvc	#1
-	b	made
-	hvc	#0xffff
-	b	made
-	smc	#1
-	b	made
-	smc	#0xffff
-	b	made
-	smc	#0x100
+	.endr
 made:
 	stp	x0, x1, [x28, #72]
 	stp	x2, x3, [x28, #88]

@@ -21,16 +21,27 @@ def signed(value: int) -> int:
 class Conduit(IntEnum):
     """The instruction that makes the call, with its immediate; the values are those of the guest's mailbox.
 
-    SMCCC calls have the immediate 0 (Arm DEN0028, "SMC and HVC immediate value").
+    SMCCC calls have the immediate 0 (Arm DEN0028, "SMC and HVC immediate value"). The others have one bit, or all.
     """
 
-    HVC = 0
-    SMC = 1
-    HVC_1 = 2
-    HVC_FFFF = 3
-    SMC_1 = 4
-    SMC_FFFF = 5
-    SMC_100 = 6
+    HVC, SMC = 0, 1
+    HVC_1, SMC_1 = 2, 3
+    HVC_2, SMC_2 = 4, 5
+    HVC_4, SMC_4 = 6, 7
+    HVC_8, SMC_8 = 8, 9
+    HVC_10, SMC_10 = 10, 11
+    HVC_20, SMC_20 = 12, 13
+    HVC_40, SMC_40 = 14, 15
+    HVC_80, SMC_80 = 16, 17
+    HVC_100, SMC_100 = 18, 19
+    HVC_200, SMC_200 = 20, 21
+    HVC_400, SMC_400 = 22, 23
+    HVC_800, SMC_800 = 24, 25
+    HVC_1000, SMC_1000 = 26, 27
+    HVC_2000, SMC_2000 = 28, 29
+    HVC_4000, SMC_4000 = 30, 31
+    HVC_8000, SMC_8000 = 32, 33
+    HVC_FFFF, SMC_FFFF = 34, 35
 
     @property
     def instruction(self) -> str:

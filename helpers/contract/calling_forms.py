@@ -27,3 +27,6 @@ class Form:
 
 HVC, SMC = Form("HVC", Conduit.HVC), Form("SMC", Conduit.SMC)
 CONDUITS = (HVC, SMC)
+INSTRUCTIONS = (Conduit.HVC, Conduit.SMC, Conduit.HVC_1, Conduit.HVC_FFFF, Conduit.SMC_1, Conduit.SMC_FFFF,
+                Conduit.SMC_100)  # fmt: skip
+"""A sample, for tests that do not need every immediate."""

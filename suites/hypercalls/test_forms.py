@@ -8,11 +8,12 @@ import pytest
 from helpers import guests
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
-from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, WORKAROUNDS
+from helpers.contract.functions import CLOSED, FUNCTIONS, GATED, UPPER, WORKAROUNDS
 from helpers.smccc import Call, Conduit
 from suites.hypercalls.answers import compare_answers
 from suites.hypercalls.conftest import Observe, Observed
-from suites.support.calls import GARBAGE, HVC, REGISTER_LEVELS, SMC, At, Form, VmAt
+from suites.support.answer import compare_x
+from suites.support.calls import GARBAGE, HVC, INSTRUCTIONS, REGISTER_LEVELS, SMC, At, Form, VmAt, call_of
 
 UPPER_HALF = pytest.mark.clause("CALL-5")
 FORMS = [
@@ -42,6 +43,22 @@ def test_form(level: str, pv_time: bool, form: Form, at: At, observe: Observe, c
     _compare_all(form, observe(situation, form), observe(situation, HVC), contract)
 
 
+@pytest.mark.clause("CALL-6", "SMC-2")
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
+def test_every_bit_of_the_immediate(level: str, at: At, vm_at: VmAt, contract: Probe) -> None:
+    """HVC with any immediate gives the answer of HVC #0 for a function of each register; SMC gives NOT_SUPPORTED."""
+    situation, comparison = at(level, False), Comparison()
+    answers = {f.gate: (f, x) for f in GATED if not isinstance(x := f.expected(situation), str)}
+    vm, forms = vm_at(situation), [Form(c.name, c) for c in Conduit if c not in {HVC.conduit, SMC.conduit}]
+    for function, expected in answers.values():
+        calls = [call_of(function, form) for form in forms]
+        for form, call, result in zip(forms, calls, guests.calls(vm.vcpu, calls), strict=True):
+            _, x1, x2, x3 = call.registers[:4]
+            wanted = expected if form.served(contract.smc) else (CLOSED[0], x1, x2, x3)
+            compare_x(comparison, f"{form.name} {function.name}, registers {level}", wanted, result.x0_3)
+    comparison.done()
+
+
 @pytest.mark.clause("SMC-1", "SMC-2")
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_smc_as_hvc(level: str, at: At, observe: Observe, contract: Probe) -> None:
@@ -52,7 +69,7 @@ def test_smc_as_hvc(level: str, at: At, observe: Observe, contract: Probe) -> No
 
 @pytest.mark.clause("WA-1")
 @pytest.mark.parametrize("upper", [0, UPPER], ids=["plain", "upper_half"])
-@pytest.mark.parametrize("conduit", list(Conduit), ids=lambda c: c.name)
+@pytest.mark.parametrize("conduit", INSTRUCTIONS, ids=lambda c: c.name)
 @pytest.mark.parametrize("level", REGISTER_LEVELS)
 def test_workaround_calls(level: str, conduit: Conduit, upper: int, at: At, vm_at: VmAt, contract: Probe) -> None:
     """HVC: x0 = x1 = 0 from EL2's fast path, x2 and x3 unchanged. SMC: NOT_SUPPORTED."""

@@ -16,12 +16,12 @@ from helpers.contract.neighbours import PSCI_CALLS
 from helpers.contract.registers import Register
 from helpers.kvm import Vm
 from helpers.kvm_program import KvmProgram
-from helpers.smccc import Call, Conduit
+from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.left_behind.growth import Meter
 from suites.left_behind.log_lines import compare_log, repeated
-from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, call_of
+from suites.support.calls import CONDUITS, GARBAGE, INSTRUCTIONS, REGISTER_LEVELS, call_of
 
 _DENIED, _UNASSIGNED = 0x84000052, (0x84000070, 0x85000030, 0x86000010, 0xC6000010, 0xBF000000)
 """TRNG_GET_UUID, which the VM's filter denies, and ids of no function."""
@@ -47,7 +47,7 @@ def _requests() -> list[Call]:
     functions = dict.fromkeys([*(f.id for f in GATED), *(f.id for f in PSCI_CALLS), *_UNASSIGNED])
     calls += [Call(function, GARBAGE) for function in functions]
     calls += [Call(function, args, form.conduit) for form in CONDUITS for function, args in _REFUSED]
-    return [*calls, *(Call(0x80000000, GARBAGE, conduit) for conduit in Conduit)]
+    return [*calls, *(Call(0x80000000, GARBAGE, conduit) for conduit in INSTRUCTIONS)]
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from helpers.contract.calling_forms import CONDUITS, GARBAGE, HVC, SMC, Form
+from helpers.contract.calling_forms import CONDUITS, GARBAGE, HVC, INSTRUCTIONS, SMC, Form
 from helpers.contract.functions import Function, Situation
 from helpers.contract.registers import Register
 from helpers.guests import set_pv_time
 from helpers.kvm import Vm
 from helpers.smccc import Call
 
-__all__ = ["CONDUITS", "GARBAGE", "HVC", "REGISTER_LEVELS", "SMC", "At", "Form", "VmAt", "call_of", "hold"]
+__all__ = [
+    "CONDUITS", "GARBAGE", "HVC", "INSTRUCTIONS", "REGISTER_LEVELS", "SMC", "At", "Form", "VmAt", "call_of", "hold",
+]  # fmt: skip
 
 
 def call_of(function: Function, form: Form = HVC) -> Call:
