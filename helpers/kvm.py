@@ -261,6 +261,23 @@ class Kvm:
             program.close(self.fd)
             self.subject.run(program)
 
+    @contextmanager
+    def without_lasting_vm(self) -> Iterator[None]:
+        """Closes the VM that stays open: in the block the host has no VM but the test's, and those of other programs.
+
+        Raises KvmError.
+        """
+        program = KvmProgram()
+        closed = program.close(self._lasting)
+        ok(self.subject.run(program)[closed], "close of a VM")
+        try:
+            yield
+        finally:
+            if self.alive:
+                program = KvmProgram()
+                vm = program.create_vm(self.fd, self.vm_type)
+                self._lasting = ok(self.subject.run(program)[vm], f"KVM_CREATE_VM (type {self.vm_type})")
+
     def close_later(self, vm: Vm) -> None:
         """Closes the VM with ``closing``: one round trip for what ends with a test."""
         self._leaving.append(vm)

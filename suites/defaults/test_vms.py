@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs with other features, with many vCPUs, and beside VMs that have run: their registers do not depend on it."""
+"""VMs with other features, many vCPUs, alone and beside VMs that have run: their registers do not depend on it."""
 
 from __future__ import annotations
 
@@ -103,4 +103,27 @@ def test_beside_vms_that_ran(registers: tuple[Register, ...], make_vm: MakeVm, c
     newer = [make_vm() for _ in range(2)]
     for vm, which in ((older, "an older VM"), (newer[0], "a newer VM"), (newer[1], "another newer VM")):
         _compare_new(comparison, vm, registers, contract, f"of {which}")
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-1", "DEFAULT-2", "LIMIT-1", "LOCK-1", "CALL-1", "CALL-2")
+@pytest.mark.parametrize("held", ["empty", "full"])
+def test_only_vm(held: str, registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
+    """The host's only VM, and a second one that is created after the first has run, are like any other VM.
+
+    In all other tests an older VM exists, which has not run.
+    """
+    comparison = Comparison()
+    with kvm.without_lasting_vm():
+        with kvm.create_vm(2) as vm:
+            compare_open(comparison, vm.vcpus, registers, {r.name: r.reset for r in registers}, "of the only VM")
+            values = fill(vm, registers, held)
+            compare_view(comparison, vm.vcpu, contract, values, "in the only VM")
+            compare_fixed(comparison, vm.vcpus, registers, values, "of the only VM, after KVM_RUN")
+            with kvm.create_vm() as newer:
+                _compare_new(comparison, newer, registers, contract, "of a VM beside one that has run")
+                compare_view(comparison, vm.vcpus[1], contract, values, "in the older of two VMs")
+            compare_fixed(comparison, vm.vcpus, registers, values, "of the only VM again")
+        with kvm.create_vm() as last:
+            _compare_new(comparison, last, registers, contract, "of the only VM after others were closed")
     comparison.done()

@@ -95,6 +95,21 @@ def kvm(subject: NoKvm) -> Kvm:
     return Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
 
 
+def test_no_vm_is_open_in_the_block_without_the_lasting_one(kvm: Kvm) -> None:
+    before = _held()
+    with kvm.without_lasting_vm():
+        assert _held()[0] == before[0] - 1
+    assert _held() == before
+
+
+def test_a_kernel_that_dies_in_that_block_gets_no_other_program(subject: NoKvm, kvm: Kvm) -> None:
+    before = _held()
+    with pytest.raises(RuntimeError, match="it died"), kvm.without_lasting_vm():
+        subject.alive = False
+        raise RuntimeError("it died")
+    assert _held()[0] == before[0] - 1
+
+
 @pytest.mark.parametrize("name", VM_STEPS)
 def test_a_vm_that_cannot_be_made_leaves_nothing(name: str, subject: NoKvm, kvm: Kvm) -> None:
     before = _held()
