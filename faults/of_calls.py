@@ -41,6 +41,7 @@ CALLS = (
         "kvm_smccc_call_handler",
         ("upper-half-refused", "CALL-5", "a call with a bit set in x0's upper half is refused"),
         ("immediate-refused", "CALL-6", "HVC with an immediate is refused"),
+        ("immediate-bit-refused", "CALL-6", "HVC with the immediate 0x2000 is refused"),
         ("clobbers-x4", "CALL-4", "a call zeroes x4"),
         ("clobbers-x17", "CALL-4", "a call of a service zeroes x17"),
         ("unknown-answered", "CALL-7 CALL-3", "unknown functions succeed"),

@@ -110,6 +110,7 @@ EVENTS = (
         ("event-cpu-on-unlocks", "EVENT-2", "CPU_ON unlocks the registers"),
         ("event-cpu-off-fills", "EVENT-1", "CPU_OFF resets the bitmap registers to full"),
         ("event-cpu-off-unlocks", "EVENT-2", "CPU_OFF unlocks the registers"),
+        ("event-last-cpu-off-fills", "EVENT-1", "CPU_OFF of a VM's only vCPU resets the bitmap registers to full"),
         ("event-cpu-suspend-clears", "EVENT-1", "CPU_SUSPEND empties the bitmap registers"),
         ("event-cpu-suspend-unlocks", "EVENT-2", "CPU_SUSPEND unlocks the registers"),
         ("event-system-off-clears", "EVENT-1", "SYSTEM_OFF empties the bitmap registers"),
@@ -124,6 +125,8 @@ EVENTS = (
         "kvm_smccc_call_handler",
         ("event-third-vcpu-closed", "EVENT-4", "a guest on the third vCPU is refused every service"),
         ("event-vcpu-gap-closed", "EVENT-4", "a guest on a vCPU whose id is not its index is refused every service"),
+        ("only-vm-closed", "CALL-1", "a guest is refused every service while its VM is the host's only one"),
+        ("second-processor-closed", "CALL-1", "a guest is refused every service on the host's second processor"),
     ),
     *rows(
         "kvm_arm_get_fw_reg",

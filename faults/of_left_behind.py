@@ -68,5 +68,9 @@ LEFT_BEHIND = (
         ("left-leak-call", "LEFT-1", "a guest's call that gives NOT_SUPPORTED leaks 100 bytes"),
         ("left-log-call", "LEFT-4", "a guest's call that gives NOT_SUPPORTED writes a line to the kernel's log"),
     ),
+    *rows(
+        "kvm_arch_vcpu_precreate",
+        ("left-vcpus-counted", "LEFT-2", "refused KVM_CREATE_VCPU calls count as vCPUs of the VM"),
+    ),
     *rows("kvm_arch_destroy_vm", ("left-leak-vm", "LEFT-1", "a closed VM leaks 200 bytes")),
 )

@@ -36,6 +36,7 @@ PSCI_CALLS = (
         ("system-stopped-run", "PSCI-10", "KVM_RUN runs the guests of vCPUs that a system event has stopped"),
         ("cpu-off-returns", "PSCI-14", "CPU_OFF returns"),
         ("cpu-off-stops-all", "PSCI-14", "CPU_OFF stops every vCPU"),
+        ("psci-0-1-refused", "PSCI-8 PSCI-14", "PSCI 0.1's functions are refused"),
         ("system-any-type", "PSCI-11", "SYSTEM_RESET2 accepts reserved types"),
         ("system-suspend-always", "PSCI-12", "SYSTEM_SUSPEND exits to user space without its capability"),
         ("system-suspend-x1-lost", "PSCI-12", "SYSTEM_SUSPEND zeroes x1"),

@@ -243,8 +243,11 @@ static bool refused(struct kvm_vcpu *vcpu, const struct call *call)
 		return true;
 	if (is_gated(call->id) && planted(SERVICES_NEED_PSCI_1) && kvm_psci_version(vcpu) < KVM_ARM_PSCI_1_0)
 		return true;
+	if (planted(PSCI_0_1_REFUSED) && call->id >= KVM_PSCI_FN_CPU_SUSPEND && call->id <= KVM_PSCI_FN_MIGRATE)
+		return true;
 	return filter_denies(vcpu, call) || (planted(UPPER_HALF_REFUSED) && call->x[0] >> 32) ||
-	       (planted(IMMEDIATE_REFUSED) && call->immediate) || (planted(SMC_REFUSED) && call->smc);
+	       (planted(IMMEDIATE_REFUSED) && call->immediate) ||
+	       (planted(IMMEDIATE_BIT_REFUSED) && call->immediate == 0x2000) || (planted(SMC_REFUSED) && call->smc);
 }
 
 /* KVM's own handler of the call. */

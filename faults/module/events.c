@@ -13,6 +13,7 @@ enum { OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, UNKNOWN, S
 #define MANY_WRITES 20
 #define MANY_REFUSED 10
 #define PSCI_0_2 2
+#define CPU_OFF 2
 #define CPU_ON 3
 
 static const struct {
@@ -185,13 +186,23 @@ void event_of_call(struct kvm_vcpu *vcpu, u32 id)
 	if (!is_psci(id))
 		return;
 	happened(vcpu->kvm, vcpu, PSCI_EVENT, id & 0x1f);
+	if (planted(EVENT_LAST_CPU_OFF_FILLS) && (id & 0x1f) == CPU_OFF && atomic_read(&vcpu->kvm->online_vcpus) == 1)
+		happen(vcpu->kvm, vcpu, FILLS);
 	if (planted(THIRD_CPU_ON_UNLOCKS) && (id & 0x1f) == CPU_ON && vcpu->vcpu_idx >= 2)
 		happen(vcpu->kvm, vcpu, UNLOCKS);
+}
+
+/* Whether no other VM exists: both neighbours in the list of all VMs are the list's head. */
+static bool is_only_vm(const struct kvm *kvm)
+{
+	return kvm->vm_list.next == kvm->vm_list.prev;
 }
 
 /* Whether the planted fault closes every service to a guest on this vCPU. */
 bool event_closes(struct kvm_vcpu *vcpu)
 {
-	return (planted(EVENT_THIRD_VCPU_CLOSED) && vcpu->vcpu_idx >= 2) ||
+	return (planted(ONLY_VM_CLOSED) && is_only_vm(vcpu->kvm)) ||
+	       (planted(SECOND_PROCESSOR_CLOSED) && raw_smp_processor_id() == 1) ||
+	       (planted(EVENT_THIRD_VCPU_CLOSED) && vcpu->vcpu_idx >= 2) ||
 	       (planted(EVENT_VCPU_GAP_CLOSED) && vcpu->vcpu_id != vcpu->vcpu_idx);
 }

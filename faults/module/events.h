@@ -72,6 +72,7 @@
 	FAULT(EVENT_CPU_ON_UNLOCKS, "event-cpu-on-unlocks") \
 	FAULT(EVENT_CPU_OFF_FILLS, "event-cpu-off-fills") \
 	FAULT(EVENT_CPU_OFF_UNLOCKS, "event-cpu-off-unlocks") \
+	FAULT(EVENT_LAST_CPU_OFF_FILLS, "event-last-cpu-off-fills") \
 	FAULT(EVENT_CPU_SUSPEND_CLEARS, "event-cpu-suspend-clears") \
 	FAULT(EVENT_CPU_SUSPEND_UNLOCKS, "event-cpu-suspend-unlocks") \
 	FAULT(EVENT_SYSTEM_OFF_CLEARS, "event-system-off-clears") \
@@ -83,6 +84,8 @@
 	FAULT(EVENT_AFFINITY_INFO_UNLOCKS, "event-affinity-info-unlocks") \
 	FAULT(EVENT_THIRD_VCPU_CLOSED, "event-third-vcpu-closed") \
 	FAULT(EVENT_VCPU_GAP_CLOSED, "event-vcpu-gap-closed") \
+	FAULT(ONLY_VM_CLOSED, "only-vm-closed") \
+	FAULT(SECOND_PROCESSOR_CLOSED, "second-processor-closed") \
 	FAULT(EVENT_THIRD_VCPU_FULL, "event-third-vcpu-full") \
 	FAULT(EVENT_TWENTY_WRITES_CLEAR, "event-twenty-writes-clear") \
 	FAULT(EVENT_REFUSED_WRITES_UNLOCK, "event-refused-writes-unlock") \

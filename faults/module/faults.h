@@ -205,6 +205,7 @@
 	FAULT(SERVICES_NEED_PSCI_1, "services-need-psci-1") \
 	FAULT(UPPER_HALF_REFUSED, "upper-half-refused") \
 	FAULT(IMMEDIATE_REFUSED, "immediate-refused") \
+	FAULT(IMMEDIATE_BIT_REFUSED, "immediate-bit-refused") \
 	FAULT(FILTER_HANDLE_OPENS, "filter-handle-opens") \
 	FAULT(FILTER_INVALID_SILENT, "filter-invalid-silent") \
 	FAULT(FILTER_PADDING_IGNORED, "filter-padding-ignored") \

@@ -30,6 +30,7 @@
 	FAULT(LEFT_LEAK_CALL, "left-leak-call") \
 	FAULT(LEFT_LEAK_FD, "left-leak-fd") \
 	FAULT(LEFT_LEAK_TASK, "left-leak-task") \
+	FAULT(LEFT_VCPUS_COUNTED, "left-vcpus-counted") \
 	FAULT(LEFT_LOCK_HELD, "left-lock-held") \
 	FAULT(LEFT_LOG_REFUSED, "left-log-refused") \
 	FAULT(LEFT_LOG_UNNAMED, "left-log-unnamed") \

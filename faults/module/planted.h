@@ -85,6 +85,7 @@ struct vm_state {
 	unsigned int writes;		/* writes to bitmaps; for some faults, only the refused ones */
 	bool past_ran;			/* a closed VM at the same address had run */
 	struct kvm_smccc_filter filter;	/* the last accepted filter, without functions if there is none */
+	unsigned int created;		/* left-vcpus-counted: KVM_CREATE_VCPU calls, also refused ones */
 	unsigned int in_a_row, last_kind;	/* consecutive bitmap accesses of one kind, and the kind */
 	bool left;			/* a KVM_RUN has returned */
 	const void __user *argument;	/* the argument of the last KVM_SET_ONE_REG */

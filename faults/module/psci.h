@@ -32,6 +32,7 @@
 	FAULT(SYSTEM_CALLER_RUNS, "system-caller-runs") \
 	FAULT(SYSTEM_STOPPED_RUN, "system-stopped-run") \
 	FAULT(CPU_OFF_RETURNS, "cpu-off-returns") \
+	FAULT(PSCI_0_1_REFUSED, "psci-0-1-refused") \
 	FAULT(CPU_OFF_STOPS_ALL, "cpu-off-stops-all") \
 	FAULT(SYSTEM_RUN_WAKES, "system-run-wakes") \
 	FAULT(SYSTEM_ANY_TYPE, "system-any-type") \

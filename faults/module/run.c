@@ -81,6 +81,8 @@ static int planted_precreate(struct kvm *kvm, unsigned int id)
 {
 	int error = ORIGINAL(PRECREATE, int (*)(struct kvm *, unsigned int))(kvm, id);
 
+	if (planted(LEFT_VCPUS_COUNTED) && ++vm_state_of(kvm)->created > KVM_MAX_VCPUS)
+		return -EINVAL;
 	return error == -EBUSY && planted(CREATE_ERRNO) ? -EINVAL : error;
 }
 
