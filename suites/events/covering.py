@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Assigns events to VMs. The assignment covers pairs, not the full product: each event in each topology and each state.
+"""Assigns events to VMs: each event in each state, and in each topology in two states, which are complements.
+
+So a change of one bit, and of the lock, shows in each topology: a register that an event empties was not empty in one
+of the two states. An event that runs a guest cannot lock a register that is not locked.
 
 A chain is a VM with several events, because a VM costs more than an event. An observation follows each event, so that
 a change is attributed to it. An event that locks the registers is the last one in the chain of a VM that has not run.
@@ -49,8 +52,9 @@ def chains() -> tuple[Chain, ...]:
     for number, event in enumerate(EVENTS):
         states = [state for state in STATES if state.when == "after_run" or not event.runs]
         for place, topology in enumerate(TOPOLOGIES):
-            chain = grid[states[(number + place) % len(states)], topology]
-            chain.happenings.append(_happening(event, number + place, topology))
+            state = states[(number + place) % len(states)]
+            for each in (state, state.complement(runs=event.runs)):
+                grid[each, topology].happenings.append(_happening(event, number + place, topology))
         if event.runs:
             own += _first_runs(grid, event, number)
     for turn, chain in enumerate(grid.values()):

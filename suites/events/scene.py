@@ -30,7 +30,7 @@ FORWARDED = 0x86000010
 
 @dataclass(frozen=True)
 class State:
-    """``when`` is before_run or after_run. ``held`` names the registers' values: empty, full or mixed."""
+    """``when`` is before_run or after_run. ``held`` names the registers' values: empty, full, mixed or inverse."""
 
     when: str
     held: str
@@ -41,12 +41,22 @@ class State:
         return self.held == "full"
 
     def values(self, registers: tuple[Register, ...]) -> dict[str, int]:
-        """The values by name. "mixed": every bit of one register, none of the next, only bit 0 of the next."""
-        masks = {"empty": (0,), "full": (~0,), "mixed": (~0, 0, 1)}[self.held]
+        """The values by name. "mixed": every bit of one register, none of the next, only bit 0 of the next.
+
+        "inverse" has the other bits.
+        """
+        masks = {"empty": (0,), "full": (~0,), "mixed": (~0, 0, 1), "inverse": (0, ~0, ~1)}[self.held]
         return {r.name: masks[i % len(masks)] & r.mask for i, r in enumerate(registers)}
 
+    def complement(self, *, runs: bool) -> State:
+        """The state with the other bits and, unless the event ``runs`` a guest, the other ``when``."""
+        held = {"empty": "full", "full": "empty", "mixed": "inverse", "inverse": "mixed"}[self.held]
+        return State("before_run" if self.when == "after_run" and not runs else "after_run", held)
 
-STATES = tuple(State(when, held) for held in ("mixed", "full", "empty") for when in ("after_run", "before_run"))
+
+STATES = tuple(
+    State(when, held) for held in ("mixed", "full", "inverse", "empty") for when in ("after_run", "before_run")
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,6 @@ class Topology:
     """The index of the vCPU on which every event happens. None: the vCPUs in turn."""
 
 
-# Each event happens after_run and before_run on a third vCPU: late_vcpu's and pmu's states alternate differently.
 TOPOLOGIES = (
     Topology("one_vcpu", (0,)),
     Topology("two_vcpus", (0, 1)),

@@ -37,13 +37,13 @@ EVENT_NAMES = tuple(EFFECTS)
 
 
 def state_name(vm: ModelVm, registers: Iterable[Register]) -> str:
-    """The name of a VM's state, as in suites/events."""
+    """The name of a VM's state, as in suites/events. "mixed" is any other value."""
     values = [(vm.values[r.name], r.mask) for r in registers if r.mask]
     empty, full = (all(value == each * mask for value, mask in values) for each in (0, 1))
     return f"{'after_run' if vm.ran else 'before_run'}, {'empty' if empty else 'full' if full else 'mixed'}"
 
 
-_STATE_NAMES = tuple(f"{state.when}, {state.held}" for state in STATES)
+_STATE_NAMES = tuple(f"{state.when}, {state.held}" for state in STATES if state.held != "inverse")
 
 
 @dataclass

@@ -44,6 +44,20 @@ def test_every_event_meets_every_topology_state_and_actor() -> None:
     assert {(h.actor, h.event.name) for _, _, h in placed} == set(product(ACTORS, names))
 
 
+def test_every_event_shows_a_change_of_each_bit_and_of_the_lock_in_every_topology() -> None:
+    states: dict[tuple[str, str], set[State]] = {}
+    for state, topology, happening in _placed():
+        states.setdefault((happening.event.name, topology.name), set()).add(state)
+    runs = {event.name: event.runs for event in EVENTS}
+    for (event, _), held in states.items():
+        assert {each.when for each in held} >= ({"after_run"} if runs[event] else {"after_run", "before_run"})
+        for register in MAINLINE.registers:
+            values = [each.values(MAINLINE.registers)[register.name] for each in held]
+            assert any(v & register.mask for v in values)
+            for bit in range(register.mask.bit_length()):
+                assert {value >> bit & 1 for value in values} == {0, 1}, f"bit {bit} of {register.name} around {event}"
+
+
 def test_only_the_last_event_locks_registers_of_a_vm_that_has_not_run() -> None:
     for chain in chains():
         runs = [each.event.runs for each in chain.happenings]
