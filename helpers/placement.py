@@ -137,9 +137,9 @@ def place_vcpus(subject: Subject, vm: int) -> Placement:
     allowed = tuple(core for core in range(number.bit_length()) if number >> core & 1)
     kinds = _kinds(subject, vm, allowed)
     cores = max(kinds.values(), key=lambda each: (len(each), -each[0]), default=())
-    error = _bind_now(subject, cores)
+    error = bind_now(subject, cores)
     if error:
-        _bind_now(subject, allowed)
+        bind_now(subject, allowed)
     turn = answer[pid].ret % max(1, len(cores))
     cores = cores[turn:] + cores[:turn]
     errors = (error, answer[fifo].errno, answer[idle].errno, answer[slack].errno)
@@ -149,7 +149,7 @@ def place_vcpus(subject: Subject, vm: int) -> Placement:
 def unplace_vcpus(subject: Subject, placement: Placement) -> None:
     """Gives the executor back the cores that it might use before ``place_vcpus``. Raises KernelDied, HarnessError."""
     if set(placement.cores) != set(placement.allowed):
-        _bind_now(subject, placement.allowed)
+        bind_now(subject, placement.allowed)
 
 
 def bring_up(subject: Subject) -> tuple[int, ...]:
@@ -164,7 +164,7 @@ def bring_up(subject: Subject) -> tuple[int, ...]:
     numbers = parse_core_list(subject.run(program)[text].data.decode("ascii", "replace"))
     up = _switch(subject, numbers, on=True)
     if up:
-        _bind_now(subject, range(8 * _MASK_BYTES))
+        bind_now(subject, range(8 * _MASK_BYTES))
     return up
 
 
@@ -191,7 +191,8 @@ def parse_core_list(text: str) -> tuple[int, ...]:
     return tuple(n for first, _, last in ranges for n in range(int(first), int(last or first) + 1))
 
 
-def _bind_now(subject: Subject, cores: Sequence[int]) -> int:
+def bind_now(subject: Subject, cores: Sequence[int]) -> int:
+    """Binds the executor to these cores. Returns the errno. Raises KernelDied, HarnessError."""
     program = Program(traced=False)
     done = bind(program, cores)
     return subject.run(program)[done].errno

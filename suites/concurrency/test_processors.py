@@ -12,31 +12,24 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.errors import NotMeasured
-from helpers.executor.program import Program
 from helpers.kvm import Kvm
-from helpers.placement import bind
+from helpers.placement import bind_now
+from helpers.uapi.notation import error_name
 from suites.conftest import MakeVm
 from suites.support.held import compare_fixed, compare_open, fill
 from suites.support.view import compare_view
 
 
-def _run_on(kvm: Kvm, cores: tuple[int, ...]) -> None:
-    program = Program(traced=False)
-    done = bind(program, cores)
-    answer = kvm.subject.run(program)
-    if answer[done].errno:
-        raise NotMeasured(f"the executor cannot be bound to processor {cores[0]} ({answer[done].error})")
-
-
 @contextmanager
 def _bound(kvm: Kvm, core: int) -> Iterator[None]:
     """The executor runs on this core in the block, and on all cores of vCPUs after it. Raises NotMeasured."""
-    _run_on(kvm, (core,))
+    if error := bind_now(kvm.subject, (core,)):
+        raise NotMeasured(f"the executor cannot be bound to processor {core} ({error_name(error)})")
     try:
         yield
     finally:
         if kvm.alive:
-            _run_on(kvm, kvm.placement.cores)
+            bind_now(kvm.subject, kvm.placement.cores)
 
 
 @pytest.mark.clause("LIMIT-1", "LOCK-1", "LOCK-6", "CALL-1", "CALL-2")
