@@ -69,6 +69,7 @@ EVENTS = (
         ("event-irq-line-clears", "EVENT-1", "KVM_IRQ_LINE empties the bitmap registers"),
         ("event-irq-line-locks", "EVENT-2", "KVM_IRQ_LINE locks the registers"),
         ("event-irq-line-psci", "EVENT-3", "KVM_IRQ_LINE sets PSCI_VERSION to 0.2"),
+        ("event-irq-line-0-1-unlocks", "EVENT-2", "KVM_IRQ_LINE unlocks the registers of a VM with PSCI 0.1"),
         ("event-ioeventfd-clears", "EVENT-1", "KVM_IOEVENTFD empties the bitmap registers"),
         ("event-ioeventfd-unlocks", "EVENT-2", "KVM_IOEVENTFD unlocks the registers"),
         ("event-coalesced-mmio-clears", "EVENT-1", "KVM_REGISTER_COALESCED_MMIO empties the bitmap registers"),

@@ -2,6 +2,8 @@
 /* Faults that an unrelated event triggers: an ioctl or a PSCI call that must not affect the bitmap registers. */
 #include <linux/uaccess.h>
 
+#include <kvm/arm_psci.h>
+
 #include "planted.h"
 
 enum effect { CLEARS = 1, FILLS, LOCKS, UNLOCKS, PSCI, AREA };
@@ -167,6 +169,13 @@ void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argu
 	happened(vcpu->kvm, vcpu, VCPU_EVENT, ioctl);
 }
 
+static bool is_psci_0_1(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = kvm_get_vcpu(kvm, 0);
+
+	return vcpu && kvm_psci_version(vcpu) == KVM_ARM_PSCI_0_1;
+}
+
 void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, long error)
 {
 	struct kvm_enable_cap cap;
@@ -178,6 +187,8 @@ void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, lo
 		happened(kvm, NULL, VM_EVENT, SECOND_SLOT);
 	if (ioctl == KVM_CREATE_VCPU && error < 0)
 		happened(kvm, NULL, VM_EVENT, FAILED_CREATE);
+	if (ioctl == KVM_IRQ_LINE && planted(EVENT_IRQ_LINE_0_1_UNLOCKS) && is_psci_0_1(kvm))
+		happen(kvm, NULL, UNLOCKS);
 	happened(kvm, NULL, VM_EVENT, ioctl);
 }
 

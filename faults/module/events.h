@@ -46,6 +46,7 @@
 	FAULT(EVENT_IRQ_LINE_CLEARS, "event-irq-line-clears") \
 	FAULT(EVENT_IRQ_LINE_LOCKS, "event-irq-line-locks") \
 	FAULT(EVENT_IRQ_LINE_PSCI, "event-irq-line-psci") \
+	FAULT(EVENT_IRQ_LINE_0_1_UNLOCKS, "event-irq-line-0-1-unlocks") \
 	FAULT(EVENT_IOEVENTFD_CLEARS, "event-ioeventfd-clears") \
 	FAULT(EVENT_IOEVENTFD_UNLOCKS, "event-ioeventfd-unlocks") \
 	FAULT(EVENT_COALESCED_MMIO_CLEARS, "event-coalesced-mmio-clears") \
