@@ -16,11 +16,12 @@ from helpers.batch import Batch, KvmError, ok
 from helpers.errors import HarnessError
 from helpers.executor.program import Answer, Arg, OpResult, Program
 from helpers.guest_layout import DEFAULT_IPA_BITS, MEMORY_SIZE
-from helpers.kvm_program import VCPU_INIT_STEPS, KvmProgram, NewVcpu, NewVm
+from helpers.kvm_program import VCPU_INIT_STEPS, GuestImage, KvmProgram, NewVcpu, NewVm
 from helpers.placement import Placement, place_vcpus, unplace_vcpus
 from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import whole_log
 from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
 from helpers.uapi.notation import RegisterLike, error_name
 
 PSCI_0_2 = (uapi.KVM_ARM_VCPU_PSCI_0_2,)
@@ -203,7 +204,6 @@ class Kvm:
     def __init__(self, subject: Subject, image: bytes) -> None:
         """Opens /dev/kvm. ``image`` is the code of all guests. Raises HarnessError if there is no KVM."""
         self.subject = subject
-        self.image = image
         subject.start()
         self._generation = subject.generation
         program = KvmProgram()
@@ -225,6 +225,7 @@ class Kvm:
         if answer[version].ret != uapi.KVM_API_VERSION:
             raise HarnessError(f"{subject.label} has KVM API version {answer[version].ret}, not 12")
         self.fd = answer[fd].ret
+        self.image = GuestImage(image, _image_file(subject, image))
         self.vm_type, self.ipa_bits = 0, DEFAULT_IPA_BITS
         self._lasting = self._within_limit(answer[lasting], answer[limit].ret)
         self.run_size = ok(answer[size], "KVM_GET_VCPU_MMAP_SIZE")
@@ -259,6 +260,8 @@ class Kvm:
             program = self.closing()
             program.close(self._lasting)
             program.close(self.fd)
+            if self.image.fd is not None:
+                program.close(self.image.fd)
             self.subject.run(program)
 
     @contextmanager
@@ -327,6 +330,21 @@ class Kvm:
                     program.close(answer[each].ret)
             self.subject.run(program)
             raise
+
+
+def _image_file(subject: Subject, code: bytes) -> int | None:
+    """The fd of a new memfd for GuestImage; None if the kernel has no memfd_create(2), or no memory for it."""
+    program = Program(traced=False)
+    fd = program.syscall(syscalls.MEMFD_CREATE, program.scratch_bytes(b"guest\0"), syscalls.MFD_CLOEXEC)
+    written = program.write(fd, code.ljust(MEMORY_SIZE, b"\0"))
+    answer = subject.run(program)
+    if answer[written].ret == MEMORY_SIZE:
+        return answer[fd].ret
+    if not answer[fd].errno:
+        program = Program(traced=False)
+        program.close(answer[fd].ret)
+        subject.run(program)
+    return None
 
 
 def _kvm_message(subject: Subject) -> str:

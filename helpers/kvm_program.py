@@ -143,6 +143,13 @@ VCPU_INIT_STEPS = ("KVM_ARM_PREFERRED_TARGET", "KVM_ARM_VCPU_INIT", f"KVM_SET_ON
 _WITHOUT_A_GUEST = GuestRun(immediate_exit=True)
 
 
+class GuestImage(NamedTuple):
+    """The code of all guests. ``fd`` is a memfd of MEMORY_SIZE bytes that begins with it; None if there is no memfd."""
+
+    code: bytes
+    fd: int | Arg | None = None
+
+
 class NewVm(NamedTuple):
     """The calls that create a VM with guest memory."""
 
@@ -174,10 +181,17 @@ class KvmProgram(Program):
 
     # --- VMs and vCPUs --------------------------------------------------------
 
-    def guest_memory(self, image: bytes) -> Arg:
-        """mmap(2) of MEMORY_SIZE bytes that begin with ``image``."""
+    def guest_memory(self, image: GuestImage) -> Arg:
+        """mmap(2) of MEMORY_SIZE bytes that begin with the code of ``image``.
+
+        The guests share the pages of the memfd until one is written. So an emulator translates the code only once. If
+        the code is copied for each VM, the emulator discards its translation with each write to a page of an earlier
+        guest.
+        """
+        if image.fd is not None:
+            return self.mmap(MEMORY_SIZE, _READ_WRITE, mmap.MAP_PRIVATE, image.fd)
         memory = self.mmap(MEMORY_SIZE, _READ_WRITE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
-        self.poke(memory, image)
+        self.poke(memory, image.code)
         return memory
 
     def memory_region(
@@ -197,8 +211,8 @@ class KvmProgram(Program):
         """KVM_SET_USER_MEMORY_REGION."""
         return self.call(vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
 
-    def create_guest_vm(self, kvm: int | Arg, vm_type: int, image: bytes) -> NewVm:
-        """A VM whose memory begins with ``image``."""
+    def create_guest_vm(self, kvm: int | Arg, vm_type: int, image: GuestImage) -> NewVm:
+        """A VM whose memory begins with the code of ``image``."""
         memory = self.guest_memory(image)
         vm = self.create_vm(kvm, vm_type)
         return NewVm(memory, vm, self.add_memory(vm, self.memory_region(memory)))

@@ -61,7 +61,7 @@ def _forwarded(c: Comparison, kvm: Kvm, vcpu: Vcpu, call: Call, what: str, answe
     c.that(left.hypercall == record, f"{what}: nr, args, ret, flags", str(record), str(left.hypercall))
     entered = (*call.registers, *range(0x108, 0x112))
     c.x(f"{what}: registers at the exit", entered, left.x)
-    c.value(f"{what}: PC", guests.return_address(kvm.image, call.conduit), left.pc)
+    c.value(f"{what}: PC", guests.return_address(kvm.image.code, call.conduit), left.pc)
     c.x(f"{what}: the guest's registers after it continued", (*answer, *entered[len(answer) :]), result.x)
 
 

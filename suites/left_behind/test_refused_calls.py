@@ -17,7 +17,7 @@ from helpers.contract.registers import Register
 from helpers.errors import HarnessError
 from helpers.executor.program import Arg
 from helpers.kvm import PSCI_0_2, Kvm
-from helpers.kvm_program import KvmProgram, NewVcpu
+from helpers.kvm_program import GuestImage, KvmProgram, NewVcpu
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.left_behind.conftest import MakeRefusing, RefusingVm
@@ -181,7 +181,7 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
         for call in refused_calls(program, place):
             steps.append((call.name, call.make(program)))
             steps += [(f"{name}, after {call.name}", done) for name, done in _probes(program, place)]
-        memory = program.guest_memory(b"")
+        memory = program.guest_memory(GuestImage(b""))
         for size in (0x1_0000, 0):
             region = program.memory_region(memory, slot=1, ipa=0x2000_0000, size=size)
             steps.append((f"KVM_SET_USER_MEMORY_REGION of {size:#x} bytes", program.add_memory(place.vm, region)))

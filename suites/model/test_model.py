@@ -53,7 +53,7 @@ def _story(host: Host, finding: Finding, kvm: Kvm, facts: DriveFacts, keep: Keep
         calls = text.sequence(finding.steps, finding.answers)
     title = f"{kvm.subject.label}: {what}.\n{calls}"
     in_c = partial(event_in_c, facts=facts, run_size=kvm.run_size, vm_type=kvm.vm_type)
-    path = keep(reproducer(host, finding.steps, kvm.image, title, in_c))
+    path = keep(reproducer(host, finding.steps, kvm.image.code, title, in_c))
     return f"{what}.\n{calls}\nC reproducer: {path}\nRepeat this search with {again}"
 
 
@@ -69,7 +69,7 @@ def test_any_order(
     def drive_once(sequences: Sequence[Steps]) -> Sequence[Sequence[op.StepAnswer]]:
         nonlocal current
         if not current.alive:
-            current = Kvm(kvm.subject, kvm.image)
+            current = Kvm(kvm.subject, kvm.image.code)
         return drive(current, drive_facts, sequences, renew_deadline)
 
     total, number = model_steps

@@ -115,7 +115,7 @@ def _compare_exit(c: Comparison, stop: _Stop, answer: Answer, with_data: bool, w
     c.value(f"type of {what}", row.kind, record[0])
     if with_data:
         c.that(record[1:] == (1, row.data), f"ndata and data[0] of {what}", str((1, row.data)), str(record[1:]))
-    c.value(f"PC after {what}", guests.return_address(stop.caller.vm.kvm.image, stop.call.conduit), stop.pc.value)
+    c.value(f"PC after {what}", guests.return_address(stop.caller.vm.kvm.image.code, stop.call.conduit), stop.pc.value)
     c.value(f"x0 after {what}", INTERNAL_FAILURE, stop.x[0].value)
     for n, bits in enumerate(row.kept, 1):
         if bits:
@@ -203,7 +203,7 @@ def _compare_suspend(c: Comparison, vcpu: Vcpu, call: Call) -> None:
     c.value(f"exit reason of {what}", uapi.KVM_EXIT_SYSTEM_EVENT, left.reason)
     c.value(f"system event of {what}", uapi.KVM_SYSTEM_EVENT_SUSPEND, left.system_event)
     c.value(f"ndata of {what}", 0, left.ndata)
-    c.value(f"PC after {what}", guests.return_address(vcpu.vm.kvm.image, call.conduit), left.pc)
+    c.value(f"PC after {what}", guests.return_address(vcpu.vm.kvm.image.code, call.conduit), left.pc)
     c.value(f"x0 at the exit of {what}", call.function, left.x[0])
     # A call with a 32-bit id uses only the lower halves of its arguments.
     expected, kept = (narrowed(call.function, x[1:4]) for x in (call.registers, left.x))

@@ -50,11 +50,14 @@ _BITS = {
     "VENDOR_HYP": "KVM_REG_ARM_VENDOR_HYP_BIT",
     "VENDOR_HYP_2": "KVM_REG_ARM_VENDOR_HYP_BIT",
 }
+_NO_NUMBER = ("SIG_", "PR_", "MFD_")
+"""Prefixes of the constants of helpers/uapi/syscalls that are not numbers of system calls."""
 _PROGRAM = """
 #include <stddef.h>
 #include <asm/unistd.h>
 #include <asm/signal.h>
 #include <linux/kvm.h>
+#include <linux/memfd.h>
 #include <linux/prctl.h>
 #define SIZE(type, member) sizeof(((type *)0)->member)
 void f(void)
@@ -81,9 +84,7 @@ def ours() -> dict[str, int]:
 def expressions() -> dict[str, str]:
     """The C expression of each value with the headers' names."""
     texts = {name: OURS.get(name, name) for name in constants(kvm)}
-    texts |= {
-        name: name if name.startswith(("SIG_", "PR_")) else f"__NR_{name.lower()}" for name in constants(syscalls)
-    }
+    texts |= {name: name if name.startswith(_NO_NUMBER) else f"__NR_{name.lower()}" for name in constants(syscalls)}
     texts |= {name: text for name, _, text in (*_members(), *_registers(), *_functions())}
     del texts["KVM_CAP_ARM_HVC_FW_REG_BMAP"]
     return texts

@@ -13,7 +13,7 @@ from helpers.contract.model.machine import predict
 from helpers.contract.registers import MAINLINE
 from helpers.executor.program import DEFAULT_DEADLINE_MS, Answer, Code, OpResult
 from helpers.executor.wire import encode
-from helpers.kvm_program import KvmProgram, VcpuFeatures
+from helpers.kvm_program import GuestImage, KvmProgram, VcpuFeatures
 from helpers.uapi import kvm as uapi
 from suites.model.drive import DriveFacts, drive
 from suites.model.shrink import Steps
@@ -42,7 +42,7 @@ class SilentSubject:
 
 
 def driven(subject: SilentSubject, *sequences: Steps) -> list[list[op.StepAnswer]]:
-    kvm: Any = SimpleNamespace(fd=3, vm_type=0, image=b"", run_size=4096, subject=subject)
+    kvm: Any = SimpleNamespace(fd=3, vm_type=0, image=GuestImage(b""), run_size=4096, subject=subject)
     return drive(kvm, FACTS, sequences, lambda: None)
 
 

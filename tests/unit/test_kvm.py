@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ from helpers.executor.program import Answer, Arg, ArgType, Code, Op, OpResult, P
 from helpers.guest_layout import MEMORY_SIZE
 from helpers.kvm import Kvm
 from helpers.uapi import kvm as uapi
+from helpers.uapi import syscalls
 
+_MEMFD_CREATE = {"x86_64": 319, "aarch64": syscalls.MEMFD_CREATE}[platform.machine()]
+"""The number of this machine's memfd_create(2)."""
 CREATING = (uapi.KVM_CREATE_VM, uapi.KVM_CREATE_VCPU)
 RETURNS = {uapi.KVM_GET_API_VERSION: uapi.KVM_API_VERSION, uapi.KVM_GET_VCPU_MMAP_SIZE: mmap.PAGESIZE}
 VCPU_STEPS = ["KVM_CREATE_VCPU", "KVM_ARM_VCPU_INIT", "KVM_SET_ONE_REG"]
@@ -41,7 +45,7 @@ class NoKvm:
     def __init__(self) -> None:
         build.build_all()
         self._native = Native(build.NATIVE)
-        self.refused, self.unmappable = 0, False
+        self.refused, self.unmappable, self.has_memfd = 0, False, True
         self.ipa_limit, self.is_old = 48, False
 
     def start(self) -> None:
@@ -58,6 +62,8 @@ class NoKvm:
         return Answer(tuple(results), answer.expired)
 
     def _replaced(self, op: Op) -> Op:
+        if op.code == Code.SYSCALL and op.args[0].value == syscalls.MEMFD_CREATE and self.has_memfd:
+            return Op(Code.SYSCALL, (_MEMFD_CREATE, *op.given[1:]), b"")
         if op.code == Code.SYSCALL:
             # The numbers are arm64's.
             return Op(Code.CLOCK, (Arg(ArgType.VALUE, 0, 1),), b"")
@@ -80,9 +86,10 @@ class NoKvm:
 
 
 def _held() -> tuple[int, int]:
-    """The open descriptors of this process, and the bytes of its shared mappings."""
-    shared = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines() if "s " in line]
-    return len(list(Path("/proc/self/fd").iterdir())), sum(int(end, 16) - int(start, 16) for start, end in shared)
+    """The open descriptors of this process, and the bytes of its shared mappings and of guest memory."""
+    lines = [line for line in Path("/proc/self/maps").read_text().splitlines() if "s " in line or "memfd:guest" in line]
+    ranges = [line.split()[0].split("-") for line in lines]
+    return len(list(Path("/proc/self/fd").iterdir())), sum(int(end, 16) - int(start, 16) for start, end in ranges)
 
 
 @pytest.fixture
@@ -163,6 +170,21 @@ def test_the_end_of_kvm_closes_what_was_to_be_closed_later(subject: NoKvm) -> No
     assert _held() == before
 
 
+@pytest.mark.parametrize("has_memfd", [True, False])
+def test_each_vm_has_its_own_memory_that_begins_with_the_code(subject: NoKvm, has_memfd: bool) -> None:
+    before, subject.has_memfd = _held(), has_memfd
+    kvm = Kvm(subject, b"code")  # type: ignore[arg-type]
+    assert (kvm.image.fd is not None) is has_memfd
+    with kvm.create_vm() as first, kvm.create_vm() as second:
+        program = Program()
+        program.poke(first.memory, b"other")
+        whole = [program.peek(vm.memory, MEMORY_SIZE) for vm in (first, second)]
+        answer = subject.run(program)
+    assert [answer[each].data.rstrip(b"\0") for each in whole] == [b"other", b"code"]
+    kvm.close()
+    assert _held() == before
+
+
 @pytest.mark.parametrize(("limit", "bits", "vm_type"), [(32, 32, 32), (36, 36, 36), (40, 40, 0), (52, 40, 0)])
 def test_a_vm_has_the_bits_that_the_host_allows(subject: NoKvm, limit: int, bits: int, vm_type: int) -> None:
     subject.ipa_limit = limit
@@ -170,7 +192,8 @@ def test_a_vm_has_the_bits_that_the_host_allows(subject: NoKvm, limit: int, bits
     kvm = Kvm(subject, b"an image that no guest runs")  # type: ignore[arg-type]
     assert (kvm.ipa_bits, kvm.vm_type) == (bits, vm_type)
     with kvm.create_vm(2):
-        assert _held()[0] - before[0] == 5
+        # /dev/kvm, the VM that stays open, the memfd, and the VM with two vCPUs.
+        assert _held()[0] - before[0] == 6
     kvm.close()
     assert _held() == before
 
