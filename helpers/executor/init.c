@@ -5,8 +5,7 @@
  * the virtio-serial port.  If that fails, a console line that begins with
  * "khx:" gives the reason.  Results are never written to the console.  With
  * khx_user=UID,FILE on the kernel's command line it serves as user UID, which
- * becomes the owner of FILE.  With khx_one_processor=1 there, only one processor
- * stays online.
+ * becomes the owner of FILE.
  * On a board it is not process 1.  It removes its own file, and serves requests
  * on its standard streams until the connection ends.
  */
@@ -92,24 +91,6 @@ static void load_modules(void)
 	for (int i = 0; i < n; i++)
 		load_module(names[i]->d_name);
 	free_names(names, n);
-}
-
-/* Processor 0 cannot be taken offline. A kernel without CONFIG_HOTPLUG_CPU keeps all of them. */
-static void take_others_offline(void)
-{
-	char path[64];
-
-	for (int cpu = 1;; cpu++) {
-		int fd;
-
-		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0)
-			return;
-		if (write(fd, "0", 1) != 1)
-			printf("khx: cannot take processor %d offline: %s\n", cpu, strerror(errno));
-		close(fd);
-	}
 }
 
 /*
@@ -251,8 +232,6 @@ static void serve_port(void)
 	int fd;
 
 	mount_all();
-	if (getenv("khx_one_processor"))
-		take_others_offline();
 	set_clock();
 	load_modules();
 	fd = wait_for_port();

@@ -46,15 +46,14 @@ class ArgType(IntEnum):
     SCRATCH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
+class Arg(NamedTuple):
     """One argument. ``value`` is the argument, or is added to a result or to the scratch memory's address."""
 
     type: ArgType
-    index: int
+    index: int  # type: ignore[assignment]  # instead of the method of tuples
     value: int
 
-    def __add__(self, offset: int) -> Arg:
+    def __add__(self, offset: int) -> Arg:  # type: ignore[override]
         return Arg(self.type, self.index, self.value + offset)
 
 

@@ -68,6 +68,10 @@ def encode(program: Program, *, serial: int = 0, deadline_ms: int | None = None,
     return body
 
 
+_PLAIN = OpResult(0, 0, True, b"")
+"""The result of most operations."""
+
+
 class _Reader:
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -89,6 +93,9 @@ def _garbage(why: str) -> HarnessError:
 def _results(reader: _Reader, count: int) -> list[OpResult]:
     results: list[OpResult] = []
     for ret, err, state, length, zero in _RESULT.iter_unpack(reader.take(_RESULT.size * count)):
+        if state == 1 and not (ret or err or length or zero):
+            results.append(_PLAIN)
+            continue
         if state > 1 or zero:
             raise _garbage(f"result {len(results)} has the state {state}")
         data = b""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -42,6 +43,8 @@ from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.lineup import Lineup
 from helpers.trace.recorder import Trace, Traced
 
+_ALLOCATIONS = 20_000
+"""Objects after whose allocation the garbage collector runs; Python's default is 700."""
 _INTERRUPTED: pytest.StashKey[bool] = pytest.StashKey()
 _CHOSEN = ("reports", "model_seed")
 """Options whose values the controller chooses if they are not given. Workers must agree with each other."""
@@ -111,6 +114,15 @@ def _check_subjects(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     except HarnessError as error:
         pytest.exit(f"INCONCLUSIVE: {error}", returncode=3)
+
+
+def pytest_collection_finish() -> None:
+    """The collected tests live until the end of the session: the garbage collector does not visit them again.
+
+    It also runs less often, because a test allocates thousands of objects that need no collector.
+    """
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
 
 
 @pytest.hookimpl(optionalhook=True)

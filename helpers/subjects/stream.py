@@ -28,8 +28,10 @@ class Stream:
         """Sends one frame. Raises TimeoutError at ``until`` (time.monotonic), OSError if the other end is closed."""
         data = memoryview(struct.pack("<I", len(body)) + body)
         while data:
-            self._wait(self._write_fd, select.POLLOUT, until)
-            data = data[os.write(self._write_fd, data) :]
+            try:
+                data = data[os.write(self._write_fd, data) :]
+            except BlockingIOError:
+                self._wait(self._write_fd, select.POLLOUT, until)
 
     def receive(self, until: float) -> bytes:
         """One frame. After a TimeoutError, the next call continues it.
