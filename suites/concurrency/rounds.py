@@ -32,8 +32,9 @@ LEAD_NS = 200_000
 """How long a writer on a separate core sleeps first: the other threads may leave the barrier later than it does."""
 MOST_CALLS = 200
 """The most reads before a run or before the first write."""
-CLOSERS = 48
-"""Threads that close VMs: concurrent closes share the RCU grace periods for which they wait. 16 take twice as long."""
+VMS_OF_A_CLOSER = 4
+"""VMs that one thread closes, after another. Concurrent closes share the RCU grace periods for which they wait, but a
+thread costs as much as a few closes in an emulator."""
 
 
 @dataclass(frozen=True)
@@ -207,10 +208,11 @@ class _Builder:
         p = self.program
         for results in self.rounds:
             results.final = p.get_reg(results.vcpus[-1], p.one_reg(self.race.register))
+        closers = -(-len(self.rounds) // VMS_OF_A_CLOSER)
         with p.concurrently() as stage:
-            for i in range(CLOSERS):
+            for i in range(closers):
                 with stage.thread():
-                    for results in self.rounds[i::CLOSERS]:
+                    for results in self.rounds[i::closers]:
                         for fd in (*results.vcpus, results.vm):
                             p.close(fd)
         p.munmap(self.memory, MEMORY_SIZE)
