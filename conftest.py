@@ -8,6 +8,7 @@ pytest_plugins = (
     "helpers.plugin.subject_fixtures",
     "helpers.plugin.discovery_fixtures",
     "helpers.plugin.items",
+    "helpers.plugin.processors",
     "helpers.plugin.tier",
     "helpers.plugin.turns",
     "helpers.plugin.deaths",

@@ -152,20 +152,32 @@ def unplace_vcpus(subject: Subject, placement: Placement) -> None:
         bind_now(subject, placement.allowed)
 
 
-def bring_up(subject: Subject) -> tuple[int, ...]:
-    """Brings up every processor that is off, and lets the executor use all processors. Returns their numbers.
+@dataclass(frozen=True)
+class BroughtUp:
+    """The numbers of the processors that ``bring_up`` brought up.
 
-    A processor stays off if the executor's user may not bring it up. Raises KernelDied, HarnessError.
+    ``fixed``: another one stays off, because the kernel has no CONFIG_HOTPLUG_CPU.
+    """
+
+    numbers: tuple[int, ...]
+    fixed: bool
+
+
+def bring_up(subject: Subject) -> BroughtUp:
+    """Brings up every processor that is off, and lets the executor use all processors.
+
+    A processor also stays off if the executor's user may not bring it up. Raises KernelDied, HarnessError.
     """
     program = Program(traced=False)
     fd = program.open(f"{_SYSTEM}/offline", os.O_RDONLY | os.O_CLOEXEC)
     text = program.read(fd, 4096)
     program.close(fd)
     numbers = parse_core_list(subject.run(program)[text].data.decode("ascii", "replace"))
-    up = _switch(subject, numbers, on=True)
+    errors = _switch(subject, numbers, on=True)
+    up = tuple(number for number, error in errors.items() if not error)
     if up:
         bind_now(subject, range(8 * _MASK_BYTES))
-    return up
+    return BroughtUp(up, errno.ENOENT in errors.values())
 
 
 def take_down(subject: Subject, numbers: Iterable[int]) -> None:
@@ -173,14 +185,15 @@ def take_down(subject: Subject, numbers: Iterable[int]) -> None:
     _switch(subject, numbers, on=False)
 
 
-def _switch(subject: Subject, numbers: Iterable[int], *, on: bool) -> tuple[int, ...]:
+def _switch(subject: Subject, numbers: Iterable[int], *, on: bool) -> dict[int, int]:
+    """The errno of each processor; ENOENT if the kernel cannot switch it."""
     program, results = Program(traced=False), []
     for number in numbers:
         fd = program.open(f"{_SYSTEM}/cpu{number}/online", os.O_WRONLY | os.O_CLOEXEC)
-        results.append((number, program.write(fd, b"1" if on else b"0")))
+        results.append((number, fd, program.write(fd, b"1" if on else b"0")))
         program.close(fd)
     answer = subject.run(program)
-    return tuple(number for number, result in results if not answer[result].errno)
+    return {number: answer[fd].errno or answer[written].errno for number, fd, written in results}
 
 
 def parse_core_list(text: str) -> tuple[int, ...]:

@@ -13,9 +13,15 @@ from xdist.scheduler import LoadScopeScheduling
 from helpers.identity import MigrationId, SubjectId
 from helpers.results.nodeids import NodeIds
 
+_RACES = "suites/concurrency/"
+
 
 class ByModule(LoadScopeScheduling):  # type: ignore[misc]
-    """The tests of one subject: a module at a time to a free worker, because its tests share observations."""
+    """The tests of one subject: a module at a time to a free worker, because its tests share observations.
+
+    One worker gets all races, because they run one at a time, on a kernel that is booted again if it cannot bring up
+    processors.
+    """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
@@ -23,7 +29,7 @@ class ByModule(LoadScopeScheduling):  # type: ignore[misc]
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0]
+        return _RACES if nodeid.startswith(_RACES) else nodeid.partition("::")[0]
 
 
 class BySubject(LoadScopeScheduling):  # type: ignore[misc]

@@ -29,6 +29,9 @@ class Subject(Protocol):
     def start(self) -> None:
         """Waits until the executor answers. Raises GivenUp, HarnessError with the likely cause."""
 
+    def use_processors(self, *, every: bool) -> bool:
+        """Ends it if its next start has another number of processors: one, or ``every`` one. Returns whether it did."""
+
     def begin_test(self, seconds: float | None) -> float:
         """Begins a test. Returns its timeout: ``seconds`` for all of its programs, or this subject's default.
 

@@ -173,6 +173,10 @@ class Board:
     def discard_snapshot(self) -> bool:
         return False
 
+    def use_processors(self, *, every: bool) -> bool:
+        """The board's processors are left alone."""
+        return False
+
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """Reaches the board again. A changed boot ID or an oops in its taint is a death; a lost connection is not."""
         silent = "" if answered_nothing_for is None else f"it did not answer for {answered_nothing_for:.0f} s"

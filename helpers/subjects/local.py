@@ -145,6 +145,10 @@ class Local:
         what = f"The executor of {self.label} did not answer within {seconds:.0f} s"
         return HarnessError(what, cure="Run again, with a longer --test-deadline on a slow machine")
 
+    def use_processors(self, *, every: bool) -> bool:
+        """The machine's processors are left alone."""
+        return False
+
     def begin_test(self, seconds: float | None) -> float:
         return self._limit.begin(seconds)
 

@@ -48,6 +48,9 @@ class Planted:
     def launch(self) -> None:
         self._inner.launch()
 
+    def use_processors(self, *, every: bool) -> bool:
+        return self._inner.use_processors(every=every)
+
     def begin_test(self, seconds: float | None) -> float:
         return self._inner.begin_test(seconds)
 

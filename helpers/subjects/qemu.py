@@ -43,10 +43,8 @@ With rcu_expedited the end of a VM takes 2 ms instead of 10: kvm_destroy_mpidr_d
 RCU grace period if the VM had several vCPUs and ran.
 """
 PROCESSORS = 2
-ONE_IS_ON = "khx_one_processor=1"
-"""/init takes the other processors offline until the tests of races bring them up (suites/concurrency). With one
-processor, all other tests are faster, because an RCU grace period does not wait for another one. With maxcpus=1, a
-kernel without CONFIG_HOTPLUG_CPU would never have a second one."""
+ONE_IS_ON = "maxcpus=1"
+"""The other processors are off until the tests of races bring them up (helpers/plugin/processors.py)."""
 _RESTORE_SECONDS = 5.0
 """Timeout of a start from a snapshot, which takes less than a second. After it the kernel is booted."""
 MEMORY_MB = 1024
@@ -91,6 +89,8 @@ class Qemu:
         # With the user's arguments for QEMU no snapshot is used: they may name files whose contents change.
         self._snapshots = Snapshots(snapshots) if snapshots and not variant.qemu else None
         self._restored: BootSnapshot | None = None
+        # If the user chooses the number of processors, all of them are on from the boot.
+        self._every_processor = "-smp" in variant.qemu
         self._name = ""
         self._monitor: socket.socket | None = None
         self._launched = 0.0
@@ -124,7 +124,8 @@ class Qemu:
         ours, theirs = socket.socketpair()
         with ours, theirs, contextlib.ExitStack() as given:
             try:
-                more, fds = self._snapshot_arguments(qemu, initrd, given) if self._snapshots else ([], [])
+                snapshot = self._snapshots and not self._every_processor
+                more, fds = self._snapshot_arguments(qemu, initrd, given) if snapshot else ([], [])
                 self._spawn(qemu, initrd, [theirs.fileno(), *fds], more)
             except OSError as error:
                 why = error.strerror or str(error)
@@ -159,6 +160,13 @@ class Qemu:
         if restored is not None and self._snapshots is not None:
             self._snapshots.refuse(self._name, restored)
         return restored is not None
+
+    def use_processors(self, *, every: bool) -> bool:
+        """Whether the next boot has another number of processors than this one."""
+        changes = "-smp" not in self.id.variant.qemu and every != self._every_processor
+        if changes:
+            self._every_processor = every
+        return changes
 
     def _spawn(self, qemu: str, initrd: bytes, fds: list[int], more: list[str]) -> None:
         self._launched = time.time()
@@ -195,8 +203,7 @@ class Qemu:
     def _command_line(self) -> str:
         # VHE is the kernel's default on a CPU that has it.
         mode = f"kvm-arm.mode={self.id.variant.kvm_mode}" if self.id.variant.kvm_mode in ("nvhe", "protected") else ""
-        # If the user chooses the number of processors, all of them are on from the boot.
-        processors = "" if "-smp" in self.id.variant.qemu else ONE_IS_ON
+        processors = "" if self._every_processor else ONE_IS_ON
         return " ".join(part for part in (COMMAND_LINE, processors, mode, self.id.variant.arguments) if part)
 
     def _file(self, name: str) -> Path:

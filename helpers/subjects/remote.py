@@ -117,6 +117,9 @@ class Machine(Protocol):
     def discard_snapshot(self) -> bool:
         """Called after a failed start. Whether a snapshot was discarded, so that another start may succeed."""
 
+    def use_processors(self, *, every: bool) -> bool:
+        """Whether the next start has another number of processors than this one. It has one, or ``every`` one."""
+
     def end(self, answered_nothing_for: float | None) -> MachineEnd:
         """How it ended. ``answered_nothing_for`` is None if the stream ended, else the seconds without an answer."""
 
@@ -268,6 +271,12 @@ class Remote:
     def untold(self) -> KernelDied | None:
         died, self._untold = self._untold, None
         return died
+
+    def use_processors(self, *, every: bool) -> bool:
+        changes = self._machine.use_processors(every=every)
+        if changes:
+            self.close()
+        return changes
 
     def begin_test(self, seconds: float | None) -> float:
         self._mark = self._begin_of_last_words()

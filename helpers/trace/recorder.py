@@ -97,6 +97,9 @@ class Traced:
     def start(self) -> None:
         self._subject.start()
 
+    def use_processors(self, *, every: bool) -> bool:
+        return self._subject.use_processors(every=every)
+
     def begin_test(self, seconds: float | None) -> float:
         return self._subject.begin_test(seconds)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A machine in QEMU has its second processor only while races run."""
+"""A machine in QEMU has its second processor only while races run: brought up, or after a reboot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from helpers.results.log import read_log
+from helpers.subjects.qemu import ONE_IS_ON
+from tests.support import no_hotplug
 from tests.support.sessions import KERNEL, run_pytest
 
 TESTS = (
@@ -23,8 +25,9 @@ TESTS = (
         ((), "raced on 2 processors"),
         (("--kernel-args=khx_user=1000,/dev/kvm",), "raced on 1 processor"),
         (("--qemu-args=-smp 3",), "raced on 3 processors"),
+        (("-p", "tests.support.no_hotplug"), "raced on 2 processors"),
     ],
-    ids=["default", "user", "smp"],
+    ids=["default", "user", "smp", "no_hotplug"],
 )
 def test_the_log_names_the_processors(options: tuple[str, ...], racing: str, tmp_path: Path) -> None:
     status, text = run_pytest(KERNEL, *options, f"--reports={tmp_path}", *TESTS)
@@ -36,3 +39,13 @@ def test_the_log_names_the_processors(options: tuple[str, ...], racing: str, tmp
     assert f"{racing} (2 tests)" in text
     (info,) = (each for each in log.subjects if each.environment)
     assert info.environment["cores of vCPUs"].startswith("0-2 (" if "smp" in str(options) else "0 (")
+
+
+def test_a_kernel_without_hotplug_has_two_processors_only_for_the_races(tmp_path: Path) -> None:
+    """With xdist the races come first."""
+    starts = tmp_path / "starts"
+    options = ("-p", "tests.support.no_hotplug", "-n", "1", f"--reports={tmp_path}")
+    status, text = run_pytest(KERNEL, *options, *TESTS, **{no_hotplug.VARIABLE: str(starts)})
+    assert status == 0, text
+    one, every, again = starts.read_text().splitlines()
+    assert ONE_IS_ON in one and ONE_IS_ON not in every and again == one

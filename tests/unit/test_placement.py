@@ -11,6 +11,7 @@ import pytest
 
 from helpers.executor.program import Answer, Arg, Code, Op, OpResult, Program
 from helpers.placement import (
+    BroughtUp,
     bring_up,
     core_list,
     parse_core_list,
@@ -36,7 +37,9 @@ class Cores:
         self.path, self.pid = b"", 0
         self.off: set[int] = set()
         self.stuck: set[int] = set()
-        """Processors that do not come up."""
+        """Processors that the executor's user may not bring up."""
+        self.fixed: set[int] = set()
+        """Processors without a file to bring them up."""
 
     def run(self, program: Program) -> Answer:
         results: list[tuple[OpResult, ...]] = [()] * program.op_count
@@ -57,6 +60,8 @@ class Cores:
             return 0, 0, bytes(self.memory[at : at + length])
         if op.code == Code.OPEN:
             self.path = op.data
+            fixed = any(self.path.endswith(b"/cpu%d/online\0" % number) for number in self.fixed)
+            return (-1, errno.ENOENT, b"") if fixed else (0, 0, b"")
         if op.code == Code.READ and self.path.startswith(b"/sys/devices/system/cpu/offline"):
             return 0, 0, f"{core_list(self.off)}\n".encode()
         if op.code == Code.WRITE:
@@ -70,6 +75,8 @@ class Cores:
         return self._system_call(op.args) if op.code == Code.SYSCALL else (0, 0, b"")
 
     def _switch(self, number: int, to: bytes) -> tuple[int, int, bytes]:
+        if number in self.fixed:
+            return -1, errno.EBADF, b""
         if number in self.stuck:
             return -1, errno.EACCES, b""
         (self.off.discard if to == b"1" else self.off.add)(number)
@@ -166,16 +173,22 @@ def test_a_list_of_cores(cores: tuple[int, ...], text: str) -> None:
 def test_processors_are_brought_up_and_taken_down() -> None:
     subject = machine(*[(BIG, GENERIC)] * 4, allowed=1)
     subject.off, subject.stuck = {1, 2, 3}, {2}
-    assert bring_up(subject) == (1, 3) and subject.off == {2}
+    assert bring_up(subject) == BroughtUp((1, 3), fixed=False) and subject.off == {2}
     assert subject.mask & 0b1011 == 0b1011
     take_down(subject, (1, 3))
     assert subject.off == {1, 2, 3}
 
 
+def test_processors_of_a_kernel_that_cannot_bring_them_up() -> None:
+    subject = machine(*[(BIG, GENERIC)] * 4, allowed=1)
+    subject.off, subject.fixed = {1, 2, 3}, {2, 3}
+    assert bring_up(subject) == BroughtUp((1,), fixed=True) and subject.off == {2, 3}
+
+
 def test_the_affinity_stays_if_no_processor_comes_up() -> None:
     subject = machine(*[(BIG, GENERIC)] * 4, allowed=0b0101)
     subject.off = subject.stuck = {1}
-    assert bring_up(subject) == () and subject.mask == 0b0101
+    assert bring_up(subject) == BroughtUp((), fixed=False) and subject.mask == 0b0101
 
 
 @pytest.mark.parametrize(
