@@ -33,7 +33,9 @@ PRINTING_SECONDS = 600.0
 
 A kernel with debug options boots many times slower, but prints all the time.
 """
-COMMAND_LINE = "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic loglevel=6 rcupdate.rcu_expedited=1"
+COMMAND_LINE = (
+    "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic loglevel=6 rcupdate.rcu_expedited=1 kpti=off"
+)
 """A panic ends QEMU at once. An oops panics too, because the kernel is unreliable after it.
 
 earlycon prints the messages of a kernel that ends before its console driver starts. With the address given, it works
@@ -41,6 +43,10 @@ before the device tree is parsed.
 
 With rcu_expedited the end of a VM takes 2 ms instead of 10: kvm_destroy_mpidr_data (arch/arm64/kvm/arm.c) waits for an
 RCU grace period if the VM had several vCPUs and ran.
+
+With page table isolation (KPTI) each system call changes the ASID twice, and QEMU then discards all translations: the
+tests take half as long again. KPTI protects the host's kernel from its own processes, and KVM does not depend on it. A
+kernel with CONFIG_ARM64_E0PD does not use it on this CPU.
 """
 PROCESSORS = 2
 ONE_IS_ON = "maxcpus=1"
