@@ -44,6 +44,9 @@ class Probe:
     new_functions: frozenset[int] = field(default_factory=frozenset)
     """Function ids without a meaning in the tables that an unknown service enables."""
 
+    late_vcpus: bool = True
+    """Whether a vCPU can run that was created after the first KVM_RUN of its VM. Protected KVM refuses it."""
+
     @property
     def registers(self) -> tuple[Register, ...]:
         """The registers that this kernel must have: the dialect's, except for optional ones that the kernel lacks.

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from helpers.errors import HarnessError
+from helpers.executor.program import Program
 from helpers.kvm import Kvm
+from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import whole_log
 
+_PROTECTED = "kvm-arm.mode=protected"
 MODES = ("vhe", "nvhe", "protected")
 _INITIALIZED = re.compile(r"kvm \[\d+\]: (.*)mode initialized successfully")
 
@@ -22,6 +26,21 @@ def kvm_mode(kvm: Kvm) -> str:
             # Before 6.6 "Hyp" alone was nVHE.
             return "protected" if "Protected" in words else "vhe" if words.startswith("VHE") else "nvhe"
     return ""
+
+
+def is_protected(kvm: Kvm) -> bool:
+    """Whether KVM runs in protected mode. If the kernel's log cannot be read, its command line decides."""
+    mode = kvm_mode(kvm)
+    return mode == "protected" if mode else _PROTECTED in _command_line(kvm.subject).split()
+
+
+def _command_line(subject: Subject) -> str:
+    """The kernel's; "" if it cannot be read."""
+    program = Program()
+    fd = program.open("/proc/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+    text = program.read(fd, 4096)
+    program.close(fd)
+    return subject.run(program)[text].data.decode("utf-8", "replace")
 
 
 def require_mode(kvm: Kvm, wanted: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from helpers import guests
@@ -11,6 +12,7 @@ from helpers.contract.features import Probe, is_bitmap_id, is_unknown_firmware
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.newer import LATEST_PSCI
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, Dialect, Register
+from helpers.discovery.kvm_mode import is_protected
 from helpers.discovery.newer import classify_registers
 from helpers.executor.program import Program
 from helpers.kvm import Kvm, Vm
@@ -52,6 +54,7 @@ def probe(kvm: Kvm) -> Probe:
         psci=psci or LATEST_PSCI,
         firmware=tuple(RegisterId(f"FW_REG_{i & 0xFFFF}", i) for i in firmware),
         contradictions=tuple(wrong for each in classified for wrong in each.contradictions),
+        late_vcpus=runs_late_vcpus(kvm),
     )
 
 
@@ -84,6 +87,17 @@ def _serves_smc(kvm: Kvm) -> bool:
         except KvmError:
             # The tests of SMC report the cause.
             return False
+
+
+def runs_late_vcpus(kvm: Kvm) -> bool:
+    """Protected KVM fixes the number of a VM's vCPUs at the first KVM_RUN (arch/arm64/kvm/hyp/nvhe/pkvm.c).
+
+    Elsewhere an error of KVM_RUN is a bug, which the tests report.
+    """
+    with kvm.create_vm() as vm:
+        vm.vcpu.immediate_exit()
+        refused = vm.create_vcpu().immediate_exit() == errno.EINVAL
+    return not refused or not is_protected(kvm)
 
 
 def _file(kvm: Kvm, path: str) -> str:

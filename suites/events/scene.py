@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 from helpers import guests
 from helpers.batch import Batch, Pending
 from helpers.contract.features import Probe
@@ -216,8 +218,11 @@ def scene_of(
 ) -> Iterator[Scene]:
     """Sets up the VM, and closes it at the end. Raises KvmError.
 
-    If the host lacks the capability that the topology's features need, the vCPUs have PSCI_0_2 alone.
+    If the host lacks the capability that the topology's features need, the vCPUs have PSCI_0_2 alone. Skips the test if
+    the topology has a vCPU that cannot run.
     """
+    if topology.late is not None and state.when == "after_run" and not contract.late_vcpus:
+        pytest.skip("not applicable, because protected KVM runs no vCPU that is created after the first KVM_RUN")
     missing = topology.capability is not None and not kvm.check_extension(topology.capability)
     features = PSCI_0_2 if missing else topology.features
     values = state.values(registers)

@@ -31,7 +31,7 @@ def host(kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> Host:
     return Host(
         contract.dialect, registers, version, tuple((name, value) for name, value in levels if value is not None),
         contract.arch_counter, contract.pv_time, contract.smc, contract.smccc_filter,
-        contract.smccc, contract.new_functions, _feature_sets(kvm), ids,
+        contract.smccc, contract.new_functions, _feature_sets(kvm), ids, contract.late_vcpus,
     )  # fmt: skip
 
 

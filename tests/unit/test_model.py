@@ -130,6 +130,14 @@ def test_a_call_on_what_does_not_exist_is_not_made() -> None:
     assert [s.operation for s in predict(HOST, [VM, op.CloseVm(0), VM, op.CreateVm(4)])][2:] == [op.CreateVm(4)]
 
 
+def test_protected_kvm_runs_no_vcpu_that_is_created_late() -> None:
+    late = op.CreateVcpu(0, 1)
+    protected = replace(HOST, late_vcpus=False)
+    assert late in [s.operation for s in predict(HOST, [VM, VCPU, INIT, NOW, late])]
+    assert late in [s.operation for s in predict(protected, [VM, VCPU, INIT, late, NOW])]
+    assert late not in [s.operation for s in predict(protected, [VM, VCPU, INIT, NOW, late])]
+
+
 def test_an_event_gets_its_place_in_the_vm() -> None:
     second = [op.CreateVcpu(0, 3), op.Init(0, 3, PSCI), op.CreateVcpu(0, 2), put(STD, 0)]
     made = predict(

@@ -85,7 +85,10 @@ class Model:
             case op.PvTime():
                 return self._host.pv_time
             case op.CreateVcpu(id=number):
-                return number in vm.vcpus or (number in self._host.vcpu_ids and len(vm.vcpus) < MOST_VCPUS)
+                if number in vm.vcpus:
+                    return True
+                in_time = self._host.late_vcpus or not vm.ran
+                return in_time and number in self._host.vcpu_ids and len(vm.vcpus) < MOST_VCPUS
             case op.Init(features=features):
                 # Kernel versions differ on whether the vCPUs of a VM may have different features.
                 return vm.features in (None, features) or vm.vcpus[operation.vcpu].initialised

@@ -41,6 +41,8 @@ class Host:
     """The sets of features that a vCPU can be initialised with."""
     vcpu_ids: tuple[int, ...] = (0, 1, 2, 3, 5, 6)
     """The ids for KVM_CREATE_VCPU. An event of suites/events creates vCPU 7."""
+    late_vcpus: bool = True
+    """Whether a vCPU can run that was created after the first KVM_RUN of its VM."""
 
 
 @dataclass
