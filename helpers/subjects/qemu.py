@@ -127,6 +127,7 @@ class Qemu:
             raise HarnessError("The executor is not built", why=f"{self._init} is missing", cure="Run make setup")
         qemu = qemu_path()
         initrd = build_initramfs(self._init, self.kernel.modules)
+        self._restored = None
         ours, theirs = socket.socketpair()
         with ours, theirs, contextlib.ExitStack() as given:
             try:

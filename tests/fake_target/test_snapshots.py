@@ -51,11 +51,15 @@ class Starts:
         self.init.touch()
         self.image.write_bytes(arm64_image())
 
-    def start(self, variant: BootVariant = PLAIN) -> tuple[str, dict[str, str]]:
-        """The console's text, and the facts about the machine."""
+    def subject(self, variant: BootVariant = PLAIN) -> tuple[Qemu, Remote]:
+        """A machine, and the subject on it. It is not started."""
         kernel = Kernel("lab:booted", self.image, (), "a test")
         machine = Qemu(kernel, self.init, variant=variant, start_seconds=5, snapshots=self.snapshots)
-        subject = Remote(machine, lambda _: contextlib.nullcontext())
+        return machine, Remote(machine, lambda _: contextlib.nullcontext())
+
+    def start(self, variant: BootVariant = PLAIN) -> tuple[str, dict[str, str]]:
+        """The console's text, and the facts about the machine."""
+        machine, subject = self.subject(variant)
         program = Program()
         opened = program.open("/dev/null", 0)
         program.close(opened)
@@ -83,6 +87,20 @@ def test_the_second_start_is_from_the_snapshot_of_the_first(fake: FakeQemu, star
     printed, facts = starts.start()
     assert "from b'state'" in printed and "from a snapshot" in facts["boot"]
     assert starts.kept == [b"state"]
+
+
+def test_a_start_with_every_processor_is_a_boot(fake: FakeQemu, starts: Starts) -> None:
+    fake.does(MONITOR + "if '-mon' in words: monitor()\nprint('maxcpus=1' in words, file=console)\n" + FOREVER)
+    starts.start()
+    machine, subject = starts.subject()
+    subject.start()
+    for every, printed in ((True, "from a boot\nFalse"), (False, "from b'state'\nTrue")):
+        assert subject.use_processors(every=every) and not subject.alive
+        subject.start()
+        assert printed in machine.console(0)
+        assert ("from a snapshot" in machine.describe().get("boot", "")) is not every
+        assert not subject.use_processors(every=every) and subject.alive
+    subject.close()
 
 
 def test_another_kernel_is_booted(fake: FakeQemu, starts: Starts) -> None:

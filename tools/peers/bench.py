@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--kernel", default="debian:stable", help="an Image, or a Debian suite (default: debian:stable)"
     )
+    parser.add_argument("--name", help="the kernel's name in the table (default: as given with --kernel)")
     parser.add_argument("--source", default="stable", help="Debian suite of the selftests' source (default: stable)")
     parser.add_argument("--turns", type=int, default=5, help="runs of each command (default: 5)")
     parser.add_argument(
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 3
-    _report(durations, options.kernel, options.json)
+    _report(durations, options.name or options.kernel, options.json)
     return 0
 
 
