@@ -334,16 +334,18 @@ class Kvm:
 
 def _image_file(subject: Subject, code: bytes) -> int | None:
     """The fd of a new memfd for GuestImage; None if the kernel has no memfd_create(2), or no memory for it."""
-    program = Program(traced=False)
-    fd = program.syscall(syscalls.MEMFD_CREATE, program.scratch_bytes(b"guest\0"), syscalls.MFD_CLOEXEC)
-    written = program.write(fd, code.ljust(MEMORY_SIZE, b"\0"))
-    answer = subject.run(program)
-    if answer[written].ret == MEMORY_SIZE:
-        return answer[fd].ret
-    if not answer[fd].errno:
+    # Linux 6.3 and later log a line for each memfd without MFD_NOEXEC_SEAL. Earlier kernels refuse it.
+    for flags in (syscalls.MFD_CLOEXEC | syscalls.MFD_NOEXEC_SEAL, syscalls.MFD_CLOEXEC):
         program = Program(traced=False)
-        program.close(answer[fd].ret)
-        subject.run(program)
+        fd = program.syscall(syscalls.MEMFD_CREATE, program.scratch_bytes(b"guest\0"), flags)
+        written = program.write(fd, code.ljust(MEMORY_SIZE, b"\0"))
+        answer = subject.run(program)
+        if answer[written].ret == MEMORY_SIZE:
+            return answer[fd].ret
+        if not answer[fd].errno:
+            program = Program(traced=False)
+            program.close(answer[fd].ret)
+            subject.run(program)
     return None
 
 
