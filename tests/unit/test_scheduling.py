@@ -11,8 +11,11 @@ from helpers.plugin.scheduling import ByModule
 
 TESTS = [
     "suites/concurrency/test_race.py::test_r[STD]",
+    "suites/concurrency/test_other_race.py::test_r[STD]",
+    "suites/concurrency/test_other_race.py::test_r[STD_HYP]",
     "suites/access/test_one.py::test_a[a::b]",
     "suites/access/test_one.py::test_a[c]",
+    "suites/access/test_one.py::test_a[d]",
     "suites/lock/test_lock.py::test_l",
 ]
 
@@ -44,7 +47,7 @@ def test_a_module_goes_to_one_worker_in_the_order_of_the_collection() -> None:
     for worker in workers:
         scheduling.add_node_collection(worker, TESTS)
     scheduling.schedule()
-    assert workers[0].sent[0] == TESTS[0], "the races come first, although other modules are longer"
-    assert workers[1].sent == TESTS[1:3]
+    assert workers[0].sent == TESTS[:3], "one worker gets all races, first"
+    assert workers[1].sent == TESTS[3:6]
     scheduling.mark_test_complete(workers[0], 0)
-    assert workers[0].sent == [TESTS[0], TESTS[3]]
+    assert workers[0].sent == [*TESTS[:3], TESTS[6]]
