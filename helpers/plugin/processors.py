@@ -7,16 +7,18 @@ and an RCU grace period does not wait for another processor.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 
-from helpers.identity import Reach, SubjectId
+from helpers.errors import HarnessError
+from helpers.identity import Reach
 from helpers.kvm import Kvm
 from helpers.placement import bring_up, take_down
 from helpers.plugin.choices import needs_subject
 from helpers.plugin.kvm_files import open_kvm
-from helpers.subjects.base import Subject
-
-_STATES = pytest.StashKey[dict[SubjectId, "_Processors"]]()
+from helpers.subjects.base import KernelDied, Subject
 
 
 class _Processors:
@@ -43,13 +45,28 @@ class _Processors:
         self._kvm, self._numbers = kvm, offline.numbers
 
     def take_down(self) -> None:
-        kvm, self._kvm = self._kvm, None
         if self._rebooted:
-            self._rebooted = False
+            self._rebooted, self._kvm = False, None
             self._subject.use_processors(every=False)
-        elif kvm is not None and kvm.alive and self._numbers:
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Without a reboot: the kernel's log is read once more after this."""
+        kvm, self._kvm = self._kvm, None
+        if kvm is not None and kvm.alive and self._numbers:
             take_down(self._subject, self._numbers)
             kvm.place()
+
+
+@pytest.fixture(scope="session")
+def _processors_of(subject: Subject, request: pytest.FixtureRequest) -> Iterator[_Processors]:
+    """Faults share a machine, so that each subject takes its processors down at its end."""
+    state = _Processors(request.config, subject)
+    yield state
+    # A dead kernel is reported by its test. The subject's own teardown ends a machine that was booted again.
+    with contextlib.suppress(KernelDied, HarnessError):
+        state.end()
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +78,7 @@ def _processors(request: pytest.FixtureRequest, _record_environment: None) -> No
     # The processors of a board and of this machine are left alone.
     if subject.id.reach is not Reach.KERNEL:
         return
-    states = request.config.stash.setdefault(_STATES, {})
-    state = states.setdefault(subject.id, _Processors(request.config, subject))
+    state: _Processors = request.getfixturevalue("_processors_of")
     if request.node.get_closest_marker("alone") is not None:
         state.bring_up()
     else:

@@ -64,6 +64,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     with contextlib.suppress(KernelDied, HarnessError):
         watch.end()
     started.close()
+    # Its next start in this session is like its first one.
+    started.use_processors(every=False)
 
 
 def _started(session: pytest.Session, subject_id: SubjectId) -> Subject:

@@ -49,3 +49,16 @@ def test_a_kernel_without_hotplug_has_two_processors_only_for_the_races(tmp_path
     assert status == 0, text
     one, every, again = starts.read_text().splitlines()
     assert ONE_IS_ON in one and ONE_IS_ON not in every and again == one
+
+
+def test_faults_that_share_a_machine_get_one_processor_each(tmp_path: Path) -> None:
+    """The last test under the first fault is a race."""
+    faults = ("race-no-lock", "late-vcpu-unlocks")
+    tests = ("suites/concurrency/test_first_run.py::test_one_writer", "suites/run/test_later_vcpus.py")
+    options = ("-p", "faults.plugin", *(f"--plant={fault}" for fault in faults), f"--reports={tmp_path}")
+    status, text = run_pytest(KERNEL, *options, *tests)
+    assert status == 1, text
+    log = read_log(tmp_path / "results.jsonl")
+    assert log.results[0].notes == ("raced on 2 processors",)
+    cores = [each.environment["cores of vCPUs"] for each in log.subjects if each.environment]
+    assert len(cores) == len(faults) and all(each.startswith("0 (") for each in cores), cores
