@@ -147,7 +147,7 @@ class GuestImage(NamedTuple):
     """The code of all guests. ``fd`` is a memfd of MEMORY_SIZE bytes that begins with it; None if there is no memfd."""
 
     code: bytes
-    fd: int | Arg | None = None
+    fd: int | None = None
 
 
 class NewVm(NamedTuple):

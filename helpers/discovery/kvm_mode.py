@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 
+from helpers.discovery.kernel_files import kernel_file
 from helpers.errors import HarnessError
-from helpers.executor.program import Program
 from helpers.kvm import Kvm
-from helpers.subjects.base import Subject
 from helpers.subjects.kernel_log import whole_log
 
 _PROTECTED = "kvm-arm.mode=protected"
@@ -31,16 +29,7 @@ def kvm_mode(kvm: Kvm) -> str:
 def is_protected(kvm: Kvm) -> bool:
     """Whether KVM runs in protected mode. If the kernel's log cannot be read, its command line decides."""
     mode = kvm_mode(kvm)
-    return mode == "protected" if mode else _PROTECTED in _command_line(kvm.subject).split()
-
-
-def _command_line(subject: Subject) -> str:
-    """The kernel's; "" if it cannot be read."""
-    program = Program()
-    fd = program.open("/proc/cmdline", os.O_RDONLY | os.O_CLOEXEC)
-    text = program.read(fd, 4096)
-    program.close(fd)
-    return subject.run(program)[text].data.decode("utf-8", "replace")
+    return mode == "protected" if mode else _PROTECTED in kernel_file(kvm.subject, "/proc/cmdline").split()
 
 
 def require_mode(kvm: Kvm, wanted: str) -> None:

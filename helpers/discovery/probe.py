@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from helpers import guests
 from helpers.batch import KvmError
@@ -12,15 +11,16 @@ from helpers.contract.features import Probe, is_bitmap_id, is_unknown_firmware
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.newer import LATEST_PSCI
 from helpers.contract.registers import MAINLINE, NONE, RFC_V3, Dialect, Register
+from helpers.discovery.kernel_files import kernel_file
 from helpers.discovery.kvm_mode import is_protected
 from helpers.discovery.newer import classify_registers
-from helpers.executor.program import Program
 from helpers.kvm import Kvm, Vm
 from helpers.smccc import SMCCC_1_1, Call, Conduit
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 
 _SMCCC_VERSION = 0x80000000
+_LONGEST_RELEASE = 200
 _SMCCC_1_X = range(SMCCC_1_1, 0x20000)
 
 
@@ -40,7 +40,7 @@ def probe(kvm: Kvm) -> Probe:
     listed = tuple(i for i in ids if is_bitmap_id(dialect, i))
     classified = classify_registers(kvm, dialect, present, listed)
     firmware = sorted({i for i in ids if is_unknown_firmware(dialect, i)})
-    clock_source = _file(kvm, "/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    clock_source = kernel_file(kvm.subject, "/sys/devices/system/clocksource/clocksource0/current_clocksource")
     return Probe(
         dialect=dialect,
         present=tuple(each.register for each in classified),
@@ -50,7 +50,7 @@ def probe(kvm: Kvm) -> Probe:
         pv_time=pv_time,
         smc=smccc_filter or _serves_smc(kvm),
         smccc_filter=smccc_filter,
-        release=_file(kvm, "/proc/sys/kernel/osrelease"),
+        release=kernel_file(kvm.subject, "/proc/sys/kernel/osrelease")[:_LONGEST_RELEASE],
         psci=psci or LATEST_PSCI,
         firmware=tuple(RegisterId(f"FW_REG_{i & 0xFFFF}", i) for i in firmware),
         contradictions=tuple(wrong for each in classified for wrong in each.contradictions),
@@ -98,13 +98,3 @@ def runs_late_vcpus(kvm: Kvm) -> bool:
         vm.vcpu.immediate_exit()
         refused = vm.create_vcpu().immediate_exit() == errno.EINVAL
     return not refused or not is_protected(kvm)
-
-
-def _file(kvm: Kvm, path: str) -> str:
-    program = Program()
-    fd = program.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    text = program.read(fd, 4096)
-    program.close(fd)
-    # Bounded, and without control characters.
-    raw = kvm.subject.run(program)[text].data.decode("utf-8", "replace").strip()
-    return "".join(c for c in raw if c.isprintable())[:200]

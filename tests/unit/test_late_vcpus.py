@@ -50,6 +50,6 @@ def test_who_may_refuse(
     late: int, log: list[str], command_line: str, runs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kvm_mode, "whole_log", lambda _: log)
-    monkeypatch.setattr(kvm_mode, "_command_line", lambda _: command_line)
+    monkeypatch.setattr(kvm_mode, "kernel_file", lambda *_: command_line)
     host: Any = Host(late)
     assert probe.runs_late_vcpus(host) is runs
