@@ -32,6 +32,19 @@ def end_in_order(clean_up: Callable[[], None], on_hangup: Callable[[], None], *,
             signal.signal(each, handle)
 
 
+def block() -> None:
+    """These signals wait until ``unblock``. A process that is started in between inherits this.
+
+    A worker of xdist so keeps a Ctrl-C until ``end_at_once``; Python would print a traceback while it imports.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def unblock() -> None:
+    """Delivers the signals that waited since ``block``."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
 def end_at_once(clean_up: Callable[[], None]) -> None:
     """For a worker of xdist: the first of these signals ends the process. The controller has all results so far."""
 
@@ -44,6 +57,7 @@ def end_at_once(clean_up: Callable[[], None]) -> None:
 
     for each in _SIGNALS:
         signal.signal(each, handle)
+    unblock()
 
 
 def _ignore_others() -> None:

@@ -82,6 +82,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """The workers start with signals blocked, until they can handle them."""
+    interrupt.block()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart() -> Generator[None, None, None]:
+    """Handles signals again after xdist has started its workers."""
+    try:
+        yield
+    finally:
+        interrupt.unblock()
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Sends the chosen values to xdist's worker, which has only the command line."""
     node.workerinput.update({name: getattr(node.config.option, name) for name in _CHOSEN})

@@ -83,6 +83,17 @@ def test_before_the_first_test(hook: str, mode: tuple[str, ...], project: Projec
     assert "INCONCLUSIVE" in text and "interrupted" in text
 
 
+def test_while_a_worker_imports(project: Project) -> None:
+    # Python prints a traceback for an interrupt in __del__, whatever the worker does with KeyboardInterrupt.
+    (project.folder / "interrupts.py").write_text(
+        "import os, signal\nclass Object:\n    def __del__(self):\n        os.killpg(0, signal.SIGINT)\n"
+        "if 'PYTEST_XDIST_WORKER' in os.environ:\n    Object()\n"
+    )
+    status, text = project.run(KERNEL, "-p", "interrupts", "-n", "2")
+    assert status == 3, text
+    assert "INCONCLUSIVE" in text and "interrupted" in text
+
+
 def test_while_it_boots(project: Project) -> None:
     process = project.start(KERNEL)
     wait_for(lambda: bool(strays(project.folder)), 30)
