@@ -125,6 +125,8 @@ class Program:
     def __init__(self, *, deadline_ms: int | None = None, traced: bool = True) -> None:
         """``traced`` is false for a program of the harness itself, which is not part of a test's trace."""
         self._deadline_ms, self.traced = deadline_ms, traced
+        self.alone = False
+        """Whether it should have the machine's processors to itself, because its threads race."""
         self.stages: list[list[Thread]] = [[Thread()]]
         self.scratch_size = 0
         self.chunks: list[tuple[int, bytearray]] = []

@@ -19,6 +19,7 @@ from helpers.results.records import Tier, TierScope
 from helpers.subjects import choose, lab
 from helpers.subjects.base import Subject
 from helpers.subjects.lineup import Lineup
+from helpers.subjects.turns import SharedTurns
 from helpers.subjects.watch import Watch
 from helpers.trace.recorder import Trace
 
@@ -26,6 +27,10 @@ LINEUP = pytest.StashKey[Lineup]()
 FOLDER = pytest.StashKey[Path]()
 WATCHES = pytest.StashKey[dict[SubjectId, Watch]]()
 TRACE = pytest.StashKey[Trace]()
+TURNS = pytest.StashKey[SharedTurns | None]()
+"""None if this process is not a worker, or needs not wait."""
+TURNS_INPUT = "hvc_turns"
+"""The name of xdist's input for a worker: the folder of its turns."""
 WORKERS = pytest.StashKey[list[int]]()
 COMPLETE = pytest.StashKey[tuple[TierScope, ...]]()
 """The size of the complete suite if --tier excludes a part. With xdist, the controller sets it when a worker ends."""

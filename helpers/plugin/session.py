@@ -22,6 +22,8 @@ from helpers.plugin.choices import (
     FOLDER,
     LINEUP,
     TRACE,
+    TURNS,
+    TURNS_INPUT,
     WATCHES,
     WORKERS,
     environment_file,
@@ -41,6 +43,7 @@ from helpers.results.verdict import VerdictKind
 from helpers.subjects import choose, lab
 from helpers.subjects.apt import MIRROR_OPTION, MIRROR_VARIABLE
 from helpers.subjects.lineup import Lineup
+from helpers.subjects.turns import NoTurns, SharedTurns
 from helpers.trace.recorder import Trace, Traced
 
 _ALLOCATIONS = 20_000
@@ -107,14 +110,21 @@ def _handle_signals(config: pytest.Config, *, finished: bool) -> None:
         interrupt.end_in_order(lambda: _on_interrupt(config), lambda: _write_nowhere(config), finished=finished)
 
 
+def _turns(config: pytest.Config) -> SharedTurns | None:
+    folder = getattr(config, "workerinput", {}).get(TURNS_INPUT)
+    return SharedTurns(Path(folder)) if folder else None
+
+
 def _lineup(config: pytest.Config) -> Lineup:
     mirror = config.getoption(MIRROR_OPTION) or os.environ.get(MIRROR_VARIABLE)
+    turns = config.stash[TURNS] = _turns(config)
     means = choose.Means(
         mirror,
         Progress(),
         config.getoption("--boot-deadline"),
         environment_file(config),
         config.getoption("--cold-boot"),
+        turns or NoTurns(),
     )
     trace = config.stash[TRACE] = Trace()
     return Lineup(lambda subject_id, warm: Traced(choose.make_subject(subject_id, means, warm), trace))

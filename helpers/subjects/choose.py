@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from helpers.subjects.local import Local, processor
 from helpers.subjects.planted import Planted, module_for
 from helpers.subjects.qemu import BOOT_SECONDS, Qemu, qemu_path
 from helpers.subjects.remote import Remote
+from helpers.subjects.turns import NoTurns, Turns
 
 DEFAULT_KERNEL = "debian:stable"
 LOCAL_KERNEL = "local"
@@ -110,14 +111,15 @@ def _own_temporary_folder(instead_of: Path) -> Path:
 
 @dataclass(frozen=True)
 class Means:
-    """Debian mirror, progress lines, boot timeout in seconds (None: the default), labgrid's environment file or "", and
-    whether a start in QEMU always boots instead of using a snapshot."""
+    """Debian mirror, progress lines, boot timeout in seconds (None: the default), labgrid's environment file or "",
+    whether a start in QEMU always boots instead of using a snapshot, and the turns of programs on this machine."""
 
     mirror: str | None
     progress: Progress
     boot_seconds: float | None = None
     environment: str = ""
     cold_boot: bool = False
+    turns: Turns = field(default_factory=NoTurns)
 
 
 def make_subject(subject_id: SubjectId, means: Means, warm: dict[SubjectId, Subject] | None = None) -> Subject:
@@ -150,7 +152,7 @@ def _kernel(machine: SubjectId, planted: bool, means: Means) -> Subject:
     qemu = Qemu(kernel, build.INIT, variant=machine.variant, start_seconds=means.boot_seconds, snapshots=snapshots)
     # Raises UsageError for a wrong --cpu now instead of at the first boot.
     _ = qemu.cpu
-    return Remote(qemu, means.progress.waiting)
+    return Remote(qemu, means.progress.waiting, means.turns)
 
 
 def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
@@ -166,7 +168,7 @@ def _running(machine: SubjectId, planted: bool, means: Means) -> Subject:
         if processor() != ARM64:
             what = f"--kernel={LOCAL_KERNEL} needs an arm64 machine: this one is {processor()}"
             raise UsageError(what, cure=f"{cure}; give a file of that name as ./{LOCAL_KERNEL}")
-        return Local(build.NATIVE)
+        return Local(build.NATIVE, means.turns)
     waiting, seconds = means.progress.waiting, means.boot_seconds or BOOT_SECONDS
     if machine.reach is Reach.LABGRID:
         place = lab.LabPlace(name, means.environment, build.INIT, waiting, start_seconds=seconds)

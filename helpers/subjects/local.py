@@ -19,6 +19,7 @@ from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.files import require_files
 from helpers.subjects.privilege import as_root
 from helpers.subjects.remote import EXECUTOR_SHARE, TimeLimit
+from helpers.subjects.turns import NoTurns, Turns
 
 DEVICE = Path("/dev/kvm")
 _MORE_FILES = (
@@ -94,8 +95,9 @@ class _Caller:
 class Local:
     """The running kernel, called in process."""
 
-    def __init__(self, shared_object: Path) -> None:
+    def __init__(self, shared_object: Path, turns: Turns | None = None) -> None:
         self.id, self.label = LOCAL, LOCAL.label
+        self._turns = turns or NoTurns()
         self.generation = self.ends = 0
         self._shared_object = shared_object
         self._caller: _Caller | None = None
@@ -124,6 +126,11 @@ class Local:
 
     def _answer(self, program: Program) -> Answer:
         self.start()
+        with self._turns.turn(alone=program.alone) as waited:
+            self._limit.add(waited)
+            return self._answer_now(program)
+
+    def _answer_now(self, program: Program) -> Answer:
         assert self._caller is not None
         left = self._limit.left()
         within = max(1, int(left * EXECUTOR_SHARE * 1000))

@@ -17,6 +17,7 @@ from helpers.identity import SubjectId
 from helpers.subjects.base import GivenUp, KernelDied
 from helpers.subjects.files import require_files
 from helpers.subjects.stream import Stream
+from helpers.subjects.turns import NoTurns, Turns
 from helpers.uapi import syscalls
 
 MOST_LOST_SECONDS = 600.0
@@ -139,8 +140,9 @@ class Machine(Protocol):
 class Remote:
     """The subject on a machine."""
 
-    def __init__(self, machine: Machine, waiting: Waiting) -> None:
+    def __init__(self, machine: Machine, waiting: Waiting, turns: Turns | None = None) -> None:
         self.id, self.label = machine.id, machine.id.label
+        self._turns = turns or NoTurns()
         self.generation = self.ends = 0
         self._machine, self._waiting = machine, waiting
         self._stream: Stream | None = None
@@ -303,6 +305,11 @@ class Remote:
 
     def _answer(self, program: Program) -> Answer:
         self.start()
+        with self._turns.turn(alone=program.alone) as waited:
+            self._limit.add(waited)
+            return self._answer_now(program)
+
+    def _answer_now(self, program: Program) -> Answer:
         left = self._limit.left()
         try:
             return self._exchange(program, left)

@@ -19,7 +19,7 @@ from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram, RegRead
 from suites.concurrency.sample import TORN, chances
 from suites.conftest import MakeVm, Note
-from suites.support.threads import arrangements, join_race, run_to_the_end, sleep, timespec
+from suites.support.threads import arrangements, join_race, run_alone, run_to_the_end, sleep, timespec
 
 ROUNDS, BUSY, RARE = 40, 10, 3
 MOST_BUSY, OVERLAPS = 160, ROUNDS // 10
@@ -257,7 +257,7 @@ def test_vms_come_and_go(register: Register, kvm: Kvm, make_vm: MakeVm) -> None:
                 sleep(program, 100_000)
                 done = program.set_reg(vm.vcpus[0].fd, writes[value])
                 stays.append((value, done, program.get_reg(vm.vcpus[1].fd, own)))
-    answer = kvm.subject.run(program)
+    answer = run_alone(kvm, program)
     if answer.expired:
         raise KvmError(f"Writes of {register.name} while VMs are created and closed did not end before the deadline")
     _check_lives(register, answer.results, lives)

@@ -19,7 +19,7 @@ from helpers.kvm import Vm
 from helpers.kvm_program import KvmProgram, OneReg
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.support.threads import sleep
+from suites.support.threads import run_alone, sleep
 
 SPIN = struct.pack("<I", 0x14000000)
 """The guest: "b ." (Arm DDI 0487, C6.2: B with offset 0)."""
@@ -65,7 +65,7 @@ class _Visit:
                 with stage.thread():
                     sleep(program, self.pause_ms * 1_000_000)
                     pending.append((program.call(fd, request, argument), program.clock(1)))
-        answer = self.vm.kvm.subject.run(program)
+        answer = run_alone(self.vm.kvm, program)
         if answer.expired and not answer[run].ran:
             # The threads did not begin before the signal. A longer pause may suffice.
             return [_Result(0, False, False)] * len(calls)

@@ -42,12 +42,18 @@ def join_race(program: Program, placement: Placement, rank: int, *, core: int) -
         set_scheduler(program, os.SCHED_IDLE)
 
 
+def run_alone(kvm: Kvm, program: Program) -> Answer:
+    """Runs the program of a race. If its threads have several cores, no other worker uses the machine meanwhile."""
+    program.alone = len(kvm.placement.cores) > 1
+    return kvm.subject.run(program)
+
+
 def run_to_the_end(kvm: Kvm, program: Program, what: str) -> Answer:
-    """Runs the program of a race. Raises KvmError if it did not end before its deadline.
+    """As ``run_alone``. Raises KvmError if the program did not end before its deadline.
 
     Raises NotMeasured instead if the threads have no real-time priority: other processes may have used the core.
     """
-    answer = kvm.subject.run(program)
+    answer = run_alone(kvm, program)
     if answer.expired and not kvm.placement.real_time:
         raise NotMeasured(f"{what} did not end before the deadline, with threads of ordinary priority")
     if answer.expired:

@@ -251,6 +251,19 @@ def test_a_slow_test_is_not_the_kernels_fault(fake: FakeQemu, under: Under) -> N
     assert under.subject.generation == 1
 
 
+def test_a_test_has_no_less_time_after_it_waited(fake: FakeQemu, under: Under) -> None:
+    class Busy:
+        @contextlib.contextmanager
+        def turn(self, *, alone: bool) -> Iterator[float]:
+            time.sleep(2.1)
+            yield 2.1
+
+    fake.does(FOREVER)
+    under.number()
+    under.subject = Remote(under.machine, lambda _: contextlib.nullcontext(), Busy())
+    assert under.number(test=2) > 2
+
+
 def test_each_end_is_counted(fake: FakeQemu, under: Under) -> None:
     fake.does("honest(2); ask()\n")
     for number in range(7):
