@@ -3,7 +3,7 @@
  * The executor: receives a program of system calls, runs it and returns every
  * result and errno.  It contains nothing about KVM and no checks.
  *
- * THE WIRE FORMAT, version 3.  Only this comment describes it.  wire.py
+ * THE WIRE FORMAT, version 4.  Only this comment describes it.  wire.py
  * implements the host's end.  All numbers are little-endian.  On a stream each
  * body is sent as a frame: u32 length, then that many bytes.
  *
@@ -15,8 +15,9 @@
  *	per pointer: u32 offset   u32 zero
  *	per stage:   u32 thread_count   u32 flags (1 = its only thread runs in a forked child)
  *	per thread:  u32 repeat         u32 op_count
- *	per op:      u16 code   u16 arg_count   u32 data_len
- *		     arg_count times { u32 type, u32 index, u64 value }
+ *	per op:      u16 code   u16 types   u32 data_len
+ *		     for each argument: u64 value
+ *		     for each argument of type 1: u64 index
  *		     data_len bytes, then zeros up to a multiple of 8
  *
  * Before the first stage the executor copies each chunk into the scratch
@@ -32,9 +33,11 @@
  * closes, maps or writes there does not affect the parent.  At the deadline the
  * child is killed.  If it ends early, its remaining operations are not run.
  *
- * Argument types: 0 = value; 1 = result of operation `index` plus value; 2 =
- * address of the scratch memory (zeroed for each program) plus value.  Type 1
- * takes an operation of an earlier stage, or an earlier one of the same thread.
+ * The code determines the number of arguments.  `types` has two bits for each
+ * argument, for the first one bits 1:0; the other bits are zero.  Argument
+ * types: 0 = value; 1 = result of operation `index` plus value; 2 = address of
+ * the scratch memory (zeroed for each program) plus value.  Type 1 takes an
+ * operation of an earlier stage, or an earlier one of the same thread.
  * The result of a repeated operation is the result of its last repetition.  It
  * is -1 if the operation was never run.
  *
@@ -42,10 +45,16 @@
  *	u32 magic   u16 version   u16 status (0 = ran, 1 = malformed request)
  *	u32 serial of the request, so that a late or repeated answer is detected
  *	status 0: u32 flags (1 = the deadline passed)   u32 result_count
- *		  per result, in the order of stage, thread, repetition, op:
+ *		  per result, in the order of stage, thread, repetition, op: u8 kind
+ *		  zeros up to a multiple of 8 kinds
+ *		  per result of kind 254: its 8 bytes of data
+ *		  per result of kind 255:
  *		  i64 ret   u32 errno   u32 state (0 = not run, 1 = run)   u32 data_len   u32 zero
- *		  after all of them, for each: data, then zeros up to 8
+ *		  data_len bytes, then zeros up to a multiple of 8
  *	status 1: u32 offset of the error in the request   u32 text_len   text
+ *
+ * The kind of a result: 0 = run, ret 0, no data; 1 to 253 = run, ret -1, this
+ * errno, no data; 254 = run, ret 0, 8 bytes of data; 255 = any other result.
  *
  * At the deadline a signal interrupts blocked calls (errno EINTR), the
  * remaining operations are not run, and the answer is sent.  A program cannot
@@ -64,7 +73,7 @@
 #include <stdint.h>
 
 #define KHX_MAGIC 0x3158484bu
-#define KHX_VERSION 3
+#define KHX_VERSION 4
 #define KHX_MAX_REQUEST (4u << 20)
 #define KHX_MAX_RESULTS (1u << 20)
 #define KHX_MAX_DATA (16u << 20)

@@ -10,18 +10,17 @@
 
 #define MAX_ARGS 6
 
-enum arg_type { ARG_VALUE, ARG_RESULT, ARG_SCRATCH };
+/* Two bits of an operation's types. */
+enum arg_type { ARG_VALUE, ARG_RESULT, ARG_SCRATCH, ARG_UNKNOWN };
 
-struct arg {
-	uint32_t type, index;
-	uint64_t value;
-};
+#define ARG_TYPE_BITS 2
+#define ARG_TYPE_MASK 3
 
+/* `args` and `data` point into the request, where they need not be aligned.  The indices follow the arguments. */
 struct op {
-	uint16_t code, arg_count;
-	uint32_t data_len;
-	struct arg args[MAX_ARGS];
-	const uint8_t *data;
+	uint16_t code, types;
+	uint32_t arg_count, data_len;
+	const uint8_t *args, *data;
 	int64_t last;
 };
 

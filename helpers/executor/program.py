@@ -46,6 +46,10 @@ class ArgType(IntEnum):
     SCRATCH = 2
 
 
+_RESULT = ArgType.RESULT
+"""Looked up once for all operations, because Python 3.11 takes long to look up a member of an enumeration."""
+
+
 class Arg(NamedTuple):
     """One argument. ``value`` is the argument, or is added to a result or to the scratch memory's address."""
 
@@ -66,7 +70,7 @@ class Op(NamedTuple):
 
     @property
     def args(self) -> tuple[Arg, ...]:
-        """The arguments. Converted only when somebody reads them: a run of the suite builds some 300,000 operations."""
+        """The arguments. Converted only when somebody reads them: a run of the suite builds some 800,000 operations."""
         return tuple(each if isinstance(each, Arg) else Arg(ArgType.VALUE, 0, each) for each in self.given)
 
 
@@ -153,7 +157,7 @@ class Program:
         number = self.op_count
         self._current.ops.append((number, Op(code, args, data)))
         self.op_count = number + 1
-        return Arg(ArgType.RESULT, number, 0)
+        return Arg(_RESULT, number, 0)
 
     def scratch(self, size: int) -> Arg:
         """The address of ``size`` zeroed bytes, aligned to 16, valid until the program ends."""

@@ -56,28 +56,20 @@ static uint16_t take_u16(struct reader *r)
 	return v;
 }
 
+static uint64_t take_u64(struct reader *r)
+{
+	uint64_t v = 0;
+
+	take(r, &v, sizeof(v));
+	return v;
+}
+
 /* The arrays grow by doubling; `count` elements are in use. */
 static void *grow(void *array, uint32_t count, size_t size)
 {
 	if (count & (count - 1))
 		return array;
 	return realloc(array, (count ? count * 2 : 1) * size);
-}
-
-static void take_arg(struct reader *r, struct arg *arg, uint32_t stage_start,
-		     uint32_t thread_start, uint32_t op_index)
-{
-	arg->type = take_u32(r);
-	arg->index = take_u32(r);
-	take(r, &arg->value, sizeof(arg->value));
-	if (r->bad.reason)
-		return;
-	if (arg->type > ARG_SCRATCH)
-		refuse(r, "an argument of unknown type");
-	else if (arg->type == ARG_RESULT && arg->index >= op_index)
-		refuse(r, "an argument refers to an operation that is not earlier");
-	else if (arg->type == ARG_RESULT && arg->index >= stage_start && arg->index < thread_start)
-		refuse(r, "an argument refers to a thread that runs at the same time");
 }
 
 /* The next LENGTH bytes of the request, which are padded to a multiple of 8; NULL if the request is too short. */
@@ -96,6 +88,32 @@ static const uint8_t *take_bytes(struct reader *r, uint32_t length)
 	return bytes;
 }
 
+static void take_index(struct reader *r, uint32_t stage_start, uint32_t thread_start, uint32_t op_index)
+{
+	uint64_t index = take_u64(r);
+
+	if (index >= op_index)
+		refuse(r, "an argument refers to an operation that is not earlier");
+	else if (index >= stage_start && index < thread_start)
+		refuse(r, "an argument refers to a thread that runs at the same time");
+}
+
+static void take_args(struct reader *r, struct op *op, uint32_t stage_start, uint32_t thread_start, uint32_t op_index)
+{
+	unsigned int types = op->types;
+
+	op->arg_count = shapes[op->code].arg_count;
+	if (types >> ARG_TYPE_BITS * op->arg_count)
+		refuse(r, "a type of an argument that the operation does not have");
+	op->args = take_bytes(r, op->arg_count * sizeof(uint64_t));
+	for (; types && !r->bad.reason; types >>= ARG_TYPE_BITS) {
+		if ((types & ARG_TYPE_MASK) == ARG_RESULT)
+			take_index(r, stage_start, thread_start, op_index);
+		else if ((types & ARG_TYPE_MASK) == ARG_UNKNOWN)
+			refuse(r, "an argument of unknown type");
+	}
+}
+
 static void take_data(struct reader *r, struct op *op)
 {
 	op->data = take_bytes(r, op->data_len);
@@ -109,7 +127,7 @@ static void take_op(struct reader *r, struct program *p, uint32_t stage_start, u
 	struct op op = { .last = -1 }, *ops;
 
 	op.code = take_u16(r);
-	op.arg_count = take_u16(r);
+	op.types = take_u16(r);
 	op.data_len = take_u32(r);
 	if (r->bad.reason)
 		return;
@@ -117,12 +135,11 @@ static void take_op(struct reader *r, struct program *p, uint32_t stage_start, u
 		refuse(r, "an operation of unknown code");
 		return;
 	}
-	if (op.arg_count != shapes[op.code].arg_count || (op.data_len && !shapes[op.code].takes_data)) {
-		refuse(r, "an operation with the wrong number of arguments or with data it does not take");
+	if (op.data_len && !shapes[op.code].takes_data) {
+		refuse(r, "an operation with data that it does not take");
 		return;
 	}
-	for (int i = 0; i < op.arg_count; i++)
-		take_arg(r, &op.args[i], stage_start, thread_start, p->op_count);
+	take_args(r, &op, stage_start, thread_start, p->op_count);
 	take_data(r, &op);
 	if (r->bad.reason)
 		return;

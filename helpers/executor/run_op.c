@@ -43,15 +43,22 @@ static int64_t copy(void *to, const void *from, size_t n)
 	return 0;
 }
 
-static uint64_t value_of(const struct program *p, const struct arg *arg)
+/* Stores the values of the operation's arguments in A. */
+static void load_args(const struct program *p, const struct op *op, uint64_t *a)
 {
-	switch (arg->type) {
-	case ARG_RESULT:
-		return (uint64_t)p->ops[arg->index].last + arg->value;
-	case ARG_SCRATCH:
-		return (uint64_t)(uintptr_t)p->scratch + arg->value;
-	default:
-		return arg->value;
+	const uint8_t *next_index = op->args + op->arg_count * sizeof(*a);
+	unsigned int types = op->types;
+	uint64_t index;
+
+	memcpy(a, op->args, op->arg_count * sizeof(*a));
+	for (; types; types >>= ARG_TYPE_BITS, a++) {
+		if ((types & ARG_TYPE_MASK) == ARG_SCRATCH) {
+			*a += (uint64_t)(uintptr_t)p->scratch;
+		} else if ((types & ARG_TYPE_MASK) == ARG_RESULT) {
+			memcpy(&index, next_index, sizeof(index));
+			next_index += sizeof(index);
+			*a += (uint64_t)p->ops[index].last;
+		}
 	}
 }
 
@@ -179,8 +186,7 @@ void run_op(struct program *p, struct op *op, struct result *res)
 {
 	uint64_t a[MAX_ARGS] = { 0 };
 
-	for (int i = 0; i < op->arg_count; i++)
-		a[i] = value_of(p, &op->args[i]);
+	load_args(p, op, a);
 	errno = 0;
 	res->ret = call(p, op, res, a);
 	res->err = res->ret == -1 ? errno : 0;

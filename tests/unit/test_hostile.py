@@ -27,5 +27,6 @@ def test_a_result_longer_than_its_answer(length: int) -> None:
     program = Program()
     program.close(0)
     head = struct.pack("<IHHIII", wire.MAGIC, wire.VERSION, 0, 0, 0, 1)
-    with pytest.raises(HarnessError, match="ends at byte 44 before its contents do"):
-        wire.decode(program, head + struct.pack("<qIIII", 0, 0, 1, length, 0))
+    kinds = b"\xff".ljust(8, b"\0")
+    with pytest.raises(HarnessError, match="ends at byte 52 before its contents do"):
+        wire.decode(program, head + kinds + struct.pack("<qIIII", 0, 0, 1, length, 0))
