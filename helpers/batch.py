@@ -38,21 +38,46 @@ def ok(result: OpResult, what: str) -> int:
     return result.ret
 
 
-@dataclass
-class Pending:
-    """A call in a batch. ``errno``, ``ret`` and ``value`` are valid after the batch has run.
+_NO_RESULT = OpResult(-1, -1, False, b"")
 
-    ``what`` names the call in errors. ``memory`` holds the 8 bytes at the call's pointer after the call. ``value`` is
-    the same number, or None if the call failed.
+
+@dataclass(slots=True)
+class Pending:
+    """A call in a batch. ``result`` is valid after the batch has run.
+
+    ``what`` names the call in errors. ``pointer`` is the argument of an access to a register, or the PEEK of the memory
+    that another call writes to, whose result is ``peeked``.
     """
 
     what: object
     ref: Arg
-    value_ref: Arg | None = None
-    errno: int = -1
-    ret: int = -1
-    value: int | None = None
-    memory: int | None = None
+    pointer: OneReg | Arg | None = None
+    result: OpResult = _NO_RESULT
+    peeked: OpResult = _NO_RESULT
+
+    @property
+    def errno(self) -> int:
+        """The errno, 0 for success."""
+        return self.result.errno
+
+    @property
+    def ret(self) -> int:
+        """The return value."""
+        return self.result.ret
+
+    @property
+    def memory(self) -> int | None:
+        """The number at the call's pointer after the call, which may have failed; None without a pointer."""
+        if self.pointer is None or not self.result.ran:
+            return None
+        if isinstance(self.pointer, OneReg):
+            return self.pointer.after(self.result)
+        return int.from_bytes(self.peeked.data, "little")
+
+    @property
+    def value(self) -> int | None:
+        """The same number; None if the call failed."""
+        return None if self.result.errno else self.memory
 
     def settle(self, answer: Answer) -> None:
         """Reads this call's results. Raises KvmError if an earlier call blocked, HarnessError if all were too slow."""
@@ -65,10 +90,9 @@ class Pending:
             # Of a forked child that blocks in this call, only its end is known.
             missed = "did not return" if answer.forked else "was not reached"
             raise KvmError(f"{self.what} {missed} before the deadline")
-        self.errno, self.ret = result.errno, result.ret
-        if self.value_ref is not None:
-            self.memory = int.from_bytes(answer[self.value_ref].data, "little")
-            self.value = None if result.errno else self.memory
+        self.result = result
+        if isinstance(self.pointer, Arg):
+            self.peeked = answer[self.pointer]
 
     def ok(self) -> Pending:
         """Raises KvmError unless the call succeeded."""
@@ -85,10 +109,11 @@ class Batch:
         self.program = KvmProgram()
         self._pending: list[Pending] = []
 
-    def pending(self, what: object, ref: Arg, value_ref: Arg | None = None) -> Pending:
-        """A call that is in ``program``. ``value_ref`` is the PEEK of the memory that it writes to."""
-        self._pending.append(Pending(what, ref, value_ref))
-        return self._pending[-1]
+    def pending(self, what: object, ref: Arg, pointer: OneReg | Arg | None = None) -> Pending:
+        """A call that is in ``program``. ``pointer`` is as in Pending."""
+        pending = Pending(what, ref, pointer)
+        self._pending.append(pending)
+        return pending
 
     def ioctl(self, what: str, fd: int | Arg, request: int, argument: int | Arg = 0) -> Pending:
         """Any ioctl; ``what`` names it in errors."""
@@ -109,7 +134,7 @@ class Batch:
     def get_into(self, vcpu: VcpuLike, one_reg: OneReg) -> Pending:
         """KVM_GET_ONE_REG with a structure of the program."""
         read = self.program.get_reg(vcpu.fd, one_reg)
-        return self.pending(read, read.done, read.memory)
+        return self.pending(read, read.done, one_reg)
 
     def set(self, vcpu: VcpuLike, register: RegisterLike, value: int) -> Pending:
         """KVM_SET_ONE_REG."""
@@ -118,7 +143,7 @@ class Batch:
     def set_on(self, fd: int | Arg, register: RegisterLike, value: int) -> Pending:
         """KVM_SET_ONE_REG on any fd."""
         one_reg = self.program.one_reg(register, value)
-        return self.pending(one_reg, self.program.set_reg(fd, one_reg))
+        return self.pending(one_reg, self.program.set_reg(fd, one_reg), one_reg)
 
     def run_vcpu(self, vcpu: VcpuLike, argument: int = 0, *, signalled: bool = False) -> Pending:
         """KVM_RUN. ``signalled``: a signal is pending, so that EINTR is the answer."""

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from helpers.executor.program import Answer, Arg, Program
+from helpers.executor.program import Answer, Arg, OpResult, Program
 from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
@@ -48,28 +48,37 @@ class VcpuFeatures(NamedTuple):
 
 
 class OneReg(NamedTuple):
-    """A struct kvm_one_reg that points to ``data``. Any number of calls, in any thread, may use it."""
+    """The argument of KVM_GET_ONE_REG and KVM_SET_ONE_REG. Any number of calls, in any thread, may use it.
 
-    address: Arg
-    memory: Arg | int
+    If ``address`` is None, the executor builds a struct kvm_one_reg and the u64 ``value`` for each call. Otherwise the
+    struct is there, and points to ``memory``, which contains ``value`` in ``size`` bytes.
+    """
+
     register: RegisterLike
-    data: bytes
+    value: int
+    address: Arg | None = None
+    memory: Arg | int | None = None
+    size: int = 8
 
-    @property
-    def value(self) -> int:
-        """``data`` as a number."""
-        return int.from_bytes(self.data, "little")
+    def after(self, result: OpResult) -> int:
+        """The number in memory after the call with this ``result``."""
+        if not result.data and self.address is None:
+            return self.value
+        return int.from_bytes(result.data, "little")
 
     def __str__(self) -> str:
         return f"KVM_SET_ONE_REG {self.register.name} = {show_bits(self.value)}"
 
 
+def _one_reg_in_memory(address: Arg, register: RegisterLike, memory: Arg | int, data: bytes) -> OneReg:
+    return OneReg(register, int.from_bytes(data, "little"), address, memory, len(data))
+
+
 class RegRead(NamedTuple):
-    """A KVM_GET_ONE_REG and the PEEK of the memory that it writes to."""
+    """A KVM_GET_ONE_REG, whose result has the memory that it writes to."""
 
     done: Arg
-    memory: Arg
-    register: RegisterLike
+    one_reg: OneReg
 
     def errno(self, answer: Answer) -> int:
         """The errno of KVM_GET_ONE_REG."""
@@ -77,10 +86,14 @@ class RegRead(NamedTuple):
 
     def value(self, answer: Answer) -> int:
         """The memory after the call, as a number."""
-        return int.from_bytes(answer[self.memory].data, "little")
+        return self.one_reg.after(answer[self.done])
+
+    def values(self, answer: Answer) -> list[int]:
+        """The memory after each call of a repeated thread."""
+        return list(map(self.one_reg.after, answer.results[self.done.index]))
 
     def __str__(self) -> str:
-        return f"KVM_GET_ONE_REG {self.register.name}"
+        return f"KVM_GET_ONE_REG {self.one_reg.register.name}"
 
 
 class RegList(NamedTuple):
@@ -171,7 +184,12 @@ class KvmProgram(Program):
 
     def call(self, fd: int | Arg, request: int, argument: Argument) -> Arg:
         """ioctl(2) with a structure."""
-        done = self.ioctl(fd, request, argument.address)
+        address = argument.address
+        if address is not None:
+            done = self.ioctl(fd, request, address)
+        else:
+            assert isinstance(argument, OneReg)
+            done = self.ioctl_one_reg(fd, request, argument.register.id, argument.value)
         self.descriptions[done.index] = argument
         return done
 
@@ -264,34 +282,51 @@ class KvmProgram(Program):
 
     # --- registers ------------------------------------------------------------
 
-    def one_reg(self, register: RegisterLike, value: int | bytes = 0, *, memory: int | Arg | None = None) -> OneReg:
-        """A struct kvm_one_reg that points to ``value`` (a u64, or bytes), or to ``memory`` if that is given."""
+    def one_reg(
+        self,
+        register: RegisterLike,
+        value: int | bytes = 0,
+        *,
+        memory: int | Arg | None = None,
+        in_scratch: bool = False,
+    ) -> OneReg:
+        """The argument of KVM_GET_ONE_REG and KVM_SET_ONE_REG for ``value``: a u64, or bytes.
+
+        The struct points to ``memory`` if that is given. ``in_scratch``: the struct and the u64 are in the scratch
+        memory, where the program can change them. Bytes always are.
+        """
+        if memory is None and isinstance(value, int) and not in_scratch:
+            assert not value >> 64, f"{value:#x} is not a u64"
+            return OneReg(register, value)
         data = struct.pack("<Q", value) if isinstance(value, int) else value
         if memory is not None:
             return self.one_reg_at(self.scratch(16), register, memory, data)
         at = self.scratch(16 + len(data))
         self.fill(at, struct.pack("<2Q", register.id, 0) + data, at + 16, 8)
-        return OneReg(at, at + 16, register, data)
+        return _one_reg_in_memory(at, register, at + 16, data)
 
     def one_reg_at(self, at: Arg, register: RegisterLike, memory: int | Arg | None, data: bytes) -> OneReg:
         """As ``one_reg``, at the address ``at``. ``data`` follows the structure if ``memory`` is None."""
         if isinstance(memory, int):
             self.poke(at, struct.pack("<2Q", register.id, memory))
-            return OneReg(at, memory, register, data)
+            return _one_reg_in_memory(at, register, memory, data)
         self.poke(at, struct.pack("<2Q", register.id, 0) + (data if memory is None else b""))
         memory = at + 16 if memory is None else memory
         self.poke_address(at + 8, memory)
-        return OneReg(at, memory, register, data)
+        return _one_reg_in_memory(at, register, memory, data)
 
     def set_reg(self, vcpu: int | Arg, one_reg: OneReg) -> Arg:
         """KVM_SET_ONE_REG."""
         return self.call(vcpu, uapi.KVM_SET_ONE_REG, one_reg)
 
     def get_reg(self, vcpu: int | Arg, one_reg: OneReg) -> RegRead:
-        """KVM_GET_ONE_REG, and a PEEK of the memory that it writes to."""
-        request, size = uapi.KVM_GET_ONE_REG, len(one_reg.data)
-        done = self.ioctl_peek(vcpu, request, one_reg.address, one_reg.memory, size)
-        read = RegRead(done, done, one_reg.register)
+        """KVM_GET_ONE_REG. The result has the memory that it writes to."""
+        register, value, address, memory, size = one_reg
+        if address is None or memory is None:
+            done = self.ioctl_one_reg(vcpu, uapi.KVM_GET_ONE_REG, register.id, value)
+        else:
+            done = self.ioctl_peek(vcpu, uapi.KVM_GET_ONE_REG, address, memory, size)
+        read = RegRead(done, one_reg)
         self.descriptions[done.index] = read
         return read
 

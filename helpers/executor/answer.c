@@ -49,6 +49,11 @@ static size_t padded(size_t n)
 	return (n + 7) & ~(size_t)7;
 }
 
+static const void *data_of(const struct result *res)
+{
+	return res->data ? res->data : (const void *)&res->word;
+}
+
 static uint8_t kind_of(const struct result *res)
 {
 	if (res->state && !res->ret && !res->err && !res->data_len)
@@ -69,7 +74,7 @@ static uint8_t *put_record(uint8_t *to, const struct result *res)
 	to = put(to, &res->state, 4);
 	to = put(to, &res->data_len, 4);
 	to = put(to, &zero, 4);
-	put(to, res->data, res->data_len);
+	put(to, data_of(res), res->data_len);
 	return to + padded(res->data_len);
 }
 
@@ -95,7 +100,7 @@ int answer_results(const struct program *p, uint8_t **answer, size_t *length)
 	for (res = p->results; res < end; res++, kind++) {
 		*kind = kind_of(res);
 		if (*kind == KIND_WORD)
-			word = put(word, res->data, WORD_SIZE);
+			word = put(word, data_of(res), WORD_SIZE);
 		else if (*kind == KIND_RECORD)
 			record = put_record(record, res);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The executor: receives a program of system calls, runs it and returns every
- * result and errno.  It contains nothing about KVM and no checks.
+ * result and errno.  It contains no checks, and of KVM only struct kvm_one_reg.
  *
  * THE WIRE FORMAT, version 4.  Only this comment describes it.  wire.py
  * implements the host's end.  All numbers are little-endian.  On a stream each
@@ -56,6 +56,12 @@
  * The kind of a result: 0 = run, ret 0, no data; 1 to 253 = run, ret -1, this
  * errno, no data; 254 = run, ret 0, 8 bytes of data; 255 = any other result.
  *
+ * KHX_ONE_REG builds a struct kvm_one_reg in the executor's memory, { u64 id,
+ * u64 address of a u64 that contains `value` }, and calls the ioctl with its
+ * address.  The data of the result are the 8 bytes of the u64 if the call has
+ * changed it.  The executor does not use the 512 bytes after the u64, because a
+ * kernel with a bug may write to them.  Each thread has its own memory for this.
+ *
  * At the deadline a signal interrupts blocked calls (errno EINTR), the
  * remaining operations are not run, and the answer is sent.  A program cannot
  * block that signal with rt_sigprocmask; a call that blocks it itself (ppoll,
@@ -96,6 +102,7 @@ enum khx_code {
 	KHX_BARRIER,	/* waits until all threads of the stage wait at a barrier */
 	KHX_IOCTL_AGAIN,	/* as KHX_IOCTL; repeats the call after EINTR until the deadline */
 	KHX_IOCTL_PEEK,	/* fd, request, argument, addr, length; KHX_IOCTL, then KHX_PEEK in the same result */
+	KHX_ONE_REG,	/* fd, request, id, value */
 	KHX_CODE_END
 };
 

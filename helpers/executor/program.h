@@ -24,9 +24,11 @@ struct op {
 	int64_t last;
 };
 
+/* Without `data`, up to 8 bytes are in `word`: an operation that returns a u64 needs no allocation. */
 struct result {
 	int64_t ret;
 	uint32_t err, state, data_len;
+	uint64_t word;
 	uint8_t *data;
 };
 

@@ -36,6 +36,7 @@ class Code(IntEnum):
     BARRIER = 13
     IOCTL_AGAIN = 14
     IOCTL_PEEK = 15
+    ONE_REG = 16
 
 
 class ArgType(IntEnum):
@@ -204,6 +205,13 @@ class Program:
     def ioctl_peek(self, fd: int | Arg, request: int, argument: int | Arg, addr: int | Arg, length: int) -> Arg:
         """ioctl(2). The result has the ``length`` bytes at ``addr`` after the call, or none if they are not mapped."""
         return self._append(Code.IOCTL_PEEK, fd, request, argument, addr, length)
+
+    def ioctl_one_reg(self, fd: int | Arg, request: int, register_id: int, value: int) -> Arg:
+        """ioctl(2) with a struct kvm_one_reg that points to a u64 in the executor's memory, which contains ``value``.
+
+        The result has the 8 bytes of the u64 after the call, or none if the call did not change it.
+        """
+        return self._append(Code.ONE_REG, fd, request, register_id, value)
 
     def ioctl_again(self, fd: int | Arg, request: int, argument: int | Arg = 0) -> Arg:
         """ioctl(2), repeated after EINTR until the deadline. The result is from the last call."""

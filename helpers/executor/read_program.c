@@ -20,6 +20,7 @@ static const struct {
 	[KHX_POKE] = { 1, 1 },	 [KHX_READ] = { 2, 0 },  [KHX_WRITE] = { 1, 1 },
 	[KHX_POKE_VALUE] = { 2, 0 }, [KHX_CLOCK] = { 1, 0 }, [KHX_SYSCALL] = { 6, 0 },
 	[KHX_BARRIER] = { 0, 0 }, [KHX_IOCTL_AGAIN] = { 3, 0 }, [KHX_IOCTL_PEEK] = { 5, 0 },
+	[KHX_ONE_REG] = { 4, 0 },
 };
 
 static int refuse(struct reader *r, const char *text)

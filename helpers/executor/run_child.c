@@ -39,7 +39,7 @@ static void child_main(struct thread *t, int to)
 			struct result res = { 0 };
 
 			run_op(t->program, &t->program->ops[t->first_op + k], &res);
-			if (move(put, to, &res, sizeof(res)) || (res.data_len && move(put, to, res.data, res.data_len)))
+			if (move(put, to, &res, sizeof(res)) || (res.data && move(put, to, res.data, res.data_len)))
 				_exit(1);
 			free(res.data);
 		}
@@ -52,8 +52,8 @@ static int receive(struct program *p, int from, struct result *res)
 
 	if (move(read, from, &sent, sizeof(sent)))
 		return -1;
-	sent.data = NULL;
-	if (sent.data_len) {
+	/* The child's pointer shows only that the data follow. */
+	if (sent.data) {
 		sent.data = malloc(sent.data_len);
 		if (!sent.data || move(read, from, sent.data, sent.data_len)) {
 			free(sent.data);

@@ -148,6 +148,27 @@ static int64_t ioctl_peek(struct program *p, struct result *res, const uint64_t 
 	return ret;
 }
 
+/* A struct kvm_one_reg, and the word to which it points. A kernel with a bug may write to the spare memory after it. */
+static __thread struct {
+	uint64_t id, address, word;
+	uint8_t spare[512];
+} one_reg;
+
+static int64_t call_with_one_reg(struct result *res, const uint64_t *a)
+{
+	int64_t ret;
+
+	one_reg.id = a[2];
+	one_reg.address = (uint64_t)(uintptr_t)&one_reg.word;
+	one_reg.word = a[3];
+	ret = syscall(SYS_ioctl, a[0], a[1], &one_reg);
+	if (one_reg.word != a[3]) {
+		res->word = one_reg.word;
+		res->data_len = sizeof(res->word);
+	}
+	return ret;
+}
+
 static int64_t call(struct program *p, const struct op *op, struct result *res, const uint64_t *a)
 {
 	switch (op->code) {
@@ -161,6 +182,8 @@ static int64_t call(struct program *p, const struct op *op, struct result *res, 
 		return ioctl_again(a);
 	case KHX_IOCTL_PEEK:
 		return ioctl_peek(p, res, a);
+	case KHX_ONE_REG:
+		return call_with_one_reg(res, a);
 	case KHX_MMAP:
 		return (int64_t)(intptr_t)mmap((void *)(uintptr_t)a[0], a[1], a[2], a[3], a[4], a[5]);
 	case KHX_MUNMAP:

@@ -30,7 +30,7 @@ _INDEX = struct.Struct("<Q")
 _ARG_COUNTS = {
     Code.OPEN: 2, Code.CLOSE: 1, Code.IOCTL: 3, Code.MMAP: 6, Code.MUNMAP: 2, Code.PEEK: 2, Code.POKE: 1, Code.READ: 2,
     Code.WRITE: 1, Code.POKE_VALUE: 2, Code.CLOCK: 1, Code.SYSCALL: 6, Code.BARRIER: 0, Code.IOCTL_AGAIN: 3,
-    Code.IOCTL_PEEK: 5,
+    Code.IOCTL_PEEK: 5, Code.ONE_REG: 4,
 }  # fmt: skip
 _PACK_OP = (struct.Struct("").pack, *(struct.Struct(f"<HHI{_ARG_COUNTS[code]}Q").pack for code in Code))
 """Packs an operation, by its code. Raises struct.error for a wrong number of arguments."""

@@ -34,8 +34,8 @@ def described(description: object, request: int, arg: Arg, answer: Answer | None
             return f"{register_name(register.id)}, pointer {address:#x}"
         case OneReg(register=register, value=value):
             return f"{register_name(register.id)}, {value:#x}"
-        case RegRead(register=register, memory=memory):
-            return f"{register_name(register.id)}, reads {_read(memory, answer)}"
+        case RegRead(one_reg=one_reg):
+            return f"{register_name(one_reg.register.id)}, reads {_read(description, answer)}"
         case RegList(n=n):
             return f"n = {n}"
         case DeviceAttr(group=group, attr=attr):
@@ -60,9 +60,9 @@ def _plain(request: int, arg: Arg, answer: Answer | None) -> str:
     return f"pointer {value & _U64:#x}" if pointer else f"{value:#x}" if value else ""
 
 
-def _read(memory: Arg, answer: Answer | None) -> str:
-    results = answer.results[memory.index] if answer is not None else ()
-    return f"{int.from_bytes(results[-1].data, 'little'):#x}" if results and results[-1].ran else "..."
+def _read(read: RegRead, answer: Answer | None) -> str:
+    results = answer.results[read.done.index] if answer is not None else ()
+    return f"{read.one_reg.after(results[-1]):#x}" if results and results[-1].ran else "..."
 
 
 def _data(attr: DeviceAttr, answer: Answer | None) -> str:

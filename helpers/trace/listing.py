@@ -138,6 +138,7 @@ _FORMATTERS = {
     Code.IOCTL: _Writer._ioctl,
     Code.IOCTL_AGAIN: _Writer._ioctl,
     Code.IOCTL_PEEK: _Writer._ioctl,
+    Code.ONE_REG: _Writer._ioctl,
     Code.MMAP: _Writer._mmap,
     Code.MUNMAP: _Writer._munmap,
     Code.READ: _Writer._read,

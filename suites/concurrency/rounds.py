@@ -23,7 +23,6 @@ from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import PC, KvmProgram, OneReg, RegRead
 from helpers.smccc import Call
-from helpers.uapi import kvm as uapi
 from suites.support.threads import join_race, run_to_the_end, sleep
 
 RUNNER_RANK, WRITER_RANK = 1, 0
@@ -182,7 +181,7 @@ class _Builder:
         if not self.apart:
             sleep(self.program, delay)
         for _ in range(delay if self.apart else 0):
-            self.program.ioctl(vcpu, uapi.KVM_GET_ONE_REG, value.address)
+            self.program.get_reg(vcpu, value)
 
     def _run(self, results: _RoundResults, index: int, delay: int) -> None:
         p, view, vcpu = self.program, self.race.view if index == 0 else None, results.vcpus[index]

@@ -57,8 +57,9 @@ def _flips(register: Register, registers: tuple[Register, ...], held: int) -> It
 def _writes(vm: Vm, register: Register, flip: Flip, held: int, changes: int, *, together: bool) -> int:
     """One program of WRITES calls, each with a read after it. Returns how often the result of the calls changed."""
     program, comparison, name = KvmProgram(deadline_ms=60_000), Comparison(), register.name
-    setter = program.one_reg(flip.named or register, flip.value if flip.named else flip.words[0])
+    setter = program.one_reg(flip.named or register, flip.value if flip.named else flip.words[0], in_scratch=True)
     reader = program.one_reg(register)
+    assert setter.address is not None
     at = setter.address + flip.byte + (0 if flip.named else 16)
     low, high = (word >> 8 * flip.byte & 0xFF for word in flip.words)
     with changing(vm.kvm, program, at, (low, high), changes, together=together):

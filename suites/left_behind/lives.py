@@ -150,10 +150,10 @@ class Life:
 
     def psci_version(self, answer: Answer) -> int:
         """PSCI_VERSION of the first VM."""
-        return int.from_bytes(answer.results[self._psci.memory.index][0].data, "little")
+        return self._psci.values(answer)[0]
 
     def _compare_values(self, comparison: Comparison, what: str, answer: Answer, read: RegRead, value: int) -> None:
-        values = [int.from_bytes(result.data, "little") for result in answer.results[read.memory.index]]
+        values = read.values(answer)
         wrong = next((turn for turn, each in enumerate(values) if each != value), 0)
         comparison.value(f"{what}, {self._which(wrong, values)}", value, values[wrong])
 

@@ -39,7 +39,7 @@ def _answered(refusing: RefusingVm, program: KvmProgram) -> None:
     """As many calls as there are refused ones, which succeed."""
     one = program.one_reg(refusing.place.registers[0])
     for _ in refusing.refused:
-        program.ioctl(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one.address)
+        program.call(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one)
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")

@@ -61,7 +61,7 @@ def _save(vcpu: Vcpu) -> tuple[tuple[int, bytes], ...]:
     program, ids = KvmProgram(), vcpu.reg_list()
     reads = [program.get_reg(vcpu.fd, program.one_reg(_register(number), bytes(_size(number)))) for number in ids]
     answer = vcpu.vm.kvm.subject.run(program)
-    return tuple((read.register.id, answer[read.memory].data) for read in reads if not read.errno(answer))
+    return tuple((read.one_reg.register.id, answer[read.done].data) for read in reads if not read.errno(answer))
 
 
 def restore(vm: Vm, saved: Saved, order: str = "list_order") -> list[dict[int, int]]:

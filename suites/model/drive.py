@@ -238,7 +238,7 @@ class _Sequence:
                 return [_number(self._init(vm, vcpu, features, succeeds=not step.wants[0].value))]
             case op.GetReg(register=register):
                 read = program.get_reg(vcpu.fd, program.one_reg(register, STALE))
-                return [_number(read.done), _bytes(read.memory, "<Q")]
+                return [_number(read.done), _number(read.done, read.one_reg.after)]
             case op.SetReg(register=register, value=value):
                 return [_number(program.set_reg(vcpu.fd, program.one_reg(register, value)))]
             case op.ListRegs():

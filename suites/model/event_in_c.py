@@ -18,7 +18,7 @@ _CALLS = {
     Code.CLOSE: "close({0})", Code.IOCTL: "ioctl({0}, {1}, {2})", Code.IOCTL_AGAIN: "ioctl_again({0}, {1}, {2})",
     Code.MMAP: "mmap((void *){0}, {1}, {2}, {3}, {4}, {5})", Code.MUNMAP: "munmap((void *){0}, {1})",
     Code.IOCTL_PEEK: "ioctl({0}, {1}, {2})", Code.POKE_VALUE: "poke_value({0}, {1})",
-    Code.SYSCALL: "syscall({0}, {1}, {2}, {3}, {4}, {5})",
+    Code.SYSCALL: "syscall({0}, {1}, {2}, {3}, {4}, {5})", Code.ONE_REG: "ioctl_one_reg({0}, {1}, {2}, {3})",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from suites.events.scene import STATES, TOPOLOGIES, Scene, State, Topology, plac
 from suites.events.table import EVENTS
 from suites.processes.passing import receive_fd, send_fd, socket_pair
 
-_CALLS = (Code.IOCTL, Code.IOCTL_AGAIN, Code.IOCTL_PEEK)
+_CALLS = (Code.IOCTL, Code.IOCTL_AGAIN, Code.IOCTL_PEEK, Code.ONE_REG)
 _GROUP = 16
 """Events between two observations."""
 
@@ -138,7 +138,7 @@ def _filled_vm(batch: Batch, kvm: Kvm, registers: Iterable[Register], *, runs: b
 def _reads(batch: Batch, vcpu: Arg, registers: Iterable[Register]) -> list[tuple[Register, Pending]]:
     program = batch.program
     reads = [(register, program.get_reg(vcpu, program.one_reg(register))) for register in registers]
-    return [(register, batch.pending(read, read.done, read.memory)) for register, read in reads]
+    return [(register, batch.pending(read, read.done, read.one_reg)) for register, read in reads]
 
 
 @pytest.mark.clause("PROCESS-3")

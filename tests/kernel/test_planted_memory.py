@@ -91,7 +91,7 @@ def test_a_write_beside_calls_stays(plant: Callable[..., Kvm]) -> None:
         answer = vm.kvm.subject.run(program)
         assert not answer.expired and not answer[run].errno
         for value, each in enumerate(reads):
-            values = [struct.unpack("<Q", result.data)[0] for result in answer.results[each.memory.index]]
+            values = each.values(answer)
             assert values.count(value) == len(values)
 
 

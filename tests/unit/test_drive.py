@@ -11,7 +11,7 @@ import pytest
 from helpers.contract.model import operations as op
 from helpers.contract.model.machine import predict
 from helpers.contract.registers import MAINLINE
-from helpers.executor.program import DEFAULT_DEADLINE_MS, Answer, Code, OpResult
+from helpers.executor.program import DEFAULT_DEADLINE_MS, Answer, Code, Op, OpResult
 from helpers.executor.wire import encode
 from helpers.kvm_program import GuestImage, KvmProgram, VcpuFeatures
 from helpers.uapi import kvm as uapi
@@ -26,6 +26,12 @@ _SIZES = {Code.PEEK: 1, Code.READ: 1, Code.IOCTL_PEEK: 4}
 """The argument that is the number of bytes."""
 
 
+def _size(operation: Op) -> int:
+    if operation.code == Code.ONE_REG:
+        return 8
+    return operation.args[_SIZES[operation.code]].value if operation.code in _SIZES else 0
+
+
 class SilentSubject:
     """A subject whose calls all return 0, with zeros in memory. The first programs expire."""
 
@@ -37,8 +43,7 @@ class SilentSubject:
         self.programs.append(program)
         ran = len(self.programs) > self._expired
         ops = [each for stage in program.stages for thread in stage for _, each in thread.ops]
-        sizes = [each.args[_SIZES[each.code]].value if each.code in _SIZES else 0 for each in ops]
-        return Answer(tuple((OpResult(0, 0, ran, bytes(size * ran)),) for size in sizes), not ran)
+        return Answer(tuple((OpResult(0, 0, ran, bytes(_size(each) * ran)),) for each in ops), not ran)
 
 
 def driven(subject: SilentSubject, *sequences: Steps) -> list[list[op.StepAnswer]]:

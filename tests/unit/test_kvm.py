@@ -57,7 +57,7 @@ class NoKvm:
         answer = wire.decode(program, self._native.run(wire.encode(program)))
         results = list(answer.results)
         for index, op in (each for stage in program.stages for thread in stage for each in thread.ops):
-            if op.code == Code.IOCTL and op.args[1].value != self.refused:
+            if op.code in (Code.IOCTL, Code.ONE_REG) and op.args[1].value != self.refused:
                 results[index] = (self._result(op),)
         return Answer(tuple(results), answer.expired)
 

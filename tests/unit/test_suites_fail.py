@@ -84,7 +84,7 @@ class LenientVm:
         return self
 
     def set(self, *arguments: object) -> Pending:
-        return Pending("a write", Arg(ArgType.VALUE, 0, 0), errno=self._error)
+        return Pending("a write", Arg(ArgType.VALUE, 0, 0), result=OpResult(-1, self._error, True, b""))
 
     def run(self) -> None:
         """Nothing is left to do."""

@@ -59,13 +59,15 @@ def answering(refused: int = 0) -> Answering:
     memory: dict[int, bytes] = {}
 
     def answer(op: Op) -> OpResult:
-        request = op.args[1].value if op.code == Code.IOCTL else 0
+        request = op.args[1].value if op.code in (Code.IOCTL, Code.ONE_REG) else 0
         if op.code == Code.POKE:
             memory[op.args[0].value] = op.data
         if op.code == Code.PEEK:
             return OpResult(0, 0, True, _memory(memory, op.args[0].value, op.args[1].value))
         if request == uapi.KVM_SET_ONE_REG and refused:
             return OpResult(-1, refused, True, b"")
+        if request == uapi.KVM_GET_ONE_REG:
+            return OpResult(0, 0, True, bytes(8))
         if op.code in (Code.OPEN, Code.MMAP):
             return OpResult(KVM_FD if op.code == Code.OPEN else RUN_ADDRESS, 0, True, b"")
         return OpResult(fds.get(request, 0), 0, True, b"")
@@ -259,3 +261,23 @@ def test_a_bad_pointer_is_shown_as_it_is(trace: Trace) -> None:
         "vcpu (fd 12): KVM_SET_ONE_REG(pointer 0xdead0000) = 0",
         "vcpu (fd 12): KVM_GET_REG_LIST(n = 9) = 0",
     ]
+
+
+def test_a_register_access_is_shown_the_same_wherever_its_memory_is(trace: Trace) -> None:
+    """A read that does not change its memory shows what was there."""
+    program = KvmProgram()
+    for one in (
+        program.one_reg(STD, 5),
+        program.one_reg(STD, 5, in_scratch=True),
+        program.one_reg(STD, 5, memory=0x90),
+    ):
+        program.set_reg(VCPU_FD, one)
+        program.get_reg(VCPU_FD, one)
+    data = {Code.ONE_REG: b"", Code.IOCTL_PEEK: struct.pack("<Q", 5)}
+    Traced(scripted(lambda op: OpResult(0, 0, True, data.get(op.code, b""))), trace).run(program)
+    name, read = "0x6030000000160000 STD", "vcpu (fd 12): KVM_GET_ONE_REG(0x6030000000160000 STD, reads 0x5) = 0"
+    assert listing(trace).splitlines() == [
+        f"vcpu (fd 12): KVM_SET_ONE_REG({name}, 0x5) = 0", read,
+        f"vcpu (fd 12): KVM_SET_ONE_REG({name}, 0x5) = 0", read,
+        f"vcpu (fd 12): KVM_SET_ONE_REG({name}, pointer 0x90) = 0", read,
+    ]  # fmt: skip
