@@ -14,7 +14,7 @@ import pytest
 
 from helpers.errors import HarnessError
 from tools.peers.bench import SELFTESTS, Duration, _run
-from tools.peers.bench_page import BenchRun, bench_table, benchmark_page, benchmark_plot
+from tools.peers.bench_page import BenchRun, bench_table, benchmark_page, benchmark_plot, native_table
 from tools.peers.phases import FILE_VARIABLE, Phases, pytest_configure
 
 PHASES = {"start": 1.0, "boot": 0.5, "tests": 6.0, "reports": 0.5}
@@ -94,3 +94,10 @@ def test_failed_command_is_an_error(tmp_path: Path) -> None:
 def test_command_gets_the_file_for_its_phases(tmp_path: Path) -> None:
     script = f"echo '{json.dumps(PHASES)}' > \"${FILE_VARIABLE}\""
     assert _run("a command", ["sh", "-c", script], tmp_path / "phases").phases == PHASES
+
+
+def test_the_native_table_has_ratios_of_the_same_turn() -> None:
+    turns = [{"C loop, get": 100.0, "listed, get": 900.0}, {"C loop, get": 200.0, "listed, get": 600.0}]
+    assert native_table(turns).splitlines()[2:] == ["| C loop, get | 150 | 1.0 |", "| listed, get | 750 | 6.0 |"]
+    assert native_table(turns) in benchmark_page([RUN], {}, turns)
+    assert "in process" not in benchmark_page([RUN], {})

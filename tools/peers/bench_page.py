@@ -19,6 +19,8 @@ from helpers.subjects.qemu import qemu_path, qemu_version
 PAGE, PLOT, COUNTS = (
     build.ROOT / name for name in ("docs/benchmark.md", "docs/benchmark.svg", "tests/kernel/counts.json")
 )
+Turn = dict[str, float]
+"""The ns of one access by case."""
 Sample = dict[str, object]
 """One run of a command: asdict() of tools.peers.bench.Duration."""
 
@@ -51,6 +53,15 @@ machine. `tests/kernel/test_counts.py` fails if one of them grows.
 
 | chapter | tests | round trips | operations | VMs |
 |---|---|---|---|---|
+"""
+
+_NATIVE = """\
+## Register accesses in process
+
+On an arm64 machine pytest calls the executor in its own process. The time of one KVM_GET_ONE_REG or KVM_SET_ONE_REG, in
+ns, beside a loop in C. "listed": the program contains every access, as in most tests; most of the time is Python's.
+"repeated": it repeats a single one, as in races. The machine is emulated (`python -m tools.native`).
+
 """
 
 _BAR, _LEFT, _WIDTH, _RIGHT = 26, 190, 560, 150
@@ -91,6 +102,16 @@ def bench_table(run: BenchRun) -> str:
     return "\n".join(rows)
 
 
+def native_table(turns: Sequence[Turn]) -> str:
+    """A Markdown table with a row for each case. A ratio is computed within each turn."""
+    rows = ["| access | ns | ratio to the C loop |", "|---|---|---|"]
+    for name in turns[0]:
+        loop = f"C loop, {name.rpartition(' ')[2]}"
+        ratio = statistics.median(turn[name] / turn[loop] for turn in turns)
+        rows.append(f"| {name} | {statistics.median(turn[name] for turn in turns):.0f} | {ratio:.1f} |")
+    return "\n".join(rows)
+
+
 def _number(sample: Sample, name: str) -> float:
     """A duration or a phase in seconds; 0 for a phase that the command does not have."""
     phases = sample["phases"]
@@ -102,10 +123,11 @@ def _median(samples: Sequence[Sample], name: str) -> float:
     return statistics.median(_number(sample, name) for sample in samples)
 
 
-def benchmark_page(runs: Sequence[BenchRun], counts: dict[str, dict[str, int]]) -> str:
-    """docs/benchmark.md."""
+def benchmark_page(runs: Sequence[BenchRun], counts: dict[str, dict[str, int]], native: Sequence[Turn] = ()) -> str:
+    """docs/benchmark.md, with the section of ``native`` if it has turns."""
     parts = [_HEAD]
     parts += [f"## {run.kernel}\n\n{run.machine}.\n\n{bench_table(run)}\n" for run in runs]
+    parts += [f"{_NATIVE}{native_table(native)}\n"] if native else []
     rows = [f"| {name} | " + " | ".join(map(str, numbers.values())) + " |" for name, numbers in counts.items()]
     return "\n".join([*parts, _COUNTS + "\n".join(rows) + "\n"])
 
@@ -160,9 +182,11 @@ def main(arguments: Sequence[str]) -> int:
     """Writes the page and the plot. Exit status 0."""
     parser = argparse.ArgumentParser(prog="python -m tools.peers.bench_page", description=__doc__)
     parser.add_argument("file", nargs="+", type=Path, help="a file of python -m tools.peers.bench")
+    parser.add_argument("--native", type=Path, help="the file of python -m tools.native")
     options = parser.parse_args(arguments)
+    native = json.loads(options.native.read_text("utf-8")) if options.native else ()
     runs = [BenchRun(**json.loads(path.read_text("utf-8"))) for path in options.file]
-    PAGE.write_text(benchmark_page(runs, json.loads(COUNTS.read_text("utf-8"))), "utf-8")
+    PAGE.write_text(benchmark_page(runs, json.loads(COUNTS.read_text("utf-8")), native), "utf-8")
     PLOT.write_text(benchmark_plot(runs), "utf-8")
     print(f"{PAGE}\n{PLOT}")
     return 0
