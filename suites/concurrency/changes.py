@@ -33,16 +33,15 @@ def changing(
     Only one byte changes, because a copy of several need not be atomic (Arm DDI 0487, B2.2). The first write is the
     second of ``values``.
     """
+    pause = timespec(program, PAUSE_NS) if together else None
     with program.concurrently() as stage:
         with stage.thread():
             join_race(program, kvm.placement, 0, core=0)
             yield
-        with stage.thread():
+        with stage.thread(repeat=PARTS):
             join_race(program, kvm.placement, 1, core=0 if together else 1)
-            pause = timespec(program, PAUSE_NS) if together else None
-            for number in range(1, changes + 1):
-                if number % (changes // PARTS) == 1:
-                    program.barrier()
+            program.barrier()
+            for number in range(1, changes // PARTS + 1):
                 if pause is not None:
                     sleep(program, pause)
                 program.poke(at, bytes([values[number % 2]]))
