@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -57,6 +58,8 @@ _ROUNDS = 200
 """Rounds of a race in the first session. They suffice to detect most faults of races."""
 _END_SECONDS = 20
 """Seconds that pytest has to end after Ctrl-C."""
+_NO_TESTS_COLLECTED = 5
+"""An exit status of pytest."""
 _BETWEEN = 20
 """Number of faults between two controls."""
 _QUICK = {
@@ -81,9 +84,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.tier_from:
         return _write_tier(options.tier_from)
-    unknown = {*options.fault, *options.variant} - {fault.id for fault in FAULTS} - {variant.id for variant in VARIANTS}
-    if unknown:
-        print(f"Unknown: {', '.join(sorted(unknown))}. See faults/of_*.py and faults/variants.py", file=sys.stderr)
+    wrong = _wrong_names(options)
+    if wrong:
+        print(wrong, file=sys.stderr)
         return WRONG_USAGE
     options.reports = options.reports.absolute()
     began = time.monotonic()
@@ -103,6 +106,17 @@ def main(arguments: Sequence[str]) -> int:
     write_page(proof, options.reports / "proof.html")
     print(f"{proof.line}, in {time.monotonic() - began:.0f} s; {options.reports / 'proof.html'}")
     return 0 if proof.holds else 1
+
+
+def _wrong_names(options: argparse.Namespace) -> str:
+    """The error for names of no fault or variant, and for names without their option; "" without one."""
+    faults, variants = {fault.id for fault in FAULTS}, {variant.id for variant in VARIANTS}
+    unknown = {*options.fault, *options.variant} - faults - variants
+    if unknown:
+        return f"Unknown: {', '.join(sorted(unknown))}. See faults/of_*.py and faults/variants.py"
+    bare = [name for name in options.pytest if name in faults | variants]
+    words = " ".join(f"--{'fault' if name in faults else 'variant'} {name}" for name in bare)
+    return f"A fault or variant is given with an option: {words}" if bare else ""
 
 
 def _parser() -> CommandParser:
@@ -227,6 +241,9 @@ def _run(dialect: str, order: list[Plant], suffix: str, options: argparse.Namesp
     ]  # fmt: skip
     with (folder / "pytest.txt").open("w") as output, Progress().renewing(ProofProgress(log).line):
         status = _status(subprocess.Popen(command, cwd=build.ROOT, stdout=output, stderr=subprocess.STDOUT))
+    if status == _NO_TESTS_COLLECTED:
+        why = f"the arguments of pytest are {shlex.join(options.pytest) or 'empty'}"
+        raise UsageError("No test of the faults' clauses is selected", why=why, cure="Select other tests after --")
     if status == WRONG_USAGE or not log.exists():
         why = f"pytest ended with status {status}"
         raise HarnessError("The session with planted faults failed", why=why, cure=f"Read {folder / 'pytest.txt'}")

@@ -223,6 +223,11 @@ def test_an_unknown_name_is_wrong_usage(option: str, capsys: pytest.CaptureFixtu
     assert "nonsense" in capsys.readouterr().err
 
 
+def test_a_name_without_its_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lock-missing", "no-pmu"]) == WRONG_USAGE
+    assert "--fault lock-missing --variant no-pmu" in capsys.readouterr().err
+
+
 def test_the_catalogue_is_the_module() -> None:
     header = "".join(
         (build.ROOT / "faults/module" / name).read_text()
