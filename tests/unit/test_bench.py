@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +24,8 @@ RUN = BenchRun(
     "2 processors",
     SELFTESTS,
     {
-        SELFTESTS: [asdict(Duration(wall, 3.0)) for wall in (2.0, 4.0, 3.0)],
-        "all <tests>": [asdict(Duration(wall, 15.0, PHASES)) for wall in (8.0, 8.0, 9.0)],
+        SELFTESTS: [asdict(Duration(wall, 3.0, 150.0)) for wall in (2.0, 4.0, 3.0)],
+        "all <tests>": [asdict(Duration(wall, 15.0, 400.0, PHASES)) for wall in (8.0, 8.0, 9.0)],
     },
 )
 
@@ -68,7 +69,7 @@ def test_only_the_process_of_the_user_writes_phases(tmp_path: Path, monkeypatch:
 def test_ratios_are_medians_of_pairs() -> None:
     """The ratios of the three turns are 4, 2 and 3."""
     row = bench_table(RUN).splitlines()[-1]
-    assert row == "| all <tests> | 3 | 8.0 | 15.0 | 1.0 | 0.5 | 6.0 | 0.5 | 3.0 |"
+    assert row == "| all <tests> | 3 | 8.0 | 15.0 | 400 | 1.0 | 0.5 | 6.0 | 0.5 | 3.0 |"
 
 
 def test_page_has_each_kernel_and_each_chapter() -> None:
@@ -101,3 +102,10 @@ def test_the_native_table_has_ratios_of_the_same_turn() -> None:
     assert native_table(turns).splitlines()[2:] == ["| C loop, get | 150 | 1.0 |", "| listed, get | 750 | 6.0 |"]
     assert native_table(turns) in benchmark_page([RUN], {}, turns)
     assert "in process" not in benchmark_page([RUN], {})
+
+
+def test_memory_and_time_are_those_of_one_command(tmp_path: Path) -> None:
+    large = _run("large", [sys.executable, "-c", "x = bytearray(200 << 20)"], tmp_path / "phases")
+    small = _run("small", ["true"], tmp_path / "phases")
+    assert large.memory > 200 > small.memory > 0
+    assert small.processor <= large.processor

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,15 +31,18 @@ from tools.peers.phases import FILE_VARIABLE
 from tools.peers.selftests import build_peers_init, build_selftests, strip_copy
 
 SELFTESTS = "five selftests"
+_SUBJECTS = ["--kvm-mode=vhe,nvhe"]
 PYTEST = [".venv/bin/pytest", "-q", "-p", "tools.peers.phases"]
 
 
 @dataclass(frozen=True)
 class Duration:
-    """Seconds of one run of a command: wall clock, processor time of it and its children, and pytest's phases."""
+    """One run of a command: seconds of wall clock, processor time (s) and largest process (MiB) of it and its children,
+    and pytest's phases."""
 
     wall: float
     processor: float
+    memory: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
 
 
@@ -80,7 +82,16 @@ def _commands(kernel: str, source: str, folder: Path) -> dict[str, list[str]]:
         "all tests, -n auto": [*run, "-n", "auto"],
         "all tests, -n 0": [*run, "-n", "0"],
         "--tier gate, -n auto": [*run, "-n", "auto", "--tier=gate"],
-        "--tier gate, 2 subjects": [*run, "-n", "auto", "--tier=gate", "--kvm-mode=vhe,nvhe"],
+        "--tier gate, 2 subjects": [*run, "-n", "auto", "--tier=gate", *_SUBJECTS],
+        "--tier gate, 4 subjects": [
+            *run,
+            "-n",
+            "auto",
+            "--tier=gate",
+            *_SUBJECTS,
+            "--kernel-args=bench=1",
+            "--kernel-args=bench=2",
+        ],
         "one chapter, -n 0": [*run, "-n", "0", "suites/defaults"],
     }
 
@@ -110,17 +121,22 @@ def _measure(commands: dict[str, list[str]], turns: int, phases: Path) -> dict[s
 
 def _run(name: str, command: list[str], phases: Path) -> Duration:
     phases.unlink(missing_ok=True)
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        command, cwd=build.ROOT, env=os.environ | {FILE_VARIABLE: str(phases)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        why = f"exit status {done.returncode}: {(done.stdout + done.stderr)[-500:]}"
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        process = subprocess.Popen(
+            command, cwd=build.ROOT, env=os.environ | {FILE_VARIABLE: str(phases)},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        # Only wait4(2) has the usage of this process and its children alone.
+        _, status, used = os.wait4(process.pid, 0)
+        wall, process.returncode = time.perf_counter() - began, os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        printed = output.read()
+    if process.returncode:
+        why = f"exit status {process.returncode}: {printed[-500:]}"
         raise HarnessError(f"{name} failed", why=why, cure=f"Run it alone: {' '.join(command)}")
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Duration(wall, processor, json.loads(phases.read_text("utf-8")) if phases.exists() else {})
+    found = json.loads(phases.read_text("utf-8")) if phases.exists() else {}
+    return Duration(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, found)
 
 
 def _report(durations: dict[str, list[Duration]], kernel: str, path: Path) -> None:

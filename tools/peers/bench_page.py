@@ -40,7 +40,7 @@ seconds depend on the machine.
 
 `start` is the time from the start of the process to the first test's set-up, with the collection of the tests. The
 kernel starts at the same time, so `boot` is only the wait after that. `reports` are the reports and the end of the
-session.
+session. `MiB` is the largest process of the command, which is QEMU or the selftests' machine.
 
 ![The time of each command](benchmark.svg)
 """
@@ -89,15 +89,14 @@ def machine_name() -> str:
 
 def bench_table(run: BenchRun) -> str:
     """A Markdown table with a row for each command."""
-    rows = [
-        "| command | turns | seconds | processor seconds | start | boot | tests | reports | ratio to the selftests |"
-    ]
-    rows.append("|---" * 9 + "|")
+    names = ("command", "turns", "seconds", "processor seconds", "MiB", *list(_COLOURS)[:4], "ratio to the selftests")
+    rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for name, samples in run.commands.items():
         phases = [f"{value:.1f}" if (value := _median(samples, phase)) else "" for phase in list(_COLOURS)[:4]]
         pairs = zip(samples, run.commands[run.reference], strict=True)
         ratio = statistics.median(_number(one, "wall") / _number(other, "wall") for one, other in pairs)
-        numbers = (len(samples), f"{_median(samples, 'wall'):.1f}", f"{_median(samples, 'processor'):.1f}")
+        seconds = (f"{_median(samples, each):.1f}" for each in ("wall", "processor"))
+        numbers = (len(samples), *seconds, f"{_median(samples, 'memory'):.0f}")
         rows.append("| " + " | ".join(map(str, (name, *numbers, *phases, f"{ratio:.1f}"))) + " |")
     return "\n".join(rows)
 
