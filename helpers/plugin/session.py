@@ -61,10 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if touches_suites(config):
         # With --rootdir or -c elsewhere, pytest's node ids would not begin with suites/, nor equal those of other runs.
         config._rootpath = suite_root(config)
+    if hasattr(config, "workerinput"):
+        # Before the worker opens a file that the controller removes when it ends.
+        interrupt.end_at_once(lambda: config.stash[LINEUP].close() if LINEUP in config.stash else None)
     config.stash[LINEUP] = _lineup(config)
     config.stash[WATCHES] = {}
     if hasattr(config, "workerinput"):
-        interrupt.end_at_once(config.stash[LINEUP].close)
         for name in _CHOSEN:
             setattr(config.option, name, config.workerinput[name])
         return
@@ -112,7 +114,11 @@ def _handle_signals(config: pytest.Config, *, finished: bool) -> None:
 
 def _turns(config: pytest.Config) -> SharedTurns | None:
     folder = getattr(config, "workerinput", {}).get(TURNS_INPUT)
-    return SharedTurns(Path(folder)) if folder else None
+    try:
+        return SharedTurns(Path(folder)) if folder else None
+    except FileNotFoundError:
+        # The controller has ended, and nobody reads what this worker prints.
+        os._exit(VerdictKind.INCONCLUSIVE.status)
 
 
 def _lineup(config: pytest.Config) -> Lineup:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from helpers.plugin.choices import TURNS
+from helpers.plugin.choices import TURNS, TURNS_INPUT
+from helpers.plugin.session import _turns
 from helpers.plugin.turns import pytest_runtest_makereport
 from helpers.subjects.turns import SharedTurns
 from tests.support import ROOT
@@ -131,3 +132,13 @@ def test_durations_are_without_it(tmp_path: Path) -> None:
         with pytest.raises(StopIteration):
             hook.send(report)
         assert report.duration == duration and turns.waited == 0.0
+
+
+def test_a_worker_ends_silently_after_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("os._exit", end)
+    config: Any = SimpleNamespace(workerinput={TURNS_INPUT: str(tmp_path / "gone")})
+    with pytest.raises(SystemExit, match="3"):
+        _turns(config)
