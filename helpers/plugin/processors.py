@@ -21,6 +21,11 @@ from helpers.plugin.kvm_files import open_kvm
 from helpers.subjects.base import KernelDied, Subject
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the mark."""
+    config.addinivalue_line("markers", "alone: the test needs two processors")
+
+
 class _Processors:
     """The processors that were brought up on one machine. After a reboot of its kernel, they are brought up again.
 

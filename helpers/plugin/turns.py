@@ -19,11 +19,6 @@ ENOUGH = 4
 _FOLDER = pytest.StashKey[Path]()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Registers the mark."""
-    config.addinivalue_line("markers", "alone: the test needs two processors")
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Creates the session's folder before the first worker starts."""

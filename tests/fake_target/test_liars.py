@@ -259,7 +259,6 @@ def test_a_test_has_no_less_time_after_it_waited(fake: FakeQemu, under: Under) -
             yield 2.1
 
     fake.does(FOREVER)
-    under.number()
     under.subject = Remote(under.machine, lambda _: contextlib.nullcontext(), Busy())
     assert under.number(test=2) > 2
 

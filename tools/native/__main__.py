@@ -23,6 +23,7 @@ from helpers.subjects.choose import cache_directory
 from helpers.subjects.kernels import resolve_kernel
 from tests.support import native_vm
 from tools.peers.bench_page import Turn, native_table
+from tools.peers.selftests import build_static
 
 KERNEL = "debian:stable"
 _LOOP = Path(__file__).with_name("one_reg_loop.c")
@@ -41,10 +42,12 @@ def measure(folder: Path) -> list[Turn]:
     home = folder / "home"
     native_vm.copy_checkout(home / "checkout")
     shutil.move(native_vm.wheel(folder), home)
-    loop = [build.tool_path("gcc"), "-O2", "-static", "-s", "-Wall", "-o", str(home / "loop"), str(_LOOP)]
-    subprocess.run(loop, check=True)
+    build_static(_LOOP, home / "loop")
     base = native_vm.userland(kernel, cache / "native")
-    console = native_vm.run(kernel, base, folder, {"member": _SCRIPT}, seconds=_SECONDS)
+    try:
+        console = native_vm.run(kernel, base, folder, {"member": _SCRIPT}, seconds=_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise HarnessError(f"The arm64 machine did not end within {_SECONDS:.0f} s", cure="Run again, alone") from None
     turns = folder / "member/turns"
     if not turns.exists() or not turns.read_text("utf-8"):
         raise HarnessError("The arm64 machine measured nothing", why=console[-2000:])
@@ -62,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 3
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(turns, indent=1), "utf-8")
     print(f"{native_table(turns)}\n\n{options.json}")
     return 0

@@ -34,7 +34,12 @@ def build_selftests(folder: Path) -> tuple[Path, ...]:
 
 def build_peers_init(target: Path) -> Path:
     """Compile init.c into TARGET. Raises HarnessError."""
-    _execute(build.tool_path("gcc"), "-static", "-O2", "-Wall", "-Wextra", "-s", "-o", str(target), str(_INIT))
+    return build_static(_INIT, target)
+
+
+def build_static(source: Path, target: Path) -> Path:
+    """Compile a C file into a static program for arm64. Raises HarnessError."""
+    _execute(build.tool_path("gcc"), "-static", "-O2", "-Wall", "-Wextra", "-s", "-o", str(target), str(source))
     return target
 
 
