@@ -86,6 +86,7 @@ SERVICES = (
         ("trng-zero", "TRNG-1", "TRNG_RND gives zeros"),
         ("trng-bit-stuck", "TRNG-1", "TRNG_RND's lowest bit is always 0"),
         ("trng-bit-set", "TRNG-1", "TRNG_RND's lowest bit is always 1"),
+        ("trng-again", "TRNG-1", "TRNG_RND after a refused one returns the same x3 as the one before"),
         ("trng-words-reversed", "TRNG-1", "TRNG_RND's words are reversed"),
         ("trng-padding", "TRNG-1", "TRNG_RND gives one bit more than requested"),
         ("trng-sign-extended", "TRNG-1", "TRNG_RND32's words are sign-extended"),
@@ -131,7 +132,16 @@ FILTER = (
         ("filter-busy-silent", "FILTER-4", "a filter after KVM_RUN succeeds and does nothing"),
         ("filter-busy-first", "FILTER-5", "after KVM_RUN a filter gives EBUSY before any other error"),
         ("filter-fault-errno", "FILTER-5", "a filter that cannot be read gives EINVAL"),
+        ("filter-twentieth-lost", "FILTER-13", "the twentieth filter of a VM succeeds and does nothing"),
         ("filter-empty-silent", "FILTER-14", "a filter for no function at base 0 succeeds"),
+    ),
+    *rows(
+        "kvm_vcpu_ioctl",
+        (
+            "filter-write-zeroes",
+            "FILTER-10",
+            "a write to a bitmap register zeroes x0 of a forwarded call",
+        ),
     ),
     *rows(
         "kvm_vm_smccc_set_attr kvm_arch_vcpu_ioctl_run",
@@ -149,6 +159,7 @@ FILTER = (
         ("filter-handle-opens", "FILTER-9", "a handled call ignores the bitmaps"),
         ("filter-record-flags", "FILTER-10", "the exit's record has the other conduit"),
         ("filter-record-number", "FILTER-10", "the exit's record has another function"),
+        ("filter-record-kept", "FILTER-10", "an HVC is reported as an SMC if that was the last call"),
         ("filter-record-arguments", "FILTER-10", "the exit's record has an argument"),
         ("filter-pc-at-call", "FILTER-10", "the guest's PC at the exit is at its HVC"),
         ("filter-exit-clobbers", "FILTER-10", "x0 at the exit is NOT_SUPPORTED"),

@@ -50,6 +50,17 @@ EVENTS = (
         ("event-vcpu-stats-unlocks", "EVENT-2", "KVM_GET_STATS_FD of a vCPU unlocks the registers"),
         ("event-vcpu-unknown-clears", "EVENT-1", "an unknown ioctl of a vCPU empties the bitmap registers"),
         (
+            "event-refused-register-clears",
+            "EVENT-1",
+            "KVM_SET_ONE_REG of another register that fails with EINVAL empties the bitmap registers",
+        ),
+        (
+            "event-no-syndrome-unlocks",
+            "EVENT-2",
+            "KVM_RUN that fails with ENOSYS, because a store has no syndrome, unlocks the registers",
+        ),
+        ("event-run-signalled-unlocks", "EVENT-2", "KVM_RUN that a signal ends unlocks the registers"),
+        (
             "event-vcpu-unknown-locks",
             "EVENT-2",
             "an unknown ioctl of a vCPU locks the registers",
@@ -102,6 +113,11 @@ EVENTS = (
         ("event-same-vcpu-clears", "EVENT-1", "KVM_CREATE_VCPU that fails empties the bitmap registers"),
         ("event-same-vcpu-unlocks", "EVENT-2", "KVM_CREATE_VCPU that fails unlocks the registers"),
         ("event-same-vcpu-locks", "EVENT-2", "KVM_CREATE_VCPU that fails locks the registers"),
+        (
+            "event-offset-busy-unlocks",
+            "EVENT-2",
+            "KVM_ARM_SET_COUNTER_OFFSET while a vCPU is in KVM_RUN unlocks the registers",
+        ),
         ("event-vm-stats-psci", "EVENT-3", "KVM_GET_STATS_FD of a VM sets PSCI_VERSION to 0.2"),
         ("event-vm-stats-unlocks", "EVENT-2", "KVM_GET_STATS_FD of a VM unlocks the registers"),
     ),
@@ -128,6 +144,22 @@ EVENTS = (
         ("event-vcpu-gap-closed", "EVENT-4", "a guest on a vCPU whose id is not its index is refused every service"),
         ("only-vm-closed", "CALL-1", "a guest is refused every service while its VM is the host's only one"),
         ("second-processor-closed", "CALL-1", "a guest is refused every service on the host's second processor"),
+    ),
+    *rows(
+        "kvm_vm_ioctl kvm_arch_vcpu_ioctl_run",
+        (
+            "event-create-beside-clears",
+            "EVENT-1",
+            "KVM_CREATE_VCPU while a vCPU is in KVM_RUN empties the bitmap registers",
+        ),
+    ),
+    *rows(
+        "kvm_smccc_call_handler",
+        (
+            "event-timer-level-closed",
+            "EVENT-4",
+            "a guest is refused every service while struct kvm_run shows a timer's interrupt",
+        ),
     ),
     *rows(
         "kvm_arm_get_fw_reg",

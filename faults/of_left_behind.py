@@ -34,6 +34,7 @@ LEFT_BEHIND = (
     *rows(
         "kvm_vm_ioctl",
         ("process-vm-served", "PROCESS-1", "a VM's ioctls are served in every process"),
+        ("left-leak-device-test", "LEFT-1", "a test of a device's type leaks 200 bytes"),
         ("left-leak-page", "LEFT-1", "a refused KVM_ENABLE_CAP leaks a page"),
     ),
     *rows(
@@ -72,5 +73,11 @@ LEFT_BEHIND = (
         "kvm_arch_vcpu_precreate",
         ("left-vcpus-counted", "LEFT-2", "refused KVM_CREATE_VCPU calls count as vCPUs of the VM"),
     ),
+    *rows(
+        "kvm_smccc_call_handler kvm_arch_vcpu_ioctl_run",
+        ("history-late-call", "HISTORY-1", "a VM's first call of a service after 24 runs is refused"),
+    ),
+    *rows("handle_smc", ("left-log-immediate", "LEFT-4", "SMC with an immediate writes a rate-limited line")),
+    *rows("kvm_arch_destroy_vm", ("left-leak-exit", "LEFT-1", "a VM of a process that ends leaks 2000 bytes")),
     *rows("kvm_arch_destroy_vm", ("left-leak-vm", "LEFT-1", "a closed VM leaks 200 bytes")),
 )

@@ -18,10 +18,12 @@ PSCI_CALLS = (
         ("psci-level-4", "PSCI-7", "AFFINITY_INFO treats level 4 as level 3"),
         ("psci-level-off", "PSCI-7", "AFFINITY_INFO gives OFF at every level above 0"),
         ("psci-context-lost", "PSCI-8", "CPU_ON's context id is 0"),
+        ("psci-context-at-0", "PSCI-8", "CPU_ON's context id is 0 if its entry is"),
         ("psci-context-32-bits", "PSCI-8", "CPU_ON's context id is cut to 32 bits"),
         ("psci-entry-32-bits", "PSCI-8", "CPU_ON's entry is cut to 32 bits"),
         ("psci-on-twice", "PSCI-8", "CPU_ON of a vCPU that is on gives 0"),
         ("psci-on-restarts", "PSCI-8", "CPU_ON of a vCPU that is on restarts it"),
+        ("suspend-extended", "PSCI-13", "CPU_SUSPEND refuses a power-down state in the extended format"),
         ("suspend-power-down", "PSCI-13", "CPU_SUSPEND refuses a power-down state"),
         ("suspend-clobbers-x5", "PSCI-13", "CPU_SUSPEND zeroes x5"),
         ("system-no-data", "PSCI-9", "a system event has ndata 0"),
@@ -46,6 +48,14 @@ PSCI_CALLS = (
     ),
     *rows("kvm_reset_vcpu", ("psci-on-unmasked", "PSCI-8", "a vCPU starts with interrupts enabled")),
     *rows(
+        "kvm_reset_vcpu kvm_arch_vcpu_ioctl_run",
+        ("psci-on-again-unmasked", "PSCI-8", "a vCPU that has run starts with FIQs enabled"),
+    ),
+    *rows(
+        "kvm_smccc_call_handler kvm_arch_vcpu_postcreate",
+        ("psci-on-late", "PSCI-8", "CPU_ON does not find a vCPU that was created after a run"),
+    ),
+    *rows(
         "kvm_arch_vcpu_ioctl_run",
         ("system-run-wakes", "PSCI-10", "KVM_RUN makes a vCPU runnable that a system event has stopped"),
         ("clobbers-v8", "CALL-8", "KVM_RUN zeroes v8"),
@@ -59,7 +69,11 @@ AREA_MEMORY = (
         ("has-attr-after-run", "NEIGHBOUR-2", "the stolen-time address is not found after KVM_RUN"),
         ("has-attr-once-set", "NEIGHBOUR-2", "the stolen-time address is not found once it is set"),
     ),
-    *rows("kvm_vm_smccc_has_attr", ("filter-has-after-run", "NEIGHBOUR-2", "the filter is not found after KVM_RUN")),
+    *rows(
+        "kvm_vm_smccc_has_attr",
+        ("filter-has-after-run", "NEIGHBOUR-2", "the filter is not found after KVM_RUN"),
+        ("filter-has-pointer", "NEIGHBOUR-2", "KVM_HAS_DEVICE_ATTR of the filter with a bad pointer fails"),
+    ),
     *rows("kvm_arm_pvtime_set_attr", ("pvtime-read-only", "PVTIME-9", "an address in a read-only slot is accepted")),
     *rows(
         "kvm_init_stolen_time",

@@ -299,14 +299,21 @@ class Kvm:
         done = program.ioctl(self.fd if fd is None else fd, uapi.KVM_CHECK_EXTENSION, capability)
         return ok(self.subject.run(program)[done], f"KVM_CHECK_EXTENSION({capability})")
 
-    def create_vm(self, vcpus: int | Sequence[int] = 1, *, features: Iterable[int] | None = PSCI_0_2) -> Vm:
+    def create_vm(
+        self,
+        vcpus: int | Sequence[int] = 1,
+        *,
+        features: Iterable[int] | None = PSCI_0_2,
+        vm_type: int | None = None,
+    ) -> Vm:
         """A VM with guest memory, the guest loaded, and vCPUs at its entry. Raises KvmError.
 
         ``vcpus`` is their number, or their ids in the order of creation. ``features`` are for KVM_ARM_VCPU_INIT (bit
-        numbers); None leaves the vCPUs uninitialised.
+        numbers); None leaves the vCPUs uninitialised. ``vm_type`` is the VM's number of IPA bits, if it is not that of
+        the other VMs.
         """
         program, numbers = KvmProgram(), range(vcpus) if isinstance(vcpus, int) else vcpus
-        new = program.create_guest_vm(self.fd, self.vm_type, self.image)
+        new = program.create_guest_vm(self.fd, self.vm_type if vm_type is None else vm_type, self.image)
         new_vcpus = [program.create_guest_vcpu(new.fd, i, self.run_size, features) for i in numbers]
         answer = self.subject.run(program)
         mappings = [*((each.run_address, self.run_size) for each in new_vcpus), (new.memory, MEMORY_SIZE)]

@@ -72,8 +72,21 @@ static void trng_words(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 3, vcpu_get_reg(vcpu, 3) | 1);
 }
 
+/* After a refused request, returns the last x3 again. */
+static void trng_again(struct kvm_vcpu *vcpu)
+{
+	if (vcpu_get_reg(vcpu, 0))
+		set_bit(0, &memory.fired);
+	else if (test_and_clear_bit(0, &memory.fired))
+		vcpu_set_reg(vcpu, 3, memory.random[2]);
+	else
+		memory.random[2] = vcpu_get_reg(vcpu, 3);
+}
+
 static void trng_random(struct kvm_vcpu *vcpu, const struct call *call)
 {
+	if (planted(TRNG_AGAIN))
+		trng_again(vcpu);
 	if (!vcpu_get_reg(vcpu, 0))
 		trng_words(vcpu, call);
 	else if (planted(TRNG_NO_LIMIT))
@@ -277,7 +290,7 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 	}
 	for (int i = 0; i < ARRAY_SIZE(call.x); i++)
 		call.x[i] = vcpu_get_reg(vcpu, i);
-	if (refused(vcpu, &call) || (event_closes(vcpu) && is_gated(call.id))) {
+	if (refused(vcpu, &call) || (is_gated(call.id) && event_closes(vcpu))) {
 		not_supported(vcpu);
 		return 1;
 	}
@@ -301,6 +314,8 @@ static int planted_handle_smc(struct kvm_vcpu *vcpu)
 
 	if (immediate && (planted(SMC_IMMEDIATE_SERVED) || (planted(SMC_IMMEDIATE_LOW_BYTE) && !(esr & 0xff))))
 		vcpu->arch.fault.esr_el2 &= ~0xffffULL;
+	if (immediate && planted(LEFT_LOG_IMMEDIATE))
+		printk_ratelimited(KERN_ERR "kvm [%d]: SMC with an immediate\n", task_pid_nr(current));
 	result = ORIGINAL(HANDLE_SMC, int (*)(struct kvm_vcpu *))(vcpu);
 	vcpu->arch.fault.esr_el2 = esr;
 	if (immediate && planted(SMC_IMMEDIATE_ZEROES))

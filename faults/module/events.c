@@ -10,10 +10,14 @@ enum effect { CLEARS = 1, FILLS, LOCKS, UNLOCKS, PSCI, AREA };
 enum on { VCPU_EVENT, VM_EVENT, PSCI_EVENT };
 
 /* Events that an ioctl number alone does not describe, because they depend on its argument or result. */
-enum { OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, UNKNOWN, SECOND_SLOT, FAILED_CREATE };
+enum {
+	OTHER_REGISTER = 1, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, NO_SYNDROME, SIGNALLED_RUN, UNKNOWN, REFUSED_REGISTER, SECOND_SLOT,
+	FAILED_CREATE, CREATE_BESIDE, BUSY_OFFSET
+};
 
 #define MANY_WRITES 20
 #define MANY_REFUSED 10
+#define LATE 24
 #define PSCI_0_2 2
 #define CPU_OFF 2
 #define CPU_ON 3
@@ -100,6 +104,11 @@ static const struct {
 	[FAULT_EVENT_SYSTEM_RESET2_CLEARS] = { PSCI_EVENT, 0x12, CLEARS },
 	[FAULT_EVENT_SYSTEM_RESET2_PSCI] = { PSCI_EVENT, 0x12, PSCI },
 	[FAULT_EVENT_AFFINITY_INFO_UNLOCKS] = { PSCI_EVENT, 0x04, UNLOCKS },
+	[FAULT_EVENT_REFUSED_REGISTER_CLEARS] = { VCPU_EVENT, REFUSED_REGISTER, CLEARS },
+	[FAULT_EVENT_NO_SYNDROME_UNLOCKS] = { VCPU_EVENT, NO_SYNDROME, UNLOCKS },
+	[FAULT_EVENT_RUN_SIGNALLED_UNLOCKS] = { VCPU_EVENT, SIGNALLED_RUN, UNLOCKS },
+	[FAULT_EVENT_OFFSET_BUSY_UNLOCKS] = { VM_EVENT, BUSY_OFFSET, UNLOCKS },
+	[FAULT_EVENT_CREATE_BESIDE_CLEARS] = { VM_EVENT, CREATE_BESIDE, CLEARS },
 };
 
 static void happen(struct kvm *kvm, struct kvm_vcpu *vcpu, enum effect effect)
@@ -139,8 +148,12 @@ static void written(struct kvm_vcpu *vcpu, u64 id, long error)
 
 	if (!is_bitmap(vcpu->kvm, id)) {
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, OTHER_REGISTER);
+		if (error == -EINVAL)
+			happened(vcpu->kvm, vcpu, VCPU_EVENT, REFUSED_REGISTER);
 		return;
 	}
+	if (planted(FILTER_WRITE_ZEROES) && vcpu->run->exit_reason == KVM_EXIT_HYPERCALL)
+		vcpu_set_reg(vcpu, 0, 0);
 	if (planted(EVENT_TWENTY_WRITES_CLEAR) && ++state->writes == MANY_WRITES)
 		happen(vcpu->kvm, vcpu, CLEARS);
 	if (error && planted(EVENT_REFUSED_WRITES_UNLOCK) && ++state->writes == MANY_REFUSED)
@@ -162,6 +175,10 @@ void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argu
 	if (error && ioctl == KVM_ARM_VCPU_INIT && planted(INIT_REFUSED_AFTER_PSCI) &&
 	    vcpu->kvm->arch.psci_version == PSCI_0_2)
 		happen(vcpu->kvm, vcpu, UNLOCKS);
+	if (ioctl == KVM_RUN && error == -ENOSYS)
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, NO_SYNDROME);
+	if (ioctl == KVM_RUN && error == -EINTR && signal_pending(current))
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, SIGNALLED_RUN);
 	if (ioctl == KVM_RUN && argument)
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, REFUSED_RUN);
 	if (_IOC_TYPE(ioctl) == KVMIO && _IOC_NR(ioctl) == 0xff)
@@ -187,6 +204,10 @@ void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, lo
 		happened(kvm, NULL, VM_EVENT, SECOND_SLOT);
 	if (ioctl == KVM_CREATE_VCPU && error < 0)
 		happened(kvm, NULL, VM_EVENT, FAILED_CREATE);
+	if (ioctl == KVM_CREATE_VCPU && atomic_read(&vm_state_of(kvm)->inside))
+		happened(kvm, NULL, VM_EVENT, CREATE_BESIDE);
+	if (ioctl == KVM_ARM_SET_COUNTER_OFFSET && error == -EBUSY)
+		happened(kvm, NULL, VM_EVENT, BUSY_OFFSET);
 	if (ioctl == KVM_IRQ_LINE && planted(EVENT_IRQ_LINE_0_1_UNLOCKS) && is_psci_0_1(kvm))
 		happen(kvm, NULL, UNLOCKS);
 	happened(kvm, NULL, VM_EVENT, ioctl);
@@ -209,10 +230,21 @@ static bool is_only_vm(const struct kvm *kvm)
 	return kvm->vm_list.next == kvm->vm_list.prev;
 }
 
-/* Whether the planted fault closes every service to a guest on this vCPU. */
+/* The first gated call of a VM, if it comes late. */
+static bool is_late(struct vm_state *state)
+{
+	bool first = !state->called;
+
+	state->called = true;
+	return first && state->runs > LATE;
+}
+
+/* Whether the planted fault closes the service of a gated call to the guest on this vCPU. */
 bool event_closes(struct kvm_vcpu *vcpu)
 {
-	return (planted(ONLY_VM_CLOSED) && is_only_vm(vcpu->kvm)) ||
+	return (planted(HISTORY_LATE_CALL) && is_late(vm_state_of(vcpu->kvm))) ||
+	       (planted(EVENT_TIMER_LEVEL_CLOSED) && vcpu->run->s.regs.device_irq_level) ||
+	       (planted(ONLY_VM_CLOSED) && is_only_vm(vcpu->kvm)) ||
 	       (planted(SECOND_PROCESSOR_CLOSED) && raw_smp_processor_id() == 1) ||
 	       (planted(EVENT_THIRD_VCPU_CLOSED) && vcpu->vcpu_idx >= 2) ||
 	       (planted(EVENT_VCPU_GAP_CLOSED) && vcpu->vcpu_id != vcpu->vcpu_idx);

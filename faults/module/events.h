@@ -83,6 +83,12 @@
 	FAULT(EVENT_SYSTEM_RESET2_CLEARS, "event-system-reset2-clears") \
 	FAULT(EVENT_SYSTEM_RESET2_PSCI, "event-system-reset2-psci") \
 	FAULT(EVENT_AFFINITY_INFO_UNLOCKS, "event-affinity-info-unlocks") \
+	FAULT(EVENT_REFUSED_REGISTER_CLEARS, "event-refused-register-clears") \
+	FAULT(EVENT_NO_SYNDROME_UNLOCKS, "event-no-syndrome-unlocks") \
+	FAULT(EVENT_RUN_SIGNALLED_UNLOCKS, "event-run-signalled-unlocks") \
+	FAULT(EVENT_OFFSET_BUSY_UNLOCKS, "event-offset-busy-unlocks") \
+	FAULT(EVENT_CREATE_BESIDE_CLEARS, "event-create-beside-clears") \
+	FAULT(EVENT_TIMER_LEVEL_CLOSED, "event-timer-level-closed") \
 	FAULT(EVENT_THIRD_VCPU_CLOSED, "event-third-vcpu-closed") \
 	FAULT(EVENT_VCPU_GAP_CLOSED, "event-vcpu-gap-closed") \
 	FAULT(ONLY_VM_CLOSED, "only-vm-closed") \

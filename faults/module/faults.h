@@ -153,6 +153,7 @@
 	FAULT(TRNG_SIGN_EXTENDED, "trng-sign-extended") \
 	FAULT(TRNG_BIT_STUCK, "trng-bit-stuck") \
 	FAULT(TRNG_BIT_SET, "trng-bit-set") \
+	FAULT(TRNG_AGAIN, "trng-again") \
 	FAULT(TRNG_NO_LIMIT, "trng-no-limit") \
 	FAULT(TRNG_WRONG_ERROR, "trng-wrong-error") \
 	FAULT(TRNG_VERSION_WRONG, "trng-version-wrong") \
@@ -233,6 +234,9 @@
 	FAULT(FILTER_ONE_MORE, "filter-one-more") \
 	FAULT(FILTER_DENIED_X1_KEPT, "filter-denied-x1-kept") \
 	FAULT(FILTER_RECORD_FLAGS, "filter-record-flags") \
+	FAULT(FILTER_TWENTIETH_LOST, "filter-twentieth-lost") \
+	FAULT(FILTER_WRITE_ZEROES, "filter-write-zeroes") \
+	FAULT(FILTER_RECORD_KEPT, "filter-record-kept") \
 	FAULT(FILTER_RECORD_NUMBER, "filter-record-number") \
 	FAULT(FILTER_RECORD_ARGUMENTS, "filter-record-arguments") \
 	FAULT(FILTER_PC_AT_CALL, "filter-pc-at-call") \

@@ -83,6 +83,8 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 		return -EBUSY;
 	if (readable && (planted(RACE_FILTER_TWICE) || planted(RACE_RANGE_TWICE)))
 		return insert_read_twice(kvm, &filter, (void __user *)attr->addr);
+	if (planted(FILTER_TWENTIETH_LOST) && ++vm_state_of(kvm)->writes == 20)
+		return 0;
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
 	if (error == -EBUSY && readable && unlocked(kvm))
 		error = filter_insert(kvm, &filter);
@@ -101,6 +103,8 @@ static int planted_has_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
 	if (planted(FILTER_ABSENT) || (planted(FILTER_HAS_AFTER_RUN) && kvm_vm_has_ran_once(kvm)))
 		return -ENXIO;
+	if (planted(FILTER_HAS_POINTER) && !access_ok((void __user *)attr->addr, sizeof(struct kvm_smccc_filter)))
+		return -EFAULT;
 	return planted(FILTER_OTHER_ATTRIBUTES) ? 0 : ORIGINAL(HAS_ATTR)(kvm, attr);
 }
 
@@ -147,12 +151,24 @@ bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call)
 }
 
 /* Called after a call to which the filter may have applied. */
+/* Reports an HVC as an SMC if the call before it was a forwarded SMC of the same function. */
+static void keep_conduit(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	struct vm_state *state = vm_state_of(vcpu->kvm);
+
+	if (!call->smc && state->smc == call->id + 1ULL)
+		vcpu->run->hypercall.flags |= KVM_HYPERCALL_EXIT_SMC;
+	state->smc = call->smc ? call->id + 1ULL : 0;
+}
+
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	if (planted(FILTER_DENIED_X1_KEPT) && action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_DENY + 1)
 		vcpu_set_reg(vcpu, 1, call->x[1]);
 	if (vcpu->run->exit_reason != KVM_EXIT_HYPERCALL)
 		return;
+	if (planted(FILTER_RECORD_KEPT))
+		keep_conduit(vcpu, call);
 	if (planted(FILTER_RECORD_FLAGS))
 		vcpu->run->hypercall.flags ^= KVM_HYPERCALL_EXIT_SMC;
 	if (planted(FILTER_RECORD_NUMBER))

@@ -156,6 +156,8 @@ void left_closes(struct kvm *kvm)
 {
 	if (planted(LEFT_LEAK_VM))
 		(void)!kmalloc(200, GFP_KERNEL);
+	if (planted(LEFT_LEAK_EXIT) && foreign(kvm))
+		(void)!kmalloc(2000, GFP_KERNEL);
 	remember(kvm, kvm_get_vcpu(kvm, 0));
 	remember(kvm, kvm);
 }
@@ -274,6 +276,8 @@ void left_by_vm(unsigned int ioctl, long error)
 {
 	if (error && planted(LEFT_LEAK_PAGE) && ioctl == KVM_ENABLE_CAP)
 		(void)!alloc_page(GFP_KERNEL);
+	if (!error && planted(LEFT_LEAK_DEVICE_TEST) && ioctl == KVM_CREATE_DEVICE)
+		(void)!kmalloc(200, GFP_KERNEL);
 }
 
 struct hook left_hooks[] = {

@@ -17,6 +17,7 @@
 	FAULT(HISTORY_WRITE_AFTER_READS, "history-write-after-reads") \
 	FAULT(HISTORY_WRITE_AFTER_REFUSALS, "history-write-after-refusals") \
 	FAULT(HISTORY_SAME_VALUE_CLEARS, "history-same-value-clears") \
+	FAULT(HISTORY_LATE_CALL, "history-late-call") \
 	FAULT(HISTORY_ADDRESS_VALUE, "history-address-value") \
 	FAULT(HISTORY_ADDRESS_LOCKED, "history-address-locked") \
 	FAULT(HISTORY_VM_ADDRESS_VALUE, "history-vm-address-value") \
@@ -27,6 +28,8 @@
 	FAULT(LEFT_LEAK_BUSY, "left-leak-busy") \
 	FAULT(LEFT_LEAK_PAGE, "left-leak-page") \
 	FAULT(LEFT_LEAK_VM, "left-leak-vm") \
+	FAULT(LEFT_LEAK_DEVICE_TEST, "left-leak-device-test") \
+	FAULT(LEFT_LEAK_EXIT, "left-leak-exit") \
 	FAULT(LEFT_LEAK_CALL, "left-leak-call") \
 	FAULT(LEFT_LEAK_FD, "left-leak-fd") \
 	FAULT(LEFT_LEAK_TASK, "left-leak-task") \
@@ -35,6 +38,7 @@
 	FAULT(LEFT_LOG_REFUSED, "left-log-refused") \
 	FAULT(LEFT_LOG_UNNAMED, "left-log-unnamed") \
 	FAULT(LEFT_LOG_CALL, "left-log-call") \
+	FAULT(LEFT_LOG_IMMEDIATE, "left-log-immediate") \
 	FAULT(LEFT_LIST_WRITES, "left-list-writes") \
 	FAULT(LEFT_ATTR_WRITES, "left-attr-writes") \
 	FAULT(LEFT_RUN_WRITES, "left-run-writes") \

@@ -90,6 +90,10 @@ struct vm_state {
 	bool left;			/* a KVM_RUN has returned */
 	const void __user *argument;	/* the argument of the last KVM_SET_ONE_REG */
 	u32 psci;			/* newer-psci: the value written to PSCI_VERSION, or 0 */
+	u64 smc;			/* filter-record-kept: the function of the last forwarded call plus 1, if an SMC, or 0 */
+	unsigned int runs;		/* KVM_RUNs */
+	bool called;			/* a guest has made a call that a register gates */
+	int late;			/* the id of the last vCPU that was created after a run, or 0 */
 };
 
 struct vm_state *vm_state_of(struct kvm *kvm);

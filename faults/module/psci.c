@@ -16,6 +16,7 @@
 #define INVALID_PARAMETERS (-2UL)
 #define ALREADY_ON (-4UL)
 #define POWER_DOWN BIT(16)
+#define EXTENDED_POWER_DOWN BIT(30)
 
 static u32 narrow(const struct call *call)
 {
@@ -43,7 +44,7 @@ static void target(struct kvm_vcpu *vcpu, const struct call *call)
 
 static void cpu_on(struct kvm_vcpu *vcpu)
 {
-	if (planted(PSCI_CONTEXT_LOST))
+	if (planted(PSCI_CONTEXT_LOST) || (planted(PSCI_CONTEXT_AT_0) && !vcpu_get_reg(vcpu, 2)))
 		vcpu_set_reg(vcpu, 3, 0);
 	if (planted(PSCI_CONTEXT_32_BITS))
 		mask(vcpu, 3, U32_MAX);
@@ -154,9 +155,13 @@ static void returned(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 0, 1);
 	if (already_on && planted(PSCI_ON_RESTARTS))
 		restart(vcpu, call);
+	if (id == CPU_ON && planted(PSCI_ON_LATE) && call->x[1] && call->x[1] == vm_state_of(vcpu->kvm)->late)
+		vcpu_set_reg(vcpu, 0, INVALID_PARAMETERS);
 	if (already_on && planted(PSCI_ON_TWICE))
 		vcpu_set_reg(vcpu, 0, 0);
 	if (id == CPU_SUSPEND && planted(SUSPEND_POWER_DOWN) && call->x[1] & POWER_DOWN)
+		vcpu_set_reg(vcpu, 0, INVALID_PARAMETERS);
+	if (id == CPU_SUSPEND && planted(SUSPEND_EXTENDED) && call->x[1] & EXTENDED_POWER_DOWN)
 		vcpu_set_reg(vcpu, 0, INVALID_PARAMETERS);
 	if (id == CPU_SUSPEND && planted(SUSPEND_CLOBBERS_X5))
 		vcpu_set_reg(vcpu, 5, 0);

@@ -19,7 +19,11 @@
 	FAULT(PSCI_ON_TWICE, "psci-on-twice") \
 	FAULT(PSCI_ON_RESTARTS, "psci-on-restarts") \
 	FAULT(PSCI_ON_UNMASKED, "psci-on-unmasked") \
+	FAULT(PSCI_ON_AGAIN_UNMASKED, "psci-on-again-unmasked") \
+	FAULT(PSCI_ON_LATE, "psci-on-late") \
+	FAULT(PSCI_CONTEXT_AT_0, "psci-context-at-0") \
 	FAULT(SUSPEND_POWER_DOWN, "suspend-power-down") \
+	FAULT(SUSPEND_EXTENDED, "suspend-extended") \
 	FAULT(SUSPEND_CLOBBERS_X5, "suspend-clobbers-x5") \
 	FAULT(SYSTEM_NO_DATA, "system-no-data") \
 	FAULT(SYSTEM_FLAG_MISSING, "system-flag-missing") \
@@ -46,6 +50,7 @@
 	FAULT(HAS_ATTR_AFTER_RUN, "has-attr-after-run") \
 	FAULT(HAS_ATTR_ONCE_SET, "has-attr-once-set") \
 	FAULT(FILTER_HAS_AFTER_RUN, "filter-has-after-run") \
+	FAULT(FILTER_HAS_POINTER, "filter-has-pointer") \
 	FAULT(PVTIME_READ_ONLY, "pvtime-read-only") \
 	FAULT(PV_ST_WRITES_READ_ONLY, "pv-st-writes-read-only") \
 	FAULT(PV_ST_KILLS_VM, "pv-st-kills-vm") \

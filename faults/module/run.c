@@ -41,6 +41,7 @@ static int planted_ioctl_run(struct kvm_vcpu *vcpu)
 	psci_resume(vcpu);
 	deadly_run(vcpu);
 	variant_interrupt();
+	state->runs++;
 	atomic_inc(&state->inside);
 	error = ORIGINAL(IOCTL_RUN, int (*)(struct kvm_vcpu *))(vcpu);
 	atomic_dec(&state->inside);
@@ -90,6 +91,8 @@ static void planted_postcreate(struct kvm_vcpu *vcpu)
 {
 	ORIGINAL(POSTCREATE, void (*)(struct kvm_vcpu *))(vcpu);
 	left_creates_vcpu(vcpu);
+	if (kvm_vm_has_ran_once(vcpu->kvm))
+		vm_state_of(vcpu->kvm)->late = vcpu->vcpu_id;
 	if (planted(LATE_VCPU_RESETS))
 		reset_all(vcpu->kvm);
 	if (planted(LATE_VCPU_UNLOCKS))
@@ -102,6 +105,8 @@ static void planted_reset_vcpu(struct kvm_vcpu *vcpu)
 	ORIGINAL(RESET_VCPU, void (*)(struct kvm_vcpu *))(vcpu);
 	if (planted(PSCI_ON_UNMASKED))
 		*vcpu_cpsr(vcpu) &= ~(unsigned long)(PSR_D_BIT | PSR_A_BIT | PSR_I_BIT | PSR_F_BIT);
+	if (planted(PSCI_ON_AGAIN_UNMASKED) && test_bit(vcpu->vcpu_idx, vm_state_of(vcpu->kvm)->entered))
+		*vcpu_cpsr(vcpu) &= ~(unsigned long)PSR_F_BIT;
 	if (planted(RESET_RESETS))
 		reset_all(vcpu->kvm);
 }

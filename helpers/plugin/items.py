@@ -41,8 +41,9 @@ TEARDOWN_SECONDS = 5.0
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Adds the clauses to each result, and sorts the tests by subject, then by clause.
 
-    Later clauses of the contract build on earlier ones, so the first failure shows the broken clause. The tests of a
-    subject stay together, because a subject is closed when another one is used, and would have to boot again.
+    Later clauses of the contract build on earlier ones, so the first failure shows the broken clause. Only tests with
+    the mark ``first`` precede them. The tests of a subject stay together, because a subject is closed when another one
+    is used, and would have to boot again.
     """
     for item in items:
         if not is_suite(item.nodeid):
@@ -59,7 +60,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def place(item: pytest.Item) -> tuple[int, int]:
         if not is_suite(item.nodeid):
             return -1, -1
-        return subjects.get(case_parameters(item).get("subject", first), 0), order[clause_ids(item)[0]]
+        subject = subjects.get(case_parameters(item).get("subject", first), 0)
+        return subject, -1 if item.get_closest_marker("first") else order[clause_ids(item)[0]]
 
     items.sort(key=place)
 

@@ -42,7 +42,7 @@ def _combinations(kvm: Kvm) -> list[tuple[int, ...]]:
     return [tuple(sorted(sum(group, ()))) for group in groups]
 
 
-@pytest.mark.clause("DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
+@pytest.mark.clause("CAP-2", "DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
 def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, contract: Probe) -> None:
     """Reset values, accepted values, lock, filter and the guest's answers do not depend on the vCPUs' features."""
     comparison = Comparison()
@@ -54,6 +54,9 @@ def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, co
         when = f"with features {features} and {held} registers"
         # Its first reads give the reset values.
         compare_open(comparison, vm.vcpus, registers, {r.name: r.reset for r in registers}, when)
+        ids = vm.vcpu.reg_list()
+        for each in registers:
+            comparison.value(f"how often KVM_GET_REG_LIST has {each.name} {when}", 1, ids.count(each.id))
         values = fill(vm, registers, held)
         if contract.smccc_filter:
             vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
@@ -65,6 +68,22 @@ def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, co
         if contract.smccc_filter:
             left, _ = guests.exiting_call(vm.vcpu, Call(_FORWARDED))
             comparison.value(f"exit reason of a forwarded call {when}", uapi.KVM_EXIT_HYPERCALL, left.reason)
+    comparison.done()
+
+
+@pytest.mark.clause("DEFAULT-1", "LIMIT-1", "LOCK-1", "CALL-1")
+def test_address_sizes(registers: tuple[Register, ...], kvm: Kvm, contract: Probe) -> None:
+    """The registers and the guest's answers do not depend on the number of IPA bits, from the VM's type."""
+    most, comparison = kvm.check_extension(uapi.KVM_CAP_ARM_VM_IPA_SIZE), Comparison()
+    for bits in [each for each in (32, 36, 39, 40, 41, 42, 44, 48, 52) if each <= most]:
+        with kvm.create_vm(vm_type=bits) as vm:
+            when = f"of a VM with {bits} IPA bits"
+            values = {r.name: r.reset for r in registers}
+            compare_open(comparison, vm.vcpus, registers, values, when)
+            compare_view(comparison, vm.vcpu, contract, values, when)
+            compare_fixed(comparison, vm.vcpus, registers, values, f"{when}, after KVM_RUN")
+    if most <= 0:
+        pytest.skip("not applicable, because KVM_CAP_ARM_VM_IPA_SIZE is 0: VMs have no type")
     comparison.done()
 
 

@@ -13,6 +13,7 @@ from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 from suites.events.events import Act, EventPlace
+from suites.events.guest_events import expired_timer
 
 _VCPU_SHIFT = 16
 
@@ -29,13 +30,17 @@ def _nothing(p: KvmProgram) -> None:
 class LastingCondition:
     """``begins`` appends the calls that begin it to a program. Their results are ignored: a host may refuse them.
 
-    ``ends`` appends the calls that end what would outlive the VM.
+    ``ends`` appends the calls that end what would outlive the VM. ``runs``: the vCPU runs, which locks the registers.
+    ``guests``: the vCPUs' guests can make calls while it lasts. ``protected``: protected KVM can bear it.
     """
 
     name: str
     source: str
     begins: Act
     ends: Callable[[KvmProgram], None] = _nothing
+    runs: bool = False
+    guests: bool = True
+    protected: bool = True
 
 
 def _guest_debug(p: KvmProgram, at: EventPlace) -> None:
@@ -50,6 +55,18 @@ def _pending_serror(p: KvmProgram, at: EventPlace) -> None:
     """The guest does not take it: SErrors are masked at its entry."""
     exception = bytes([1, *[0] * 15])
     p.call(at.vcpu, uapi.KVM_SET_VCPU_EVENTS, p.structure(uapi.pack("kvm_vcpu_events", exception=exception)))
+
+
+def _external_abort(p: KvmProgram, at: EventPlace) -> None:
+    """The next KVM_RUN delivers it. On protected KVM, 7.3 panics (docs/findings.md)."""
+    exception = bytes([0, 0, 1, *[0] * 13])
+    p.call(at.vcpu, uapi.KVM_SET_VCPU_EVENTS, p.structure(uapi.pack("kvm_vcpu_events", exception=exception)))
+
+
+def _expired_timer(p: KvmProgram, at: EventPlace) -> None:
+    """There is no interrupt controller. So struct kvm_run shows the interrupt, and the guest does not take it."""
+    expired_timer(p, at)
+    p.set_entry(at.vcpu)
 
 
 def _interrupt_line(p: KvmProgram, at: EventPlace) -> None:
@@ -84,6 +101,8 @@ CONDITIONS = (
     LastingCondition("guest_debug", "api.rst 4.87", _guest_debug),
     LastingCondition("signal_mask", "api.rst 4.21", _signal_mask),
     LastingCondition("pending_serror", "api.rst 4.32", _pending_serror),
+    LastingCondition("external_abort", "api.rst 4.32", _external_abort, guests=False, protected=False),
+    LastingCondition("expired_timer", "api.rst 8.9", _expired_timer, runs=True),
     LastingCondition("interrupt_line", "api.rst 4.25", _interrupt_line),
     LastingCondition("dirty_log", "api.rst 4.35", _dirty_log),
     LastingCondition("counter_offset", "api.rst 4.138", _counter_offset),

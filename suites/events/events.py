@@ -21,6 +21,7 @@ from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 from helpers.uapi.notation import RegisterId
+from helpers.uapi.system_registers import sys_reg_id
 
 FREE_IPA = 0x2000_0000
 """A guest physical address without memory."""
@@ -30,8 +31,7 @@ _ENABLED_ON_ARM64 = (168, 177, 182, 192, 205, 216, 223, 225, 228, 239)
 """The capabilities that KVM_ENABLE_CAP can enable for a VM on arm64: MANUAL_DIRTY_LOG_PROTECT2, ARM_NISV_TO_USER,
 HALT_POLL, DIRTY_LOG_RING, ARM_MTE, ARM_SYSTEM_SUSPEND, DIRTY_LOG_RING_ACQ_REL and _WITH_BITMAP,
 ARM_EAGER_SPLIT_CHUNK_SIZE, ARM_WRITABLE_IMP_ID_REGS."""
-_SIGUSR1 = 10
-_PAGE = 0x1_0000
+_SIGUSR1, _PAGE = 10, 0x1_0000
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,15 @@ class NeutralEvent:
     """The PSCI_VERSION that it sets on a VM with PSCI_0_2."""
     blocks: bool = False
     """Whether KVM_RUN returns only for a signal."""
+    interrupt: bool = False
+    """Whether it needs an interrupt that stays pending."""
+
+    def ends(self, *, late_vcpus: bool) -> bool:
+        """Whether the event ends on this kernel. Protected KVM, which refuses ``late_vcpus``, may lose the interrupt.
+
+        See suites/neighbours/interrupt.py.
+        """
+        return late_vcpus or not self.interrupt
 
 
 def check_extension(p: KvmProgram, at: EventPlace) -> None:
@@ -147,22 +156,31 @@ def more_memory(p: KvmProgram, at: EventPlace) -> None:
     p.munmap(memory, _PAGE)
 
 
-def dirty_log(p: KvmProgram, at: EventPlace) -> None:
-    """Turns dirty logging of the guest's memory on, reads and clears the log, and turns it off."""
+def log_dirty_pages(p: KvmProgram, at: EventPlace, write: Callable[[], None]) -> None:
+    """Turns dirty logging of the guest's memory on, and calls ``write``. Reads and clears the log, and turns it off."""
     bitmap = p.scratch(256)
-    for flags in (uapi.KVM_MEM_LOG_DIRTY_PAGES, 0):
-        region = uapi.pack(
-            "kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE
-        )  # fmt: skip
-        slot = p.structure(region)
-        p.poke_address(slot.address + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), at.memory)
-        p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, slot)
-        log = p.structure(uapi.pack("kvm_dirty_log"))
-        p.poke_address(log.address + uapi.offset("kvm_dirty_log", "padding2"), bitmap)
-        p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
-        clear = p.structure(uapi.pack("kvm_clear_dirty_log", num_pages=64))
-        p.poke_address(clear.address + uapi.offset("kvm_clear_dirty_log", "padding2"), bitmap)
-        p.call(at.vm, uapi.KVM_CLEAR_DIRTY_LOG, clear)
+    _set_logging(p, at, uapi.KVM_MEM_LOG_DIRTY_PAGES)
+    write()
+    log = p.structure(uapi.pack("kvm_dirty_log"))
+    p.poke_address(log.address + uapi.offset("kvm_dirty_log", "padding2"), bitmap)
+    p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
+    clear = p.structure(uapi.pack("kvm_clear_dirty_log", num_pages=64))
+    p.poke_address(clear.address + uapi.offset("kvm_clear_dirty_log", "padding2"), bitmap)
+    p.call(at.vm, uapi.KVM_CLEAR_DIRTY_LOG, clear)
+    _set_logging(p, at, 0)
+    p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
+
+
+def _set_logging(p: KvmProgram, at: EventPlace, flags: int) -> None:
+    region = uapi.pack("kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE)
+    slot = p.structure(region)
+    p.poke_address(slot.address + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), at.memory)
+    p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, slot)
+
+
+def dirty_log(p: KvmProgram, at: EventPlace) -> None:
+    """Dirty logging of memory that nobody writes to."""
+    log_dirty_pages(p, at, lambda: None)
 
 
 def interrupt_line(p: KvmProgram, at: EventPlace) -> None:
@@ -171,16 +189,22 @@ def interrupt_line(p: KvmProgram, at: EventPlace) -> None:
         p.call(at.vm, uapi.KVM_IRQ_LINE, p.structure(line))
 
 
+def ioeventfd(p: KvmProgram, at: EventPlace, fd: Arg, *, assign: bool) -> None:
+    """KVM_IOEVENTFD: ``fd`` for stores of 4 bytes to FREE_IPA."""
+    flags = 0 if assign else 4
+    io = p.structure(uapi.pack("kvm_ioeventfd", addr=FREE_IPA, len=4, flags=flags))
+    p.poke_address(io.address + uapi.offset("kvm_ioeventfd", "fd"), fd)
+    p.poke(io.address + uapi.offset("kvm_ioeventfd", "flags"), struct.pack("<I", flags))
+    p.call(at.vm, uapi.KVM_IOEVENTFD, io)
+
+
 def eventfds(p: KvmProgram, at: EventPlace) -> None:
     """Adds and removes an ioeventfd and an irqfd."""
     fd = p.syscall(syscalls.EVENTFD2, 0, os.O_CLOEXEC)
-    for flags in (0, 4):
-        io = p.structure(uapi.pack("kvm_ioeventfd", addr=FREE_IPA, len=4, flags=flags))
-        p.poke_address(io.address + uapi.offset("kvm_ioeventfd", "fd"), fd)
-        p.poke(io.address + uapi.offset("kvm_ioeventfd", "flags"), struct.pack("<I", flags))
-        p.call(at.vm, uapi.KVM_IOEVENTFD, io)
+    for assign in (True, False):
+        ioeventfd(p, at, fd, assign=assign)
+    irq = p.structure(uapi.pack("kvm_irqfd", gsi=32))
     for flags in (0, 1):
-        irq = p.structure(uapi.pack("kvm_irqfd", gsi=32))
         p.poke_address(irq.address, fd)
         p.poke(irq.address + 4, struct.pack("<2I", 32, flags))
         p.call(at.vm, uapi.KVM_IRQFD, irq)
@@ -278,6 +302,16 @@ def same_registers(p: KvmProgram, at: EventPlace) -> None:
         one = p.one_reg(RegisterId(f"{number:#x}", number), bytes(size))
         p.get_reg(at.vcpu, one)
         p.set_reg(at.vcpu, one)
+
+
+def identification(p: KvmProgram, at: EventPlace) -> None:
+    """Writes 0 to registers that identify the processor, and writes back what was there: most kernels refuse both."""
+    for name, op1, op2 in (("MIDR_EL1", 0, 0), ("REVIDR_EL1", 0, 6), ("AIDR_EL1", 1, 7)):
+        register = RegisterId(name, sys_reg_id(3, op1, 0, 0, op2))
+        held = p.one_reg(register, bytes(8))
+        p.get_reg(at.vcpu, held)
+        for one in (p.one_reg(register, 0), held):
+            p.set_reg(at.vcpu, one)
 
 
 def refused_writes(p: KvmProgram, at: EventPlace) -> None:

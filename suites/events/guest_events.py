@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterable
 
 from helpers import guests
 from helpers.contract.functions import ARCH_FEATURES, FUNCTIONS
@@ -13,7 +15,8 @@ from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
 from helpers.kvm_program import PC, KvmProgram
 from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
-from suites.events.events import Act, EventPlace
+from helpers.uapi import syscalls
+from suites.events.events import FREE_IPA, Act, EventPlace, ioeventfd, log_dirty_pages
 from suites.support.calls import CONDUITS, call_of
 
 OTHER = 0xFFFF
@@ -21,18 +24,50 @@ OTHER = 0xFFFF
 _IMMEDIATES = tuple(conduit for conduit in Conduit if conduit not in {form.conduit for form in CONDUITS})
 _CODE_IPA = PV_TIME_IPA + 0x800
 """Memory that neither the mailbox nor a stolen-time area uses."""
-_TRAPS = struct.pack(
-    "<8I",
+_EXIT = (0xD2A80001, 0x39000020, 0x14000000)
+"""mov x1, #0x40000000 (EXIT_IPA of guest_asm/smccc_calls.S); strb w0, [x1]; b ."""
+_TRAPS = (
     0xD503207F,  # wfi
     0xD503205F,  # wfe
     0xD5380400,  # mrs x0, id_aa64pfr0_el1
     0xD5380005,  # mrs x5, midr_el1
     0xD53B0020,  # mrs x0, ctr_el0
-    0xD2A80001,  # mov x1, #0x40000000: EXIT_IPA of guest_asm/smccc_calls.S
-    0x39000020,  # strb w0, [x1]
-    0x14000000,  # b .
+    *_EXIT,
 )
-_BRK = 0xD4200000
+_BRK = (0xD4200000,)
+_STORES = (
+    0xD2A40001,  # mov x1, #0x20000000: FREE_IPA
+    0xB9000020,  # str w0, [x1]
+    0xF2820001,  # movk x1, #0x1000
+    0xB9000020,  # str w0, [x1]
+    0xA9000020,  # stp x0, x0, [x1]: an access of two registers, which the syndrome does not describe
+    *_EXIT,
+)
+_TIMER = (
+    0xD2800020,  # mov x0, #1
+    0xD51BE35F,  # msr cntv_cval_el0, xzr
+    0xD51BE320,  # msr cntv_ctl_el0, x0
+    0xD5033FDF,  # isb
+    *_EXIT,
+)
+_NO_CODE = (
+    0xD2A00020,  # mov x0, #0x10000
+    0xF29F0000,  # movk x0, #0xf800: _CODE_IPA
+    0xD518C000,  # msr vbar_el1, x0
+    0xD5033FDF,  # isb
+    0xD2A40001,  # mov x1, #0x20000000: FREE_IPA
+    0xD61F0020,  # br x1
+)
+_GUESTS = (_TRAPS, _BRK, _STORES, _TIMER, _NO_CODE)
+_VECTOR = 0x200
+"""Offset of the vector for exceptions from the same exception level (Arm DDI 0487, D1.3.1.5)."""
+
+
+def _words(words: Iterable[int]) -> bytes:
+    return b"".join(struct.pack("<I", word) for word in words)
+
+
+_CODE = _words(word for each in _GUESTS for word in each).ljust(_VECTOR, b"\0") + _words(_EXIT)
 
 
 def immediate_exit(p: KvmProgram, at: EventPlace) -> None:
@@ -106,20 +141,59 @@ def forwarded_calls(function: int) -> Act:
     return does
 
 
+def _run(p: KvmProgram, at: EventPlace, code: tuple[int, ...], *, signalled: bool = False) -> None:
+    """Runs one of _GUESTS. All are written each time: code that has run does not change."""
+    entry = _CODE_IPA + 4 * sum(map(len, _GUESTS[: _GUESTS.index(code)]))
+    p.poke(at.memory + (_CODE_IPA - MEMORY_IPA), _CODE)
+    p.set_reg(at.vcpu, p.one_reg(PC, entry))
+    p.run(at.vcpu, signalled=signalled)
+
+
 def traps(p: KvmProgram, at: EventPlace) -> None:
     """The guest executes WFI with an interrupt pending, WFE, and reads of system registers, and stores to no memory."""
-    p.poke(at.memory + (_CODE_IPA - MEMORY_IPA), _TRAPS)
-    p.set_reg(at.vcpu, p.one_reg(PC, _CODE_IPA))
     _interrupt(p, at, 1)
-    p.run(at.vcpu)
+    _run(p, at, _TRAPS)
     _interrupt(p, at, 0)
 
 
 def debug_exit(p: KvmProgram, at: EventPlace) -> None:
     """The guest executes BRK, which ends KVM_RUN with KVM_EXIT_DEBUG."""
-    p.poke(at.memory + (_CODE_IPA - MEMORY_IPA + len(_TRAPS)), struct.pack("<I", _BRK))
-    p.set_reg(at.vcpu, p.one_reg(PC, _CODE_IPA + len(_TRAPS)))
     for control in (uapi.KVM_GUESTDBG_ENABLE | uapi.KVM_GUESTDBG_USE_SW_BP, 0):
         p.call(at.vcpu, uapi.KVM_SET_GUEST_DEBUG, p.structure(uapi.pack("kvm_guest_debug", control=control)))
         if control:
-            p.run(at.vcpu)
+            _run(p, at, _BRK)
+
+
+def stores_to_no_memory(p: KvmProgram, at: EventPlace) -> None:
+    """The guest stores to an ioeventfd, to a coalesced MMIO zone and, with two registers, to an address without one.
+
+    The last store ends KVM_RUN with ENOSYS.
+    """
+    fd = p.syscall(syscalls.EVENTFD2, 0, os.O_CLOEXEC)
+    zone = p.structure(uapi.pack("kvm_coalesced_mmio_zone", addr=FREE_IPA + 0x1000, size=0x1000))
+    ioeventfd(p, at, fd, assign=True)
+    p.call(at.vm, uapi.KVM_REGISTER_COALESCED_MMIO, zone)
+    _run(p, at, _STORES)
+    p.call(at.vm, uapi.KVM_UNREGISTER_COALESCED_MMIO, zone)
+    ioeventfd(p, at, fd, assign=False)
+    p.close(fd)
+
+
+def dirty_pages(p: KvmProgram, at: EventPlace) -> None:
+    """The guest makes a call, and so writes its result, while dirty logging is on. The log then has pages."""
+
+    def run() -> None:
+        guests.put_calls(p, at.memory, [Call(ARCH_FEATURES, (ARCH_FEATURES,))])
+        p.run(at.vcpu)
+
+    log_dirty_pages(p, at, run)
+
+
+def no_code(p: KvmProgram, at: EventPlace) -> None:
+    """The guest jumps to an address without memory, and takes the exception."""
+    _run(p, at, _NO_CODE)
+
+
+def expired_timer(p: KvmProgram, at: EventPlace) -> None:
+    """The guest's timer expires. KVM_RUN fails with EINTR, and struct kvm_run shows the level of its interrupt."""
+    _run(p, at, _TIMER, signalled=True)

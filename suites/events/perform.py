@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 
 from helpers.kvm_program import KvmProgram
-from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
 from suites.events.events import EventPlace, NeutralEvent
-from suites.support.threads import sleep, timespec
+from suites.support.run_signal import RunSignal
+from suites.support.threads import sleep
 
 ACTORS = ("the main thread", "another thread", "duplicated fds")
 BLOCKED_NS = 10_000_000
 """Time after which a signal ends KVM_RUN of a vCPU that does not return."""
-_AT_MOST_NS = 5_000_000_000
-_SIGUSR1 = 10
-_F_GETOWN, _F_SETOWN_EX = 9, 15
 
 
 def perform(program: KvmProgram, event: NeutralEvent, place: EventPlace, actor: str) -> None:
@@ -46,23 +42,15 @@ def _once(program: KvmProgram, event: NeutralEvent, place: EventPlace) -> None:
 
 
 def _until_signal(program: KvmProgram, event: NeutralEvent, place: EventPlace) -> None:
-    """The event in a thread to which another one sends a signal. The thread blocks the signal except in KVM_RUN."""
-    blocked, before = program.scratch_bytes(struct.pack("<Q", 1 << _SIGUSR1 - 1)), program.scratch(8)
-    owner = program.scratch(16)
+    """The event in a thread to which another one sends a signal."""
+    signal = RunSignal(program)
     with program.concurrently() as stage:
         with stage.thread():
-            program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_BLOCK, blocked, before, 8)
-            program.call(place.vcpu, uapi.KVM_SET_SIGNAL_MASK, program.structure(struct.pack("<IQ", 8, 0)))
-            program.poke_address(owner + 4, program.syscall(syscalls.GETTID))
+            signal.block(place.vcpu)
             program.barrier()
             event.does(program, place)
-            program.syscall(syscalls.RT_SIGTIMEDWAIT, blocked, 0, timespec(program, _AT_MOST_NS), 8)
-            program.ioctl(place.vcpu, uapi.KVM_SET_SIGNAL_MASK, 0)
-            program.syscall(syscalls.RT_SIGPROCMASK, syscalls.SIG_SETMASK, before, 0, 8)
+            signal.take(place.vcpu)
         with stage.thread():
             program.barrier()
             sleep(program, BLOCKED_NS)
-            # F_GETOWN returns the first thread's id from the memory: an argument cannot be another thread's result.
-            program.syscall(syscalls.FCNTL, place.kvm, _F_SETOWN_EX, owner)
-            thread = program.syscall(syscalls.FCNTL, place.kvm, _F_GETOWN)
-            program.syscall(syscalls.TGKILL, program.syscall(syscalls.GETPID), thread, _SIGUSR1)
+            signal.send(place.kvm)

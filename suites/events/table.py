@@ -148,6 +148,7 @@ _VCPU_IOCTLS = (
         "register_count", "api.rst 4.84", does.struct_on("vcpu", uapi.KVM_GET_REG_LIST, bytes(8)), ("KVM_GET_REG_LIST",)
     ),
     NeutralEvent("other_registers", "api.rst 4.68, 4.69", does.same_registers, ("KVM_GET_ONE_REG", "KVM_SET_ONE_REG")),
+    NeutralEvent("identification", "api.rst 4.68", does.identification, ("KVM_SET_ONE_REG",)),
     NeutralEvent("refused_bitmaps", "api.rst 4.68", does.refused_writes, ("KVM_SET_ONE_REG",)),
     NeutralEvent("same_bitmaps", "api.rst 4.68", does.same_values, ("KVM_SET_ONE_REG",)),
     NeutralEvent(
@@ -184,11 +185,11 @@ def _call(
     name: str, source: str, *calls: Call, stopped: bool = False, line: bool = False, blocks: bool = False
 ) -> NeutralEvent:
     act = guest.guest(*calls, stopped=stopped, line=line, signalled=blocks)
-    return NeutralEvent(name, source, act, runs=True, restarts=True, blocks=blocks)
+    return NeutralEvent(name, source, act, runs=True, restarts=True, blocks=blocks, interrupt=line)
 
 
-def _ran(name: str, source: str, act: Act) -> NeutralEvent:
-    return NeutralEvent(name, source, act, runs=True, restarts=True)
+def _ran(name: str, source: str, act: Act, *, interrupt: bool = False) -> NeutralEvent:
+    return NeutralEvent(name, source, act, runs=True, restarts=True, interrupt=interrupt)
 
 
 _GUEST = (
@@ -196,6 +197,7 @@ _GUEST = (
     _call("psci_cpu_on_refused", _PSCI, Call(0xC4000003, (0xFFFF00, MEMORY_IPA, 0)), Call(0x84000003, (0, 0, 0))),
     _call("psci_cpu_off", _PSCI, Call(0x84000002), blocks=True),
     _call("psci_cpu_suspend", _PSCI, Call(0xC4000001, (0, MEMORY_IPA, 0)), Call(0x84000001), line=True),
+    _call("psci_cpu_suspend_signalled", _PSCI, Call(0xC4000001, (0, MEMORY_IPA, 0)), blocks=True),
     _call("psci_system_off", _PSCI, Call(0x84000008)),
     _call("psci_system_reset", _PSCI, Call(0x84000009)),
     _call("psci_system_reset2", _PSCI, Call(0xC4000012, (0, 0))),
@@ -207,7 +209,11 @@ _GUEST = (
     _ran("every_service", _SMCCC, guest.every_service),
     _ran("architecture_queries", _SMCCC, guest.architecture_queries),
     _ran("forwarded_call", "api.rst, KVM_EXIT_HYPERCALL", guest.forwarded_calls(FORWARDED)),
-    _ran("traps", "handle_exit.c:arm_exit_handlers", guest.traps),
+    _ran("traps", "handle_exit.c:arm_exit_handlers", guest.traps, interrupt=True),
+    _ran("stores_to_no_memory", "api.rst 4.59, 4.116", guest.stores_to_no_memory),
+    _ran("no_code", "mmu.c:kvm_handle_guest_abort", guest.no_code),
+    _ran("dirty_pages", "api.rst 4.8, 4.117", guest.dirty_pages),
+    _ran("expired_timer", "api.rst 8.9", guest.expired_timer),
     _ran("debug_exit", "api.rst, KVM_EXIT_DEBUG", guest.debug_exit),
 )
 

@@ -37,9 +37,10 @@ def _follow(scene: Scene, happenings: Iterable[Happening]) -> None:
         comparison.done()
 
 
-def _groups(chain: Chain, *, together: bool) -> list[list[Happening]]:
+def _groups(chain: Chain, contract: Probe, *, together: bool) -> list[list[Happening]]:
     """The events of each round trip. The last event of a chain always has a separate one."""
-    first = [list(chain.happenings)] if together else [[each] for each in chain.happenings]
+    possible = [each for each in chain.happenings if each.event.ends(late_vcpus=contract.late_vcpus)]
+    first = [possible] if together else [[each] for each in possible]
     return [*first, *([[chain.last]] if chain.last is not None else [])]
 
 
@@ -60,9 +61,12 @@ def _compare(scene: Scene, chain: Chain, groups: Iterable[Iterable[Happening]]) 
 def test_events(chain: Chain, kvm: Kvm, contract: Probe, registers: tuple[Register, ...]) -> None:
     """No event changes what the contract defines. At the end, each guest gets the defined answers."""
 
+    if chain.last is not None and not chain.last.event.ends(late_vcpus=contract.late_vcpus):
+        pytest.skip(f"not applicable, because protected KVM may lose the interrupt that {chain.last.event.name} needs")
+
     def compare(*, together: bool) -> None:
         with scene_of(kvm, contract, registers, chain.state, chain.topology) as scene:
-            _compare(scene, chain, _groups(chain, together=together))
+            _compare(scene, chain, _groups(chain, contract, together=together))
 
     different: AssertionError | None = None
     try:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import struct
+from itertools import product
+
 import pytest
 
 from helpers import guests
@@ -14,6 +17,7 @@ from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import Kvm, Vcpu, Vm
 from helpers.smccc import NOT_SUPPORTED, Call, Conduit, show_registers
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
 from suites.support.answer import compare_x
 from suites.support.calls import CONDUITS, GARBAGE, HVC, SMC, Form, call_of, hold
@@ -128,6 +132,105 @@ def test_record(answer: tuple[int, ...], function: int, form: Form, kvm: Kvm, fi
     for turn in ("first", "second"):
         call = Call(function, GARBAGE, form.conduit)
         _forwarded(comparison, kvm, vm.vcpu, call, f"{form.name} {function:#x}, {turn} time", answer)
+    comparison.done()
+
+
+def _compare_forwarded(c: Comparison, vm: Vm, ranges: list[tuple[int, int, int]], what: str) -> None:
+    """Sets the ranges (first function, number, action) in order. A guest calls every function once, in one round trip.
+
+    Those of the ranges that forward leave the guest, and no others.
+    """
+    batch = vm.batch()
+    made = [batch.set_filter(vm.fd, *each) for each in ranges]
+    functions = sorted((base + n, action) for base, count, action in ranges for n in range(count))
+    guests.put_calls(batch.program, vm.memory, [Call(function, GARBAGE) for function, _ in functions])
+    expected = [function for function, action in functions if action == FORWARD]
+    records = []
+    for _ in [*expected, None]:
+        batch.run_vcpu(vm.vcpu)
+        records.append(batch.program.peek(vm.vcpu.run_address, uapi.offset("kvm_run_hypercall", "args")))
+    answer = batch.run()
+    for each in made:
+        each.ok()
+    nr, reason = uapi.offset("kvm_run_hypercall", "nr"), uapi.offset("kvm_run_hypercall", "exit_reason")
+    seen = []
+    for record in (answer[each].data for each in records):
+        if struct.unpack_from("<I", record, reason)[0] == uapi.KVM_EXIT_HYPERCALL:
+            seen.append(struct.unpack_from("<Q", record, nr)[0])
+    c.that(
+        seen == expected, f"the forwarded functions of {what}", " ".join(map(hex, expected)), " ".join(map(hex, seen))
+    )
+
+
+@pytest.mark.clause("FILTER-13", "FILTER-9")
+def test_adjacent_ranges(filter_vm: MakeVm) -> None:
+    """Two ranges side by side keep their actions, whichever was set first. Each pair of actions occurs."""
+    comparison = Comparison()
+    ranges: list[tuple[int, int, int]] = []
+    actions = (HANDLE, DENY, FORWARD)
+    for number, (low, high, reverse) in enumerate(product(actions, actions, (False, True))):
+        base = 0x86001000 + 8 * number
+        pair = [(base, 2, low), (base + 2, 2, high)]
+        ranges += reversed(pair) if reverse else pair
+    _compare_forwarded(comparison, filter_vm(), ranges, "adjacent ranges")
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-13")
+def test_hundred_ranges(filter_vm: MakeVm) -> None:
+    """A hundred ranges of one function, each of which forwards its function."""
+    comparison = Comparison()
+    _compare_forwarded(comparison, filter_vm(), [(0x86001000 + 3 * n, 1, FORWARD) for n in range(100)], "100 ranges")
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-8", "FILTER-10")
+@pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
+def test_accesses_before_return(form: Form, filter_vm: MakeVm, registers: tuple[Register, ...]) -> None:
+    """Accesses to the bitmap registers between a forwarded call and the next KVM_RUN do not change its answer."""
+    vm, comparison, answer = filter_vm(2), Comparison(), (0x1234, 2, 3, 4)
+    vm.set_filter(0x86001000, 1, FORWARD)
+    call, batch = Call(0x86001000, GARBAGE, form.conduit), vm.batch()
+    guests.put_calls(batch.program, vm.memory, [call])
+    batch.run_vcpu(vm.vcpu)
+    for number, value in enumerate(answer):
+        batch.set(vm.vcpu, RegisterId(f"x{number}", uapi.core_x(number)), value)
+    for vcpu, register in product(vm.vcpus, registers):
+        for value in (register.reset, register.mask & ~register.reset, register.beyond):
+            batch.set(vcpu, register, value)
+        batch.get(vcpu, register)
+    run = batch.run_vcpu(vm.vcpu)
+    mailbox = guests.take_calls(batch.program, run.ref, vm.memory, [call])
+    results = guests.read(batch.run()[mailbox].data)
+    run.ok()
+    comparison.x(f"{form.name} {call.function:#x}, which user space answers", answer, results[0].x0_3)
+    comparison.done()
+
+
+@pytest.mark.clause("FILTER-10")
+def test_records_in_turn(filter_vm: MakeVm) -> None:
+    """A record does not depend on the forwarded call before it, between which KVM_RUN returns for nothing else.
+
+    Each pair of two functions and two conduits occurs.
+    """
+    vm, comparison = filter_vm(), Comparison()
+    vm.set_filter(0x86001000, 2, FORWARD)
+    one_each = [Call(0x86001000 + n, GARBAGE, form.conduit) for n in range(2) for form in CONDUITS]
+    calls, batch = [call for pair in product(one_each, repeat=2) for call in pair], vm.batch()
+    guests.put_calls(batch.program, vm.memory, calls)
+    runs = []
+    for _ in calls:
+        run = batch.run_vcpu(vm.vcpu)
+        runs.append((run, batch.program.peek(vm.vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))))
+    answer = batch.run()
+    for number, (call, (run, peeked)) in enumerate(zip(calls, runs, strict=True)):
+        run.ok()
+        record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", answer[peeked].data)
+        got = (record.exit_reason, record.nr, record.hypercall_flags)
+        flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
+        what = f"{call.conduit.name} {call.function:#x}, call {number + 1}: exit reason, nr and flags"
+        expected = (uapi.KVM_EXIT_HYPERCALL, call.function, flags)
+        comparison.that(got == expected, what, str(expected), str(got))
     comparison.done()
 
 

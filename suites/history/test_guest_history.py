@@ -23,8 +23,9 @@ from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
-from suites.support.calls import GARBAGE, call_of
+from suites.support.calls import GARBAGE, REGISTER_LEVELS, call_of
 from suites.support.held import compare_fixed
+from suites.support.view import compare_view
 
 REPETITIONS = 70
 """More than 64 runs and forwarded calls, and more than 128 denied and served ones of each function."""
@@ -99,4 +100,27 @@ def test_many_calls_and_runs(full: str, make_vm: MakeVm, contract: Probe, regist
         for number in range(REPETITIONS):
             _compare_turn(comparison, turn, number, answer, expected)
     compare_fixed(comparison, vm.vcpus, registers, values, f"after {REPETITIONS} runs")
+    comparison.done()
+
+
+@pytest.mark.clause("HISTORY-1", "CALL-1", "LOCK-1")
+@pytest.mark.parametrize("full", [True, False], ids=REGISTER_LEVELS)
+def test_first_call_after_many_runs(
+    full: bool, make_vm: MakeVm, contract: Probe, registers: tuple[Register, ...]
+) -> None:
+    """Many runs end with immediate_exit or with a store to no memory. The first calls then get the defined answers."""
+    vm, comparison = make_vm(2), Comparison()
+    values = {r.name: r.mask if full else 0 for r in registers}
+    vm.vcpu.set_regs([(r, values[r.name]) for r in registers])
+    program = KvmProgram(deadline_ms=60_000)
+    guests.put_calls(program, vm.memory, ())
+    with program.concurrently() as stage, stage.thread(repeat=REPETITIONS):
+        for vcpu in vm.vcpus:
+            program.run_with_immediate_exit(vcpu.fd, vcpu.run_address)
+            program.run(vcpu.fd)
+    if vm.kvm.subject.run(program).expired:
+        raise KvmError(f"{REPETITIONS} runs did not end before the deadline")
+    for vcpu in vm.vcpus:
+        compare_view(comparison, vcpu, contract, values, f"on vCPU {vcpu.index} after {2 * REPETITIONS} runs")
+    compare_fixed(comparison, vm.vcpus, registers, values, f"after {2 * REPETITIONS} runs")
     comparison.done()

@@ -16,11 +16,15 @@ from helpers.contract.functions import FUNCTIONS, KVM_PTP_ID, U32
 from helpers.contract.registers import PTP, VENDOR_HYP, VENDOR_HYP_2, Register
 from helpers.smccc import Call, CallResult, show_registers
 from helpers.uapi import kvm as uapi
+from helpers.uapi.notation import RegisterId
+from helpers.uapi.system_registers import sys_reg_id
 from suites.conftest import MakeVm
 from suites.hypercalls.conftest import Observe
 from suites.hypercalls.counters import COUNTER_OFFSET, counter_readings, may_ignore_cntpoff
 from suites.support.calls import GARBAGE, At
 
+TIMER_CNT = RegisterId("KVM_REG_ARM_TIMER_CNT", sys_reg_id(3, 3, 14, 3, 2))
+PTIMER_CNT = RegisterId("KVM_REG_ARM_PTIMER_CNT", sys_reg_id(3, 3, 14, 0, 1))
 DRAWS = 64
 """The chance that a random bit has the same value in all draws is 2^-63."""
 
@@ -58,6 +62,23 @@ def test_entropy(width: int, bits: int, registers: tuple[Register, ...], make_vm
         words = [r.x[3 - i] for r in drawn for i in range(max(bits // width, 1))]
         what = f"{len(words)} words of {DRAWS} draws of {bits} bits"
         comparison.that(len(set(words)) > 3 * len(words) // 4, what, "different words", f"{len(set(words))} values")
+    comparison.done()
+
+
+@pytest.mark.clause("TRNG-1")
+def test_entropy_after_refused(registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """Around calls that are refused because they request too many bits, no two calls return the same 64 bits."""
+    calls = []
+    for function, width in ((0x84000053, 32), (0xC4000053, 64)):
+        for refused in (3 * width + 1, 0xFFFF_FFFF):
+            calls += [Call(function, (bits, *GARBAGE[1:])) for bits in (64, refused, refused, 64, 64)]
+    drawn = [
+        (result.x[2] << 32 | result.x[3]) if call.function == 0x84000053 else result.x[3]
+        for call, result in zip(calls, guests.calls(make_vm().vcpu, calls), strict=True)
+        if call.args[0] == 64
+    ]
+    comparison, shown = Comparison(), " ".join(f"{each:#x}" for each in drawn)
+    comparison.that(len(set(drawn)) == len(drawn), "64 bits before and after refused calls", "different values", shown)
     comparison.done()
 
 
@@ -114,6 +135,25 @@ def test_ptp_follows_offset(
             all(x <= U32 for x in result.x0_3), what, "32 bits in each of x0..x3", show_registers(result.x0_3)
         )
         comparison.that(low <= ticks <= high, what, f"{low} to {high}, which the guest read around it", f"{ticks}")
+    comparison.done()
+
+
+@pytest.mark.clause("PTP-1")
+def test_ptp_follows_register(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """After a write of KVM_REG_ARM_TIMER_CNT or PTIMER_CNT, the counter is still the one that the guest reads."""
+    if not contract.arch_counter:
+        pytest.skip("not applicable, because the host's clock source is not the architected counter")
+    vm, comparison = make_vm(), Comparison()
+    counters = ((0, TIMER_CNT), (1, PTIMER_CNT))
+    for start, (counter, register) in product((0, COUNTER_OFFSET), counters[: 1 if may_ignore_cntpoff(vm) else 2]):
+        batch = vm.batch()
+        # Kernels before KVM_CAP_COUNTER_OFFSET refuse writes of PTIMER_CNT.
+        batch.set(vm.vcpu, register, start)
+        batch.run()
+        for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 2):
+            (low, high), ticks = (result.cntvct, result.cntpct)[counter], result.x[2] << 32 | result.x[3]
+            what = f"counter {counter} after a write of {start:#x} to {register.name}"
+            comparison.that(low <= ticks <= high, what, f"{low} to {high}, which the guest read around it", f"{ticks}")
     comparison.done()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM, and the calls that it refuses."""
+"""A VM with the calls that it refuses, and one whose guest makes calls."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import pytest
 
+from helpers import guests
+from helpers.contract.features import Probe
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
 from helpers.kvm import Kvm, Vm
 from helpers.kvm_program import KvmProgram
+from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
+from suites.left_behind.calling import DENIED, CallingVm, guest_requests
 from suites.left_behind.growth import Meter
 from suites.left_behind.refusals import RefusalPlace, RefusedCall, refused_calls
+from suites.support.calls import REGISTER_LEVELS
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,17 @@ class RefusingVm:
     def calls(self, p: KvmProgram) -> list[RefusedCall]:
         """The refused calls, in the program ``p``."""
         return [call for call in refused_calls(p, self.place) if call.name in self.refused]
+
+    def make(self, p: KvmProgram) -> None:
+        """Makes every refused call once."""
+        for call in self.calls(p):
+            call.make(p)
+
+    def make_none(self, p: KvmProgram) -> None:
+        """Makes as many calls, which succeed."""
+        one = p.one_reg(self.place.registers[0])
+        for _ in self.refused:
+            p.call(self.place.vcpu, uapi.KVM_GET_ONE_REG, one)
 
 
 @pytest.fixture
@@ -66,3 +82,18 @@ def make_refusing(make_vm: MakeVm, registers: tuple[Register, ...]) -> MakeRefus
         return RefusingVm(vm, place, refused, version)
 
     return make
+
+
+@pytest.fixture(params=REGISTER_LEVELS)
+def calling(
+    request: pytest.FixtureRequest, contract: Probe, registers: tuple[Register, ...], make_vm: MakeVm
+) -> CallingVm:
+    """A VM whose registers are full or empty, with a filter that denies a call."""
+    vm = make_vm()
+    vm.create_vcpu((uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_POWER_OFF))
+    vm.vcpu.set_regs([(r, r.mask if request.param == "full" else 0) for r in registers])
+    if contract.smccc_filter:
+        vm.set_filter(DENIED, 1, uapi.KVM_SMCCC_FILTER_DENY)
+    # All calls return to the guest. Raises KvmError otherwise.
+    guests.calls(vm.vcpu, guest_requests())
+    return CallingVm(vm)

@@ -124,10 +124,14 @@ _LONGEST_NS = 5_000_000_000
 
 @dataclass(frozen=True)
 class Meter:
-    """Repeats calls and measures what grows. ``renew`` restarts the test's timeout."""
+    """Repeats calls and measures what grows. ``renew`` restarts the test's timeout.
+
+    ``in_children``: a forked child makes each repetition, and ends.
+    """
 
     kvm: Kvm
     renew: Callable[[], float]
+    in_children: bool = False
 
     def _run(self, phases: Sequence[tuple[Act, int]], *, settle_ns: int = _SETTLE_NS) -> tuple[list[Counts], int]:
         """Runs phases of repeated calls. Returns the growth in each one, and the time of all (ns). Raises KvmError."""
@@ -136,14 +140,22 @@ class Meter:
         looks = [look(program, self.kvm.fd, settle_ns=settle_ns)]
         begin = program.clock(time.CLOCK_MONOTONIC)
         for act, repetitions in phases:
-            with program.concurrently() as stage, stage.thread(repeat=repetitions):
-                act(program)
+            self._repeat(program, act, repetitions)
             end = program.clock(time.CLOCK_MONOTONIC)
             looks.append(look(program, self.kvm.fd, settle_ns=settle_ns))
         answer = self.kvm.subject.run(program)
         if answer.expired:
             raise KvmError("repeated calls did not end before the deadline")
         return deltas([each.counts(answer) for each in looks]), answer[end].ret - answer[begin].ret
+
+    def _repeat(self, program: KvmProgram, act: Act, repetitions: int) -> None:
+        if not self.in_children:
+            with program.concurrently() as stage, stage.thread(repeat=repetitions):
+                act(program)
+            return
+        for _ in range(repetitions):
+            with program.forked():
+                act(program)
 
     def _repetitions(self, act: Act, few: int) -> int:
         """The repetitions in a phase. Raises NotMeasured if /proc has no count, or if the calls are too slow."""

@@ -16,9 +16,13 @@ from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram, RegRead
 from helpers.uapi import kvm as uapi
+from suites.events.events import EventPlace
+from suites.events.table import EVENTS
 from suites.left_behind.refusals import RefusalPlace, refused_bitmaps
 from suites.support.features import add_completion
 
+_LONG_EVENTS = ("check_extension", "enable_cap_0", "enable_cap_on_vcpu", "refused_bitmaps", "same_bitmaps")
+"""Hundreds of calls. What they leave behind shows in other tests, or in the calls of other events."""
 _BLANK = 7
 """The id of the vCPU that stays uninitialised."""
 _OPTIONAL = ((uapi.KVM_CAP_ARM_SVE, uapi.KVM_ARM_VCPU_SVE), (uapi.KVM_CAP_ARM_PMU_V3, uapi.KVM_ARM_VCPU_PMU_V3))
@@ -42,6 +46,21 @@ def _complete(p: KvmProgram, vcpu: int | Arg, features: tuple[int, ...]) -> None
         rule = p.device_attr(uapi.KVM_ARM_VCPU_PMU_V3_CTRL, uapi.KVM_ARM_VCPU_PMU_V3_FILTER, deny)
         p.call(vcpu, uapi.KVM_SET_DEVICE_ATTR, rule)
     add_completion(p, vcpu, features)
+
+
+def disturbed_life(p: KvmProgram, kvm: Kvm, registers: tuple[Register, ...]) -> None:
+    """Creates a VM, in which events of user space happen that do not run it, and closes it."""
+    vm = p.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image)
+    vcpus = [p.create_guest_vcpu(vm.fd, number, kvm.run_size, PSCI_0_2) for number in (0, 1)]
+    place = EventPlace(
+        kvm=kvm.fd, vm_type=kvm.vm_type, vm=vm.fd, vcpu=vcpus[0].fd, vcpu_id=0, other=vcpus[1].fd, other_id=1,
+        memory=vm.memory, run_address=vcpus[0].run_address, run_size=kvm.run_size, features=PSCI_0_2,
+        registers=registers, values={r.name: r.reset for r in registers}, ids=(),
+    )  # fmt: skip
+    for event in EVENTS:
+        if not event.runs and event.name not in _LONG_EVENTS:
+            event.does(p, place)
+    p.close_vm(vm.fd, vm.memory, [(vcpu.fd, vcpu.run_address) for vcpu in vcpus], kvm.run_size)
 
 
 @dataclass(frozen=True)

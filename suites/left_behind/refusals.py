@@ -217,6 +217,8 @@ def _vm_calls(calls: _Calls, at: RefusalPlace) -> None:
         calls.memory(f"KVM_CREATE_DEVICE {kind} after KVM_RUN", at.vm, uapi.KVM_CREATE_DEVICE, device)
     region = uapi.pack("kvm_userspace_memory_region", slot=1, guest_phys_addr=1, memory_size=0x10000)
     calls.memory("KVM_SET_USER_MEMORY_REGION", at.vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
+    region = uapi.pack("kvm_userspace_memory_region", slot=2, guest_phys_addr=1 << 52, memory_size=0x10000)
+    calls.memory("KVM_SET_USER_MEMORY_REGION above the VM's addresses", at.vm, uapi.KVM_SET_USER_MEMORY_REGION, region)
     calls.memory("KVM_GET_DIRTY_LOG", at.vm, uapi.KVM_GET_DIRTY_LOG, uapi.pack("kvm_dirty_log", slot=0xFFFF))
     calls.memory("KVM_IRQ_LINE", at.vm, uapi.KVM_IRQ_LINE, uapi.pack("kvm_irq_level", irq=0xFFFFFFFF, level=1))
     calls.memory("KVM_IRQFD", at.vm, uapi.KVM_IRQFD, uapi.pack("kvm_irqfd", fd=0xFFFFFFFF, gsi=32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,18 +13,18 @@ from helpers.batch import KvmError
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.registers import Register
-from helpers.kvm import Kvm
+from helpers.kvm import PSCI_0_2, Kvm
 from helpers.kvm_program import KvmProgram
 from helpers.placement import bind
 from helpers.uapi import kvm as uapi
 from suites.conftest import Note
 from suites.left_behind.addresses import address_purge
 from suites.left_behind.growth import Meter
-from suites.left_behind.lives import Life, largest_id, optional_features
+from suites.left_behind.lives import Life, disturbed_life, largest_id, optional_features
 
 LIVES, RUNS = 45, 15
 """The number of VMs in all programs, and in one."""
-_FEW_LIVES = 70
+_FEW_LIVES, _FEW_EVENTFUL_LIVES, _FEW_PROCESSES = 70, 40, 20
 _AT_ONCE = (6, 10, 14)
 """The numbers of VMs in the rounds of test_reused_addresses. Each round has room for addresses of other allocations."""
 
@@ -81,18 +82,42 @@ def test_reused_addresses(kvm: Kvm, contract: Probe, registers: tuple[Register, 
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
-@pytest.mark.parametrize("runs", [False, True], ids=["never_run", "run"])
+@pytest.mark.parametrize("kind", ["never_run", "run", "events"])
 def test_memory_of_closed_vms(
-    runs: bool, kvm: Kvm, contract: Probe, registers: tuple[Register, ...], meter: Meter
+    kind: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...], meter: Meter
 ) -> None:
     """Neither memory nor fds nor tasks grow with the number of VMs that were created, used and closed."""
     comparison, features, other = Comparison(), optional_features(kvm), largest_id(kvm)
 
     def lives(p: KvmProgram) -> None:
-        Life(p, kvm, contract, registers, runs=runs, features=features, other=other).close()
+        if kind == "events":
+            disturbed_life(p, kvm, registers)
+        else:
+            Life(p, kvm, contract, registers, runs=kind == "run", features=features, other=other).close()
 
     def nothing(p: KvmProgram) -> None:
         p.ioctl(kvm.fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_STEAL_TIME)
 
-    meter.compare(comparison, "creating, using and closing a VM", lives, nothing, few=_FEW_LIVES)
+    few = _FEW_EVENTFUL_LIVES if kind == "events" else _FEW_LIVES
+    meter.compare(comparison, "creating, using and closing a VM", lives, nothing, few=few)
+    comparison.done()
+
+
+@pytest.mark.clause("LEFT-1", "LEFT-2")
+def test_memory_after_exit(kvm: Kvm, registers: tuple[Register, ...], meter: Meter) -> None:
+    """Neither memory nor tasks grow with the number of processes that end while they have a VM that has run."""
+    comparison = Comparison()
+
+    def run_and_end(p: KvmProgram) -> None:
+        vm = p.create_guest_vm(kvm.fd, kvm.vm_type, kvm.image)
+        vcpu = p.create_guest_vcpu(vm.fd, 0, kvm.run_size, PSCI_0_2)
+        for register in registers:
+            p.set_reg(vcpu.fd, p.one_reg(register, 0))
+        p.run_with_immediate_exit(vcpu.fd, vcpu.run_address)
+
+    def end(p: KvmProgram) -> None:
+        p.ioctl(kvm.fd, uapi.KVM_CHECK_EXTENSION, uapi.KVM_CAP_STEAL_TIME)
+
+    what = "a process that ends while it has a VM"
+    replace(meter, in_children=True).compare(comparison, what, run_and_end, end, few=_FEW_PROCESSES)
     comparison.done()

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What refused calls leave behind: memory, fds, tasks, locks, bytes in the caller's memory, and lines in the log."""
+"""What refused calls leave behind: memory, fds, tasks, locks, and bytes in the caller's memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 
@@ -22,24 +21,11 @@ from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.left_behind.conftest import MakeRefusing, RefusingVm
 from suites.left_behind.growth import Meter
-from suites.left_behind.log_lines import compare_log, repeated
 from suites.left_behind.refusals import RefusalPlace, refused_calls
 from suites.support.view import compare_view
 
 WHEN = pytest.mark.parametrize("when", ["before_run", "after_run"])
 _EXIT_REASON, _MARK = uapi.offset("kvm_run_mmio", "exit_reason"), b"\xa5\xa5\xa5\xa5"
-
-
-def _refused(refusing: RefusingVm, program: KvmProgram) -> None:
-    for call in refusing.calls(program):
-        call.make(program)
-
-
-def _answered(refusing: RefusingVm, program: KvmProgram) -> None:
-    """As many calls as there are refused ones, which succeed."""
-    one = program.one_reg(refusing.place.registers[0])
-    for _ in refusing.refused:
-        program.call(refusing.place.vcpu, uapi.KVM_GET_ONE_REG, one)
 
 
 @pytest.mark.clause("LEFT-1", "LEFT-2")
@@ -48,7 +34,7 @@ def test_memory(when: str, make_refusing: MakeRefusing, meter: Meter) -> None:
     """Neither memory nor fds nor tasks grow with the number of refused calls."""
     refusing, comparison = make_refusing(when), Comparison()
     what = f"{len(refusing.refused)} kinds of refused calls {when}"
-    meter.compare(comparison, what, partial(_refused, refusing), partial(_answered, refusing))
+    meter.compare(comparison, what, refusing.make, refusing.make_none)
     comparison.done()
 
 
@@ -192,15 +178,4 @@ def test_locks(when: str, kvm: Kvm, registers: tuple[Register, ...]) -> None:
     stuck = next((name for name, done in steps if not answer[done].ran), "")
     comparison = Comparison()
     comparison.that(not stuck, f"{len(steps)} calls {when}", "all return", f"this one does not: {stuck}")
-    comparison.done()
-
-
-@pytest.mark.clause("LEFT-4")
-@WHEN
-def test_log(when: str, make_refusing: MakeRefusing, renew_deadline: Callable[[], float]) -> None:
-    """Refused calls, each made many times, write no line to the kernel's log more than once."""
-    refusing, comparison = make_refusing(when), Comparison()
-    subject = refusing.vm.kvm.subject
-    refused, answered = (repeated(partial(calls, refusing)) for calls in (_refused, _answered))
-    compare_log(comparison, f"refused calls {when}", subject, renew_deadline, refused, answered)
     comparison.done()

@@ -21,7 +21,7 @@ from helpers.smccc import U64, Conduit
 from helpers.uapi.notation import RegisterId
 from suites.events.perform import ACTORS
 from suites.events.scene import TOPOLOGIES, Topology
-from suites.model.alphabet import ANY_TOPOLOGY, EFFECTS, EVENT_NAMES, Coverage, state_name
+from suites.model.alphabet import ANY_TOPOLOGY, BY_NAME, EFFECTS, Coverage, state_name
 
 _FORMS = (
     *CONDUITS, HVC, SMC, Form("HVC #1", Conduit.HVC_1), Form("HVC #0xffff", Conduit.HVC_FFFF),
@@ -31,7 +31,7 @@ _FORMS = (
 AREAS = (PV_TIME_IPA, PV_TIME_IPA + 64, PV_TIME_IPA + 128)
 _IPAS = (*AREAS * 3, PV_TIME_IPA + 1, PV_TIME_IPA + 32, 0, MEMORY.stop, 1 << 52)
 _VERSIONS = (PSCI_0_1, PSCI_0_2, *(PSCI_1_0 | minor for minor in range(5)), 0, 3, 1 << 32 | PSCI_0_2)
-_TRIED_EVENTS = 12
+_TRIED_EVENTS = 16
 """Number of events to draw, of which the rarest is used. With more, all seeds would give similar sequences."""
 
 MIXES = {"registers": 1, "guest": 1, "filter": 1, "everything": 1, "events": 4}
@@ -251,7 +251,11 @@ class Generator:
         """Adds an event that is rare in the VM's state and topology, and reads of what it must not change."""
         number = self._vm()
         ready = [i for i, vcpu in self._model.vms[number].vcpus.items() if vcpu.initialised]
-        names = [name for name in EVENT_NAMES if locks or not EFFECTS[name].runs]
+        names = [
+            name
+            for name, event in BY_NAME.items()
+            if event.ends(late_vcpus=self._host.late_vcpus) and (locks or not event.runs)
+        ]
         tried = self._random.sample(names, _TRIED_EVENTS)
         if not ready:
             return

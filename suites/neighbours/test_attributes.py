@@ -15,7 +15,7 @@ from helpers.contract.features import Probe
 from helpers.contract.registers import Register
 from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Vm
-from helpers.smccc import Call
+from helpers.smccc import U64, Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.neighbours.mp_state import init_again
@@ -27,14 +27,15 @@ _Asked = list[tuple[str, int, Pending]]
 
 
 def _ask(batch: Batch, vm: Vm, contract: Probe, when: str) -> _Asked:
-    """KVM_HAS_DEVICE_ATTR of each attribute, and of one that does not exist, with a null pointer."""
+    """KVM_HAS_DEVICE_ATTR of each attribute, and of one that does not exist, with pointers that it must not use."""
     places = [("stolen time", vcpu.fd, *_AREA) for vcpu in vm.vcpus] if contract.pv_time else []
     places += [("the filter", vm.fd, *_FILTER)] if contract.smccc_filter else []
     rows = [(what, fd, group, attr, 0) for what, fd, group, attr in places]
     rows += [(f"attribute 9 in the group of {what}", fd, group, 9, errno.ENXIO) for what, fd, group, _ in places]
     return [
-        (f"KVM_HAS_DEVICE_ATTR of {what} {when}", error, batch.device_attr(what, fd, _HAS, group, attr, 0))
+        (f"KVM_HAS_DEVICE_ATTR of {what} {when}", error, batch.device_attr(what, fd, _HAS, group, attr, pointer))
         for what, fd, group, attr, error in rows
+        for pointer in (0, U64)
     ]
 
 

@@ -253,6 +253,31 @@ def test_services_of_psci_0_1(level: str, registers: tuple[Register, ...], kvm: 
     comparison.done()
 
 
+@pytest.mark.clause("PSCI-8", "PSCI-7")
+def test_cpu_on_of_late_vcpu(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """CPU_ON and AFFINITY_INFO find a vCPU that is created after others have run and after calls for its id failed."""
+    if not contract.late_vcpus:
+        pytest.skip("not applicable, because protected KVM runs no vCPU that is created after the first KVM_RUN")
+    vm, comparison = make_vm(2), Comparison()
+    info, on = Call(0xC4000004, (2, 0, *GARBAGE[2:])), Call(0xC4000003, (2, MEMORY_IPA, 0x1234, *GARBAGE[3:]))
+    for vcpu in vm.vcpus:
+        for result in guests.calls(vcpu, [info, on]):
+            comparison.x("a call for vCPU 2, which does not exist", (INVALID_PARAMETERS, 0, 0, 0), result.x0_3)
+    late = vm.create_vcpu((uapi.KVM_ARM_VCPU_PSCI_0_2, uapi.KVM_ARM_VCPU_POWER_OFF))
+    for (what, x0), result in zip(
+        (("AFFINITY_INFO", 1), ("CPU_ON", 0), ("AFFINITY_INFO again", 0)),
+        guests.calls(vm.vcpus[1], [info, on, info]),
+        strict=True,
+    ):
+        comparison.x(f"{what} of vCPU 2, created late", (x0, 0, 0, 0), result.x0_3)
+    comparison.x("PSCI_VERSION on vCPU 2", (vm.vcpu.get_reg(PSCI_VERSION), 0, 0, 0), _version_on(late))
+    comparison.done()
+
+
+def _version_on(vcpu: Vcpu) -> tuple[int, ...]:
+    return guests.call(vcpu, Call(0x84000000, GARBAGE)).x0_3
+
+
 @pytest.mark.clause("PSCI-8")
 def test_cpu_on_of_psci_0_1(registers: tuple[Register, ...], kvm: Kvm) -> None:
     """PSCI 0.1's CPU_ON starts a vCPU that is off at the entry, and gives INVALID_PARAMETERS for one that is on."""

@@ -26,7 +26,7 @@ from helpers.contract.psci import (
 from helpers.contract.registers import Register
 from helpers.executor.program import Arg
 from helpers.guest_layout import MEMORY_IPA
-from helpers.kvm import Kvm, Vcpu, Vm
+from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
 from helpers.kvm_program import PC
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
@@ -177,6 +177,11 @@ _SCTLR_ON = 1 << 25 | 1 << 2 | 1 << 0
 """SCTLR_EL1.EE, C and M: big-endian, data cache and MMU."""
 
 
+_ENTRY = 0x5432_0000_0000 | MEMORY_IPA
+_CPU_ONS = ((CPU_ON | BIT_64, 0, _ENTRY), (CPU_ON | BIT_64, 0, 0), (CPU_ON, _HIGH, _ENTRY))
+"""The function, the upper half of its target, and the entry point."""
+
+
 @dataclass(frozen=True)
 class _Start:
     """A CPU_ON and another one, the target's state before and after each, and the CPU_ONs' results."""
@@ -208,27 +213,35 @@ def _start(batch: Batch, vm: Vm, target: Vcpu, call: Call) -> _Start:
 @pytest.mark.clause("PSCI-6", "PSCI-8")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_cpu_on(form: Form, clusters: Vm, contract: Probe) -> None:
-    """Entry and context are the arguments, 32 or 64 bits wide. A second CPU_ON changes neither."""
+    """Entry and context are the arguments, 32 or 64 bits wide, also 0. A second CPU_ON changes neither.
+
+    The vCPU that starts at 0 has run a guest before.
+    """
     if not form.served(contract.smc):
         pytest.skip("not applicable, because this kernel does not serve SMC (SMCCC_VERSION gives NOT_SUPPORTED there)")
     batch, comparison, starts = clusters.batch(), Comparison(), []
     for target in clusters.vcpus[1:3]:
-        cpu = mpidr(target.index)
-        for function, high in ((CPU_ON | BIT_64, 0), (CPU_ON, _HIGH)):
-            args = (high | cpu, 0x5432_0000_0000 | MEMORY_IPA, 0xFEDC_BA98_7654_3210, *GARBAGE[3:])
+        for function, high, entry in _CPU_ONS:
+            if not entry:
+                init_again(batch, target, PSCI_0_2)
+                guests.put_calls(batch.program, clusters.memory, ())
+                batch.run_vcpu(target)
+                # Completes the store that made the guest exit.
+                batch.run_with_immediate_exit(target)
+            args = (high | mpidr(target.index), entry, 0xFEDC_BA98_7654_3210, *GARBAGE[3:])
             starts.append((target, _start(batch, clusters, target, Call(function, args, form.conduit))))
     answer = batch.run()
     for target, start in starts:
-        what = f"{form.name} {start.call.function:#x} of vCPU {target.index}"
+        what = f"{form.name} {start.call.function:#x} of vCPU {target.index} at {start.call.args[1]:#x}"
         compare_mp_states(comparison, start.off, {target.index: STOPPED}, f"before {what}")
-        _, entry, context = narrowed(start.call.function, start.call.args[:3])
+        _, wanted_pc, context = narrowed(start.call.function, start.call.args[:3])
         for n, (when, x0) in enumerate((("", 0), (" again", ALREADY_ON))):
             run, mailbox = start.results[n]
             run.ok()
             comparison.x(what + when, (x0, 0, 0, 0), guests.read(answer[mailbox].data)[0].x0_3)
             compare_mp_states(comparison, start.on[n], {target.index: RUNNABLE}, f"after {what}{when}")
             pc, x, pstate, sctlr = (read.ok().value or 0 for read in start.state[n])
-            comparison.x(f"entry and context after {what}{when}", (entry, context), (pc, x))
+            comparison.x(f"entry and context after {what}{when}", (wanted_pc, context), (pc, x))
             comparison.value(f"DAIF and mode after {what}{when}", _EL1H_MASKED, pstate & _PSTATE_BITS)
             comparison.value(f"SCTLR_EL1.EE, C, M after {what}{when}", 0, sctlr & _SCTLR_ON)
     for target in clusters.vcpus[1:3]:
@@ -237,8 +250,10 @@ def test_cpu_on(form: Form, clusters: Vm, contract: Probe) -> None:
     comparison.done()
 
 
-_POWER_STATES = (0, 1, 0xFFFF, 1 << 16, 1 << 24, 0x0301_0001)
-"""StateID (15:0), standby or power-down (16), and power level (25:24) in the original format (Arm DEN0022, 5.4.2)."""
+_POWER_STATES = (0, 1, 0xFFFF, 1 << 16, 1 << 24, 0x0301_0001, 1 << 30)
+"""StateID (15:0), standby or power-down (16), and power level (25:24) in the original format, and
+power-down (30) in the extended one (Arm DEN0022, 5.4.2).
+"""
 
 
 @pytest.mark.clause("PSCI-13", "CALL-4")

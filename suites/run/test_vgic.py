@@ -7,6 +7,7 @@ import errno
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import pytest
 
@@ -17,7 +18,9 @@ from helpers.contract.functions import CLOSED
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import RFC_V3, Register
 from helpers.executor.program import Program
+from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
+from helpers.kvm_program import PC
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId, RegisterLike, error_name
@@ -28,7 +31,7 @@ from suites.support.view import compare_view
 
 DISTRIBUTOR, REDISTRIBUTORS = 0x0800_0000, 0x080A_0000
 """Guest physical addresses where the guest has no memory."""
-_PSCI_VERSION = 0x84000000
+_PSCI_VERSION, _FORWARDED = 0x84000000, 0x86001000
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
 
 
@@ -39,18 +42,22 @@ class Vgics:
     kvm: Kvm
     made: list[int] = field(default_factory=list)
 
-    def create(self, vm: Vm) -> int:
-        """KVM_CREATE_DEVICE: the device's fd, without addresses."""
+    def try_create(self, vm: Vm, kind: int) -> int:
+        """KVM_CREATE_DEVICE without addresses: the errno. The fd is the last one in ``made``."""
         batch = vm.batch()
-        vgic = uapi.KVM_DEV_TYPE_ARM_VGIC_V3
-        device = batch.program.structure(uapi.pack("kvm_create_device", type=vgic), "type {}", vgic)
+        device = batch.program.structure(uapi.pack("kvm_create_device", type=kind), "type {}", kind)
         done = batch.call("KVM_CREATE_DEVICE", vm.fd, uapi.KVM_CREATE_DEVICE, device)
         written = batch.program.peek(device.address + uapi.offset("kvm_create_device", "fd"), 4)
         answer = batch.run()
-        if done.errno:
-            why = error_name(done.errno)
+        if not done.errno:
+            self.made.append(int.from_bytes(answer[written].data, "little"))
+        return done.errno
+
+    def create(self, vm: Vm) -> int:
+        """A GICv3's fd. The test is not applicable on a host without one."""
+        if error := self.try_create(vm, uapi.KVM_DEV_TYPE_ARM_VGIC_V3):
+            why = error_name(error)
             pytest.skip(f"not applicable, because this KVM has no in-kernel GICv3 (KVM_CREATE_DEVICE: {why})")
-        self.made.append(int.from_bytes(answer[written].data, "little"))
         return self.made[-1]
 
     def set_up(self, vm: Vm) -> None:
@@ -128,17 +135,22 @@ _TIMER = (1, "timer")
 """The groups of devices/vcpu.rst 1 and 2."""
 _ATTRIBUTES = (
     (*_TIMER, 0, struct.pack("<i", 20)), (*_TIMER, 1, struct.pack("<i", 21)), (*_TIMER, 2, struct.pack("<i", 22)),
+    *[(*_PMU, uapi.KVM_ARM_VCPU_PMU_V3_SET_PMU, struct.pack("<i", -2))] * 2,
     (*_PMU, 0, struct.pack("<i", 23)), (*_PMU, uapi.KVM_ARM_VCPU_PMU_V3_FILTER, struct.pack("<2HB3x", 0, 8, 0)),
     (*_PMU, uapi.KVM_ARM_VCPU_PMU_V3_FILTER, struct.pack("<2HB3x", 2, 2, 1)),
     (*_PMU, uapi.KVM_ARM_VCPU_PMU_V3_INIT, b""),
 )  # fmt: skip
-"""Interrupts of the timers and the PMU, PMU events that are allowed and denied, and the PMU's initialisation."""
+"""Interrupts of the timers, twice a PMU that does not exist, the PMU's interrupt, events that it counts and does not
+count, and its initialisation.
+"""
 
 
 @HELD
-@pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3")
-def test_vcpu_attributes(held: str, registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, vgics: Vgics) -> None:
-    """Attributes of a vCPU that are set to values which the kernel accepts change nothing that the contract defines."""
+@pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3", "LEFT-3")
+def test_vcpu_attributes(
+    held: str, registers: tuple[Register, ...], kvm: Kvm, contract: Probe, make_vm: MakeVm, vgics: Vgics
+) -> None:
+    """Attributes of a vCPU change nothing that the contract defines, also refused ones after KVM_RUN."""
     features = WITH_PMU if kvm.check_extension(uapi.KVM_CAP_ARM_PMU_V3) else PSCI_0_2
     vm, comparison = make_vm(1, features), Comparison()
     vgics.set_up(vm)
@@ -149,6 +161,81 @@ def test_vcpu_attributes(held: str, registers: tuple[Register, ...], kvm: Kvm, m
         batch.run()
         compare_open(comparison, vm.vcpus, registers, values, what)
         comparison.value(f"PSCI_VERSION {what}", version, vm.vcpu.get_reg(PSCI_VERSION))
+    comparison.error("KVM_RUN with immediate_exit", errno.EINTR, vm.vcpu.immediate_exit())
+    for group, name, attr, data in _ATTRIBUTES:
+        batch, what = vm.batch(), f"after attribute {attr} of the {name} was refused after KVM_RUN"
+        batch.device_attr(what, vm.vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, group, attr, data)
+        batch.run()
+        compare_fixed(comparison, vm.vcpus, registers, values, what)
+    compare_view(comparison, vm.vcpu, contract, values, "after the attributes of a vCPU were set")
+    comparison.done()
+
+
+_GROUPS, _ATTRS = 10, 5
+"""More than the groups of devices/arm-vgic-v3.rst, and the attributes of its group of controls."""
+_GUEST = struct.pack(
+    "<8I",
+    0xD2A10001,  # mov x1, #0x8000000: DISTRIBUTOR
+    0xB9400020,  # ldr w0, [x1]
+    0xD2C02000,  # mov x0, #1 << 40: to all other vCPUs
+    0xD518CBA0,  # msr icc_sgi1r_el1, x0
+    0xD2A80001,  # mov x1, #0x40000000: EXIT_IPA of guest_asm/smccc_calls.S
+    0x39000020,  # strb w0, [x1]
+    0x14000000,  # b .
+    0,
+)
+_GUEST_AT = PV_TIME_IPA + 0x800
+"""The guest physical address of _GUEST: memory that neither the mailbox nor a stolen-time area uses."""
+
+
+@HELD
+@pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3", "EVENT-4", "FILTER-8")
+def test_use(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
+    """A guest that uses the vGIC, an ITS, and the vGIC's attributes change nothing that the contract defines."""
+    vm, comparison = make_vm(2), Comparison()
+    vgics.set_up(vm)
+    device = vgics.made[-1]
+    vgics.try_create(vm, uapi.KVM_DEV_TYPE_ARM_VGIC_ITS)
+    if contract.smccc_filter:
+        vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
+    values, version, batch = fill(vm, registers, held), vm.vcpu.get_reg(PSCI_VERSION), vm.batch()
+    batch.program.poke(vm.memory + (_GUEST_AT - MEMORY_IPA), _GUEST)
+    batch.set(vm.vcpu, PC, _GUEST_AT)
+    run = batch.run_vcpu(vm.vcpu)
+    batch.run_with_immediate_exit(vm.vcpu)
+    batch.program.set_entry(vm.vcpu.fd)
+    batch.run()
+    comparison.error("KVM_RUN of a guest that uses the vGIC", 0, run.errno)
+    compare_fixed(comparison, vm.vcpus, registers, values, "after a guest used the vGIC")
+    batch = vm.batch()
+    memory = batch.program.scratch(8)
+    for group, attr in product(range(_GROUPS), range(_ATTRS)):
+        for request, to in ((uapi.KVM_HAS_DEVICE_ATTR, memory), (uapi.KVM_SET_DEVICE_ATTR, 0)):
+            batch.device_attr(f"vGIC attribute {group}.{attr}", device, request, group, attr, to)
+    batch.run()
+    compare_fixed(comparison, vm.vcpus, registers, values, "after every attribute of the vGIC")
+    comparison.value("PSCI_VERSION after every attribute of the vGIC", version, vm.vcpu.get_reg(PSCI_VERSION))
+    for vcpu in vm.vcpus:
+        compare_view(comparison, vcpu, contract, values, f"on vCPU {vcpu.index} after the use of the vGIC")
+    if contract.smccc_filter:
+        left, _ = guests.exiting_call(vm.vcpu, Call(_FORWARDED))
+        comparison.value("exit reason of a forwarded call", uapi.KVM_EXIT_HYPERCALL, left.reason)
+    comparison.done()
+
+
+@HELD
+@pytest.mark.clause("EVENT-1", "EVENT-2", "LIMIT-1")
+def test_same_interrupt(held: str, registers: tuple[Register, ...], make_vm: MakeVm, vgics: Vgics) -> None:
+    """A first KVM_RUN that fails because two timers have one interrupt leaves the registers writable."""
+    vm, comparison = make_vm(2), Comparison()
+    vgics.set_up(vm)
+    values, batch = fill(vm, registers, held), vm.batch()
+    for timer in (0, 1):
+        what, same = f"the interrupt of timer {timer}", struct.pack("<i", 20)
+        batch.device_attr(what, vm.vcpu.fd, uapi.KVM_SET_DEVICE_ATTR, _TIMER[0], timer, same)
+    batch.run()
+    comparison.error("KVM_RUN with one interrupt for two timers", errno.EINVAL, vm.vcpu.try_run())
+    compare_open(comparison, vm.vcpus, registers, values, "after KVM_RUN failed")
     comparison.done()
 
 
