@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import fields, replace
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,16 +17,18 @@ import pytest
 from helpers.contract.check import EBUSY, EINVAL
 from helpers.contract.registers import MAINLINE, Register
 from helpers.executor.program import DEADLINE_MS_PER_OPERATION, DEFAULT_DEADLINE_MS, Code
+from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
-from suites.events import observation
+from suites.events import guest_events, observation, test_while_running
 from suites.events.covering import Happening, chains
 from suites.events.events import EventPlace
 from suites.events.exclusions import NOT_EVENTS
 from suites.events.perform import ACTORS, perform
 from suites.events.scene import STATES, TOPOLOGIES, State, Topology
 from suites.events.table import EVENTS
+from tests.support import ROOT
 
 HEADERS = [Path("/usr/aarch64-linux-gnu/include/linux/kvm.h"), Path("/usr/include/linux/kvm.h")]
 
@@ -139,3 +143,32 @@ def test_a_guest_that_does_not_come_back_gets_a_signal(actor: str) -> None:
     assert program.deadline_ms == DEFAULT_DEADLINE_MS + DEADLINE_MS_PER_OPERATION * program.op_count
     codes = [op.code for thread in threads for _, op in thread.ops]
     assert codes.count(Code.IOCTL_AGAIN) == 0, "KVM_RUN would be called again after the signal"
+
+
+def test_protected_kvm_meets_no_event_that_needs_an_interrupt() -> None:
+    """Some protected kernels lose the interrupt of KVM_IRQ_LINE: the guest would wait for ever."""
+    left_out = {event.name for event in EVENTS if not event.ends(late_vcpus=False)}
+    assert left_out == {"psci_cpu_suspend", "psci_system_suspend", "traps"}
+    assert all(event.ends(late_vcpus=True) for event in EVENTS)
+
+
+def test_no_guest_overwrites_another() -> None:
+    """An event must not write to the code of the guest that runs beside it, nor either to a stolen-time area."""
+    beside = MEMORY_IPA + test_while_running._CODE
+    regions = [
+        range(guest_events._CODE_IPA, guest_events._CODE_IPA + len(guest_events._CODE)),
+        range(beside, MEMORY_IPA + test_while_running._LEFT + 4),
+        range(PV_TIME_IPA, PV_TIME_IPA + 64 * max(len(topology.ids) for topology in TOPOLOGIES)),
+    ]
+    for first, second in combinations(regions, 2):
+        assert first.stop <= second.start or second.stop <= first.start
+    assert test_while_running._CODE + len(test_while_running._ENDLESS) <= test_while_running._ENTERED
+
+
+def test_the_tests_of_the_log_come_first() -> None:
+    """A rate-limited line is not printed after tests that caused many of them."""
+    words = ["--collect-only", "-q", "-p", "no:cacheprovider", "suites"]
+    command = [sys.executable, "-m", "pytest", *words]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    of_log = [line.startswith("suites/left_behind/test_log.py") for line in lines if "::" in line]
+    assert of_log == sorted(of_log, reverse=True) and any(of_log)
