@@ -139,7 +139,7 @@ FILTER = (
         "kvm_vcpu_ioctl",
         (
             "filter-write-zeroes",
-            "FILTER-10",
+            "FILTER-11",
             "a write to a bitmap register zeroes x0 of a forwarded call",
         ),
     ),

@@ -150,7 +150,6 @@ bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call)
 	return action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_HANDLE + 1;
 }
 
-/* Called after a call to which the filter may have applied. */
 /* Reports an HVC as an SMC if the call before it was a forwarded SMC of the same function. */
 static void keep_conduit(struct kvm_vcpu *vcpu, const struct call *call)
 {
@@ -161,6 +160,7 @@ static void keep_conduit(struct kvm_vcpu *vcpu, const struct call *call)
 	state->smc = call->smc ? call->id + 1ULL : 0;
 }
 
+/* Called after a call to which the filter may have applied. */
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	if (planted(FILTER_DENIED_X1_KEPT) && action_of(vcpu->kvm, call->id) == KVM_SMCCC_FILTER_DENY + 1)

@@ -82,7 +82,7 @@ struct vm_state {
 	u32 denied;			/* the first function of the last refused filter */
 	u64 other[MOST_BITMAPS];	/* the value for all vCPUs but the first plus 1, or 0 */
 	unsigned long newer;		/* the register of the newer-register variants */
-	unsigned int writes;		/* writes to bitmaps; for some faults, only the refused ones */
+	unsigned int writes;		/* writes to bitmaps; for some faults, only refused ones, or filters */
 	bool past_ran;			/* a closed VM at the same address had run */
 	struct kvm_smccc_filter filter;	/* the last accepted filter, without functions if there is none */
 	unsigned int created;		/* left-vcpus-counted: KVM_CREATE_VCPU calls, also refused ones */

@@ -8,11 +8,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
-from suites.events.events import Act, EventPlace
+from suites.events.events import Act, EventPlace, set_logging
 from suites.events.guest_events import expired_timer
 
 _VCPU_SHIFT = 16
@@ -51,16 +50,20 @@ def _signal_mask(p: KvmProgram, at: EventPlace) -> None:
     p.call(at.vcpu, uapi.KVM_SET_SIGNAL_MASK, p.structure(struct.pack("<IQ", 8, 1 << 9)))
 
 
+def _set_events(p: KvmProgram, at: EventPlace, *pending: int) -> None:
+    """KVM_SET_VCPU_EVENTS with serror_pending, serror_has_esr and ext_dabt_pending."""
+    exception = bytes(pending).ljust(16, b"\0")
+    p.call(at.vcpu, uapi.KVM_SET_VCPU_EVENTS, p.structure(uapi.pack("kvm_vcpu_events", exception=exception)))
+
+
 def _pending_serror(p: KvmProgram, at: EventPlace) -> None:
     """The guest does not take it: SErrors are masked at its entry."""
-    exception = bytes([1, *[0] * 15])
-    p.call(at.vcpu, uapi.KVM_SET_VCPU_EVENTS, p.structure(uapi.pack("kvm_vcpu_events", exception=exception)))
+    _set_events(p, at, 1, 0, 0)
 
 
 def _external_abort(p: KvmProgram, at: EventPlace) -> None:
     """The next KVM_RUN delivers it. On protected KVM, 7.3 panics (docs/findings.md)."""
-    exception = bytes([0, 0, 1, *[0] * 13])
-    p.call(at.vcpu, uapi.KVM_SET_VCPU_EVENTS, p.structure(uapi.pack("kvm_vcpu_events", exception=exception)))
+    _set_events(p, at, 0, 0, 1)
 
 
 def _expired_timer(p: KvmProgram, at: EventPlace) -> None:
@@ -76,11 +79,7 @@ def _interrupt_line(p: KvmProgram, at: EventPlace) -> None:
 
 
 def _dirty_log(p: KvmProgram, at: EventPlace) -> None:
-    region = uapi.pack(
-        "kvm_userspace_memory_region", flags=uapi.KVM_MEM_LOG_DIRTY_PAGES, guest_phys_addr=MEMORY_IPA,
-        memory_size=MEMORY_SIZE, userspace_addr=at.memory,
-    )  # fmt: skip
-    p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, p.structure(region))
+    set_logging(p, at, uapi.KVM_MEM_LOG_DIRTY_PAGES)
 
 
 def _counter_offset(p: KvmProgram, at: EventPlace) -> None:

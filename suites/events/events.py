@@ -78,13 +78,10 @@ class NeutralEvent:
     blocks: bool = False
     """Whether KVM_RUN returns only for a signal."""
     interrupt: bool = False
-    """Whether it needs an interrupt that stays pending."""
+    """Whether it needs an interrupt that stays pending (suites/neighbours/interrupt.py)."""
 
-    def ends(self, *, late_vcpus: bool) -> bool:
-        """Whether the event ends on this kernel. Protected KVM, which refuses ``late_vcpus``, may lose the interrupt.
-
-        See suites/neighbours/interrupt.py.
-        """
+    def returns(self, *, late_vcpus: bool) -> bool:
+        """Whether KVM_RUN returns on this kernel. Protected KVM, without ``late_vcpus``, may lose the interrupt."""
         return late_vcpus or not self.interrupt
 
 
@@ -159,7 +156,7 @@ def more_memory(p: KvmProgram, at: EventPlace) -> None:
 def log_dirty_pages(p: KvmProgram, at: EventPlace, write: Callable[[], None]) -> None:
     """Turns dirty logging of the guest's memory on, and calls ``write``. Reads and clears the log, and turns it off."""
     bitmap = p.scratch(256)
-    _set_logging(p, at, uapi.KVM_MEM_LOG_DIRTY_PAGES)
+    set_logging(p, at, uapi.KVM_MEM_LOG_DIRTY_PAGES)
     write()
     log = p.structure(uapi.pack("kvm_dirty_log"))
     p.poke_address(log.address + uapi.offset("kvm_dirty_log", "padding2"), bitmap)
@@ -167,11 +164,12 @@ def log_dirty_pages(p: KvmProgram, at: EventPlace, write: Callable[[], None]) ->
     clear = p.structure(uapi.pack("kvm_clear_dirty_log", num_pages=64))
     p.poke_address(clear.address + uapi.offset("kvm_clear_dirty_log", "padding2"), bitmap)
     p.call(at.vm, uapi.KVM_CLEAR_DIRTY_LOG, clear)
-    _set_logging(p, at, 0)
+    set_logging(p, at, 0)
     p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
 
 
-def _set_logging(p: KvmProgram, at: EventPlace, flags: int) -> None:
+def set_logging(p: KvmProgram, at: EventPlace, flags: int) -> None:
+    """Sets the flags of the guest's memory slot."""
     region = uapi.pack("kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE)
     slot = p.structure(region)
     p.poke_address(slot.address + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), at.memory)

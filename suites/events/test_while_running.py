@@ -124,7 +124,7 @@ def _stay(scene: Scene, other: Vm, start: int, pause_ms: int) -> _Stay:
             views = [
                 _observed(batch, others, event, start + turn)
                 for turn, event in enumerate(_EVENTS[start : start + _AT_ONCE])
-                if event.ends(late_vcpus=scene.contract.late_vcpus)
+                if event.returns(late_vcpus=scene.contract.late_vcpus)
             ]
             left = program.peek(memory + _LEFT, 1)
             signal.send(scene.vm.kvm.fd)

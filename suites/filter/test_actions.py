@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import struct
 from itertools import product
 
 import pytest
 
 from helpers import guests
+from helpers.batch import Batch
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED, FUNCTIONS, UPPER, Function, Ranges, Situation, X
@@ -135,31 +135,37 @@ def test_record(answer: tuple[int, ...], function: int, form: Form, kvm: Kvm, fi
     comparison.done()
 
 
+def _exits(batch: Batch, vm: Vm, calls: list[Call], count: int) -> list[tuple[int, int, int]]:
+    """The exit reason, and nr and flags of the record, of ``count`` KVM_RUNs of a guest that makes the calls.
+
+    All KVM_RUNs are in one round trip, with nothing between them. Raises KvmError if one of them fails.
+    """
+    guests.put_calls(batch.program, vm.memory, calls)
+    size = uapi.ffi.sizeof("struct kvm_run_hypercall")
+    runs = [(batch.run_vcpu(vm.vcpu), batch.program.peek(vm.vcpu.run_address, size)) for _ in range(count)]
+    answer, exits = batch.run(), []
+    for run, peek in runs:
+        run.ok()
+        record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", answer[peek].data)
+        exits.append((int(record.exit_reason), int(record.nr), int(record.hypercall_flags)))
+    return exits
+
+
 def _compare_forwarded(c: Comparison, vm: Vm, ranges: list[tuple[int, int, int]], what: str) -> None:
-    """Sets the ranges (first function, number, action) in order. A guest calls every function once, in one round trip.
+    """Sets the ranges (first function, number, action) in order. A guest calls every function once.
 
     Those of the ranges that forward leave the guest, and no others.
     """
     batch = vm.batch()
-    made = [batch.set_filter(vm.fd, *each) for each in ranges]
+    filters = [batch.set_filter(vm.fd, *each) for each in ranges]
     functions = sorted((base + n, action) for base, count, action in ranges for n in range(count))
-    guests.put_calls(batch.program, vm.memory, [Call(function, GARBAGE) for function, _ in functions])
     expected = [function for function, action in functions if action == FORWARD]
-    records = []
-    for _ in [*expected, None]:
-        batch.run_vcpu(vm.vcpu)
-        records.append(batch.program.peek(vm.vcpu.run_address, uapi.offset("kvm_run_hypercall", "args")))
-    answer = batch.run()
-    for each in made:
+    exits = _exits(batch, vm, [Call(function, GARBAGE) for function, _ in functions], len(expected) + 1)
+    for each in filters:
         each.ok()
-    nr, reason = uapi.offset("kvm_run_hypercall", "nr"), uapi.offset("kvm_run_hypercall", "exit_reason")
-    seen = []
-    for record in (answer[each].data for each in records):
-        if struct.unpack_from("<I", record, reason)[0] == uapi.KVM_EXIT_HYPERCALL:
-            seen.append(struct.unpack_from("<Q", record, nr)[0])
-    c.that(
-        seen == expected, f"the forwarded functions of {what}", " ".join(map(hex, expected)), " ".join(map(hex, seen))
-    )
+    actual = [nr for reason, nr, _ in exits if reason == uapi.KVM_EXIT_HYPERCALL]
+    texts = [" ".join(map(hex, numbers)) for numbers in (expected, actual)]
+    c.that(actual == expected, f"the forwarded functions of {what}", *texts)
 
 
 @pytest.mark.clause("FILTER-13", "FILTER-9")
@@ -184,7 +190,7 @@ def test_hundred_ranges(filter_vm: MakeVm) -> None:
     comparison.done()
 
 
-@pytest.mark.clause("FILTER-8", "FILTER-10")
+@pytest.mark.clause("FILTER-11")
 @pytest.mark.parametrize("form", CONDUITS, ids=lambda form: form.name)
 def test_accesses_before_return(form: Form, filter_vm: MakeVm, registers: tuple[Register, ...]) -> None:
     """Accesses to the bitmap registers between a forwarded call and the next KVM_RUN do not change its answer."""
@@ -216,21 +222,12 @@ def test_records_in_turn(filter_vm: MakeVm) -> None:
     vm, comparison = filter_vm(), Comparison()
     vm.set_filter(0x86001000, 2, FORWARD)
     one_each = [Call(0x86001000 + n, GARBAGE, form.conduit) for n in range(2) for form in CONDUITS]
-    calls, batch = [call for pair in product(one_each, repeat=2) for call in pair], vm.batch()
-    guests.put_calls(batch.program, vm.memory, calls)
-    runs = []
-    for _ in calls:
-        run = batch.run_vcpu(vm.vcpu)
-        runs.append((run, batch.program.peek(vm.vcpu.run_address, uapi.ffi.sizeof("struct kvm_run_hypercall"))))
-    answer = batch.run()
-    for number, (call, (run, peeked)) in enumerate(zip(calls, runs, strict=True)):
-        run.ok()
-        record = uapi.ffi.from_buffer("struct kvm_run_hypercall *", answer[peeked].data)
-        got = (record.exit_reason, record.nr, record.hypercall_flags)
+    calls = [call for pair in product(one_each, repeat=2) for call in pair]
+    for number, (call, actual) in enumerate(zip(calls, _exits(vm.batch(), vm, calls, len(calls)), strict=True), 1):
         flags = uapi.KVM_HYPERCALL_EXIT_SMC if call.conduit is Conduit.SMC else 0
-        what = f"{call.conduit.name} {call.function:#x}, call {number + 1}: exit reason, nr and flags"
         expected = (uapi.KVM_EXIT_HYPERCALL, call.function, flags)
-        comparison.that(got == expected, what, str(expected), str(got))
+        what = f"{call.conduit.name} {call.function:#x}, call {number}: exit reason, nr and flags"
+        comparison.that(actual == expected, what, str(expected), str(actual))
     comparison.done()
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,12 +115,17 @@ def test_first_call_after_many_runs(
     vm.vcpu.set_regs([(r, values[r.name]) for r in registers])
     program = KvmProgram(deadline_ms=60_000)
     guests.put_calls(program, vm.memory, ())
+    runs = []
     with program.concurrently() as stage, stage.thread(repeat=REPETITIONS):
         for vcpu in vm.vcpus:
-            program.run_with_immediate_exit(vcpu.fd, vcpu.run_address)
-            program.run(vcpu.fd)
-    if vm.kvm.subject.run(program).expired:
+            runs.append((errno.EINTR, program.run_with_immediate_exit(vcpu.fd, vcpu.run_address)))
+            runs.append((0, program.run(vcpu.fd)))
+    answer = vm.kvm.subject.run(program)
+    if answer.expired:
         raise KvmError(f"{REPETITIONS} runs did not end before the deadline")
+    for error, run in runs:
+        for number, result in enumerate(answer.results[run.index]):
+            comparison.error(f"KVM_RUN, repetition {number + 1}", error, result.errno)
     for vcpu in vm.vcpus:
         compare_view(comparison, vcpu, contract, values, f"on vCPU {vcpu.index} after {2 * REPETITIONS} runs")
     compare_fixed(comparison, vm.vcpus, registers, values, f"after {2 * REPETITIONS} runs")

@@ -254,7 +254,7 @@ class Generator:
         names = [
             name
             for name, event in BY_NAME.items()
-            if event.ends(late_vcpus=self._host.late_vcpus) and (locks or not event.runs)
+            if event.returns(late_vcpus=self._host.late_vcpus) and (locks or not event.runs)
         ]
         tried = self._random.sample(names, _TRIED_EVENTS)
         if not ready:

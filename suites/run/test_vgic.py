@@ -174,7 +174,7 @@ def test_vcpu_attributes(
 _GROUPS, _ATTRS = 10, 5
 """More than the groups of devices/arm-vgic-v3.rst, and the attributes of its group of controls."""
 _GUEST = struct.pack(
-    "<8I",
+    "<7I",
     0xD2A10001,  # mov x1, #0x8000000: DISTRIBUTOR
     0xB9400020,  # ldr w0, [x1]
     0xD2C02000,  # mov x0, #1 << 40: to all other vCPUs
@@ -182,7 +182,6 @@ _GUEST = struct.pack(
     0xD2A80001,  # mov x1, #0x40000000: EXIT_IPA of guest_asm/smccc_calls.S
     0x39000020,  # strb w0, [x1]
     0x14000000,  # b .
-    0,
 )
 _GUEST_AT = PV_TIME_IPA + 0x800
 """The guest physical address of _GUEST: memory that neither the mailbox nor a stolen-time area uses."""

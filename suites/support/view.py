@@ -16,7 +16,7 @@ from suites.support.calls import call_of
 
 
 def compare_view(comparison: Comparison, vcpu: Vcpu, contract: Probe, values: Mapping[str, int], when: str) -> None:
-    """Makes the calls in a guest on ``vcpu``, and compares with the answers for the registers' ``values``.
+    """Makes each call in a guest on ``vcpu``, and compares its result with the one that ``values`` define.
 
     Of an answer that varies, such as a time, only NOT_SUPPORTED is wrong.
     """

@@ -173,11 +173,11 @@ IN_A_TEST: dict[str, tuple[str, type[Exception], str]] = {
 
 @pytest.mark.parametrize(("does", "error", "message"), IN_A_TEST.values(), ids=IN_A_TEST)
 def test_in_a_test(does: str, error: type[Exception], message: str, fake: FakeQemu, under: Under) -> None:
-    fake.does("honest(1); asked = ask(); print('said earlier', file=console)\n" + ANSWER + does)
+    fake.does("honest(1); asked = ask(); print('printed earlier', file=console)\n" + ANSWER + does)
     under.number()
     with pytest.raises(error, match=message) as caught:
         under.number(test=1 if "did not answer" in message else 20)
-    assert "said earlier" not in str(caught.value)
+    assert "printed earlier" not in str(caught.value)
     assert isinstance(caught.value, KernelDied) or error is HarnessError
     fake.does(FOREVER)
     assert under.number(test=5) > 2

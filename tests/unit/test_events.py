@@ -146,14 +146,14 @@ def test_a_guest_that_does_not_come_back_gets_a_signal(actor: str) -> None:
 
 
 def test_protected_kvm_meets_no_event_that_needs_an_interrupt() -> None:
-    """Some protected kernels lose the interrupt of KVM_IRQ_LINE: the guest would wait for ever."""
-    left_out = {event.name for event in EVENTS if not event.ends(late_vcpus=False)}
+    """Some protected kernels lose the interrupt of KVM_IRQ_LINE, so that KVM_RUN would not return."""
+    left_out = {event.name for event in EVENTS if not event.returns(late_vcpus=False)}
     assert left_out == {"psci_cpu_suspend", "psci_system_suspend", "traps"}
-    assert all(event.ends(late_vcpus=True) for event in EVENTS)
+    assert all(event.returns(late_vcpus=True) for event in EVENTS)
 
 
 def test_no_guest_overwrites_another() -> None:
-    """An event must not write to the code of the guest that runs beside it, nor either to a stolen-time area."""
+    """The code of an event's guest, of the guest beside it, and the stolen-time areas do not overlap."""
     beside = MEMORY_IPA + test_while_running._CODE
     regions = [
         range(guest_events._CODE_IPA, guest_events._CODE_IPA + len(guest_events._CODE)),
