@@ -21,6 +21,7 @@ from helpers.executor.program import Answer, Arg
 from helpers.kvm import Kvm
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import syscalls
+from suites.left_behind.slabs import close_caches, open_caches, shrink, shrinkable
 from suites.support.threads import sleep
 
 SLABS, MEMORY, ZONES = "/proc/slabinfo", "/proc/meminfo", "/proc/zoneinfo"
@@ -28,6 +29,8 @@ LOAD, STATUS = "/proc/loadavg", "/proc/self/status"
 _READS = {SLABS: 24, MEMORY: 2, ZONES: 32, LOAD: 1, STATUS: 2}
 """The number of read(2) calls for each file. Each returns a page at most."""
 _ROOM = 8192
+OBJECTS = "objects of "
+"""The start of the name of a slab cache's count."""
 _SLAB = re.compile(r"^(\S+) +(\d+) +\d+ +\d+ +\d+ +\d+ :", re.MULTILINE)
 _UNRECLAIMABLE = re.compile(r"^SUnreclaim: +(\d+) kB$", re.MULTILINE)
 _NOT_RAW = re.compile(
@@ -39,6 +42,8 @@ _THREADS = re.compile(r"^Threads:\s+(\d+)$", re.MULTILINE)
 _SMALL_BYTES, _LEAST_KB = 32, 64
 _SETTLE_NS = 50_000_000
 """Longer than an RCU grace period: closed files and VMs are freed after one."""
+_EXACT_SETTLE_NS = 20_000_000
+"""Exact counts show no objects of free slabs, and are confirmed with the longer time."""
 _LAZY = frozenset(["vmap_area"])
 """mm/vmalloc.c frees memory at once, and its address ranges only when many have accumulated."""
 FDS, THREADS, TASKS, PAGES, SLAB_KB = "fds", "threads of the process", "tasks", "raw pages", "kB of slabs"
@@ -60,7 +65,7 @@ class Reading:
             path: b"".join(answer[read].data for read in reads).decode("utf-8", "replace")
             for path, reads in self.files.items()
         }
-        counts = {f"objects of {name}": int(n) for name, n in _SLAB.findall(texts[SLABS]) if name not in _LAZY}
+        counts = {OBJECTS + name: int(n) for name, n in _SLAB.findall(texts[SLABS]) if name not in _LAZY}
         pages = [int(number) for number in _NOT_RAW.findall(texts[ZONES])]
         if pages:
             counts[PAGES] = -sum(pages)
@@ -71,9 +76,13 @@ class Reading:
         return counts
 
 
-def look(p: KvmProgram, an_fd: int | Arg, *, settle_ns: int = _SETTLE_NS) -> Reading:
-    """Appends reads of the counts after ``settle_ns``. A new fd, the lowest free number, shows how many are open."""
+def look(p: KvmProgram, an_fd: int | Arg, *, settle_ns: int = _SETTLE_NS, caches: Sequence[Arg] = ()) -> Reading:
+    """Appends reads of the counts after ``settle_ns``. ``caches`` are shrunk before, so that their counts are exact.
+
+    A new fd, the lowest free number, shows how many are open.
+    """
     sleep(p, settle_ns)
+    shrink(p, caches)
     files = {}
     for path, reads in _READS.items():
         fd = p.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -117,6 +126,8 @@ Act = Callable[[KvmProgram], None]
 _LOOKS, _ROUNDS = 2, 5
 _FEW, _MANY = 200, 2000
 """Repetitions in a phase. Without /proc/slabinfo the counts are pages, and a small leak needs many."""
+_EXACT, _LEAST_EXACT = 5, 10
+"""Divides the repetitions if the counts are exact, and the smallest number of them then."""
 _WARM = 5
 _LONGEST_NS = 5_000_000_000
 """The longest phase. On a slow kernel, a phase has fewer repetitions."""
@@ -133,16 +144,20 @@ class Meter:
     renew: Callable[[], float]
     in_children: bool = False
 
-    def _run(self, phases: Sequence[tuple[Act, int]], *, settle_ns: int = _SETTLE_NS) -> tuple[list[Counts], int]:
+    def _run(
+        self, phases: Sequence[tuple[Act, int]], *, settle_ns: int = _SETTLE_NS, caches: Sequence[str] = ()
+    ) -> tuple[list[Counts], int]:
         """Runs phases of repeated calls. Returns the growth in each one, and the time of all (ns). Raises KvmError."""
         self.renew()
         program = KvmProgram(deadline_ms=60_000)
-        looks = [look(program, self.kvm.fd, settle_ns=settle_ns)]
+        files = open_caches(program, caches)
+        looks = [look(program, self.kvm.fd, settle_ns=settle_ns, caches=files)]
         begin = program.clock(time.CLOCK_MONOTONIC)
         for act, repetitions in phases:
             self._repeat(program, act, repetitions)
             end = program.clock(time.CLOCK_MONOTONIC)
-            looks.append(look(program, self.kvm.fd, settle_ns=settle_ns))
+            looks.append(look(program, self.kvm.fd, settle_ns=settle_ns, caches=files))
+        close_caches(program, files)
         answer = self.kvm.subject.run(program)
         if answer.expired:
             raise KvmError("repeated calls did not end before the deadline")
@@ -157,25 +172,36 @@ class Meter:
             with program.forked():
                 act(program)
 
-    def _repetitions(self, act: Act, few: int) -> int:
-        """The repetitions in a phase. Raises NotMeasured if /proc has no count, or if the calls are too slow."""
+    def _repetitions(self, act: Act, few: int) -> tuple[int, tuple[str, ...]]:
+        """The repetitions in a phase, and the counted slab caches.
+
+        Raises NotMeasured if /proc has no count, or if the calls are too slow.
+        """
         (counts,), ns = self._run([(act, _WARM)], settle_ns=0)
-        precise = any(name.startswith("objects of") for name in counts)
-        if not precise and SLAB_KB not in counts:
+        caches = tuple(name.removeprefix(OBJECTS) for name in counts if name.startswith(OBJECTS))
+        if not caches and SLAB_KB not in counts:
             raise NotMeasured(f"neither {SLABS} nor {MEMORY} can be read")
-        wanted = few if precise else few * _MANY // _FEW
+        wanted = few if caches else few * _MANY // _FEW
         possible = _LONGEST_NS * _WARM // max(1, ns)
         if possible < wanted // 4:
             raise NotMeasured(f"{_WARM} repetitions take {ns / 1e9:.1f} s here, and {wanted} are needed")
-        return min(wanted, possible)
+        return min(wanted, possible), caches
+
+    def _grown(self, act: Act, repetitions: int, counted: Sequence[str]) -> list[str]:
+        """The counts that grow, which may be by chance. Exact counts need fewer repetitions."""
+        caches = shrinkable(self.kvm.subject, counted)
+        enough = min(repetitions, max(_LEAST_EXACT, repetitions // _EXACT)) if caches else repetitions
+        settle_ns = _EXACT_SETTLE_NS if caches else _SETTLE_NS
+        phases, _ = self._run([(act, enough)] * _LOOKS, settle_ns=settle_ns, caches=caches)
+        return suspects(phases, enough)
 
     def compare(self, comparison: Comparison, what: str, act: Act, control: Act, *, few: int = _FEW) -> None:
         """Compares that nothing grows with the repetitions of ``act``. ``few`` are enough if slabs can be counted.
 
         ``control`` makes about as many calls, which leave nothing. It runs only if a count grew. Raises NotMeasured.
         """
-        repetitions = self._repetitions(act, few)
-        grown = suspects(self._run([(act, repetitions)] * _LOOKS)[0], repetitions)
+        repetitions, caches = self._repetitions(act, few)
+        grown = self._grown(act, repetitions, caches)
         rows = self._confirmed(act, control, repetitions) if grown else []
         text = "; ".join(f"{name}: {', '.join(map(str, numbers))} more" for name, numbers in rows if name in grown)
         comparison.that(not text, f"growth in {_ROUNDS} rounds of {repetitions} times {what}", "none", text)
