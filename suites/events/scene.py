@@ -139,24 +139,26 @@ class Scene:
         return done
 
     def expected_view(self, vcpu: Vcpu) -> list[tuple[Form, Call, X | None]]:
-        """The calls whose answers the state alone defines, by each served conduit, with x0 to x3.
+        """The calls whose answers the state alone defines, by the served conduits in turn, with x0 to x3.
 
-        Of each function whose answer varies there is one call, with None: its answer must not be NOT_SUPPORTED.
+        Of each function whose answer varies there is one call, with None: its answer must not be NOT_SUPPORTED. Two
+        neighbouring vCPUs, and a state and its complement, make a call by different conduits.
         """
         area = self.areas.get(vcpu.index)
         situation = Situation(self.contract.dialect, self.values, self.contract.arch_counter, area)
+        forms = [form for form in CONDUITS if form.served(self.contract.smc)]
+        first = self.vm.vcpus.index(vcpu) + (self.state.held in ("inverse", "empty"))
         rows: list[tuple[Form, Call, X | None]] = []
-        for form in (form for form in CONDUITS if form.served(self.contract.smc)):
-            variable: set[int] = set()
-            for function in GATED:
-                answer = function.expected(situation)
-                if self.contract.smccc_filter and function.id == DENIED:
-                    answer = CLOSED
-                if isinstance(answer, tuple):
-                    rows.append((form, call_of(function, form), answer))
-                elif isinstance(answer, str) and function.id not in variable:
-                    variable.add(function.id)
-                    rows.append((form, call_of(function, form), None))
+        variable: set[int] = set()
+        for turn, function in enumerate(GATED, first):
+            form, answer = forms[turn % len(forms)], function.expected(situation)
+            if self.contract.smccc_filter and function.id == DENIED:
+                answer = CLOSED
+            if isinstance(answer, tuple):
+                rows.append((form, call_of(function, form), answer))
+            elif isinstance(answer, str) and function.id not in variable:
+                variable.add(function.id)
+                rows.append((form, call_of(function, form), None))
         return rows
 
 
