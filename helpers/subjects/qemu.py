@@ -34,7 +34,8 @@ PRINTING_SECONDS = 600.0
 A kernel with debug options boots many times slower, but prints all the time.
 """
 COMMAND_LINE = (
-    "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic loglevel=6 rcupdate.rcu_expedited=1 kpti=off"
+    "console=ttyAMA0 earlycon=pl011,0x9000000 panic=-1 oops=panic loglevel=6 rcupdate.rcu_expedited=1 kpti=off "
+    "debugfs=off"
 )
 """A panic ends QEMU at once. An oops panics too, because the kernel is unreliable after it.
 
@@ -47,6 +48,8 @@ RCU grace period if the VM had several vCPUs and ran.
 With page table isolation (KPTI) each system call changes the ASID twice, and QEMU then discards all translations: the
 tests take half as long again. KPTI protects the host's kernel from its own processes, and KVM does not depend on it. A
 kernel with CONFIG_ARM64_E0PD does not use it on this CPU.
+
+With debugfs=off a VM takes 0.4 ms less, because KVM creates no files of statistics for it (kvm_create_vm_debugfs).
 """
 PROCESSORS = 2
 ONE_IS_ON = "maxcpus=1"
