@@ -75,10 +75,12 @@ def without_report(config: pytest.Config) -> Iterator[None]:
 def table_row(report: Any, cells: list[str], *, shortened: bool) -> None:
     """Fill in the cells of a row. A good result has no row in a ``shortened`` table."""
     word = _row_word(report)
-    if shortened and word in _GOOD:
+    collected = isinstance(report, pytest.CollectReport)
+    # pytest-html asks for cells of a passed set-up or end, but shows only what they printed, in the row of the test.
+    without_row = word == "Passed" and not collected and report.when != "call" and not report.sections
+    if without_row or (shortened and word in _GOOD):
         cells.clear()
         return
-    collected = isinstance(report, pytest.CollectReport)
     test = report.nodeid if collected or report.when == "call" else f"{report.nodeid}::{report.when}"
     values = {"requirement": "The tests of this file could not be collected."} if collected else properties(report)
     finding = "" if word == "Passed" else message_of(report)
