@@ -42,8 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Adds the clauses to each result, and sorts the tests by subject, then by clause.
 
     Later clauses of the contract build on earlier ones, so the first failure shows the broken clause. Only tests with
-    the mark ``first`` precede them. The tests of a subject stay together, because a subject is closed when another one
-    is used, and would have to boot again.
+    the mark ``first`` precede them, and in xdist's workers those with the mark ``long``. The tests of a subject stay
+    together, because a subject is closed when another one is used, and would have to boot again.
     """
     for item in items:
         if not is_suite(item.nodeid):
@@ -55,13 +55,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.user_properties += clause_properties(ids)
     order = {clause: number for number, clause in enumerate(CLAUSES)}
     subjects = {each: number for number, each in enumerate(subjects_of(config))}
-    first = next(iter(subjects))
+    default = next(iter(subjects))
+    early = ("first", "long") if hasattr(config, "workerinput") else ("first",)
 
-    def place(item: pytest.Item) -> tuple[int, int]:
+    def place(item: pytest.Item) -> tuple[int, int, int]:
         if not is_suite(item.nodeid):
-            return -1, -1
-        subject = subjects.get(case_parameters(item).get("subject", first), 0)
-        return subject, -1 if item.get_closest_marker("first") else order[clause_ids(item)[0]]
+            return -1, 0, 0
+        subject = subjects.get(case_parameters(item).get("subject", default), 0)
+        marks = [number for number, mark in enumerate(early) if item.get_closest_marker(mark)]
+        return subject, min(marks, default=len(early)), order[clause_ids(item)[0]]
 
     items.sort(key=place)
 

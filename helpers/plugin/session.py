@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     clause = "clause(*ids): the clauses of the contract that the test checks (helpers/contract/clauses)"
     config.addinivalue_line("markers", clause)
     config.addinivalue_line("markers", "first: the test runs before the subject's other tests")
+    config.addinivalue_line("markers", "long: with several workers, the test runs early, so that no worker ends late")
     if touches_suites(config):
         # With --rootdir or -c elsewhere, pytest's node ids would not begin with suites/, nor equal those of other runs.
         config._rootpath = suite_root(config)

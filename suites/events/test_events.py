@@ -18,6 +18,8 @@ from suites.events.observation import StateView, compare_guests, compare_state, 
 from suites.events.perform import perform
 from suites.events.scene import Scene, place_in, scene_of
 
+pytestmark = pytest.mark.long
+
 
 def _follow(scene: Scene, happenings: Iterable[Happening]) -> None:
     """The events in one program, with an observation after each. The first difference ends the test."""

@@ -9,6 +9,8 @@ from helpers.contract.check import Comparison
 from suites.left_behind.calling import CallingVm, guest_requests
 from suites.left_behind.growth import Meter
 
+pytestmark = pytest.mark.long
+
 _FEW_RUNS = 50
 
 

@@ -22,6 +22,8 @@ from suites.left_behind.addresses import address_purge
 from suites.left_behind.growth import Meter
 from suites.left_behind.lives import Life, disturbed_life, largest_id, optional_features
 
+pytestmark = pytest.mark.long
+
 LIVES, RUNS = 45, 15
 """The number of VMs in all programs, and in one."""
 _FEW_LIVES, _FEW_EVENTFUL_LIVES, _FEW_PROCESSES = 70, 40, 20

@@ -24,6 +24,8 @@ from suites.model.hunt import Hunt
 from suites.model.sequences import MIXES
 from suites.model.shrink import Finding, Steps
 
+pytestmark = pytest.mark.long
+
 LENGTH = 40
 """Calls in one sequence, without those that create its first VMs and vCPUs."""
 Keep = Callable[[str], Path]

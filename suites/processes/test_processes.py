@@ -26,6 +26,8 @@ from suites.events.scene import STATES, TOPOLOGIES, Scene, State, Topology, plac
 from suites.events.table import EVENTS
 from suites.processes.passing import receive_fd, send_fd, socket_pair
 
+pytestmark = pytest.mark.long
+
 _CALLS = (Code.IOCTL, Code.IOCTL_AGAIN, Code.IOCTL_PEEK, Code.ONE_REG)
 _GROUP = 16
 """Events between two observations."""
