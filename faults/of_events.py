@@ -144,6 +144,7 @@ EVENTS = (
         ("event-vcpu-gap-closed", "EVENT-4", "a guest on a vCPU whose id is not its index is refused every service"),
         ("only-vm-closed", "CALL-1", "a guest is refused every service while its VM is the host's only one"),
         ("second-processor-closed", "CALL-1", "a guest is refused every service on the host's second processor"),
+        ("moved-vcpu-closed", "CALL-1", "the first vCPU's guest is refused every service on another processor"),
     ),
     *rows(
         "kvm_vm_ioctl kvm_arch_vcpu_ioctl_run",

@@ -239,6 +239,19 @@ static bool is_late(struct vm_state *state)
 	return first && state->runs > LATE;
 }
 
+/* Whether the first vCPU makes a gated call on another processor than the first one. */
+static bool has_moved(struct kvm_vcpu *vcpu)
+{
+	struct vm_state *state = vm_state_of(vcpu->kvm);
+	int processor = raw_smp_processor_id() + 1;
+
+	if (vcpu->vcpu_idx)
+		return false;
+	if (!state->processor)
+		state->processor = processor;
+	return state->processor != processor;
+}
+
 /* Whether the planted fault closes the service of a gated call to the guest on this vCPU. */
 bool event_closes(struct kvm_vcpu *vcpu)
 {
@@ -246,6 +259,7 @@ bool event_closes(struct kvm_vcpu *vcpu)
 	       (planted(EVENT_TIMER_LEVEL_CLOSED) && vcpu->run->s.regs.device_irq_level) ||
 	       (planted(ONLY_VM_CLOSED) && is_only_vm(vcpu->kvm)) ||
 	       (planted(SECOND_PROCESSOR_CLOSED) && raw_smp_processor_id() == 1) ||
+	       (planted(MOVED_VCPU_CLOSED) && has_moved(vcpu)) ||
 	       (planted(EVENT_THIRD_VCPU_CLOSED) && vcpu->vcpu_idx >= 2) ||
 	       (planted(EVENT_VCPU_GAP_CLOSED) && vcpu->vcpu_id != vcpu->vcpu_idx);
 }

@@ -93,6 +93,7 @@
 	FAULT(EVENT_VCPU_GAP_CLOSED, "event-vcpu-gap-closed") \
 	FAULT(ONLY_VM_CLOSED, "only-vm-closed") \
 	FAULT(SECOND_PROCESSOR_CLOSED, "second-processor-closed") \
+	FAULT(MOVED_VCPU_CLOSED, "moved-vcpu-closed") \
 	FAULT(EVENT_THIRD_VCPU_FULL, "event-third-vcpu-full") \
 	FAULT(EVENT_TWENTY_WRITES_CLEAR, "event-twenty-writes-clear") \
 	FAULT(EVENT_REFUSED_WRITES_UNLOCK, "event-refused-writes-unlock") \

@@ -76,6 +76,7 @@ struct vm_state {
 	atomic_t inside;		/* vCPUs in KVM_RUN */
 	DECLARE_BITMAP(ran, KVM_MAX_VCPUS);	/* vCPUs that have run, by index */
 	DECLARE_BITMAP(entered, KVM_MAX_VCPUS);	/* vCPUs that have run without immediate_exit, by index */
+	int processor;			/* that of the first vCPU's first gated call, plus 1 */
 	bool touched;			/* a register was read or written */
 	bool tried;			/* a KVM_RUN failed too early to count as a run */
 	u64 refused[MOST_BITMAPS];	/* the last refused bitmap plus 1, or 0 */
