@@ -14,8 +14,11 @@ from collections.abc import Iterable
 from helpers.executor.program import Arg
 from helpers.kvm_program import KvmProgram
 from helpers.subjects.base import Subject
+from helpers.uapi import syscalls
 
 _GENERAL = "kmalloc-"
+_RLIMIT_NOFILE, _OTHER_FILES = 7, 200
+"""The number of RLIMIT_NOFILE, and of files that are left for the calls that are measured."""
 _LONGEST_NS = 200_000_000
 """On a machine with many processors, shrinking all caches takes longer than the calls that it saves."""
 
@@ -45,13 +48,19 @@ def close_caches(p: KvmProgram, files: Iterable[Arg]) -> None:
 
 
 def shrinkable(subject: Subject, caches: Iterable[str]) -> tuple[str, ...]:
-    """The caches; none if one of them cannot be shrunk, or if it takes too long."""
+    """The caches; none if one of them cannot be shrunk, if it takes too long, or if they are too many open files."""
     names, program = tuple(caches), KvmProgram()
-    files = open_caches(program, names)
-    begin = program.clock(time.CLOCK_MONOTONIC)
-    done = shrink(program, files)
+    limits = program.scratch(16)
+    program.syscall(syscalls.PRLIMIT64, 0, _RLIMIT_NOFILE, 0, limits)
+    limit = program.peek(limits, 8)
+    begin, done = program.clock(time.CLOCK_MONOTONIC), list[Arg]()
+    for name in names:
+        files = open_caches(program, (name,))
+        done += shrink(program, files)
+        close_caches(program, files)
     end = program.clock(time.CLOCK_MONOTONIC)
-    close_caches(program, files)
     answer = subject.run(program)
     refused = any(answer[each].errno or not answer[each].ran for each in done)
-    return () if refused or answer[end].ret - answer[begin].ret > _LONGEST_NS else names
+    slow = answer[end].ret - answer[begin].ret > _LONGEST_NS
+    few = int.from_bytes(answer[limit].data, "little") < len(names) + _OTHER_FILES
+    return () if refused or slow or few else names

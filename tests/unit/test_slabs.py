@@ -43,14 +43,20 @@ def test_the_cache_that_a_write_allocates_from_is_the_last(caches: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("error", "seconds", "exact"), [(0, 0.1, True), (errno.EACCES, 0.1, False), (0, 0.3, False)], ids=str
+    ("error", "seconds", "files", "exact"),
+    [(0, 0.1, 1024, True), (errno.EACCES, 0.1, 1024, False), (0, 0.3, 1024, False), (0, 0.1, 204, False)],
+    ids=["root", "user", "slow", "few_files"],
 )
-def test_counts_are_exact_only_if_each_cache_can_be_shrunk_in_time(error: int, seconds: float, exact: bool) -> None:
+def test_counts_are_exact_only_if_each_cache_can_be_shrunk_in_time(
+    error: int, seconds: float, files: int, exact: bool
+) -> None:
     clock = iter((5, 5 + int(seconds * 1e9)))
 
     def result(index: int, code: Code) -> OpResult:
         if code is Code.CLOCK:
             return OpResult(next(clock), 0, True, b"")
+        if code is Code.PEEK:
+            return OpResult(0, 0, True, files.to_bytes(8, "little"))
         refused = error if code is Code.WRITE and index % len(CACHES) == 1 else 0
         return OpResult(-1 if refused else 1, refused, True, b"")
 
