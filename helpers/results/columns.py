@@ -21,7 +21,7 @@ from helpers.results.records import (
     Log,
     Result,
 )
-from helpers.results.verdict import Verdict, results_for, verdicts
+from helpers.results.verdict import Verdict, verdicts
 
 # The common outcome of several results is the first of these that one of them has.
 _PRECEDENCE = (FAILED, ERROR, NOT_MEASURED, KNOWN, PASSED, NOT_APPLICABLE)
@@ -72,7 +72,7 @@ class Column:
 def columns(logs: Iterable[Log]) -> tuple[Column, ...]:
     """Every subject of every log, in order."""
     pairs = [(log, each) for log in logs for each in verdicts(log)]
-    return tuple(Column(log, each, results_for(log, each.subject), place) for place, (log, each) in enumerate(pairs))
+    return tuple(Column(log, each, each.results, place) for place, (log, each) in enumerate(pairs))
 
 
 def summary(results: Iterable[Result]) -> tuple[str | None, Mapping[str, int]]:

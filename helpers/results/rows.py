@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from helpers.errors import UsageError
 from helpers.identity import Identity
 from helpers.results.records import ERROR, FAILED, NOT_APPLICABLE, Log, Result
-from helpers.results.verdict import Verdict, VerdictKind, results_for, verdicts
+from helpers.results.verdict import Verdict, VerdictKind, verdicts
 
 VERDICT_ROW = "verdict"
 """The node id of the row for a verdict that no test's row shows: inconclusive, or with unknown services."""
@@ -52,7 +52,7 @@ def sections_of_all(logs: Sequence[tuple[str, Log]]) -> tuple[Section, ...]:
 
 def _section(log: Log, verdict: Verdict) -> Section:
     not_run = [_not_run(nodeid, verdict) for nodeid in verdict.not_run]
-    rows = [*results_for(log, verdict.subject), *not_run]
+    rows = [*verdict.results, *not_run]
     if verdict.kind is VerdictKind.INCONCLUSIVE and not any(row.outcome in (ERROR, FAILED) for row in rows):
         # For example, the log ends after a passed test. A reader that has only the rows must not read that as a pass.
         rows.append(Result(VERDICT_ROW, verdict.subject, ERROR, message="; ".join(verdict.reasons)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from helpers.identity import Identity, OldLabel
+from helpers.results.by_subject import SubjectRecords, by_subject
 from helpers.results.records import (
     ERROR,
     FAILED,
@@ -16,7 +17,6 @@ from helpers.results.records import (
     NOT_APPLICABLE,
     NOT_MEASURED,
     PASSED,
-    Case,
     KnownDeviation,
     Log,
     Result,
@@ -61,6 +61,7 @@ class Verdict:
     kind: VerdictKind
     info: SubjectInfo
     counts: Mapping[str, int]
+    results: tuple[Result, ...] = field(default=(), repr=False)
     errors: tuple[Result, ...] = ()
     not_run: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
@@ -171,52 +172,13 @@ def verdicts(log: Log) -> tuple[Verdict, ...]:
     tests = (test.subject for test in (*log.collected, *log.started))
     named = (*log.session.subjects, *(info.subject for info in log.subjects), *results, *tests)
     subjects = tuple(dict.fromkeys(each for each in named if each is not None))
-    return tuple(_verdict(log, each) for each in subjects or (UNKNOWN_SUBJECT,))
+    return tuple(map(_verdict, by_subject(log, subjects or (UNKNOWN_SUBJECT,))))
 
 
 def exit_status(all_verdicts: Iterable[Verdict]) -> int:
     """The exit status of the worst verdict. Without any verdict, the run is inconclusive."""
     statuses = {verdict.status for verdict in all_verdicts}
     return next((status for status in WORST_FIRST if status in statuses), VerdictKind.INCONCLUSIVE.status)
-
-
-def unfinished(log: Log, subject: Identity) -> tuple[str, ...]:
-    """Tests of this subject that were collected or started and have no outcome.
-
-    A test whose subject cannot be determined is unfinished for every subject, so that no subject is conformant.
-    """
-    done: dict[str, set[Identity | None]] = {}
-    for result in log.results:
-        done.setdefault(result.nodeid, set()).add(result.subject)
-
-    def finished(test: Case) -> bool:
-        # A result of another kernel does not count, but a migration's does: in logs of version 1 and 2, the collected
-        # test has the source instead of the migration.
-        subjects = done.get(test.nodeid, set())
-        return bool(subjects) and (test.subject is None or test.subject in subjects or not subjects <= kernels)
-
-    kernels = set(log.session.subjects)
-    tests = (test for test in (*log.collected, *log.started) if test.subject in (None, subject))
-    return tuple(dict.fromkeys(test.nodeid for test in tests if not finished(test)))
-
-
-def results_for(log: Log, subject: Identity) -> tuple[Result, ...]:
-    """The results of a subject, and the results without a subject (a file that cannot be imported).
-
-    A result "known deviation" becomes a failure if the subject does not have that deviation.
-    """
-    deviations = _info(log, subject).known
-    return tuple(_checked(result, deviations) for result in log.results if result.subject in (None, subject))
-
-
-def _checked(result: Result, deviations: tuple[KnownDeviation, ...]) -> Result:
-    if result.outcome != KNOWN or any(each.excuses(result.clauses) for each in deviations):
-        return result
-    return replace(result, outcome=FAILED)
-
-
-def _info(log: Log, subject: Identity) -> SubjectInfo:
-    return next((each for each in log.subjects if each.subject == subject), SubjectInfo(subject))
 
 
 def description(info: SubjectInfo) -> str:
@@ -251,19 +213,24 @@ def _without_verdict(text: str) -> str:
     return text.replace("CONFORMANT", "conformant")
 
 
-def _verdict(log: Log, subject: Identity) -> Verdict:
-    results = results_for(log, subject)
-    not_run = unfinished(log, subject)
-    info = _info(log, subject)
+def _verdict(records: SubjectRecords) -> Verdict:
+    subject, info, log = records.subject, records.info, records.log
+    results, not_run = records.results, records.not_run
     counts = {name: sum(result.outcome == name for result in results) for name in COUNT_NAMES}
     counts["not-run"] = len(not_run)
-    reasons = (*_reasons(log, results, not_run), *_outdated(log, info, results), *_incomplete_tier(log, subject))
+    reasons = (
+        *_reasons(log, results, not_run),
+        *_outdated(log, info, results),
+        *_incomplete_tier(log, subject),
+    )
     failed = [result for result in results if result.outcome == FAILED]
+    missed = set(not_run)
     return Verdict(
         subject=subject,
         kind=_kind(bool(failed), bool(reasons), info),
         info=info,
         counts=counts,
+        results=results,
         errors=tuple(result for result in results if result.outcome == ERROR),
         not_run=not_run,
         broken=tuple(sorted({clause for result in failed for clause in result.clauses})),
@@ -271,7 +238,7 @@ def _verdict(log: Log, subject: Identity) -> Verdict:
         selection=log.selection,
         tier=coverage(log, subject, info.dialect, results),
         known=tuple(each for each in info.known if KNOWN in _outcomes(each, results)),
-        not_run_reasons={test.nodeid: why for test, why in log.not_run if test.nodeid in not_run},
+        not_run_reasons={test.nodeid: why for test, why in log.not_run if test.nodeid in missed},
         notes=Counter(note for result in results for note in result.notes),
         unmeasured=tuple(result for result in results if result.outcome == NOT_MEASURED),
         unmeasured_clauses=_unmeasured_clauses(results),
