@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +14,7 @@ import msgspec
 import pytest
 
 from helpers.contract.clauses import CLAUSES
-from helpers.errors import HarnessError
+from helpers.errors import HarnessError, UsageError
 from helpers.identity import BootVariant, SubjectId
 from helpers.results.records import FAILED, PASSED, Case, Result
 from helpers.results.verdict import VerdictKind
@@ -209,6 +211,18 @@ def test_ctrl_c_keeps_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(KeyboardInterrupt):
         run_campaign(tmp_path, ["third-vcpu-open"], Part.GATE, jobs="2", whole=False, seconds=None)
     assert kept_results(tmp_path)["third-vcpu-open"].noticed
+
+
+def test_a_second_campaign_leaves_the_log_of_the_first_one(tmp_path: Path) -> None:
+    log = tmp_path / "runs/results.jsonl"
+    log.parent.mkdir()
+    log.write_text("of the first one")
+    lock = os.open(log.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(UsageError, match="A session writes its reports"):
+        run_campaign(tmp_path, ["third-vcpu-open"], Part.GATE, jobs="2", whole=False, seconds=None)
+    os.close(lock)
+    assert log.read_text() == "of the first one"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import HarnessError
-from tools.mutants.peers_log import noticing
+from tools.mutants.page import write_mutants_page
+from tools.mutants.peers_log import FAULTS_NAME, MUTANTS_NAME, noticing, peers_file
 from tools.peers import boot
 from tools.peers.boot import NO_FILE, PeerResult, PlanStep, peers_initramfs, run_peers
 
@@ -82,3 +83,14 @@ def test_a_test_that_fails_on_the_control_notices_nothing() -> None:
     assert noticing("lock-missing", statuses) == ["hypercalls"]
     assert noticing("flood", statuses) == ["kernel"]
     assert noticing("filter-absent", statuses) == noticing("none", statuses) == []
+
+
+@pytest.mark.parametrize("missing", [FAULTS_NAME, MUTANTS_NAME])
+def test_no_page_without_their_results(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.mutants.page.put_into", lambda *_: {})
+    monkeypatch.setattr("tools.mutants.page.release", lambda _: "6.12")
+    for name in {FAULTS_NAME, MUTANTS_NAME} - {missing}:
+        peers_file(tmp_path, name).write_text('{"none": {"hypercalls": "0"}}')
+    with pytest.raises(HarnessError, match=f"have not run on the {missing}.*tools.peers {missing}"):
+        write_mutants_page(tmp_path, tmp_path / "mutants.md")
+    assert not (tmp_path / "mutants.md").exists()

@@ -16,6 +16,7 @@ import msgspec
 from helpers import build
 from helpers.errors import HarnessError
 from helpers.identity import SubjectId
+from helpers.recording.folder import without_session
 from helpers.results.log import read_log
 from helpers.results.nodeids import without_subject
 from helpers.results.records import FAILED, Log
@@ -71,12 +72,13 @@ def run_campaign(
     ``whole``: do not end a mutant's run at its first failure. After SECONDS the session is killed. Mutants that then
     have neither a failure nor all results are left for a later call. The results are also kept after Ctrl-C.
 
-    Raises HarnessError if there is no log.
+    Raises HarnessError if there is no log, UsageError if another session writes to the folder.
     """
     reports = folder / "runs"
     reports.mkdir(exist_ok=True)
     log = reports / "results.jsonl"
-    log.unlink(missing_ok=True)
+    with without_session(reports):
+        log.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:html", "-p", "no:cacheprovider", "-n", jobs,
         *([] if whole else ["-p", "tools.mutants.plugin"]), f"--race-rounds={_ROUNDS}", f"--reports={reports}",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from helpers.contract.tiers import read_tier
+from helpers.errors import HarnessError
 from helpers.results.verdict import VerdictKind
 from tools.mutants.campaign import UNMUTATED, MutantResult, kept_results
 from tools.mutants.catalogue import BY_KIND, MUTANTS
@@ -62,7 +63,7 @@ _NEEDS = {
 
 
 def write_mutants_page(folder: Path, page: Path) -> None:
-    """Write PAGE from the logs in FOLDER."""
+    """Write PAGE from the logs in FOLDER. Raises HarnessError if the kernel's selftests have not run."""
     reasons = put_into(folder / "pristine", folder / "src", MUTANTS)
     kept = kept_results(folder)
     results = {each.id: kept.get(each.id) for each in MUTANTS}
@@ -103,7 +104,7 @@ def _summary(
 
 def _peers(folder: Path, results: Mapping[str, MutantResult | None]) -> str:
     """The numbers of faults and mutants that the kernel's selftests and the suite detect."""
-    faults, mutants = (read_statuses(peers_file(folder, name)) for name in (FAULTS_NAME, MUTANTS_NAME))
+    faults, mutants = (_peers_of(folder, name) for name in (FAULTS_NAME, MUTANTS_NAME))
     sets: list[tuple[str, list[str], Statuses, str]] = [("planted faults", [*faults], faults, "all (`make prove`)")]
     for kind, own in BY_KIND.items():
         names = [each.id for each in own if each.id in mutants]
@@ -118,6 +119,17 @@ def _peers(folder: Path, results: Mapping[str, MutantResult | None]) -> str:
         each = [str(sum(test in failed for failed in seen)) for test in tests]
         lines.append(f"| {title} | {len(seen)} | {' | '.join(each)} | {sum(map(bool, seen))} | {ours} |")
     return "\n".join([*lines, ""])
+
+
+def _peers_of(folder: Path, what: str) -> Statuses:
+    path = peers_file(folder, what)
+    if statuses := read_statuses(path):
+        return statuses
+    raise HarnessError(
+        f"The kernel's selftests have not run on the {what}",
+        why=f"{path} does not exist or is empty",
+        cure=f"Run .venv/bin/python -m tools.peers {what}",
+    )
 
 
 def _table(
