@@ -71,7 +71,7 @@ class Op(NamedTuple):
 
     @property
     def args(self) -> tuple[Arg, ...]:
-        """The arguments. Converted only when somebody reads them: a run of the suite builds some 800,000 operations."""
+        """The arguments. Each access converts them all: code that reads many operations uses ``given``."""
         return tuple(each if isinstance(each, Arg) else Arg(ArgType.VALUE, 0, each) for each in self.given)
 
 

@@ -25,7 +25,7 @@ def value_of(arg: Arg | int, answer: Answer | None) -> int:
     return (results[-1].ret if results else 0) + arg.value
 
 
-def described(description: object, request: int, arg: Arg, answer: Answer | None) -> str:
+def described(description: object, request: int, arg: Arg | int, answer: Answer | None) -> str:
     """The arguments of an ioctl, without the brackets."""
     match description:
         case None:
@@ -50,11 +50,11 @@ def described(description: object, request: int, arg: Arg, answer: Answer | None
     return str(description)
 
 
-def _plain(request: int, arg: Arg, answer: Answer | None) -> str:
+def _plain(request: int, arg: Arg | int, answer: Answer | None) -> str:
     value = value_of(arg, answer)
     if request in _BY_VALUE:
         return _BY_VALUE[request](value)
-    if arg.type is ArgType.SCRATCH:
+    if isinstance(arg, Arg) and arg.type is ArgType.SCRATCH:
         return "..."
     pointer = request >> _SIZE_SHIFT & _SIZE_MASK
     return f"pointer {value & _U64:#x}" if pointer else f"{value:#x}" if value else ""

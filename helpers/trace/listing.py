@@ -84,7 +84,7 @@ class _Writer:
                 yield from formatter(self, op, results, self._program.descriptions.get(index))
 
     def _value(self, op: Op, number: int) -> int:
-        return value_of(op.args[number], self._answer)
+        return value_of(op.given[number], self._answer)
 
     # --- what each operation is ---------------------------------------------------
 
@@ -103,7 +103,7 @@ class _Writer:
     def _ioctl(self, op: Op, results: tuple[OpResult, ...], description: object) -> Iterator[str]:
         fd, request = self._value(op, 0), self._value(op, 1)
         target = self._roles[fd]
-        arguments = described(description, request, op.args[2], self._answer)
+        arguments = described(description, request, op.given[2], self._answer)
         succeeded = bool(results) and results[-1].ran and not results[-1].errno
         role = self._roles.answered(fd, request, results[-1].ret, self._value(op, 2)) if succeeded else ""
         # A vCPU whose KVM_CREATE_VCPU is not in the trace is recognised by its ioctls.
