@@ -26,7 +26,7 @@ from faults.trial import MET_FILE, MET_PROPERTY
 from faults.variants import VARIANTS
 from helpers.errors import HarnessError
 from helpers.identity import SubjectId
-from helpers.plugin.choices import FOLDER, case_parameters, clause_ids, subject_of, subjects_of
+from helpers.plugin.choices import FOLDER, TURNS, case_parameters, clause_ids, subject_of, subjects_of
 from helpers.recording.selection import is_suite
 from helpers.results.nodeids import NodeIds, parameter_word, without_subject
 from helpers.subjects.base import KernelDied
@@ -38,8 +38,11 @@ _ALL = 1 << 30
 _ROUNDS = pytest.StashKey[int]()
 _FEW_ROUNDS = 20
 """Rounds of a race that a fault, a variant or a control does not concern. It shows false alarms, not faults."""
-_PARTS = 8
-"""The control of all tests is divided into this many parts, so that several workers share it."""
+_PARTS, _VARIANT_PARTS = 8, 2
+"""The control of all tests, and a variant, are divided into this many parts, so that several workers share them.
+
+The tests of one module stay together, because they share observations.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,8 +123,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if not isinstance(subject, SubjectId):
                 return ""
             # Undivided, the control of all tests would keep one worker busy while the others are idle.
-            part = zlib.crc32(nodeid.encode()) % _PARTS if _is_whole_control(subject) else ""
-            return f"{subject.label} {part}"
+            parts = _PARTS if _is_whole_control(subject) else _VARIANT_PARTS if subject.fault in _VARIANTS else 1
+            return f"{subject.label} {zlib.crc32(nodeid.partition('::')[0].encode()) % parts}"
 
     return ByFault(config, log)
 
@@ -164,11 +167,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Shortens a race that the subject does not concern: under the variant slow-ioctls, a full one takes minutes."""
+    """Shortens a race that the subject does not concern: under the variant slow-ioctls, a full one takes minutes.
+
+    It does not run alone either, because it would wait for a program of another worker that takes as long.
+    """
     subject, option = _subject_of(item), item.config.option
     rounds = item.config.stash.setdefault(_ROUNDS, option.race_rounds)
     beside = subject is not None and not _concerns(subject, set(clause_ids(item)), item.nodeid)
     option.race_rounds = min(rounds, _FEW_ROUNDS) if beside else rounds
+    turns = item.config.stash.get(TURNS, None)
+    if turns is not None:
+        turns.shared_only = beside
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -38,10 +38,13 @@ class SharedTurns:
         self._door, self._inside = (os.open(folder / name, flags, 0o600) for name in ("door", "inside"))
         self.waited = 0.0
         """The seconds that all turns of this process waited."""
+        self.shared_only = False
+        """Whether no program of this process runs alone, for races too short to need it."""
 
     @contextmanager
     def turn(self, *, alone: bool) -> Iterator[float]:
         """While a program runs alone, or waits for that, no other one begins. Before it begins, the others end."""
+        alone = alone and not self.shared_only
         began, how = time.monotonic(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         try:
             fcntl.flock(self._door, how)

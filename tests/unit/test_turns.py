@@ -29,7 +29,8 @@ turns, program = SharedTurns(pathlib.Path(sys.argv[1])), contextlib.ExitStack()
 for order in map(str.strip, sys.stdin):
     program.close()
     if order != "end":
-        program.enter_context(turns.turn(alone=order == "alone"))
+        turns.shared_only = order == "short race"
+        program.enter_context(turns.turn(alone=order in ("alone", "short race")))
     print("done", flush=True)
 """
 
@@ -99,6 +100,13 @@ def test_it_begins_after_all_others_have_ended(workers: tuple[Worker, Worker, Wo
     assert one.waits
     three.does("end")
     one.goes_on()
+
+
+def test_a_short_race_begins_beside_others(workers: tuple[Worker, Worker, Worker]) -> None:
+    one, two, three = workers
+    one.does("ordinary")
+    two.does("short race")
+    three.does("ordinary")
 
 
 def test_a_worker_that_is_killed_is_not_waited_for(workers: tuple[Worker, Worker, Worker]) -> None:
