@@ -87,6 +87,7 @@ SERVICES = (
         ("trng-bit-stuck", "TRNG-1", "TRNG_RND's lowest bit is always 0"),
         ("trng-bit-set", "TRNG-1", "TRNG_RND's lowest bit is always 1"),
         ("trng-again", "TRNG-1", "TRNG_RND after a refused one returns the same x3 as the one before"),
+        ("trng-of-another-vm", "TRNG-1", "the first TRNG_RND after one of another VM returns the same x3"),
         ("trng-words-reversed", "TRNG-1", "TRNG_RND's words are reversed"),
         ("trng-padding", "TRNG-1", "TRNG_RND gives one bit more than requested"),
         ("trng-sign-extended", "TRNG-1", "TRNG_RND32's words are sign-extended"),
@@ -99,6 +100,7 @@ SERVICES = (
         ("uid-reversed", "CALL-1", "the words of the vendor's UID are reversed"),
         ("uid-other", "CALL-1", "the vendor's UID has another value"),
         ("features-fixed", "FEAT-1", "KVM_FEATURES shows every bit"),
+        ("features-forwarded", "FEAT-1", "KVM_FEATURES shows KVM_PTP if a filter forwards it"),
         ("features-shifted", "FEAT-1", "KVM_FEATURES is shifted by one"),
         ("features-in-x1", "FEAT-1", "KVM_FEATURES is in x1"),
         ("features-x2-filled", "FEAT-1", "KVM_FEATURES shows functions 64 and 65"),
@@ -109,7 +111,11 @@ SERVICES = (
         ("ptp-counter-offset", "PTP-1", "KVM_PTP's counters are 2^32 ticks ahead"),
         ("ptp-wide-counter", "PTP-3", "KVM_PTP's whole counter is in x3"),
         ("ptp-physical-only", "PTP-1", "KVM_PTP's virtual counter is wrong"),
+        ("ptp-sign-extended", "PTP-1", "KVM_PTP's lower word of the counter is sign-extended"),
         ("ptp-unknown-counter", "PTP-2", "KVM_PTP answers for an unknown counter"),
+    ),
+    *rows(
+        "kvm_arm_set_reg", ("ptp-first-vcpu-only", "PTP-1", "a write of a counter through the second vCPU is ignored")
     ),
     *rows("kvm_init_stolen_time", ("pv-st-not-zeroed", "PVTIME-1", "PV_TIME_ST does not zero the area")),
 )

@@ -48,6 +48,12 @@ EVENTS = (
         ("event-run-refused-unlocks", "EVENT-2", "KVM_RUN with an argument unlocks the registers"),
         ("event-vcpu-stats-clears", "EVENT-1", "KVM_GET_STATS_FD of a vCPU empties the bitmap registers"),
         ("event-vcpu-stats-unlocks", "EVENT-2", "KVM_GET_STATS_FD of a vCPU unlocks the registers"),
+        (
+            "event-hardware-debug-unlocks",
+            "EVENT-2",
+            "KVM_SET_GUEST_DEBUG with hardware breakpoints unlocks the registers",
+        ),
+        ("event-pmu-enabled-clears", "EVENT-1", "KVM_RUN whose guest enables its PMU empties the bitmap registers"),
         ("event-vcpu-unknown-clears", "EVENT-1", "an unknown ioctl of a vCPU empties the bitmap registers"),
         (
             "event-refused-register-clears",
@@ -77,6 +83,8 @@ EVENTS = (
         ),
         ("event-dirty-log-clears", "EVENT-1", "KVM_GET_DIRTY_LOG empties the bitmap registers"),
         ("event-dirty-log-unlocks", "EVENT-2", "KVM_GET_DIRTY_LOG unlocks the registers"),
+        ("event-clear-log-clears", "EVENT-1", "KVM_CLEAR_DIRTY_LOG that succeeds empties the bitmap registers"),
+        ("event-read-only-slot-fills", "EVENT-1", "a read-only memory slot resets the bitmap registers to full"),
         ("event-irq-line-clears", "EVENT-1", "KVM_IRQ_LINE empties the bitmap registers"),
         ("event-irq-line-locks", "EVENT-2", "KVM_IRQ_LINE locks the registers"),
         ("event-irq-line-psci", "EVENT-3", "KVM_IRQ_LINE sets PSCI_VERSION to 0.2"),
@@ -145,6 +153,10 @@ EVENTS = (
         ("only-vm-closed", "CALL-1", "a guest is refused every service while its VM is the host's only one"),
         ("second-processor-closed", "CALL-1", "a guest is refused every service on the host's second processor"),
         ("moved-vcpu-closed", "CALL-1", "the first vCPU's guest is refused every service on another processor"),
+    ),
+    *rows(
+        "kvm_device_ioctl",
+        ("event-device-restored-unlocks", "EVENT-2", "KVM_SET_DEVICE_ATTR of a vGIC unlocks the registers"),
     ),
     *rows(
         "kvm_vm_ioctl kvm_arch_vcpu_ioctl_run",

@@ -23,6 +23,7 @@ LEFT_BEHIND = (
         ("left-leak-busy", "LEFT-1", "a change after KVM_RUN leaks 24 bytes"),
         ("left-leak-fd", "LEFT-2", "KVM_GET_REG_LIST with E2BIG leaves an fd open"),
         ("left-leak-task", "LEFT-2", "a refused KVM_SET_MP_STATE leaves a kernel thread behind"),
+        ("left-leak-finalize", "LEFT-1", "KVM_ARM_VCPU_FINALIZE that is refused with EPERM leaks 2000 bytes"),
         ("left-lock-held", "LEFT-3", "a refused KVM_SET_DEVICE_ATTR of a vCPU leaves the vCPU's mutex locked"),
         ("left-log-refused", "LEFT-4", "an unsupported bit writes a line of KVM to the kernel's log"),
         ("left-log-unnamed", "LEFT-4", "an unsupported bit writes a line to the kernel's log that does not name KVM"),
@@ -30,6 +31,7 @@ LEFT_BEHIND = (
         ("left-attr-writes", "LEFT-5", "a refused KVM_GET_DEVICE_ATTR writes to its pointer"),
         ("left-run-writes", "LEFT-5", "a refused KVM_RUN writes struct kvm_run"),
         ("left-attr-writes-more", "LEFT-6", "KVM_GET_DEVICE_ATTR writes sixteen bytes"),
+        ("left-timer-writes-more", "LEFT-6", "KVM_GET_DEVICE_ATTR of a timer's interrupt writes eight bytes"),
     ),
     *rows(
         "kvm_vm_ioctl",
@@ -76,6 +78,10 @@ LEFT_BEHIND = (
     *rows(
         "kvm_smccc_call_handler kvm_arch_vcpu_ioctl_run",
         ("history-late-call", "HISTORY-1", "a VM's first call of a service after 24 runs is refused"),
+    ),
+    *rows(
+        "kvm_device_ioctl",
+        ("left-device-lock-held", "LEFT-3", "a vGIC access that EBUSY refuses leaves the second vCPU's mutex locked"),
     ),
     *rows("handle_smc", ("left-log-immediate", "LEFT-4", "SMC with an immediate writes a rate-limited line")),
     *rows("kvm_arch_destroy_vm", ("left-leak-exit", "LEFT-1", "a VM of a process that ends leaks 2000 bytes")),

@@ -37,6 +37,7 @@ PSCI_CALLS = (
         ("system-caller-runs", "PSCI-10", "a system event stops every vCPU but the calling one"),
         ("system-stopped-run", "PSCI-10", "KVM_RUN runs the guests of vCPUs that a system event has stopped"),
         ("cpu-off-returns", "PSCI-14", "CPU_OFF returns"),
+        ("cpu-off-last-denied", "PSCI-14", "CPU_OFF of the last of several vCPUs returns DENIED"),
         ("cpu-off-stops-all", "PSCI-14", "CPU_OFF stops every vCPU"),
         ("psci-0-1-refused", "PSCI-8 PSCI-14", "PSCI 0.1's functions are refused"),
         ("system-any-type", "PSCI-11", "SYSTEM_RESET2 accepts reserved types"),

@@ -86,6 +86,7 @@ PV_TIME = (
         "kvm_arm_pvtime_set_attr",
         ("pvtime-any-address", "PVTIME-3", "every address of a stolen-time area is accepted"),
         ("pvtime-twice", "PVTIME-3", "the address can be set twice"),
+        ("pvtime-twice-stopped", "PVTIME-3", "the address of a stopped vCPU can be set twice"),
         ("pvtime-exists-first", "PVTIME-5", "a second address gives EEXIST before any other error"),
         ("pvtime-locked", "PVTIME-6", "the address is locked after KVM_RUN"),
         ("pvtime-gated", "PVTIME-6", "the attribute needs STD_HYP's bit"),

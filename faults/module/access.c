@@ -224,6 +224,8 @@ static int planted_set_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 
 	if (variant_set_reg(reg, &error))
 		return error;
+	if (planted(PTP_FIRST_VCPU_ONLY) && reg->id == KVM_REG_ARM_TIMER_CNT && vcpu->vcpu_idx)
+		return 0;
 	if (planted(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))
 		return -ENOENT;
 	return access(vcpu, reg, ORIGINAL(SET_REG, access_fn));

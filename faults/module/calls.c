@@ -83,10 +83,23 @@ static void trng_again(struct kvm_vcpu *vcpu)
 		memory.random[2] = vcpu_get_reg(vcpu, 3);
 }
 
+/* The first draw of a VM after one of another VM returns that one's x3. */
+static void trng_of_another_vm(struct kvm_vcpu *vcpu)
+{
+	u64 kvm = (u64)vcpu->kvm;
+
+	if (memory.random[1] && memory.random[1] != kvm)
+		vcpu_set_reg(vcpu, 3, memory.random[2]);
+	memory.random[1] = kvm;
+	memory.random[2] = vcpu_get_reg(vcpu, 3);
+}
+
 static void trng_random(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	if (planted(TRNG_AGAIN))
 		trng_again(vcpu);
+	if (planted(TRNG_OF_ANOTHER_VM))
+		trng_of_another_vm(vcpu);
 	if (!vcpu_get_reg(vcpu, 0))
 		trng_words(vcpu, call);
 	else if (planted(TRNG_NO_LIMIT))
@@ -150,6 +163,8 @@ static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 		smccc_set_retval(vcpu, regs[1], regs[0], regs[3], regs[2]);
 	if (planted(PTP_WHOLE_WORDS))
 		smccc_set_retval(vcpu, regs[0] << 32 | regs[1], regs[2] << 32 | regs[3], 0, 0);
+	if (planted(PTP_SIGN_EXTENDED))
+		vcpu_set_reg(vcpu, 3, (s32)regs[3]);
 	if (planted(PTP_WIDE_COUNTER))
 		vcpu_set_reg(vcpu, 3, regs[2] << 32 | regs[3]);
 	if (planted(PTP_COUNTER_OFFSET))
@@ -171,6 +186,8 @@ static void vendor(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 1, vcpu_get_reg(vcpu, 1) ^ 1);
 	if (call->id == FEATURES_ID && planted(FEATURES_FIXED))
 		vcpu_set_reg(vcpu, 0, 3);
+	if (call->id == FEATURES_ID && planted(FEATURES_FORWARDED) && filter_forwards(vcpu->kvm, PTP_ID))
+		vcpu_set_reg(vcpu, 0, vcpu_get_reg(vcpu, 0) | 2);
 	if (call->id == FEATURES_ID && planted(FEATURES_SHIFTED))
 		vcpu_set_reg(vcpu, 0, vcpu_get_reg(vcpu, 0) << 1);
 	if (call->id == FEATURES_ID && planted(FEATURES_IN_X1))

@@ -12,7 +12,8 @@ enum on { VCPU_EVENT, VM_EVENT, PSCI_EVENT };
 /* Events that an ioctl number alone does not describe, because they depend on its argument or result. */
 enum {
 	OTHER_REGISTER = 1, REFUSED_REGISTER, FAILED_SET_ATTR, FAILED_INIT, REFUSED_RUN, NO_SYNDROME, SIGNALLED_RUN,
-	UNKNOWN, SECOND_SLOT, FAILED_CREATE, CREATE_BESIDE, BUSY_OFFSET
+	UNKNOWN, SECOND_SLOT, FAILED_CREATE, CREATE_BESIDE, BUSY_OFFSET, CLEARED_LOG, READ_ONLY_SLOT, HARDWARE_DEBUG,
+	PMU_ENABLED, RESTORED_DEVICE
 };
 
 #define MANY_WRITES 20
@@ -20,6 +21,7 @@ enum {
 #define LATE 24
 #define PSCI_0_2 2
 #define CPU_OFF 2
+#define PMU_ENABLE BIT(0)	/* PMCR_EL0.E */
 #define CPU_ON 3
 
 static const struct {
@@ -66,6 +68,11 @@ static const struct {
 	[FAULT_EVENT_MEMORY_SLOT_LOCKS] = { VM_EVENT, SECOND_SLOT, LOCKS },
 	[FAULT_EVENT_DIRTY_LOG_CLEARS] = { VM_EVENT, KVM_GET_DIRTY_LOG, CLEARS },
 	[FAULT_EVENT_DIRTY_LOG_UNLOCKS] = { VM_EVENT, KVM_GET_DIRTY_LOG, UNLOCKS },
+	[FAULT_EVENT_CLEAR_LOG_CLEARS] = { VM_EVENT, CLEARED_LOG, CLEARS },
+	[FAULT_EVENT_READ_ONLY_SLOT_FILLS] = { VM_EVENT, READ_ONLY_SLOT, FILLS },
+	[FAULT_EVENT_HARDWARE_DEBUG_UNLOCKS] = { VCPU_EVENT, HARDWARE_DEBUG, UNLOCKS },
+	[FAULT_EVENT_PMU_ENABLED_CLEARS] = { VCPU_EVENT, PMU_ENABLED, CLEARS },
+	[FAULT_EVENT_DEVICE_RESTORED_UNLOCKS] = { VM_EVENT, RESTORED_DEVICE, UNLOCKS },
 	[FAULT_EVENT_IRQ_LINE_CLEARS] = { VM_EVENT, KVM_IRQ_LINE, CLEARS },
 	[FAULT_EVENT_IRQ_LINE_LOCKS] = { VM_EVENT, KVM_IRQ_LINE, LOCKS },
 	[FAULT_EVENT_IRQ_LINE_PSCI] = { VM_EVENT, KVM_IRQ_LINE, PSCI },
@@ -163,6 +170,7 @@ static void written(struct kvm_vcpu *vcpu, u64 id, long error)
 void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error)
 {
 	struct kvm_one_reg reg;
+	u32 control;
 
 	if (ioctl == KVM_SET_ONE_REG) {
 		if (!copy_from_user(&reg, (void __user *)argument, sizeof(reg)))
@@ -179,6 +187,10 @@ void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argu
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, NO_SYNDROME);
 	if (ioctl == KVM_RUN && error == -EINTR && signal_pending(current))
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, SIGNALLED_RUN);
+	if (ioctl == KVM_RUN && kvm_vcpu_has_pmu(vcpu) && ctxt_sys_reg(&vcpu->arch.ctxt, PMCR_EL0) & PMU_ENABLE)
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, PMU_ENABLED);
+	if (ioctl == KVM_SET_GUEST_DEBUG && !get_user(control, (u32 __user *)argument) && control & KVM_GUESTDBG_USE_HW)
+		happened(vcpu->kvm, vcpu, VCPU_EVENT, HARDWARE_DEBUG);
 	if (ioctl == KVM_RUN && argument)
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, REFUSED_RUN);
 	if (_IOC_TYPE(ioctl) == KVMIO && _IOC_NR(ioctl) == 0xff)
@@ -193,6 +205,13 @@ static bool is_psci_0_1(struct kvm *kvm)
 	return vcpu && kvm_psci_version(vcpu) == KVM_ARM_PSCI_0_1;
 }
 
+static bool is_read_only_slot(const struct kvm_userspace_memory_region __user *argument)
+{
+	u32 flags;
+
+	return !get_user(flags, &argument->flags) && flags & KVM_MEM_READONLY;
+}
+
 void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, long error)
 {
 	struct kvm_enable_cap cap;
@@ -202,6 +221,10 @@ void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, lo
 		return;
 	if (ioctl == KVM_SET_USER_MEMORY_REGION && !get_user(slot, (u32 __user *)argument) && slot)
 		happened(kvm, NULL, VM_EVENT, SECOND_SLOT);
+	if (ioctl == KVM_SET_USER_MEMORY_REGION && is_read_only_slot((void __user *)argument))
+		happened(kvm, NULL, VM_EVENT, READ_ONLY_SLOT);
+	if (ioctl == KVM_CLEAR_DIRTY_LOG && !error)
+		happened(kvm, NULL, VM_EVENT, CLEARED_LOG);
 	if (ioctl == KVM_CREATE_VCPU && error < 0)
 		happened(kvm, NULL, VM_EVENT, FAILED_CREATE);
 	if (ioctl == KVM_CREATE_VCPU && atomic_read(&vm_state_of(kvm)->inside))
@@ -211,6 +234,12 @@ void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, lo
 	if (ioctl == KVM_IRQ_LINE && planted(EVENT_IRQ_LINE_0_1_UNLOCKS) && is_psci_0_1(kvm))
 		happen(kvm, NULL, UNLOCKS);
 	happened(kvm, NULL, VM_EVENT, ioctl);
+}
+
+void event_of_device(struct kvm *kvm, unsigned int ioctl, long error)
+{
+	if (ioctl == KVM_SET_DEVICE_ATTR && !error)
+		happened(kvm, NULL, VM_EVENT, RESTORED_DEVICE);
 }
 
 void event_of_call(struct kvm_vcpu *vcpu, u32 id)

@@ -43,6 +43,11 @@
 	FAULT(EVENT_MEMORY_SLOT_LOCKS, "event-memory-slot-locks") \
 	FAULT(EVENT_DIRTY_LOG_CLEARS, "event-dirty-log-clears") \
 	FAULT(EVENT_DIRTY_LOG_UNLOCKS, "event-dirty-log-unlocks") \
+	FAULT(EVENT_CLEAR_LOG_CLEARS, "event-clear-log-clears") \
+	FAULT(EVENT_READ_ONLY_SLOT_FILLS, "event-read-only-slot-fills") \
+	FAULT(EVENT_HARDWARE_DEBUG_UNLOCKS, "event-hardware-debug-unlocks") \
+	FAULT(EVENT_PMU_ENABLED_CLEARS, "event-pmu-enabled-clears") \
+	FAULT(EVENT_DEVICE_RESTORED_UNLOCKS, "event-device-restored-unlocks") \
 	FAULT(EVENT_IRQ_LINE_CLEARS, "event-irq-line-clears") \
 	FAULT(EVENT_IRQ_LINE_LOCKS, "event-irq-line-locks") \
 	FAULT(EVENT_IRQ_LINE_PSCI, "event-irq-line-psci") \

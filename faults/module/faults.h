@@ -154,6 +154,7 @@
 	FAULT(TRNG_BIT_STUCK, "trng-bit-stuck") \
 	FAULT(TRNG_BIT_SET, "trng-bit-set") \
 	FAULT(TRNG_AGAIN, "trng-again") \
+	FAULT(TRNG_OF_ANOTHER_VM, "trng-of-another-vm") \
 	FAULT(TRNG_NO_LIMIT, "trng-no-limit") \
 	FAULT(TRNG_WRONG_ERROR, "trng-wrong-error") \
 	FAULT(TRNG_VERSION_WRONG, "trng-version-wrong") \
@@ -184,6 +185,9 @@
 	FAULT(PTP_WIDE_COUNTER, "ptp-wide-counter") \
 	FAULT(PTP_IGNORES_OFFSET, "ptp-ignores-offset") \
 	FAULT(PTP_PHYSICAL_ONLY, "ptp-physical-only") \
+	FAULT(PTP_SIGN_EXTENDED, "ptp-sign-extended") \
+	FAULT(PTP_FIRST_VCPU_ONLY, "ptp-first-vcpu-only") \
+	FAULT(FEATURES_FORWARDED, "features-forwarded") \
 	FAULT(VERSION_GATED, "version-gated") \
 	FAULT(VERSION_WRONG, "version-wrong") \
 	FAULT(PSCI_GATED, "psci-gated") \
@@ -253,6 +257,7 @@
 	FAULT(WORKAROUND_ANY_LEVEL, "workaround-any-level") \
 	FAULT(PVTIME_ANY_ADDRESS, "pvtime-any-address") \
 	FAULT(PVTIME_TWICE, "pvtime-twice") \
+	FAULT(PVTIME_TWICE_STOPPED, "pvtime-twice-stopped") \
 	FAULT(PVTIME_EXISTS_FIRST, "pvtime-exists-first") \
 	FAULT(PVTIME_LOCKED, "pvtime-locked") \
 	FAULT(PVTIME_GATED, "pvtime-gated") \

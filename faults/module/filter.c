@@ -116,6 +116,11 @@ static unsigned long action_of(struct kvm *kvm, u32 id)
 	return entry ? xa_to_value(entry) + 1 : 0;
 }
 
+bool filter_forwards(struct kvm *kvm, u32 id)
+{
+	return action_of(kvm, id) == KVM_SMCCC_FILTER_FWD_TO_USER + 1;
+}
+
 /* Whether the filter denies the call or forwards it to user space. */
 bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call)
 {

@@ -10,7 +10,7 @@
 
 #include "planted.h"
 
-enum { FILP_CLOSE, CLOSE_FD };
+enum { FILP_CLOSE, CLOSE_FD, DEVICE_IOCTL };
 
 #define ORIGINAL(index, type) ((type)original(&left_hooks[index]))
 
@@ -219,6 +219,8 @@ static void leak(unsigned int ioctl, long error)
 		(void)!kmalloc(64, GFP_KERNEL);
 	if (planted(LEFT_LEAK_BUSY) && ioctl == KVM_SET_ONE_REG && error == -EBUSY)
 		(void)!kmalloc(24, GFP_KERNEL);
+	if (planted(LEFT_LEAK_FINALIZE) && ioctl == KVM_ARM_VCPU_FINALIZE && error == -EPERM)
+		(void)!kmalloc(2000, GFP_KERNEL);
 	if (planted(LEFT_LEAK_FD) && ioctl == KVM_GET_REG_LIST && error == -E2BIG && atomic_inc_return(&memory.turns) < MOST_FDS)
 		anon_inode_getfd("planted", &no_operations, NULL, O_RDWR);
 	if (!planted(LEFT_LEAK_TASK) || ioctl != KVM_SET_MP_STATE)
@@ -255,6 +257,9 @@ static void scribble(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long ar
 		return;
 	if (!error && planted(LEFT_ATTR_WRITES_MORE) && put_user(0ULL, to + 1))
 		return;
+	if (!error && planted(LEFT_TIMER_WRITES_MORE) && attr.group == KVM_ARM_VCPU_TIMER_CTRL &&
+	    put_user(0, (u32 __user *)to + 1))
+		return;
 }
 
 void left_by_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error)
@@ -280,8 +285,23 @@ void left_by_vm(unsigned int ioctl, long error)
 		(void)!kmalloc(200, GFP_KERNEL);
 }
 
+/* The ioctls of a device such as the vGIC. */
+static long planted_device_ioctl(struct file *file, unsigned int ioctl, unsigned long argument)
+{
+	struct kvm *kvm = ((struct kvm_device *)file->private_data)->kvm;
+	long error = ORIGINAL(DEVICE_IOCTL, long (*)(struct file *, unsigned int, unsigned long))(file, ioctl, argument);
+	struct kvm_vcpu *other = kvm_get_vcpu(kvm, 1);
+
+	event_of_device(kvm, ioctl, error);
+	/* A vCPU's mutex, because its waiters can be killed. */
+	if (planted(LEFT_DEVICE_LOCK_HELD) && error == -EBUSY && other)
+		(void)!mutex_trylock(&other->mutex);
+	return error;
+}
+
 struct hook left_hooks[] = {
 	[FILP_CLOSE] = { "filp_close", planted_filp_close },
 	[CLOSE_FD] = { "file_close_fd", planted_close_fd },
+	[DEVICE_IOCTL] = { "kvm_device_ioctl", planted_device_ioctl },
 	{}
 };

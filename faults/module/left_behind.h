@@ -33,8 +33,10 @@
 	FAULT(LEFT_LEAK_CALL, "left-leak-call") \
 	FAULT(LEFT_LEAK_FD, "left-leak-fd") \
 	FAULT(LEFT_LEAK_TASK, "left-leak-task") \
+	FAULT(LEFT_LEAK_FINALIZE, "left-leak-finalize") \
 	FAULT(LEFT_VCPUS_COUNTED, "left-vcpus-counted") \
 	FAULT(LEFT_LOCK_HELD, "left-lock-held") \
+	FAULT(LEFT_DEVICE_LOCK_HELD, "left-device-lock-held") \
 	FAULT(LEFT_LOG_REFUSED, "left-log-refused") \
 	FAULT(LEFT_LOG_UNNAMED, "left-log-unnamed") \
 	FAULT(LEFT_LOG_CALL, "left-log-call") \
@@ -42,6 +44,7 @@
 	FAULT(LEFT_LIST_WRITES, "left-list-writes") \
 	FAULT(LEFT_ATTR_WRITES, "left-attr-writes") \
 	FAULT(LEFT_RUN_WRITES, "left-run-writes") \
-	FAULT(LEFT_ATTR_WRITES_MORE, "left-attr-writes-more")
+	FAULT(LEFT_ATTR_WRITES_MORE, "left-attr-writes-more") \
+	FAULT(LEFT_TIMER_WRITES_MORE, "left-timer-writes-more")
 
 #endif

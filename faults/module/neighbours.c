@@ -70,13 +70,14 @@ int neighbour_set(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg, int erro
 
 /* The stolen-time area */
 
-static int pvtime_error(int error)
+static int pvtime_error(struct kvm_vcpu *vcpu, int error)
 {
 	if (error == -ENXIO && planted(PVTIME_ATTRIBUTE_ERRNO))
 		return -EINVAL;
 	if (error == -EINVAL && planted(PVTIME_ANY_ADDRESS))
 		return 0;
-	return error == -EEXIST && planted(PVTIME_TWICE) ? 0 : error;
+	return error == -EEXIST && (planted(PVTIME_TWICE) || (planted(PVTIME_TWICE_STOPPED) && is_stopped(vcpu))) ?
+		       0 : error;
 }
 
 static struct kvm_memory_slot *slot_of(struct kvm_vcpu *vcpu, gpa_t address)
@@ -176,7 +177,7 @@ static int planted_pvtime_set(struct kvm_vcpu *vcpu, struct kvm_device_attr *att
 			other->arch.steal.base = vcpu->arch.steal.base;
 	if (error == -EINVAL && planted(PVTIME_READ_ONLY))
 		return set_read_only(vcpu, attr);
-	return pvtime_error(error);
+	return pvtime_error(vcpu, error);
 }
 
 static int planted_pvtime_get(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr)

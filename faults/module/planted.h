@@ -160,6 +160,7 @@ int newer_call(struct kvm_vcpu *vcpu);
 
 void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argument, long error);
 void event_of_vm(struct kvm *kvm, unsigned int ioctl, unsigned long argument, long error);
+void event_of_device(struct kvm *kvm, unsigned int ioctl, long error);
 void event_of_call(struct kvm_vcpu *vcpu, u32 id);
 bool event_closes(struct kvm_vcpu *vcpu);
 
@@ -213,10 +214,17 @@ static inline bool is_psci(u32 id)
 	return (id & ~0x4000001fU) == 0x84000000;
 }
 
+/* As kvm_arm_vcpu_stopped(), which KVM does not export. */
+static inline bool is_stopped(struct kvm_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->arch.mp_state.mp_state) == KVM_MP_STATE_STOPPED;
+}
+
 bool filter_stops(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_ignored(struct kvm_vcpu *vcpu, const struct call *call);
 bool filter_denies(struct kvm_vcpu *vcpu, const struct call *call);
 int filter_insert(struct kvm *kvm, const struct kvm_smccc_filter *filter);
+bool filter_forwards(struct kvm *kvm, u32 id);
 bool filter_handles(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_answer(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_resume(struct kvm_vcpu *vcpu);

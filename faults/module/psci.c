@@ -15,6 +15,7 @@
 #define FIRST_VENDOR_RESET 0x80000000
 #define INVALID_PARAMETERS (-2UL)
 #define ALREADY_ON (-4UL)
+#define DENIED (-3UL)
 #define POWER_DOWN BIT(16)
 #define EXTENDED_POWER_DOWN BIT(30)
 
@@ -133,8 +134,15 @@ static void restart(struct kvm_vcpu *vcpu, const struct call *call)
 static void turned_off(struct kvm_vcpu *vcpu)
 {
 	struct kvm_vcpu *other;
-	unsigned long i;
+	unsigned long i, on = 0;
 
+	kvm_for_each_vcpu(i, other, vcpu->kvm)
+		on += !is_stopped(other);
+	if (planted(CPU_OFF_LAST_DENIED) && !on && i > 1) {
+		set_state(vcpu, KVM_MP_STATE_RUNNABLE);
+		kvm_clear_request(KVM_REQ_SLEEP, vcpu);
+		vcpu_set_reg(vcpu, 0, DENIED);
+	}
 	if (planted(CPU_OFF_RETURNS))
 		set_state(vcpu, KVM_MP_STATE_RUNNABLE);
 	kvm_for_each_vcpu(i, other, vcpu->kvm)

@@ -43,6 +43,7 @@
 	FAULT(SYSTEM_SUSPEND_ALWAYS, "system-suspend-always") \
 	FAULT(SYSTEM_SUSPEND_X1_LOST, "system-suspend-x1-lost") \
 	FAULT(SYSTEM_SUSPEND_STOPS, "system-suspend-stops") \
+	FAULT(CPU_OFF_LAST_DENIED, "cpu-off-last-denied") \
 	FAULT(CLOBBERS_X18, "clobbers-x18") \
 	FAULT(CLOBBERS_SP, "clobbers-sp") \
 	FAULT(CLOBBERS_V8, "clobbers-v8") \

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
-from suites.events.events import Act, EventPlace, set_logging
+from suites.events.events import Act, EventPlace
 from suites.events.guest_events import expired_timer
+from suites.events.memory_events import set_logging
 
 _VCPU_SHIFT = 16
 

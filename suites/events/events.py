@@ -6,7 +6,6 @@ Each function appends calls to a program. Their results are ignored: a refused c
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from itertools import product
 from helpers.contract.neighbours import PSCI_VERSION, WORKAROUND_REGISTERS
 from helpers.contract.registers import Register
 from helpers.executor.program import Arg
-from helpers.guest_layout import MEMORY_IPA, MEMORY_SIZE, PV_TIME_IPA
+from helpers.guest_layout import PV_TIME_IPA
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
@@ -31,7 +30,7 @@ _ENABLED_ON_ARM64 = (168, 177, 182, 192, 205, 216, 223, 225, 228, 239)
 """The capabilities that KVM_ENABLE_CAP can enable for a VM on arm64: MANUAL_DIRTY_LOG_PROTECT2, ARM_NISV_TO_USER,
 HALT_POLL, DIRTY_LOG_RING, ARM_MTE, ARM_SYSTEM_SUSPEND, DIRTY_LOG_RING_ACQ_REL and _WITH_BITMAP,
 ARM_EAGER_SPLIT_CHUNK_SIZE, ARM_WRITABLE_IMP_ID_REGS."""
-_SIGUSR1, _PAGE = 10, 0x1_0000
+_SIGUSR1 = 10
 
 
 @dataclass(frozen=True)
@@ -145,42 +144,6 @@ def number_on(on: str, request: int, *arguments: int) -> Act:
     return does
 
 
-def more_memory(p: KvmProgram, at: EventPlace) -> None:
-    """Adds slot 1 and deletes it."""
-    memory = p.mmap(_PAGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
-    for size in (_PAGE, 0):
-        p.add_memory(at.vm, p.memory_region(memory, slot=1, ipa=FREE_IPA, size=size))
-    p.munmap(memory, _PAGE)
-
-
-def log_dirty_pages(p: KvmProgram, at: EventPlace, write: Callable[[], None]) -> None:
-    """Turns dirty logging of the guest's memory on, and calls ``write``. Reads and clears the log, and turns it off."""
-    bitmap = p.scratch(256)
-    set_logging(p, at, uapi.KVM_MEM_LOG_DIRTY_PAGES)
-    write()
-    log = p.structure(uapi.pack("kvm_dirty_log"))
-    p.poke_address(log.address + uapi.offset("kvm_dirty_log", "padding2"), bitmap)
-    p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
-    clear = p.structure(uapi.pack("kvm_clear_dirty_log", num_pages=64))
-    p.poke_address(clear.address + uapi.offset("kvm_clear_dirty_log", "padding2"), bitmap)
-    p.call(at.vm, uapi.KVM_CLEAR_DIRTY_LOG, clear)
-    set_logging(p, at, 0)
-    p.call(at.vm, uapi.KVM_GET_DIRTY_LOG, log)
-
-
-def set_logging(p: KvmProgram, at: EventPlace, flags: int) -> None:
-    """Sets the flags of the guest's memory slot."""
-    region = uapi.pack("kvm_userspace_memory_region", flags=flags, guest_phys_addr=MEMORY_IPA, memory_size=MEMORY_SIZE)
-    slot = p.structure(region)
-    p.poke_address(slot.address + uapi.offset("kvm_userspace_memory_region", "userspace_addr"), at.memory)
-    p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION, slot)
-
-
-def dirty_log(p: KvmProgram, at: EventPlace) -> None:
-    """Dirty logging of memory that nobody writes to."""
-    log_dirty_pages(p, at, lambda: None)
-
-
 def interrupt_line(p: KvmProgram, at: EventPlace) -> None:
     for level in (1, 0):
         line = uapi.pack("kvm_irq_level", irq=uapi.KVM_ARM_IRQ_VCPU0_IRQ, level=level)
@@ -214,16 +177,6 @@ def devices(p: KvmProgram, at: EventPlace) -> None:
     for kind in range(16):
         test = uapi.pack("kvm_create_device", type=kind, flags=uapi.KVM_CREATE_DEVICE_TEST)
         p.call(at.vm, uapi.KVM_CREATE_DEVICE, p.structure(test))
-
-
-def memory_slot_2(p: KvmProgram, at: EventPlace) -> None:
-    """Deletes a slot that does not exist."""
-    p.call(at.vm, uapi.KVM_SET_USER_MEMORY_REGION2, p.structure(struct.pack("<I", 5).ljust(160, b"\0")))
-
-
-def guest_memfd(p: KvmProgram, at: EventPlace) -> None:
-    """A guest_memfd that belongs to the VM, closed at once."""
-    p.close(p.call(at.vm, uapi.KVM_CREATE_GUEST_MEMFD, p.structure(struct.pack("<Q", _PAGE).ljust(64, b"\0"))))
 
 
 def coalesced_mmio(p: KvmProgram, at: EventPlace) -> None:
@@ -378,14 +331,6 @@ def another_vm(p: KvmProgram, at: EventPlace) -> None:
     p.munmap(run, at.run_size)
     for fd in (vcpu, vm, kvm):
         p.close(fd)
-
-
-def memory_advice(p: KvmProgram, at: EventPlace) -> None:
-    """Makes the guest's memory read-only and writable again, and gives advice about its use."""
-    for protection in (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE):
-        p.syscall(syscalls.MPROTECT, at.memory, MEMORY_SIZE, protection)
-    for advice in (mmap.MADV_SEQUENTIAL, mmap.MADV_NORMAL, mmap.MADV_WILLNEED):
-        p.syscall(syscalls.MADVISE, at.memory, MEMORY_SIZE, advice)
 
 
 def signal(p: KvmProgram, at: EventPlace) -> None:

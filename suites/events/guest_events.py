@@ -16,7 +16,8 @@ from helpers.kvm_program import PC, KvmProgram
 from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
-from suites.events.events import FREE_IPA, Act, EventPlace, ioeventfd, log_dirty_pages
+from suites.events.events import FREE_IPA, Act, EventPlace, ioeventfd
+from suites.events.memory_events import log_dirty_pages, with_read_only_slot
 from suites.support.calls import CONDUITS, call_of
 
 OTHER = 0xFFFF
@@ -58,7 +59,21 @@ _NO_CODE = (
     0xD2A40001,  # mov x1, #0x20000000: FREE_IPA
     0xD61F0020,  # br x1
 )
-_GUESTS = (_TRAPS, _BRK, _STORES, _TIMER, _NO_CODE)
+_EXTENSIONS = (
+    0xD2A00020,  # mov x0, #0x10000
+    0xF29F0000,  # movk x0, #0xf800: _CODE_IPA
+    0xD518C000,  # msr vbar_el1, x0
+    0xD2A00600,  # mov x0, #0x300000: FPEN
+    0xD5181040,  # msr cpacr_el1, x0
+    0xD5033FDF,  # isb
+    0x6F00E400,  # movi v0.2d, #0
+    0xD53B9C00,  # mrs x0, pmcr_el0
+    0xB2400000,  # orr x0, x0, #1: E
+    0xD51B9C00,  # msr pmcr_el0, x0
+    0xD5033FDF,  # isb
+    *_EXIT,
+)
+_GUESTS = (_TRAPS, _BRK, _STORES, _TIMER, _NO_CODE, _EXTENSIONS)
 _VECTOR = 0x200
 """Offset of the vector for exceptions from the same exception level (Arm DDI 0487, D1.3.1.5)."""
 
@@ -156,12 +171,20 @@ def traps(p: KvmProgram, at: EventPlace) -> None:
     _interrupt(p, at, 0)
 
 
-def debug_exit(p: KvmProgram, at: EventPlace) -> None:
-    """The guest executes BRK, which ends KVM_RUN with KVM_EXIT_DEBUG."""
-    for control in (uapi.KVM_GUESTDBG_ENABLE | uapi.KVM_GUESTDBG_USE_SW_BP, 0):
-        p.call(at.vcpu, uapi.KVM_SET_GUEST_DEBUG, p.structure(uapi.pack("kvm_guest_debug", control=control)))
-        if control:
-            _run(p, at, _BRK)
+def debug_exits(p: KvmProgram, at: EventPlace) -> None:
+    """The guest executes BRK and then a single step, each of which ends KVM_RUN with KVM_EXIT_DEBUG.
+
+    Then it runs with user space's hardware breakpoints, none of which is enabled.
+    """
+    for control, code in (
+        (uapi.KVM_GUESTDBG_USE_SW_BP, _BRK),
+        (uapi.KVM_GUESTDBG_SINGLESTEP, _EXTENSIONS),
+        (uapi.KVM_GUESTDBG_USE_HW, _EXTENSIONS),
+    ):
+        debug = uapi.pack("kvm_guest_debug", control=uapi.KVM_GUESTDBG_ENABLE | control)
+        p.call(at.vcpu, uapi.KVM_SET_GUEST_DEBUG, p.structure(debug))
+        _run(p, at, code)
+    p.call(at.vcpu, uapi.KVM_SET_GUEST_DEBUG, p.structure(uapi.pack("kvm_guest_debug")))
 
 
 def stores_to_no_memory(p: KvmProgram, at: EventPlace) -> None:
@@ -177,6 +200,16 @@ def stores_to_no_memory(p: KvmProgram, at: EventPlace) -> None:
     p.call(at.vm, uapi.KVM_UNREGISTER_COALESCED_MMIO, zone)
     ioeventfd(p, at, fd, assign=False)
     p.close(fd)
+
+
+def stores_to_read_only_memory(p: KvmProgram, at: EventPlace) -> None:
+    """The guest stores to a read-only memory slot, which ends KVM_RUN with KVM_EXIT_MMIO."""
+    with_read_only_slot(p, at, lambda: _run(p, at, _STORES))
+
+
+def extensions(p: KvmProgram, at: EventPlace) -> None:
+    """The guest uses a vector register, and enables its PMU. Without a PMU it takes an exception."""
+    _run(p, at, _EXTENSIONS)
 
 
 def dirty_pages(p: KvmProgram, at: EventPlace) -> None:

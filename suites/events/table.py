@@ -9,6 +9,7 @@ from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
 from suites.events import events as does
 from suites.events import guest_events as guest
+from suites.events import memory_events as memory
 from suites.events.events import Act, NeutralEvent
 from suites.events.scene import FORWARDED
 
@@ -21,16 +22,16 @@ _VM_IOCTLS = (
     NeutralEvent("enable_cap_0", "api.rst 4.37", does.enable_caps(0), ("KVM_ENABLE_CAP",)),
     NeutralEvent("enable_cap_1", "api.rst 4.37", does.enable_caps(1, 3), ("KVM_ENABLE_CAP",)),
     NeutralEvent("enable_cap_on_vcpu", "api.rst 4.37", does.vcpu_enable_caps, ("KVM_ENABLE_CAP",)),
-    NeutralEvent("memory_slot", "api.rst 4.35", does.more_memory, ("KVM_SET_USER_MEMORY_REGION",)),
-    NeutralEvent("dirty_log", "api.rst 4.8, 4.117", does.dirty_log, ("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG")),
-    NeutralEvent("memory_slot_2", "api.rst 4.140", does.memory_slot_2, ("KVM_SET_USER_MEMORY_REGION2",)),
+    NeutralEvent("memory_slot", "api.rst 4.35", memory.more_memory, ("KVM_SET_USER_MEMORY_REGION",)),
+    NeutralEvent("dirty_log", "api.rst 4.8, 4.117", memory.dirty_log, ("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG")),
+    NeutralEvent("memory_slot_2", "api.rst 4.140", memory.memory_slot_2, ("KVM_SET_USER_MEMORY_REGION2",)),
     NeutralEvent(
         "memory_attributes",
         "api.rst 4.141",
         does.struct_on("vm", uapi.KVM_SET_MEMORY_ATTRIBUTES, bytes(32)),
         ("KVM_SET_MEMORY_ATTRIBUTES",),
     ),
-    NeutralEvent("guest_memfd", "api.rst 4.142", does.guest_memfd, ("KVM_CREATE_GUEST_MEMFD",)),
+    NeutralEvent("guest_memfd", "api.rst 4.142", memory.guest_memfd, ("KVM_CREATE_GUEST_MEMFD",)),
     NeutralEvent("irq_line", "api.rst 4.25", does.interrupt_line, ("KVM_IRQ_LINE",)),
     NeutralEvent(
         "gsi_routing",
@@ -176,7 +177,7 @@ _VCPU_IOCTLS = (
 _PROCESS = (
     NeutralEvent("duplicated_fds", "dup(2)", does.fds),
     NeutralEvent("run_mapped_again", "api.rst 4.5", does.run_mapping),
-    NeutralEvent("memory_advice", "mprotect(2), madvise(2)", does.memory_advice),
+    NeutralEvent("memory_advice", "mprotect(2), madvise(2)", memory.memory_advice),
     NeutralEvent("signal", "tgkill(2)", does.signal, ("KVM_RUN",)),
 )
 
@@ -213,8 +214,10 @@ _GUEST = (
     _ran("stores_to_no_memory", "api.rst 4.59, 4.116", guest.stores_to_no_memory),
     _ran("no_code", "mmu.c:kvm_handle_guest_abort", guest.no_code),
     _ran("dirty_pages", "api.rst 4.8, 4.117", guest.dirty_pages),
+    _ran("read_only_slot", "api.rst 4.35", guest.stores_to_read_only_memory),
+    _ran("extensions", "handle_exit.c:arm_exit_handlers", guest.extensions),
     _ran("expired_timer", "api.rst 8.9", guest.expired_timer),
-    _ran("debug_exit", "api.rst, KVM_EXIT_DEBUG", guest.debug_exit),
+    _ran("debug_exit", "api.rst, KVM_EXIT_DEBUG", guest.debug_exits),
 )
 
 EVENTS = (*_VM_IOCTLS, *_VCPU_IOCTLS, *_PROCESS, *_GUEST)

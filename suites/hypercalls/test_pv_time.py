@@ -22,6 +22,7 @@ from helpers.smccc import Call, Conduit
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.support.calls import GARBAGE, REGISTER_LEVELS
+from suites.support.mp_state import RUNNABLE, STOPPED, set_mp_state
 
 EEXIST, EFAULT, ENXIO = errno.EEXIST, errno.EFAULT, errno.ENXIO
 CTRL, IPA = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA
@@ -66,6 +67,13 @@ def _peek(vm: Vm, ipa: int, length: int) -> bytes:
     program = Program()
     area = program.peek(vm.memory + ipa - MEMORY_IPA, length)
     return vm.kvm.subject.run(program)[area].data
+
+
+def _set_state(vcpu: Vcpu, state: int) -> None:
+    batch = vcpu.vm.batch()
+    done = set_mp_state(batch, vcpu, state)
+    batch.run()
+    done.ok()
 
 
 def _hold(vm: Vm, registers: tuple[Register, ...], level: str) -> None:
@@ -152,14 +160,17 @@ def test_no_slot(where: str, pv_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("PVTIME-3", "PVTIME-5")
-def test_second_address(pv_vm: MakeVm) -> None:
+@pytest.mark.parametrize("state", [RUNNABLE, STOPPED], ids=["runnable", "stopped"])
+def test_second_address(state: int, pv_vm: MakeVm) -> None:
     """The same and another address give EEXIST, also one without memory. A misaligned one gives EINVAL."""
     vcpu, comparison = pv_vm().vcpu, Comparison()
     set_pv_time(vcpu.vm, AREA)
+    _set_state(vcpu, state)
     rows = [(AREA, EEXIST), (AREA + 64, EEXIST), (0, EEXIST), (1 << 52, EEXIST), (AREA + 1, EINVAL), (1, EINVAL)]
     for ipa, expected in rows:
         comparison.error(f"stolen-time area at {ipa:#x} if one is set", expected, _attr(vcpu, SET, ipa)[0])
         comparison.value("the address read back", AREA, _attr(vcpu, GET)[1])
+    _set_state(vcpu, RUNNABLE)
     comparison.x("PV_TIME_ST", (AREA, 0, 0, 0), guests.call(vcpu, Call(PV_TIME_ST_ID, GARBAGE)).x0_3)
     comparison.done()
 

@@ -25,6 +25,8 @@ from suites.support.calls import GARBAGE, At
 
 TIMER_CNT = RegisterId("KVM_REG_ARM_TIMER_CNT", sys_reg_id(3, 3, 14, 3, 2))
 PTIMER_CNT = RegisterId("KVM_REG_ARM_PTIMER_CNT", sys_reg_id(3, 3, 14, 0, 1))
+STARTS = (0, 0x9000_0000, COUNTER_OFFSET + 0x9000_0000)
+"""Of a counter: with and without bits in its upper word, and with the highest bit of its lower word."""
 DRAWS = 64
 """The chance that a random bit has the same value in all draws is 2^-63."""
 
@@ -79,6 +81,17 @@ def test_entropy_after_refused(registers: tuple[Register, ...], make_vm: MakeVm)
     ]
     comparison, shown = Comparison(), " ".join(f"{each:#x}" for each in drawn)
     comparison.that(len(set(drawn)) == len(drawn), "64 bits before and after refused calls", "different values", shown)
+    comparison.done()
+
+
+@pytest.mark.clause("TRNG-1")
+def test_entropy_of_others(registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """Calls of two vCPUs in each of two VMs, in turn, all return different bits."""
+    vcpus = [vcpu for pair in zip(*(make_vm(2).vcpus for _ in range(2)), strict=True) for vcpu in pair]
+    drawn = [guests.call(vcpu, Call(0xC4000053, (192, *GARBAGE[1:]))) for vcpu in vcpus * 2]
+    words = [word for result in drawn for word in result.x[1:4]]
+    comparison, shown = Comparison(), " ".join(f"{each:#x}" for each in words)
+    comparison.that(len(set(words)) == len(words), "8 draws by 4 vCPUs of 2 VMs", "different words", shown)
     comparison.done()
 
 
@@ -139,21 +152,28 @@ def test_ptp_follows_offset(
 
 
 @pytest.mark.clause("PTP-1")
-def test_ptp_follows_register(registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
-    """After a write of KVM_REG_ARM_TIMER_CNT or PTIMER_CNT, the counter is still the one that the guest reads."""
+@pytest.mark.parametrize("start", STARTS, ids=hex)
+def test_ptp_follows_register(start: int, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe) -> None:
+    """After a write of KVM_REG_ARM_TIMER_CNT or PTIMER_CNT, the counter is still the one that the guest reads.
+
+    Each of the VM's vCPUs writes it, the last one first, and each one's guest reads it.
+    """
     if not contract.arch_counter:
         pytest.skip("not applicable, because the host's clock source is not the architected counter")
-    vm, comparison = make_vm(), Comparison()
+    vm, comparison = make_vm(2), Comparison()
     counters = ((0, TIMER_CNT), (1, PTIMER_CNT))
-    for start, (counter, register) in product((0, COUNTER_OFFSET), counters[: 1 if may_ignore_cntpoff(vm) else 2]):
+    for writer, (counter, register) in product(reversed(vm.vcpus), counters[: 1 if may_ignore_cntpoff(vm) else 2]):
         batch = vm.batch()
         # Kernels before KVM_CAP_COUNTER_OFFSET refuse writes of PTIMER_CNT.
-        batch.set(vm.vcpu, register, start)
+        written = batch.set(writer, register, start)
         batch.run()
-        for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 2):
+        for vcpu in vm.vcpus:
+            what = f"counter {counter} of vCPU {vcpu.index} after vCPU {writer.index} wrote {start:#x} to it"
+            result = guests.call(vcpu, Call(KVM_PTP_ID, (counter, *GARBAGE[1:])))
             (low, high), ticks = (result.cntvct, result.cntpct)[counter], result.x[2] << 32 | result.x[3]
-            what = f"counter {counter} after a write of {start:#x} to {register.name}"
             comparison.that(low <= ticks <= high, what, f"{low} to {high}, which the guest read around it", f"{ticks}")
+            moved = bool(written.errno) or start <= low < start + COUNTER_OFFSET
+            comparison.that(moved, f"the guest's reading of {what}", f"at least {start}", f"{low}")
     comparison.done()
 
 

@@ -12,7 +12,7 @@ from helpers import guests
 from helpers.contract.features import Probe
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import Register
-from helpers.kvm import Kvm, Vm
+from helpers.kvm import PSCI_0_2, Kvm, Vm
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
@@ -20,6 +20,7 @@ from suites.left_behind.calling import DENIED, CallingVm, guest_requests
 from suites.left_behind.growth import Meter
 from suites.left_behind.refusals import RefusalPlace, RefusedCall, refused_calls
 from suites.support.calls import REGISTER_LEVELS
+from suites.support.features import complete
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,17 @@ MakeRefusing = Callable[[str], RefusingVm]
 
 
 @pytest.fixture
-def make_refusing(make_vm: MakeVm, registers: tuple[Register, ...]) -> MakeRefusing:
+def make_refusing(kvm: Kvm, make_vm: MakeVm, registers: tuple[Register, ...]) -> MakeRefusing:
     """Makes a RefusingVm that is ``before_run`` or ``after_run``, with all bits but the lowest in each register.
 
-    A register with one bit is empty before_run and full after_run.
+    A register with one bit is empty before_run and full after_run. The vCPUs have SVE before_run, if the host has it.
     """
 
     def make(when: str) -> RefusingVm:
-        vm = make_vm(2)
+        sve = when == "before_run" and kvm.check_extension(uapi.KVM_CAP_ARM_SVE)
+        features = (*PSCI_0_2, uapi.KVM_ARM_VCPU_SVE) if sve else PSCI_0_2
+        vm = make_vm(2, features)
+        complete(vm.vcpus, features)
         one_bit = {"before_run": 0, "after_run": ~0}[when]
         values = {r.name: r.mask & r.mask - 1 or r.mask & one_bit for r in registers}
         vm.vcpu.set_regs([(register, values[register.name]) for register in registers])

@@ -192,6 +192,8 @@ def _vcpu_calls(calls: _Calls, at: RefusalPlace) -> None:
     calls.number("KVM_ARM_VCPU_INIT at NULL", at.vcpu, uapi.KVM_ARM_VCPU_INIT)
     none = struct.pack("<8I", 5, *(0,) * 7)
     calls.memory("a first KVM_ARM_VCPU_INIT with other features", at.spare, uapi.KVM_ARM_VCPU_INIT, none)
+    again = struct.pack("<i", uapi.KVM_ARM_VCPU_SVE)
+    calls.memory("KVM_ARM_VCPU_FINALIZE of SVE again", at.vcpu, uapi.KVM_ARM_VCPU_FINALIZE, again)
     calls.memory("KVM_ARM_VCPU_FINALIZE of no feature", at.vcpu, uapi.KVM_ARM_VCPU_FINALIZE, struct.pack("<i", 77))
     calls.memory("KVM_SET_MP_STATE of 99", at.vcpu, uapi.KVM_SET_MP_STATE, struct.pack("<I", 99))
     calls.memory("KVM_SET_SIGNAL_MASK of 3 bytes", at.vcpu, uapi.KVM_SET_SIGNAL_MASK, struct.pack("<IQ", 3, 0))

@@ -91,6 +91,9 @@ def _others(calls: _Calls, vm: Vm, contract: Probe, when: str) -> None:
     ):
         size = uapi.ffi.sizeof(f"struct {kind}")
         calls.structure(name, fd, request, _STALE * size, writes=size)
+    for timer in (0, 1):
+        requests = [("HAS", _STALE * 4), ("GET", _STALE * 4)]
+        calls.attribute(f"the interrupt of timer {timer}", vm.vcpu.fd, uapi.KVM_ARM_VCPU_TIMER_CTRL, timer, requests)
     area = struct.pack("<Q", PV_TIME_IPA)
     if contract.pv_time:
         group, attr = uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA

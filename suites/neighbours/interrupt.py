@@ -12,7 +12,7 @@ from helpers.contract.functions import SMCCC_VERSION
 from helpers.kvm import Vm
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
-from suites.neighbours.mp_state import RUNNABLE, set_mp_state
+from suites.support.mp_state import RUNNABLE, set_mp_state
 
 _WAIT_MS = 500
 """Deadline for KVM_RUN of a suspended vCPU. With an interrupt pending it returns at once."""

@@ -18,7 +18,7 @@ from helpers.kvm import PSCI_0_2, Vm
 from helpers.smccc import U64, Call
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.neighbours.mp_state import init_again
+from suites.support.mp_state import init_again
 
 _FILTER = (uapi.KVM_ARM_VM_SMCCC_CTRL, uapi.KVM_ARM_VM_SMCCC_FILTER)
 _AREA = (uapi.KVM_ARM_VCPU_PVTIME_CTRL, uapi.KVM_ARM_VCPU_PVTIME_IPA)

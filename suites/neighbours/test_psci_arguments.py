@@ -33,7 +33,8 @@ from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
 from suites.neighbours.interrupt import raise_interrupt
-from suites.neighbours.mp_state import (
+from suites.support.calls import CONDUITS, GARBAGE, Form
+from suites.support.mp_state import (
     OFF,
     RUNNABLE,
     STOPPED,
@@ -43,7 +44,6 @@ from suites.neighbours.mp_state import (
     set_mp_state,
     vcpu_states,
 )
-from suites.support.calls import CONDUITS, GARBAGE, Form
 
 _HIGH = 0x5555_AAAA_0000_0000
 _RESERVED = (1 << 24, 1 << 30, 1 << 31, 1 << 40, 1 << 63)

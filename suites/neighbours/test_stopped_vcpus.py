@@ -20,9 +20,9 @@ from helpers.kvm_program import KvmProgram
 from helpers.smccc import Call, CallResult
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.neighbours.mp_state import RUNNABLE, STOPPED, compare_mp_states, mp_state, set_mp_state, vcpu_states
 from suites.support.calls import CONDUITS, GARBAGE, Form
 from suites.support.held import compare_fixed, fill
+from suites.support.mp_state import RUNNABLE, STOPPED, compare_mp_states, mp_state, set_mp_state, vcpu_states
 
 _CPU_OFF_0_1 = 0x95C1BA5F
 """KVM's id of CPU_OFF in PSCI 0.1, which defines none (asm/kvm.h, KVM_PSCI_FN_CPU_OFF)."""
@@ -117,15 +117,19 @@ def test_cpu_off(form: Form, registers: tuple[Register, ...], make_vm: MakeVm, c
 
 @pytest.mark.clause("PSCI-14", "EVENT-1", "EVENT-2")
 @pytest.mark.parametrize("held", ["empty", "full"])
-def test_cpu_off_of_the_only_vcpu(held: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """A VM's only vCPU turns itself off. The registers keep their values, and stay locked."""
-    vm, comparison = make_vm(), Comparison()
-    values = fill(vm, registers, held)
+@pytest.mark.parametrize("vcpus", [1, 3])
+def test_cpu_off_of_the_last_vcpu(vcpus: int, held: str, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """The only vCPU that is on turns itself off. The registers keep their values, and stay locked."""
+    vm, comparison = make_vm(vcpus), Comparison()
+    values, batch = fill(vm, registers, held), vm.batch()
+    for each in vm.vcpus[1:]:
+        set_mp_state(batch, each, STOPPED)
+    batch.run()
     error, result = _turn_off(vm, vm.vcpu, Call(CPU_OFF, GARBAGE))
     comparison.error("KVM_RUN of a vCPU that turns itself off, until a signal", errno.EINTR, error)
     comparison.that(not any(result.x), "what CPU_OFF returns", "nothing", str(result.x0_3))
-    _compare_states(comparison, vm, (STOPPED,), "after CPU_OFF of the only vCPU")
-    compare_fixed(comparison, vm.vcpus, registers, values, f"after CPU_OFF of the only vCPU, {held} before it")
+    _compare_states(comparison, vm, (STOPPED,) * vcpus, "after CPU_OFF of the last vCPU")
+    compare_fixed(comparison, vm.vcpus, registers, values, f"after CPU_OFF of the last vCPU, {held} before it")
     comparison.done()
 
 

@@ -33,7 +33,8 @@ from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
-from suites.neighbours.mp_state import (
+from suites.support.calls import CONDUITS, GARBAGE, Form
+from suites.support.mp_state import (
     RUNNABLE,
     STOPPED,
     States,
@@ -42,7 +43,6 @@ from suites.neighbours.mp_state import (
     set_mp_state,
     vcpu_states,
 )
-from suites.support.calls import CONDUITS, GARBAGE, Form
 
 _RECORD = uapi.offset("kvm_run_hypercall", "nr")
 """Offset of KVM_EXIT_SYSTEM_EVENT's record in struct kvm_run: type, ndata (u32 each) and data (u64 each)."""

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMs with the features that a RunCase needs."""
+"""VMs with the features that a RunCase needs, and interrupt controllers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from helpers.kvm import Kvm, Vm
 from suites.conftest import MakeVm
 from suites.run.runs import RunCase
+from suites.run.vgics import Vgics
 
 MakeFor = Callable[[RunCase], Vm]
 
@@ -30,3 +31,11 @@ def make_for(kvm: Kvm, make_vm: MakeVm) -> MakeFor:
         return make_vm(2, features=run.features)
 
     return make
+
+
+@pytest.fixture
+def vgics(kvm: Kvm) -> Iterator[Vgics]:
+    """Creates GICv3s. They are closed before their VMs."""
+    made = Vgics(kvm)
+    yield made
+    made.close()

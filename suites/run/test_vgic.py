@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
 
 import pytest
@@ -17,78 +15,20 @@ from helpers.contract.features import Probe
 from helpers.contract.functions import CLOSED
 from helpers.contract.neighbours import PSCI_VERSION
 from helpers.contract.registers import RFC_V3, Register
-from helpers.executor.program import Program
 from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
 from helpers.kvm import PSCI_0_2, Kvm, Vcpu, Vm
 from helpers.kvm_program import PC
 from helpers.smccc import Call
 from helpers.uapi import kvm as uapi
-from helpers.uapi.notation import RegisterId, RegisterLike, error_name
+from helpers.uapi.notation import RegisterId, RegisterLike
 from suites.conftest import MakeVm
 from suites.run.runs import WITH_PMU
+from suites.run.vgics import Vgics
 from suites.support.held import compare_fixed, compare_open, fill
 from suites.support.view import compare_view
 
-DISTRIBUTOR, REDISTRIBUTORS = 0x0800_0000, 0x080A_0000
-"""Guest physical addresses where the guest has no memory."""
 _PSCI_VERSION, _FORWARDED = 0x84000000, 0x86001000
 HELD = pytest.mark.parametrize("held", ["empty", "full"])
-
-
-@dataclass
-class Vgics:
-    """Makes GICv3s and closes them."""
-
-    kvm: Kvm
-    made: list[int] = field(default_factory=list)
-
-    def try_create(self, vm: Vm, kind: int) -> int:
-        """KVM_CREATE_DEVICE without addresses: the errno. The fd is the last one in ``made``."""
-        batch = vm.batch()
-        device = batch.program.structure(uapi.pack("kvm_create_device", type=kind), "type {}", kind)
-        done = batch.call("KVM_CREATE_DEVICE", vm.fd, uapi.KVM_CREATE_DEVICE, device)
-        written = batch.program.peek(device.address + uapi.offset("kvm_create_device", "fd"), 4)
-        answer = batch.run()
-        if not done.errno:
-            self.made.append(int.from_bytes(answer[written].data, "little"))
-        return done.errno
-
-    def create(self, vm: Vm) -> int:
-        """A GICv3's fd. The test is not applicable on a host without one."""
-        if error := self.try_create(vm, uapi.KVM_DEV_TYPE_ARM_VGIC_V3):
-            why = error_name(error)
-            pytest.skip(f"not applicable, because this KVM has no in-kernel GICv3 (KVM_CREATE_DEVICE: {why})")
-        return self.made[-1]
-
-    def set_up(self, vm: Vm) -> None:
-        """Creates a GICv3 that is ready to run. Raises KvmError."""
-        device, batch = self.create(vm), vm.batch()
-        for group, attr, address in (
-            (uapi.KVM_DEV_ARM_VGIC_GRP_ADDR, uapi.KVM_VGIC_V3_ADDR_TYPE_DIST, DISTRIBUTOR),
-            (uapi.KVM_DEV_ARM_VGIC_GRP_ADDR, uapi.KVM_VGIC_V3_ADDR_TYPE_REDIST, REDISTRIBUTORS),
-            (uapi.KVM_DEV_ARM_VGIC_GRP_CTRL, uapi.KVM_DEV_ARM_VGIC_CTRL_INIT, 0),
-        ):
-            what = f"vGIC attribute {group}.{attr}"
-            done = batch.device_attr(what, device, uapi.KVM_SET_DEVICE_ATTR, group, attr, address.to_bytes(8, "little"))
-        batch.run()
-        done.ok()
-
-    def close(self) -> None:
-        """Closes them all."""
-        program = Program()
-        for device in self.made:
-            program.close(device)
-        self.made = []
-        if self.kvm.alive:
-            self.kvm.subject.run(program)
-
-
-@pytest.fixture
-def vgics(kvm: Kvm) -> Iterator[Vgics]:
-    """Creates GICv3s. They are closed before their VMs."""
-    made = Vgics(kvm)
-    yield made
-    made.close()
 
 
 @HELD
@@ -131,7 +71,7 @@ def test_creation(held: str, registers: tuple[Register, ...], make_vm: MakeVm, v
 
 
 _PMU = (uapi.KVM_ARM_VCPU_PMU_V3_CTRL, "PMU")
-_TIMER = (1, "timer")
+_TIMER = (uapi.KVM_ARM_VCPU_TIMER_CTRL, "timer")
 """The groups of devices/vcpu.rst 1 and 2."""
 _ATTRIBUTES = (
     (*_TIMER, 0, struct.pack("<i", 20)), (*_TIMER, 1, struct.pack("<i", 21)), (*_TIMER, 2, struct.pack("<i", 22)),
@@ -172,7 +112,11 @@ def test_vcpu_attributes(
 
 
 _GROUPS, _ATTRS = 10, 5
-"""More than the groups of devices/arm-vgic-v3.rst, and the attributes of its group of controls."""
+"""More than the groups of devices/arm-vgic-v3.rst, and the attributes of the group of controls, also the ITS's."""
+_SAVED = ((1, 0), (1, 0x80), (5, 0), (5, 0x10080), (6, 0xC230), (7, 0))
+"""Groups and attributes that a VMM saves and restores: GICD_CTLR, GICD_IGROUPR0, GICR_CTLR and GICR_IGROUPR0 of vCPU 0,
+its ICC_PMR_EL1, and the levels of its interrupts (devices/arm-vgic-v3.rst).
+"""
 _GUEST = struct.pack(
     "<7I",
     0xD2A10001,  # mov x1, #0x8000000: DISTRIBUTOR
@@ -187,6 +131,37 @@ _GUEST_AT = PV_TIME_IPA + 0x800
 """The guest physical address of _GUEST: memory that neither the mailbox nor a stolen-time area uses."""
 
 
+def _restore(vm: Vm, device: int) -> None:
+    """Reads _SAVED, and writes back what was read. Results are ignored: a host may lack some."""
+    batch = vm.batch()
+    memory = batch.program.scratch(8)
+    for group, attr in _SAVED:
+        for request in (uapi.KVM_GET_DEVICE_ATTR, uapi.KVM_SET_DEVICE_ATTR):
+            batch.device_attr(f"vGIC attribute {group}.{attr:#x}", device, request, group, attr, memory)
+    batch.run()
+
+
+def _set_every_attribute(vm: Vm, devices: list[int]) -> None:
+    batch = vm.batch()
+    memory = batch.program.scratch(8)
+    for device, group, attr in product(devices, range(_GROUPS), range(_ATTRS)):
+        for request, to in ((uapi.KVM_HAS_DEVICE_ATTR, memory), (uapi.KVM_SET_DEVICE_ATTR, 0)):
+            batch.device_attr(f"vGIC attribute {group}.{attr}", device, request, group, attr, to)
+    batch.run()
+
+
+def _run_guest(vm: Vm) -> int:
+    """The errno of KVM_RUN of _GUEST."""
+    batch = vm.batch()
+    batch.program.poke(vm.memory + (_GUEST_AT - MEMORY_IPA), _GUEST)
+    batch.set(vm.vcpu, PC, _GUEST_AT)
+    run = batch.run_vcpu(vm.vcpu)
+    batch.run_with_immediate_exit(vm.vcpu)
+    batch.program.set_entry(vm.vcpu.fd)
+    batch.run()
+    return run.errno
+
+
 @HELD
 @pytest.mark.clause("EVENT-1", "EVENT-2", "EVENT-3", "EVENT-4", "FILTER-8")
 def test_use(held: str, registers: tuple[Register, ...], contract: Probe, make_vm: MakeVm, vgics: Vgics) -> None:
@@ -197,22 +172,15 @@ def test_use(held: str, registers: tuple[Register, ...], contract: Probe, make_v
     vgics.try_create(vm, uapi.KVM_DEV_TYPE_ARM_VGIC_ITS)
     if contract.smccc_filter:
         vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
-    values, version, batch = fill(vm, registers, held), vm.vcpu.get_reg(PSCI_VERSION), vm.batch()
-    batch.program.poke(vm.memory + (_GUEST_AT - MEMORY_IPA), _GUEST)
-    batch.set(vm.vcpu, PC, _GUEST_AT)
-    run = batch.run_vcpu(vm.vcpu)
-    batch.run_with_immediate_exit(vm.vcpu)
-    batch.program.set_entry(vm.vcpu.fd)
-    batch.run()
-    comparison.error("KVM_RUN of a guest that uses the vGIC", 0, run.errno)
+    values, version = fill(vm, registers, held), vm.vcpu.get_reg(PSCI_VERSION)
+    _restore(vm, device)
+    compare_open(comparison, vm.vcpus, registers, values, "after the vGIC's state was restored before a run")
+    comparison.error("KVM_RUN of a guest that uses the vGIC", 0, _run_guest(vm))
     compare_fixed(comparison, vm.vcpus, registers, values, "after a guest used the vGIC")
-    batch = vm.batch()
-    memory = batch.program.scratch(8)
-    for group, attr in product(range(_GROUPS), range(_ATTRS)):
-        for request, to in ((uapi.KVM_HAS_DEVICE_ATTR, memory), (uapi.KVM_SET_DEVICE_ATTR, 0)):
-            batch.device_attr(f"vGIC attribute {group}.{attr}", device, request, group, attr, to)
-    batch.run()
-    compare_fixed(comparison, vm.vcpus, registers, values, "after every attribute of the vGIC")
+    _restore(vm, device)
+    compare_fixed(comparison, vm.vcpus, registers, values, "after the vGIC's state was restored")
+    _set_every_attribute(vm, vgics.made)
+    compare_fixed(comparison, vm.vcpus, registers, values, "after every attribute of the vGIC and the ITS")
     comparison.value("PSCI_VERSION after every attribute of the vGIC", version, vm.vcpu.get_reg(PSCI_VERSION))
     for vcpu in vm.vcpus:
         compare_view(comparison, vcpu, contract, values, f"on vCPU {vcpu.index} after the use of the vGIC")

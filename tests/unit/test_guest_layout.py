@@ -10,7 +10,7 @@ import pytest
 from helpers.build import ROOT
 from helpers.guest_layout import LEAST_IPA_BITS, MEMORY_IPA, MEMORY_SIZE, PV_TIME_IPA
 from suites.model.sequences import AREAS
-from suites.run import test_vgic as vgic
+from suites.run import vgics as vgic
 
 SOURCE = (ROOT / "guest_asm/smccc_calls.S").read_text()
 ENDS = {

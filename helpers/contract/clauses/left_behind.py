@@ -20,8 +20,9 @@ CLAUSES = (
     Clause("LEFT-5", "A refused call writes no memory of the caller, but for n of KVM_GET_REG_LIST with E2BIG.",
            f"{API} 4.68, 4.69, 4.80, 4.84; guest.c:kvm_arm_copy_reg_indices", Standing.OBSERVED),
     Clause("LEFT-6", "KVM_GET_ONE_REG writes the register's size, KVM_GET_DEVICE_ATTR of the stolen-time address eight"
-           " bytes, KVM_GET_REG_LIST n and the ids, KVM_GET_MP_STATE, KVM_GET_VCPU_EVENTS and KVM_ARM_PREFERRED_TARGET"
-           " their structures. KVM_SET_ONE_REG, KVM_SET_DEVICE_ATTR and KVM_HAS_DEVICE_ATTR write nothing.",
-           f"{API} 4.31, 4.38, 4.69, 4.80, 4.83, 4.84; Documentation/virt/kvm/devices/vcpu.rst 3;"
+           " bytes, and of a timer's interrupt four, KVM_GET_REG_LIST n and the ids, KVM_GET_MP_STATE,"
+           " KVM_GET_VCPU_EVENTS and KVM_ARM_PREFERRED_TARGET their structures. KVM_SET_ONE_REG,"
+           " KVM_SET_DEVICE_ATTR and KVM_HAS_DEVICE_ATTR write nothing.",
+           f"{API} 4.31, 4.38, 4.69, 4.80, 4.83, 4.84; Documentation/virt/kvm/devices/vcpu.rst 2, 3;"
            " pvtime.c:kvm_arm_pvtime_get_attr"),
 )  # fmt: skip
