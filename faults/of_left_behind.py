@@ -72,6 +72,10 @@ LEFT_BEHIND = (
         ("left-log-call", "LEFT-4", "a guest's call that gives NOT_SUPPORTED writes a line to the kernel's log"),
     ),
     *rows(
+        "kvm_arm_set_fw_reg",
+        ("left-log-psci", "LEFT-4", "a write of PSCI_VERSION after KVM_RUN writes a line to the kernel's log"),
+    ),
+    *rows(
         "kvm_arch_vcpu_precreate",
         ("left-vcpus-counted", "LEFT-2", "refused KVM_CREATE_VCPU calls count as vCPUs of the VM"),
     ),

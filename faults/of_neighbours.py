@@ -14,6 +14,7 @@ PSCI_CALLS = (
         ("psci-reserved-bits", "PSCI-7", "reserved bits of a target are ignored"),
         ("psci-reserved-bit-31", "PSCI-7", "bit 31 of a target is ignored"),
         ("psci-on-reserved-bits", "PSCI-7", "CPU_ON ignores reserved bits of its target"),
+        ("psci-target-by-id", "PSCI-7", "the target is a vCPU's id, and not its MPIDR_EL1"),
         ("psci-level-ignored", "PSCI-7", "AFFINITY_INFO ignores its level"),
         ("psci-level-4", "PSCI-7", "AFFINITY_INFO treats level 4 as level 3"),
         ("psci-level-off", "PSCI-7", "AFFINITY_INFO gives OFF at every level above 0"),
@@ -23,6 +24,7 @@ PSCI_CALLS = (
         ("psci-entry-32-bits", "PSCI-8", "CPU_ON's entry is cut to 32 bits"),
         ("psci-on-twice", "PSCI-8", "CPU_ON of a vCPU that is on gives 0"),
         ("psci-on-restarts", "PSCI-8", "CPU_ON of a vCPU that is on restarts it"),
+        ("suspend-holds-lock", "RACE-4", "CPU_SUSPEND holds the lock of the registers"),
         ("suspend-extended", "PSCI-13", "CPU_SUSPEND refuses a power-down state in the extended format"),
         ("suspend-power-down", "PSCI-13", "CPU_SUSPEND refuses a power-down state"),
         ("suspend-clobbers-x5", "PSCI-13", "CPU_SUSPEND zeroes x5"),
@@ -67,6 +69,7 @@ PSCI_CALLS = (
 AREA_MEMORY = (
     *rows(
         "kvm_vcpu_ioctl",
+        ("psci-state-drops-reset", "PSCI-8", "KVM_SET_MP_STATE cancels the reset that CPU_ON requested"),
         ("has-attr-after-run", "NEIGHBOUR-2", "the stolen-time address is not found after KVM_RUN"),
         ("has-attr-once-set", "NEIGHBOUR-2", "the stolen-time address is not found once it is set"),
     ),
@@ -86,6 +89,7 @@ AREA_MEMORY = (
     *rows(
         "kvm_update_stolen_time",
         ("stolen-time-not-dirty", "PVTIME-11", "the dirty log lacks the writes of the stolen time"),
+        ("stolen-time-needs-call", "PVTIME-12", "the stolen time does not grow before PV_TIME_ST"),
         ("stolen-time-restarts", "PVTIME-12", "the stolen time starts from 0 in a restored VM"),
         ("stolen-time-attributes", "PVTIME-12", "the revision and the attributes are written with the stolen time"),
     ),

@@ -26,6 +26,7 @@ CAPABILITY = (
         ("list-none", "CAP-2 CAP-3", "the list has no bitmap register"),
         ("list-one-missing", "CAP-2 CAP-3", "the list lacks STD_HYP"),
         ("list-one-twice", "CAP-2 LIST-1", "the list has STD_HYP twice"),
+        ("list-needs-psci", "LIST-1", "the list lacks PSCI_VERSION without PSCI_0_2"),
         ("list-unknown", "CAP-2 LIST-1", "the list has a register that cannot be read"),
     ),
     *rows(
@@ -139,6 +140,9 @@ LOCK = (
         ("lock-reinit-after-psci", "MODEL-1", "KVM_ARM_VCPU_INIT again unlocks where PSCI_VERSION was written"),
         ("init-resets", "RUN-8", "KVM_ARM_VCPU_INIT again resets the registers"),
         ("init-resets-psci", "PSCI-3", "KVM_ARM_VCPU_INIT again resets PSCI_VERSION"),
+        ("init-first-forgets-pvtime", "PVTIME-6", "the first KVM_ARM_VCPU_INIT removes the stolen-time area"),
+        ("init-keeps-entry", "RUN-8", "KVM_ARM_VCPU_INIT again keeps the PC and x0"),
+        ("init-counts-stolen-twice", "PVTIME-8", "KVM_ARM_VCPU_INIT again counts the stolen time again"),
         ("init-forgets-pvtime", "PVTIME-6", "KVM_ARM_VCPU_INIT again removes the stolen-time area"),
     ),
     *rows("kvm_arch_vcpu_run_pid_change", ("run-clears", "LOCK-4 DEFAULT-1", "KVM_RUN empties the registers")),

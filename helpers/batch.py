@@ -166,10 +166,18 @@ class Batch:
 
     def run(self) -> Answer:
         """Runs the program. The answer also has the results of operations appended to ``program``."""
-        answer = self._subject.run(self.program)
+        answer = self.send()
+        self.settle(answer)
+        return answer
+
+    def send(self) -> Answer:
+        """Runs the program. The calls have no results before ``settle``."""
+        return self._subject.run(self.program)
+
+    def settle(self, answer: Answer) -> None:
+        """Reads the results of the calls. Raises KvmError, HarnessError if one was not made before the deadline."""
         for pending in self._pending:
             pending.settle(answer)
-        return answer
 
     def run_for_errno(self, pending: Pending) -> int:
         """Runs the program; the errno of ``pending``."""

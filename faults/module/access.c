@@ -125,9 +125,11 @@ static long reg_list(struct file *file, unsigned int ioctl, unsigned long argume
 
 static long init(struct file *file, struct kvm_vcpu_init __user *argument)
 {
-	struct kvm *kvm = ((struct kvm_vcpu *)file->private_data)->kvm;
+	struct kvm_vcpu *vcpu = file->private_data;
+	struct kvm *kvm = vcpu->kvm;
 	long error = variant_init(&argument);
-	u64 before[MOST_BITMAPS];
+	bool first = !kvm_vcpu_initialized(vcpu);
+	u64 before[MOST_BITMAPS], pc = *vcpu_pc(vcpu), x0 = vcpu_get_reg(vcpu, 0);
 	struct bitmap bitmap;
 
 	if (error)
@@ -137,8 +139,17 @@ static long init(struct file *file, struct kvm_vcpu_init __user *argument)
 	error = vcpu_ioctl(file, KVM_ARM_VCPU_INIT, (unsigned long)argument);
 	for (int i = 0; planted(RACE_INIT_RESTORES) && fw_by_index(kvm, i, &bitmap); i++)
 		fw_write(&bitmap, before[i]);
-	if (!error)
-		run_after_init(file->private_data);
+	if (error)
+		return error;
+	run_after_init(vcpu);
+	if (first && planted(INIT_FIRST_FORGETS_PVTIME))
+		vcpu->arch.steal.base = INVALID_GPA;
+	if (planted(INIT_COUNTS_STOLEN_TWICE))
+		vcpu->arch.steal.last_steal = 0;
+	if (!first && planted(INIT_KEEPS_ENTRY)) {
+		*vcpu_pc(vcpu) = pc;
+		vcpu_set_reg(vcpu, 0, x0);
+	}
 	return error;
 }
 
@@ -224,6 +235,9 @@ static int planted_set_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 
 	if (variant_set_reg(reg, &error))
 		return error;
+	if (planted(PTP_MOVES_AFTER_OFFSET) && reg->id == KVM_REG_ARM_TIMER_CNT &&
+	    test_bit(KVM_ARCH_FLAG_VM_COUNTER_OFFSET, &vcpu->kvm->arch.flags))
+		vcpu->kvm->arch.timer_data.voffset += BIT(44);
 	if (planted(PTP_FIRST_VCPU_ONLY) && reg->id == KVM_REG_ARM_TIMER_CNT && vcpu->vcpu_idx)
 		return 0;
 	if (planted(SET_ID_BEFORE_POINTER) && is_ours(reg->id) && !fw_by_id(vcpu->kvm, reg->id, &bitmap))

@@ -146,6 +146,17 @@ static void pv_time(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 0, lower_32_bits(vcpu_get_reg(vcpu, 0)));
 }
 
+/* Every second answer has the time of the one before. */
+static void repeat_clock(struct kvm_vcpu *vcpu)
+{
+	for (int i = 0; i <= 1; i++) {
+		if (test_bit(0, &memory.fired))
+			vcpu_set_reg(vcpu, i, memory.clock[i]);
+		memory.clock[i] = vcpu_get_reg(vcpu, i);
+	}
+	change_bit(0, &memory.fired);
+}
+
 static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	const u64 *regs = vcpu_gp_regs(vcpu)->regs;
@@ -163,6 +174,8 @@ static void ptp(struct kvm_vcpu *vcpu, const struct call *call)
 		smccc_set_retval(vcpu, regs[1], regs[0], regs[3], regs[2]);
 	if (planted(PTP_WHOLE_WORDS))
 		smccc_set_retval(vcpu, regs[0] << 32 | regs[1], regs[2] << 32 | regs[3], 0, 0);
+	if (planted(PTP_CLOCK_REPEATED))
+		repeat_clock(vcpu);
 	if (planted(PTP_SIGN_EXTENDED))
 		vcpu_set_reg(vcpu, 3, (s32)regs[3]);
 	if (planted(PTP_WIDE_COUNTER))
@@ -205,6 +218,8 @@ static void ungated(struct kvm_vcpu *vcpu, const struct call *call)
 	bool unknown = call->id == 0x84000054 || call->id == 0xc5000022 || call->id == 0x86000005;
 
 	if (planted(VERSION_GATED) && call->id == 0x80000000 && !f->std_bmap)
+		not_supported(vcpu);
+	if (planted(VERSION_NEEDS_PSCI_1) && call->id == 0x80000000 && kvm_psci_version(vcpu) == KVM_ARM_PSCI_0_2)
 		not_supported(vcpu);
 	if (planted(VERSION_WRONG) && call->id == 0x80000000)
 		vcpu_set_reg(vcpu, 0, 0x10000);
@@ -312,8 +327,10 @@ static int planted_call_handler(struct kvm_vcpu *vcpu)
 		return 1;
 	}
 	vcpu_set_reg(vcpu, 0, taken_for(&call));
+	if (planted(SVE_HINT_WITH_SVE) && vcpu_has_sve(vcpu))
+		vcpu_set_reg(vcpu, 0, vcpu_get_reg(vcpu, 0) & ~BIT(16));
 	psci_arguments(vcpu, &call);
-	result = make_call(vcpu, &call);
+	result = psci_make(vcpu, &call);
 	psci_answer(vcpu, &call, result);
 	if (result == 1)
 		answer(vcpu, &call);
@@ -335,6 +352,8 @@ static int planted_handle_smc(struct kvm_vcpu *vcpu)
 		printk_ratelimited(KERN_ERR "kvm [%d]: SMC with an immediate\n", task_pid_nr(current));
 	result = ORIGINAL(HANDLE_SMC, int (*)(struct kvm_vcpu *))(vcpu);
 	vcpu->arch.fault.esr_el2 = esr;
+	if (planted(STEP_SKIPS_ONE_MORE) && vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		*vcpu_pc(vcpu) += 4;
 	if (immediate && planted(SMC_IMMEDIATE_ZEROES))
 		for (int i = 1; i <= 3; i++)
 			vcpu_set_reg(vcpu, i, 0);

@@ -177,6 +177,8 @@ void event_of_vcpu(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long argu
 			written(vcpu, reg.id, error);
 		return;
 	}
+	if (ioctl == KVM_SET_MP_STATE && planted(PSCI_STATE_DROPS_RESET))
+		kvm_clear_request(KVM_REQ_VCPU_RESET, vcpu);
 	if (error)
 		happened(vcpu->kvm, vcpu, VCPU_EVENT, ioctl == KVM_SET_DEVICE_ATTR ? FAILED_SET_ATTR :
 			 ioctl == KVM_ARM_VCPU_INIT ? FAILED_INIT : 0);

@@ -27,6 +27,7 @@
 	FAULT(LIST_ONE_MISSING, "list-one-missing") \
 	FAULT(LIST_ONE_TWICE, "list-one-twice") \
 	FAULT(LIST_UNKNOWN, "list-unknown") \
+	FAULT(LIST_NEEDS_PSCI, "list-needs-psci") \
 	FAULT(DEFAULT_EMPTY, "default-empty") \
 	FAULT(DEFAULT_BIT_MISSING, "default-bit-missing") \
 	FAULT(DEFAULT_BIT_EXTRA, "default-bit-extra") \
@@ -96,6 +97,9 @@
 	FAULT(INIT_RESETS, "init-resets") \
 	FAULT(INIT_RESETS_PSCI, "init-resets-psci") \
 	FAULT(INIT_FORGETS_PVTIME, "init-forgets-pvtime") \
+	FAULT(INIT_FIRST_FORGETS_PVTIME, "init-first-forgets-pvtime") \
+	FAULT(INIT_KEEPS_ENTRY, "init-keeps-entry") \
+	FAULT(INIT_COUNTS_STOLEN_TWICE, "init-counts-stolen-twice") \
 	FAULT(ONE_REG_ON_DEV_KVM, "one-reg-on-dev-kvm") \
 	FAULT(ONE_REG_ON_VM, "one-reg-on-vm") \
 	FAULT(UNINITIALISED_ERRNO, "uninitialised-errno") \
@@ -186,9 +190,12 @@
 	FAULT(PTP_IGNORES_OFFSET, "ptp-ignores-offset") \
 	FAULT(PTP_PHYSICAL_ONLY, "ptp-physical-only") \
 	FAULT(PTP_SIGN_EXTENDED, "ptp-sign-extended") \
+	FAULT(PTP_CLOCK_REPEATED, "ptp-clock-repeated") \
+	FAULT(PTP_MOVES_AFTER_OFFSET, "ptp-moves-after-offset") \
 	FAULT(PTP_FIRST_VCPU_ONLY, "ptp-first-vcpu-only") \
 	FAULT(FEATURES_FORWARDED, "features-forwarded") \
 	FAULT(VERSION_GATED, "version-gated") \
+	FAULT(VERSION_NEEDS_PSCI_1, "version-needs-psci-1") \
 	FAULT(VERSION_WRONG, "version-wrong") \
 	FAULT(PSCI_GATED, "psci-gated") \
 	FAULT(PSCI_VERSION_WRONG, "psci-version-wrong") \
@@ -203,6 +210,7 @@
 	FAULT(CLOBBERS_X4, "clobbers-x4") \
 	FAULT(CLOBBERS_X17, "clobbers-x17") \
 	FAULT(SVE_HINT_STRIPPED, "sve-hint-stripped") \
+	FAULT(SVE_HINT_WITH_SVE, "sve-hint-with-sve") \
 	FAULT(YIELDING_SERVED, "yielding-served") \
 	FAULT(OTHER_WIDTH_SERVED, "other-width-served") \
 	FAULT(OWNER_IGNORED, "owner-ignored") \
@@ -239,6 +247,8 @@
 	FAULT(FILTER_DENIED_X1_KEPT, "filter-denied-x1-kept") \
 	FAULT(FILTER_RECORD_FLAGS, "filter-record-flags") \
 	FAULT(FILTER_TWENTIETH_LOST, "filter-twentieth-lost") \
+	FAULT(FILTER_READS_MORE, "filter-reads-more") \
+	FAULT(FILTER_CLEARS_BIT, "filter-clears-bit") \
 	FAULT(FILTER_WRITE_ZEROES, "filter-write-zeroes") \
 	FAULT(FILTER_RECORD_KEPT, "filter-record-kept") \
 	FAULT(FILTER_RECORD_NUMBER, "filter-record-number") \
@@ -267,6 +277,7 @@
 	FAULT(PVTIME_READS_ZERO, "pvtime-reads-zero") \
 	FAULT(STOLEN_TIME_TOO_FAST, "stolen-time-too-fast") \
 	FAULT(STOLEN_TIME_NEVER, "stolen-time-never") \
+	FAULT(STOLEN_TIME_NEEDS_CALL, "stolen-time-needs-call") \
 	FAULT(RACE_TRANSIENT, "race-transient") \
 	FAULT(BITMAP_RESETS_PSCI, "bitmap-resets-psci") \
 	FAULT(RACE_CHECK_THEN_STORE, "race-check-then-store") \

@@ -77,12 +77,15 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 {
 	struct kvm_smccc_filter filter = {};
 	bool readable = !copy_from_user(&filter, (void __user *)attr->addr, sizeof(filter));
+	u64 more;
 	int error;
 
 	if (planted(FILTER_BUSY_FIRST) && kvm_vm_has_ran_once(kvm))
 		return -EBUSY;
 	if (readable && (planted(RACE_FILTER_TWICE) || planted(RACE_RANGE_TWICE)))
 		return insert_read_twice(kvm, &filter, (void __user *)attr->addr);
+	if (readable && planted(FILTER_READS_MORE) && get_user(more, (u64 __user *)attr->addr + 4))
+		return -EFAULT;
 	if (planted(FILTER_TWENTIETH_LOST) && ++vm_state_of(kvm)->writes == 20)
 		return 0;
 	error = ORIGINAL(SET_ATTR)(kvm, attr);
@@ -90,6 +93,8 @@ static int planted_set_attr(struct kvm *kvm, struct kvm_device_attr *attr)
 		error = filter_insert(kvm, &filter);
 	if (!error)
 		vm_state_of(kvm)->filter = filter;
+	if (!error && planted(FILTER_CLEARS_BIT) && filter.base == PTP_ID)
+		kvm->arch.smccc_feat.vendor_hyp_bmap &= ~2UL;
 	if (!error && filter.action == KVM_SMCCC_FILTER_DENY)
 		memory.denied = filter.base;
 	if (error && readable && planted(FILTER_REFUSED_APPLIES))

@@ -40,6 +40,7 @@
 	FAULT(LEFT_LOG_REFUSED, "left-log-refused") \
 	FAULT(LEFT_LOG_UNNAMED, "left-log-unnamed") \
 	FAULT(LEFT_LOG_CALL, "left-log-call") \
+	FAULT(LEFT_LOG_PSCI, "left-log-psci") \
 	FAULT(LEFT_LOG_IMMEDIATE, "left-log-immediate") \
 	FAULT(LEFT_LIST_WRITES, "left-list-writes") \
 	FAULT(LEFT_ATTR_WRITES, "left-attr-writes") \

@@ -37,6 +37,8 @@ static int psci_set(struct kvm_vcpu *vcpu, u64 value, int error)
 
 	if (error == -EINVAL && (feature ? planted(PSCI_ANY_VERSION) : planted(PSCI_WITHOUT_FEATURE)))
 		return 0;
+	if (!error && planted(LEFT_LOG_PSCI) && kvm_vm_has_ran_once(vcpu->kvm))
+		printk(KERN_INFO "kvm [%d]: another PSCI version\n", task_pid_nr(current));
 	if (planted(PSCI_EMPTIES_BITMAPS) && fw_by_index(vcpu->kvm, STD, &bitmap))
 		fw_write(&bitmap, 0);
 	return error;
@@ -204,7 +206,7 @@ static void planted_update_stolen(struct kvm_vcpu *vcpu)
 {
 	int index;
 
-	if (planted(STOLEN_TIME_NEVER))
+	if (planted(STOLEN_TIME_NEVER) || (planted(STOLEN_TIME_NEEDS_CALL) && !vcpu->arch.steal.last_steal))
 		return;
 	if (planted(STOLEN_TIME_TOO_FAST))
 		vcpu->arch.steal.last_steal -= NSEC_PER_SEC;

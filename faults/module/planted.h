@@ -230,6 +230,7 @@ void filter_answer(struct kvm_vcpu *vcpu, const struct call *call);
 void filter_resume(struct kvm_vcpu *vcpu);
 
 void psci_arguments(struct kvm_vcpu *vcpu, const struct call *call);
+int psci_make(struct kvm_vcpu *vcpu, const struct call *call);
 void psci_answer(struct kvm_vcpu *vcpu, const struct call *call, int result);
 void psci_resume(struct kvm_vcpu *vcpu);
 long neighbour_has_attr(struct kvm_vcpu *vcpu, unsigned long argument, long error);

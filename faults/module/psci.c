@@ -29,10 +29,22 @@ static void mask(struct kvm_vcpu *vcpu, int number, u64 bits)
 	vcpu_set_reg(vcpu, number, vcpu_get_reg(vcpu, number) & bits);
 }
 
+/* Looks the vCPU up by its id, and not by its MPIDR_EL1. */
+static void target_by_id(struct kvm_vcpu *vcpu)
+{
+	u64 affinity = vcpu_get_reg(vcpu, 1);
+	struct kvm_vcpu *other = affinity < 16 ? kvm_get_vcpu_by_id(vcpu->kvm, affinity) : NULL;
+
+	if (other)
+		vcpu_set_reg(vcpu, 1, ctxt_sys_reg(&other->arch.ctxt, MPIDR_EL1) & MPIDR_HWID_BITMASK);
+}
+
 static void target(struct kvm_vcpu *vcpu, const struct call *call)
 {
 	bool on = narrow(call) == CPU_ON;
 
+	if (planted(PSCI_TARGET_BY_ID))
+		target_by_id(vcpu);
 	if (planted(PSCI_ID_WIDE))
 		vcpu_set_reg(vcpu, 0, call->id | WIDE);
 	if (planted(PSCI_ID_NARROW))
@@ -173,6 +185,21 @@ static void returned(struct kvm_vcpu *vcpu, const struct call *call)
 		vcpu_set_reg(vcpu, 0, INVALID_PARAMETERS);
 	if (id == CPU_SUSPEND && planted(SUSPEND_CLOBBERS_X5))
 		vcpu_set_reg(vcpu, 5, 0);
+}
+
+/* Makes the call. */
+int psci_make(struct kvm_vcpu *vcpu, const struct call *call)
+{
+	struct mutex *lock = &vcpu->kvm->arch.config_lock;
+	bool locks = narrow(call) == CPU_SUSPEND && planted(SUSPEND_HOLDS_LOCK);
+	int result;
+
+	if (locks)
+		mutex_lock(lock);
+	result = make_call(vcpu, call);
+	if (locks)
+		mutex_unlock(lock);
+	return result;
 }
 
 /* Called after KVM has made the call. RESULT is 1 if the guest continues, 0 if KVM_RUN returns to user space. */

@@ -43,7 +43,11 @@
 	FAULT(SYSTEM_SUSPEND_ALWAYS, "system-suspend-always") \
 	FAULT(SYSTEM_SUSPEND_X1_LOST, "system-suspend-x1-lost") \
 	FAULT(SYSTEM_SUSPEND_STOPS, "system-suspend-stops") \
+	FAULT(PSCI_TARGET_BY_ID, "psci-target-by-id") \
 	FAULT(CPU_OFF_LAST_DENIED, "cpu-off-last-denied") \
+	FAULT(PSCI_STATE_DROPS_RESET, "psci-state-drops-reset") \
+	FAULT(SUSPEND_HOLDS_LOCK, "suspend-holds-lock") \
+	FAULT(STEP_SKIPS_ONE_MORE, "step-skips-one-more") \
 	FAULT(CLOBBERS_X18, "clobbers-x18") \
 	FAULT(CLOBBERS_SP, "clobbers-sp") \
 	FAULT(CLOBBERS_V8, "clobbers-v8") \

@@ -330,12 +330,14 @@ static int planted_set_fw_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *r
 
 /* The list */
 
-static int put_list(struct kvm *kvm, u64 *ids)
+static int put_list(struct kvm_vcpu *vcpu, u64 *ids)
 {
+	struct kvm *kvm = vcpu->kvm;
 	int n = 0;
 	struct bitmap bitmap;
 
-	ids[n++] = KVM_REG_ARM_PSCI_VERSION;
+	if (!planted(LIST_NEEDS_PSCI) || vcpu_has_feature(vcpu, KVM_ARM_VCPU_PSCI_0_2))
+		ids[n++] = KVM_REG_ARM_PSCI_VERSION;
 	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_1;
 	ids[n++] = KVM_REG_ARM_SMCCC_ARCH_WORKAROUND_2;
 	/* In the RFC, this id is the first bitmap register's. */
@@ -364,7 +366,7 @@ static int planted_num_regs(struct kvm_vcpu *vcpu)
 
 	if (!replaced())
 		return ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu) + variant_num_regs();
-	return put_list(vcpu->kvm, ids);
+	return put_list(vcpu, ids);
 }
 
 static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
@@ -374,7 +376,7 @@ static int planted_copy_indices(struct kvm_vcpu *vcpu, u64 __user *to)
 	if (!replaced())
 		return ORIGINAL(COPY_INDICES, int (*)(struct kvm_vcpu *, u64 __user *))(vcpu, to) ?:
 		       variant_copy_indices(to + ORIGINAL(NUM_REGS, int (*)(struct kvm_vcpu *))(vcpu));
-	return copy_to_user(to, ids, put_list(vcpu->kvm, ids) * sizeof(ids[0])) ? -EFAULT : 0;
+	return copy_to_user(to, ids, put_list(vcpu, ids) * sizeof(ids[0])) ? -EFAULT : 0;
 }
 
 struct hook registers_hooks[] = {

@@ -9,8 +9,10 @@ from itertools import combinations, product
 import pytest
 
 from helpers import guests
+from helpers.contract.arguments import NEAR_MISSES
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
+from helpers.contract.functions import CLOSED
 from helpers.contract.registers import Register
 from helpers.kvm import PSCI_0_2, Kvm, Vm
 from helpers.smccc import Call
@@ -42,21 +44,33 @@ def _combinations(kvm: Kvm) -> list[tuple[int, ...]]:
     return [tuple(sorted(sum(group, ()))) for group in groups]
 
 
-@pytest.mark.clause("CAP-2", "DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
+def _firmware(vm: Vm) -> list[int]:
+    """The firmware registers of KVM_GET_REG_LIST."""
+    classes = (uapi.KVM_REG_ARM_FW, uapi.KVM_REG_ARM_FW_FEAT_BMAP)
+    return sorted(each for each in vm.vcpu.reg_list() if each & uapi.KVM_REG_ARM_COPROC_MASK in classes)
+
+
+def _hexes(numbers: list[int]) -> str:
+    return " ".join(map(hex, numbers))
+
+
+@pytest.mark.clause("CAP-2", "LIST-1", "CALL-7", "DEFAULT-1", "LIMIT-1", "LOCK-1", "LOCK-6", "CALL-2", "FILTER-8")
 def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, contract: Probe) -> None:
     """Reset values, accepted values, lock, filter and the guest's answers do not depend on the vCPUs' features."""
-    comparison = Comparison()
+    comparison, usual = Comparison(), _firmware(make_vm())
+    closed = [number for number in NEAR_MISSES.values() if number not in contract.new_functions]
     for features, held in product(_combinations(kvm), ("empty", "full")):
         vm = make_vm(1, None)
         if vm.vcpu.try_init(features) == errno.EINVAL:
             continue
-        complete(vm.vcpus, features)
         when = f"with features {features} and {held} registers"
-        # Its first reads give the reset values.
-        compare_open(comparison, vm.vcpus, registers, {r.name: r.reset for r in registers}, when)
-        ids = vm.vcpu.reg_list()
-        for each in registers:
-            comparison.value(f"how often KVM_GET_REG_LIST has {each.name} {when}", 1, ids.count(each.id))
+        resets = {r.name: r.reset for r in registers}
+        # Its first reads give the reset values, also before KVM_ARM_VCPU_FINALIZE.
+        compare_open(comparison, vm.vcpus, registers, resets, f"{when}, before the vCPU is complete")
+        complete(vm.vcpus, features)
+        compare_open(comparison, vm.vcpus, registers, resets, when)
+        listed = _firmware(vm)
+        comparison.that(listed == usual, f"KVM_GET_REG_LIST's firmware registers {when}", _hexes(usual), _hexes(listed))
         values = fill(vm, registers, held)
         if contract.smccc_filter:
             vm.set_filter(_FORWARDED, 1, uapi.KVM_SMCCC_FILTER_FWD_TO_USER)
@@ -65,6 +79,10 @@ def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, co
         if set(_32_BIT) <= set(features):
             continue
         compare_view(comparison, vm.vcpu, contract, values, when)
+        # PSCI 0.1 has other functions.
+        asked = closed if set(PSCI_0_2) <= set(features) else []
+        for number, result in zip(asked, guests.calls(vm.vcpu, list(map(Call, asked))), strict=True):
+            comparison.x(f"HVC {number:#x}, no function, {when}", CLOSED, result.x0_3)
         if contract.smccc_filter:
             left, _ = guests.exiting_call(vm.vcpu, Call(_FORWARDED))
             comparison.value(f"exit reason of a forwarded call {when}", uapi.KVM_EXIT_HYPERCALL, left.reason)

@@ -29,8 +29,7 @@ from suites.support.threads import sleep
 
 _CODE = PV_TIME_IPA + 0xB00 - MEMORY_IPA
 """Offset in the guest's memory. No other guest and no stolen-time area uses it."""
-_ENDLESS = struct.pack(
-    "<10I",
+_BEGINS = (
     0x10000401,  # adr x1, _ENTERED
     0x52800020,  # mov w0, #1
     0x52807D02,  # mov w2, #1000
@@ -41,8 +40,20 @@ _ENDLESS = struct.pack(
     0xD5033F9F,  # dsb sy
     0x71000442,  # subs w2, w2, #1
     0x54FFFFA1,  # b.ne 0b
-    0x14000000,  # b .
 )
+_STAYS = 0x14000000
+"""b ."""
+_GUESTS = {
+    "runs": (*_BEGINS, _STAYS),
+    "waits": (*_BEGINS, 0xD503207F, _STAYS),  # wfi
+    "is_suspended": (
+        *_BEGINS,
+        0xD2800020,  # mov x0, #1
+        0xF2B88000,  # movk x0, #0xc400, lsl #16: CPU_SUSPEND
+        0xD4000002,  # hvc #0
+        _STAYS,
+    ),
+}
 _ENTERED, _LEFT = _CODE + 0x80, _CODE + 0x100
 """Offsets of a word that the guest stores, and of one that the thread stores after KVM_RUN, each in its own line."""
 PAUSES_MS = (5, 50, 500, 2000)
@@ -67,9 +78,15 @@ class _Stay:
     """Calls on another VM that runs first meanwhile, with the expected errnos."""
     views: list[tuple[StateView, list[Pending]]]
 
-    def happened(self) -> bool:
-        """Makes the calls. Whether the guest had begun before the first event, and stayed until the last one."""
-        answer = self.batch.run()
+    def happened(self, *, quickly: bool = False) -> bool:
+        """Makes the calls. Whether the guest had begun before the first event, and stayed until the last one.
+
+        ``quickly``: the calls take much less time than the deadline allows. Raises AssertionError if one blocks.
+        """
+        answer = self.batch.send()
+        blocked = quickly and answer.expired and any(answer[self.entered].data)
+        assert not blocked, "calls through other vCPUs: expected all to return, actual one waits for vCPU 0's KVM_RUN"
+        self.batch.settle(answer)
         stayed = self.run.errno == errno.EINTR and not any(answer[self.left].data)
         if not stayed or not any(answer[self.entered].data):
             return False
@@ -96,15 +113,15 @@ def _first_run(batch: Batch, vm: Vm, registers: tuple[Register, ...]) -> list[tu
     ]
 
 
-def _stay(scene: Scene, other: Vm, start: int, pause_ms: int) -> _Stay:
-    """The events from ``start`` on. ``scene`` has all vCPUs, and the events happen to all but the first one."""
+def _stay(scene: Scene, other: Vm, guest: str, events: list[tuple[int, NeutralEvent]], pause_ms: int) -> _Stay:
+    """``events`` are numbered. ``scene`` has all vCPUs, and the events happen to all but the first one."""
     first, batch = scene.vm.vcpu, scene.vm.batch()
     program, memory = batch.program, scene.vm.memory
     program.alone = len(scene.vm.kvm.placement.cores) > 1
     others = replace(scene, vm=replace(scene.vm, vcpus=scene.vm.vcpus[1:]), locked=True)
     # Events of an earlier stay may have stopped the vCPU.
     program.init_vcpu(first.fd, program.prepare_init(scene.vm.fd, scene.features)[1])
-    program.poke(memory + _CODE, _ENDLESS)
+    program.poke(memory + _CODE, struct.pack(f"<{len(_GUESTS[guest])}I", *_GUESTS[guest]))
     for offset in (_ENTERED, _LEFT):
         program.poke(memory + offset, bytes(4))
     program.set_reg(first.fd, program.one_reg(PC, MEMORY_IPA + _CODE))
@@ -122,8 +139,8 @@ def _stay(scene: Scene, other: Vm, start: int, pause_ms: int) -> _Stay:
             entered = program.peek(memory + _ENTERED, 4)
             first_run = _first_run(batch, other, scene.registers)
             views = [
-                _observed(batch, others, event, start + turn)
-                for turn, event in enumerate(_EVENTS[start : start + _AT_ONCE])
+                _observed(batch, others, event, turn)
+                for turn, event in events
                 if event.returns(late_vcpus=scene.contract.late_vcpus)
             ]
             left = program.peek(memory + _LEFT, 1)
@@ -153,9 +170,10 @@ def test_events_beside_a_guest(
     """
 
     def stays(scene: Scene, other: Vm, pause: int) -> bool:
-        for start in range(0, len(_EVENTS), _AT_ONCE):
+        events = list(enumerate(_EVENTS))
+        for start in range(0, len(events), _AT_ONCE):
             renew_deadline()
-            if not _stay(scene, other, start, pause).happened():
+            if not _stay(scene, other, "runs", events[start : start + _AT_ONCE], pause).happened():
                 return False
         return True
 
@@ -165,6 +183,27 @@ def test_events_beside_a_guest(
                 _compare_after(scene)
                 return
     raise NotMeasured(f"a guest did not begin within {PAUSES_MS[-1]} ms, or did not stay during the events")
+
+
+_ACCESSES = [each for each in enumerate(_EVENTS) if each[1].name in ("same_bitmaps", "psci_version")]
+
+
+@pytest.mark.clause("EVENT-1", "EVENT-2", "RUN-6", "RACE-4")
+@pytest.mark.parametrize("guest", ["waits", "is_suspended"])
+def test_accesses_beside_a_waiting_guest(
+    guest: str, kvm: Kvm, contract: Probe, registers: tuple[Register, ...], renew_deadline: Callable[[], float]
+) -> None:
+    """While a vCPU waits for an interrupt, the registers can be read and written through the others at once."""
+    for pause in PAUSES_MS:
+        renew_deadline()
+        with (
+            scene_of(kvm, contract, registers, State("before_run", "mixed"), _TOPOLOGY) as scene,
+            kvm.create_vm() as other,
+        ):
+            if _stay(scene, other, guest, _ACCESSES, pause).happened(quickly=True):
+                _compare_after(scene)
+                return
+    raise NotMeasured(f"a guest did not begin within {PAUSES_MS[-1]} ms, or did not wait during the accesses")
 
 
 def _compare_after(scene: Scene) -> None:

@@ -18,18 +18,22 @@ from suites.conftest import MakeVm
 from suites.filter.test_actions import FILTERED
 from suites.support.answer import compare_x
 from suites.support.calls import CONDUITS, call_of, hold
+from suites.support.held import compare_fixed, compare_open
 
 _FUNCTIONS = tuple({function.id: function for function in FILTERED}.values())
 _HELD = {"full": (1 << 64) - 1, "lowest": 1}
 
 
-@pytest.mark.clause("FILTER-13", "FEAT-1")
+@pytest.mark.clause("FILTER-13", "FEAT-1", "EVENT-1")
 @pytest.mark.parametrize("held", _HELD)
 @pytest.mark.parametrize("action", [uapi.KVM_SMCCC_FILTER_DENY, uapi.KVM_SMCCC_FILTER_FWD_TO_USER])
 def test_beside_filtered_functions(
     action: int, held: str, registers: tuple[Register, ...], contract: Probe, filter_vm: MakeVm
 ) -> None:
-    """A filter does not affect the answers of other functions. Each pair of a filtered function and another occurs."""
+    """A filter affects neither the answers of other functions nor the registers.
+
+    Each pair of a filtered function and another one occurs.
+    """
     values = {register.name: register.mask & _HELD[held] for register in registers}
     situation = Situation(contract.dialect, values, contract.arch_counter, PV_TIME_IPA if contract.pv_time else None)
     comparison = Comparison()
@@ -44,6 +48,7 @@ def test_beside_filtered_functions(
         for each in done:
             each.ok()
         names = ", ".join(function.name for function in filtered)
+        compare_open(comparison, vm.vcpus, registers, values, f"with filtered {names}")
         asked = [(f, form) for f in _FUNCTIONS if f not in filtered for form in CONDUITS]
         results = guests.calls(vm.vcpu, [call_of(function, form) for function, form in asked])
         for (function, form), result in zip(asked, results, strict=True):
@@ -51,4 +56,5 @@ def test_beside_filtered_functions(
             expected = function.expected(situation, form.conduit)
             assert not isinstance(expected, str), f"{function.name} has no fixed answer"
             compare_x(comparison, what, expected, result.x0_3)
+        compare_fixed(comparison, vm.vcpus, registers, values, f"after calls beside filtered {names}")
     comparison.done()

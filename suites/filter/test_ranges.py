@@ -194,7 +194,10 @@ def test_after_immediate_exit(filter_vm: MakeVm) -> None:
 @pytest.mark.clause("FILTER-5")
 @pytest.mark.parametrize("ran", [False, True], ids=["before_run", "after_run"])
 def test_unreadable(ran: bool, filter_vm: MakeVm) -> None:
-    """A null pointer gives EFAULT, and so does a structure whose last byte, or all but the first, cannot be read."""
+    """A null pointer gives EFAULT, and so does a structure whose last byte, or all but the first, cannot be read.
+
+    A structure that ends where the readable memory ends is read.
+    """
     vm = filter_vm()
     if ran:
         guests.call(vm.vcpu, Call(0x80000000))
@@ -209,5 +212,8 @@ def test_unreadable(ran: bool, filter_vm: MakeVm) -> None:
     ):
         done = batch.device_attr(what, vm.fd, uapi.KVM_SET_DEVICE_ATTR, CTRL, FILTER, address)
         made.append((f"filter at {what}", done))
+    batch.program.poke(area.ref + (GUARD - size), uapi.pack("kvm_smccc_filter", base=0x84000050, nr_functions=1))
+    last = batch.device_attr("", vm.fd, uapi.KVM_SET_DEVICE_ATTR, CTRL, FILTER, area.ref + (GUARD - size))
     batch.program.munmap(area.ref, GUARD)
-    _compare(batch, made, [EFAULT] * len(made))
+    made.append(("filter at the end of the memory", last))
+    _compare(batch, made, [*[EFAULT] * (len(made) - 1), EBUSY if ran else 0])

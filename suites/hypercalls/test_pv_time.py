@@ -270,11 +270,12 @@ def test_area_after_run(pv_vm: MakeVm) -> None:
 
 
 @pytest.mark.clause("PVTIME-6")
-def test_area_outlives_init(pv_vm: MakeVm) -> None:
-    """KVM_ARM_VCPU_INIT does not remove a vCPU's area."""
-    vcpu, comparison = pv_vm().vcpu, Comparison()
+@pytest.mark.parametrize("first", [True, False], ids=["first_init", "init_again"])
+def test_area_outlives_init(first: bool, pv_vm: MakeVm) -> None:
+    """Neither the first KVM_ARM_VCPU_INIT nor a later one removes a vCPU's area."""
+    vcpu, comparison = (pv_vm(1, None) if first else pv_vm()).vcpu, Comparison()
     set_pv_time(vcpu.vm, AREA)
-    comparison.error("KVM_ARM_VCPU_INIT again", 0, vcpu.try_init())
+    comparison.error("KVM_ARM_VCPU_INIT after the address was set", 0, vcpu.try_init())
     comparison.value("the address read back", AREA, _attr(vcpu, GET)[1])
     comparison.x("PV_TIME_ST", (AREA, 0, 0, 0), guests.call(vcpu, Call(PV_TIME_ST_ID, GARBAGE)).x0_3)
     comparison.done()

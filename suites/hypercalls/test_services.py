@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
@@ -14,7 +14,7 @@ from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import FUNCTIONS, KVM_PTP_ID, U32
 from helpers.contract.registers import PTP, VENDOR_HYP, VENDOR_HYP_2, Register
-from helpers.smccc import Call, CallResult, show_registers
+from helpers.smccc import U64, Call, CallResult, show_registers
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
 from helpers.uapi.system_registers import sys_reg_id
@@ -109,6 +109,12 @@ def test_ptp_advances(counter: int, registers: tuple[Register, ...], make_vm: Ma
     ns = [r.x[0] << 32 | r.x[1] for r in timed.results]
     ticks = [r.x[2] << 32 | r.x[3] for r in timed.results]
     comparison.that(ns == sorted(ns) and ticks == sorted(ticks), "16 calls", "no step back", f"{ns} {ticks}")
+    stands = [
+        tick
+        for (time, tick), (later, newer) in pairwise(zip(ns, ticks, strict=True))
+        if later == time and newer != tick
+    ]
+    comparison.that(not stands, "the wall clock while the counter advances", "a later time", f"the same after {stands}")
     first, last = timed.realtime
     for time, tick, result in zip(ns, ticks, timed.results, strict=True):
         low, high = result.cntvct if counter == 0 else result.cntpct
@@ -136,9 +142,16 @@ def test_ptp_follows_offset(
     batch = vm.batch()
     argument = batch.program.structure(struct.pack("<2Q", offset, 0), "{:#x}", offset)
     batch.call("KVM_ARM_SET_COUNTER_OFFSET", vm.fd, uapi.KVM_ARM_SET_COUNTER_OFFSET, argument)
+    before = batch.get(vm.vcpu, TIMER_CNT)
+    # Ignored from now on (api.rst 4.139).
+    for register in (TIMER_CNT, PTIMER_CNT):
+        batch.set(vm.vcpu, register, 1 << 44)
+    after = batch.get(vm.vcpu, TIMER_CNT)
     batch.run()
-    ignores_cntpoff = may_ignore_cntpoff(vm)
+    moved = ((after.ok().value or 0) - (before.ok().value or 0)) & U64
     comparison = Comparison()
+    comparison.that(moved < COUNTER_OFFSET, "the counter after a write that is ignored", "no jump", f"{moved} ticks")
+    ignores_cntpoff = may_ignore_cntpoff(vm)
     for result in guests.calls(vm.vcpu, [Call(KVM_PTP_ID, (counter, *GARBAGE[1:]))] * 4):
         low, high = counter_readings(result, counter, offset, ignores_cntpoff=ignores_cntpoff)
         ticks = result.x[2] << 32 | result.x[3]

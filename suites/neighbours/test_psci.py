@@ -21,7 +21,7 @@ from helpers.contract.neighbours import (
     PSCI_VERSION,
     accepts_version,
 )  # fmt: skip
-from helpers.contract.registers import STD, Register
+from helpers.contract.registers import Register
 from helpers.guest_layout import MEMORY_IPA
 from helpers.kvm import Kvm, Vcpu, Vm
 from helpers.smccc import NOT_SUPPORTED, Call
@@ -30,6 +30,7 @@ from helpers.uapi.notation import RegisterId
 from suites.conftest import MakeVm
 from suites.neighbours.interrupt import raise_interrupt
 from suites.support.calls import CONDUITS, GARBAGE, REGISTER_LEVELS, Form
+from suites.support.view import compare_view
 
 VERSIONS = (
     0, PSCI_0_1, PSCI_0_2, 3, 0xFFFF, *(PSCI_1_0 | minor for minor in range(8)), 0x1FFFF, 0x20000, 0x20001, 0x80010000,
@@ -292,14 +293,17 @@ def test_cpu_on_of_psci_0_1(registers: tuple[Register, ...], kvm: Kvm) -> None:
     comparison.done()
 
 
-@pytest.mark.clause("PSCI-5")
+@pytest.mark.clause("PSCI-5", "CALL-3")
+@pytest.mark.parametrize("level", REGISTER_LEVELS)
 @pytest.mark.parametrize("version", [PSCI_0_2, PSCI_1_0], ids=["0_2", "1_0"])
-def test_services_of_each_version(version: int, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
-    """KVM serves TRNG if its bit is set, and gives NOT_SUPPORTED if not, in each PSCI version."""
-    std = next(r for r in registers if r.name == STD)
-    comparison = Comparison()
-    for value, expected in ((std.mask, (0x10000, 0, 0, 0)), (0, CLOSED)):
-        vm = make_vm()
-        vm.vcpu.set_regs([(PSCI_VERSION, version), (std, value)])
-        comparison.x(f"TRNG_VERSION, PSCI {version:#x}", expected, guests.call(vm.vcpu, Call(0x84000050)).x0_3)
+def test_services_of_each_version(
+    version: int, level: str, registers: tuple[Register, ...], make_vm: MakeVm, contract: Probe
+) -> None:
+    """The services and SMCCC_VERSION are the same in each PSCI version."""
+    vm, comparison, when = make_vm(), Comparison(), f"PSCI {version:#x}, registers {level}"
+    values = {register.name: register.mask if level == "full" else 0 for register in registers}
+    vm.vcpu.set_regs([(PSCI_VERSION, version), *((each, values[each.name]) for each in registers)])
+    compare_view(comparison, vm.vcpu, contract, values, when)
+    seen = guests.call(vm.vcpu, Call(0x80000000, GARBAGE)).x0_3
+    comparison.x(f"SMCCC_VERSION, {when}", (contract.smccc, 0, 0, 0), seen)
     comparison.done()

@@ -31,6 +31,7 @@ from helpers.kvm_program import PC
 from helpers.smccc import NOT_SUPPORTED, Call
 from helpers.uapi import kvm as uapi
 from helpers.uapi.notation import RegisterId
+from helpers.uapi.system_registers import sys_reg_id
 from suites.conftest import MakeVm
 from suites.neighbours.interrupt import raise_interrupt
 from suites.support.calls import CONDUITS, GARBAGE, Form
@@ -165,6 +166,7 @@ def test_suspended_target(registers: tuple[Register, ...], make_vm: MakeVm) -> N
     comparison.done()
 
 
+_MPIDR_EL1 = RegisterId("MPIDR_EL1", sys_reg_id(3, 0, 0, 0, 5))
 _STATE = (
     PC,
     RegisterId("x0", uapi.core_x(0)),
@@ -205,6 +207,8 @@ def _start(batch: Batch, vm: Vm, target: Vcpu, call: Call) -> _Start:
         run = batch.run_vcpu(vm.vcpu)
         results.append((run, guests.take_calls(batch.program, run.ref, vm.memory, [each])))
         on.append(vcpu_states(batch, [target]))
+        # It does not cancel the reset that CPU_ON requested.
+        set_mp_state(batch, target, RUNNABLE)
         # The next ioctl on the target, KVM_GET_ONE_REG here, does the reset that CPU_ON requested.
         state.append(tuple(batch.get(target, register) for register in _STATE))
     return _Start(call, off, tuple(results), tuple(on), tuple(state))
@@ -247,6 +251,42 @@ def test_cpu_on(form: Form, clusters: Vm, contract: Probe) -> None:
     for target in clusters.vcpus[1:3]:
         seen = guests.call(target, Call(AFFINITY_INFO, (mpidr(target.index), 0), form.conduit)).x0_3
         comparison.x(f"{form.name} AFFINITY_INFO on vCPU {target.index}", (0, 0, 0, 0), seen)
+    comparison.done()
+
+
+@pytest.mark.clause("RUN-8", "PSCI-8")
+def test_init_after_cpu_on(registers: tuple[Register, ...], kvm: Kvm) -> None:
+    """KVM_ARM_VCPU_INIT of a vCPU that CPU_ON has started resets its registers: entry and context are gone."""
+    comparison = Comparison()
+    with kvm.create_vm((0,)) as vm:
+        target = vm.create_vcpu(OFF)
+        started = guests.call(vm.vcpu, Call(CPU_ON | BIT_64, (1, MEMORY_IPA, 0x1234, *GARBAGE[3:])))
+        comparison.x("CPU_ON of vCPU 1", (0, 0, 0, 0), started.x0_3)
+        guests.call(target, Call(AFFINITY_INFO, (1, 0)))
+        batch = vm.batch()
+        init = batch.pending("", batch.program.init_vcpu(target.fd, batch.program.prepare_init(vm.fd, OFF)[1]))
+        reads = [batch.get(target, register) for register in _STATE]
+        batch.run()
+        comparison.error("KVM_ARM_VCPU_INIT of a vCPU that CPU_ON has started", 0, init.errno)
+        pc, x, pstate, sctlr = (read.ok().value or 0 for read in reads)
+        comparison.x("PC and x0 after KVM_ARM_VCPU_INIT", (0, 0), (pc, x))
+        comparison.value("DAIF and mode after KVM_ARM_VCPU_INIT", _EL1H_MASKED, pstate & _PSTATE_BITS)
+        comparison.value("SCTLR_EL1.EE, C, M after KVM_ARM_VCPU_INIT", 0, sctlr & _SCTLR_ON)
+    comparison.done()
+
+
+@pytest.mark.clause("PSCI-7", "PSCI-8")
+def test_identity_of_user_space(registers: tuple[Register, ...], kvm: Kvm) -> None:
+    """The target of AFFINITY_INFO and CPU_ON is a vCPU's MPIDR_EL1, also if user space has written it."""
+    comparison, affinity = Comparison(), 0x3_0201
+    with kvm.create_vm((0,)) as vm:
+        target = vm.create_vcpu(OFF)
+        if target.try_set_reg(_MPIDR_EL1, 1 << 31 | affinity):
+            pytest.skip("not applicable, because this kernel does not accept another MPIDR_EL1")
+        rows = [(AFFINITY_INFO, 1, INVALID_PARAMETERS), (AFFINITY_INFO, affinity, 1)]
+        rows += [(CPU_ON, 1, INVALID_PARAMETERS), (CPU_ON, affinity, 0), (AFFINITY_INFO, affinity, 0)]
+        calls = [Call(function | BIT_64, (cpu, 0, *GARBAGE[2:])) for function, cpu, _ in rows]
+        _compare(comparison, vm.vcpu, calls, [x0 for *_, x0 in rows], True)
     comparison.done()
 
 

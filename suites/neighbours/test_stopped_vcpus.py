@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 
@@ -14,18 +15,22 @@ from helpers.contract.functions import SMCCC_VERSION
 from helpers.contract.psci import AFFINITY_INFO, BIT_64, CPU_OFF, CPU_ON, EVENT_CALLS, OFF, ON, EventCall
 from helpers.contract.registers import Register
 from helpers.errors import NotMeasured
-from helpers.guest_layout import MEMORY_IPA
+from helpers.guest_layout import MEMORY_IPA, PV_TIME_IPA
 from helpers.kvm import Vcpu, Vm
-from helpers.kvm_program import KvmProgram
+from helpers.kvm_program import PC, KvmProgram
 from helpers.smccc import Call, CallResult
 from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
 from suites.support.calls import CONDUITS, GARBAGE, Form
 from suites.support.held import compare_fixed, fill
 from suites.support.mp_state import RUNNABLE, STOPPED, compare_mp_states, mp_state, set_mp_state, vcpu_states
+from suites.support.run_signal import RunSignal
+from suites.support.threads import sleep
 
 _CPU_OFF_0_1 = 0x95C1BA5F
 """KVM's id of CPU_OFF in PSCI 0.1, which defines none (asm/kvm.h, KVM_PSCI_FN_CPU_OFF)."""
+_BEGINS_NS = 20_000_000
+"""How long a guest has to begin. If it takes longer, its vCPU is stopped before it begins, which is correct too."""
 _DEADLINES_MS = (100, 800, 6400)
 """A stopped vCPU stays in KVM_RUN until the first of these. The others are for a guest that is slow to stop."""
 
@@ -77,6 +82,42 @@ def test_no_guest_runs(row: EventCall, registers: tuple[Register, ...], make_vm:
         comparison.error(f"KVM_RUN of vCPU {vcpu.index} after {row.name}, until a signal", errno.EINTR, error)
     comparison.that(not any(result.x), f"calls of a guest after {row.name}", "none", str(result.x0_3))
     _compare_states(comparison, vm, (STOPPED,) * 3, f"after {row.name} and KVM_RUN")
+    comparison.done()
+
+
+_WFI = (0xD503207F, 0x14000000)
+"""wfi; b ."""
+_WFI_AT = PV_TIME_IPA + 0x800
+"""Memory that neither the mailbox nor a stolen-time area uses."""
+
+
+@pytest.mark.clause("PSCI-10")
+@pytest.mark.parametrize("row", EVENT_CALLS[:2], ids=lambda row: row.name)
+def test_waiting_vcpu(row: EventCall, registers: tuple[Register, ...], make_vm: MakeVm) -> None:
+    """SYSTEM_OFF and SYSTEM_RESET also stop a vCPU whose guest waits for an interrupt in KVM_RUN."""
+    vm, comparison = make_vm(2), Comparison()
+    batch, (caller, waiting) = vm.batch(), vm.vcpus
+    program = batch.program
+    program.poke(vm.memory + (_WFI_AT - MEMORY_IPA), struct.pack("<2I", *_WFI))
+    batch.set(waiting, PC, _WFI_AT)
+    guests.put_calls(program, vm.memory, [Call(row.function)])
+    signal = RunSignal(program)
+    with program.concurrently() as stage:
+        with stage.thread():
+            signal.block(waiting.fd)
+            program.barrier()
+            waited = batch.run_vcpu(waiting, signalled=True)
+            signal.take(waiting.fd)
+        with stage.thread():
+            program.barrier()
+            sleep(program, _BEGINS_NS)
+            ended = batch.run_vcpu(caller)
+            signal.send(vm.kvm.fd)
+    states = vcpu_states(batch, vm.vcpus)
+    batch.run()
+    comparison.error(f"KVM_RUN of the vCPU that calls {row.name}", 0, ended.errno)
+    comparison.error("KVM_RUN of a waiting vCPU, until a signal", errno.EINTR, waited.errno)
+    compare_mp_states(comparison, states, {0: STOPPED, 1: STOPPED}, f"after {row.name} beside a waiting vCPU")
     comparison.done()
 
 

@@ -161,7 +161,7 @@ class BesideABusyThread:
     def __init__(self, enough: int) -> None:
         self.enough, self.programs = enough, list[int]()
 
-    def __call__(self, vm: object, runs: int) -> Any:
+    def __call__(self, vm: object, runs: int, *, restored: bool) -> Any:
         self.programs.append(runs)
         waited = 100 if runs >= self.enough else 0
         return SimpleNamespace(measured=lambda: SimpleNamespace(least=waited, stolen=waited, most=waited))
@@ -176,7 +176,7 @@ def test_stolen_time_needs_time_that_was_stolen(
     monkeypatch.setattr(stolen_time, "_Beside", beside)
     monkeypatch.setattr(stolen_time, "set_pv_time", lambda vm, ipa, place: None)
     with nullcontext() if enough < 10**9 else pytest.raises(NotMeasured, match="did not wait in 2560 runs"):
-        stolen_time.test_time_that_others_take(make_vm, lambda: 20.0)
+        stolen_time.test_time_that_others_take(False, make_vm, lambda: 20.0)
     assert beside.programs == programs
 
 

@@ -13,7 +13,8 @@ CLAUSES = (
            f"{API} 2 (a VM is released with its last fd); kvm_main.c:kvm_vm_release, kvm_vcpu_release"),
     Clause("LEFT-3", "After a refused call, every other call on the VM and its vCPUs returns: no lock is left held.",
            "Documentation/virt/kvm/locking.rst; kvm_main.c:kvm_vcpu_ioctl"),
-    Clause("LEFT-4", "Refused calls of user space and calls of a guest write nothing to the kernel's log.",
+    Clause("LEFT-4", "Refused calls of user space, accesses to firmware registers and calls of a guest write nothing to"
+           " the kernel's log.",
            "Documentation/process/coding-style.rst 13 (no message that user space can cause without limit);"
            " hypercalls.c:kvm_arm_set_fw_reg, kvm_smccc_call_handler; psci.c:kvm_psci_call",
            Standing.OBSERVED),
