@@ -218,11 +218,7 @@ def _verdict(records: SubjectRecords) -> Verdict:
     results, not_run = records.results, records.not_run
     counts = {name: sum(result.outcome == name for result in results) for name in COUNT_NAMES}
     counts["not-run"] = len(not_run)
-    reasons = (
-        *_reasons(log, results, not_run),
-        *_outdated(log, info, results),
-        *_incomplete_tier(log, subject),
-    )
+    reasons = (*_reasons(log, results, not_run), *_outdated(log, info, results), *_incomplete_tier(log, subject))
     failed = [result for result in results if result.outcome == FAILED]
     missed = set(not_run)
     return Verdict(

@@ -70,6 +70,8 @@ def test_features(registers: tuple[Register, ...], kvm: Kvm, make_vm: MakeVm, co
         complete(vm.vcpus, features)
         compare_open(comparison, vm.vcpus, registers, resets, when)
         listed = _firmware(vm)
+        for each in registers:
+            comparison.value(f"how often KVM_GET_REG_LIST has {each.name} {when}", 1, listed.count(each.id))
         comparison.that(listed == usual, f"KVM_GET_REG_LIST's firmware registers {when}", _hexes(usual), _hexes(listed))
         values = fill(vm, registers, held)
         if contract.smccc_filter:

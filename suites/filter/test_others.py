@@ -13,9 +13,8 @@ from helpers.contract.features import Probe
 from helpers.contract.functions import Situation
 from helpers.contract.registers import Register
 from helpers.guest_layout import PV_TIME_IPA
-from helpers.uapi import kvm as uapi
 from suites.conftest import MakeVm
-from suites.filter.test_actions import FILTERED
+from suites.filter.test_actions import DENY, FILTERED, FORWARD
 from suites.support.answer import compare_x
 from suites.support.calls import CONDUITS, call_of, hold
 from suites.support.held import compare_fixed, compare_open
@@ -26,7 +25,7 @@ _HELD = {"full": (1 << 64) - 1, "lowest": 1}
 
 @pytest.mark.clause("FILTER-13", "FEAT-1", "EVENT-1")
 @pytest.mark.parametrize("held", _HELD)
-@pytest.mark.parametrize("action", [uapi.KVM_SMCCC_FILTER_DENY, uapi.KVM_SMCCC_FILTER_FWD_TO_USER])
+@pytest.mark.parametrize("action", [DENY, FORWARD], ids=["DENY", "FWD_TO_USER"])
 def test_beside_filtered_functions(
     action: int, held: str, registers: tuple[Register, ...], contract: Probe, filter_vm: MakeVm
 ) -> None:

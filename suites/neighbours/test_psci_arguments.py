@@ -207,8 +207,9 @@ def _start(batch: Batch, vm: Vm, target: Vcpu, call: Call) -> _Start:
         run = batch.run_vcpu(vm.vcpu)
         results.append((run, guests.take_calls(batch.program, run.ref, vm.memory, [each])))
         on.append(vcpu_states(batch, [target]))
-        # It does not cancel the reset that CPU_ON requested.
-        set_mp_state(batch, target, RUNNABLE)
+        if target is vm.vcpus[2]:
+            # It does not cancel the reset that CPU_ON requested.
+            set_mp_state(batch, target, RUNNABLE)
         # The next ioctl on the target, KVM_GET_ONE_REG here, does the reset that CPU_ON requested.
         state.append(tuple(batch.get(target, register) for register in _STATE))
     return _Start(call, off, tuple(results), tuple(on), tuple(state))
@@ -264,7 +265,9 @@ def test_init_after_cpu_on(registers: tuple[Register, ...], kvm: Kvm) -> None:
         comparison.x("CPU_ON of vCPU 1", (0, 0, 0, 0), started.x0_3)
         guests.call(target, Call(AFFINITY_INFO, (1, 0)))
         batch = vm.batch()
-        init = batch.pending("", batch.program.init_vcpu(target.fd, batch.program.prepare_init(vm.fd, OFF)[1]))
+        init = batch.pending(
+            "KVM_ARM_VCPU_INIT", batch.program.init_vcpu(target.fd, batch.program.prepare_init(vm.fd, OFF)[1])
+        )
         reads = [batch.get(target, register) for register in _STATE]
         batch.run()
         comparison.error("KVM_ARM_VCPU_INIT of a vCPU that CPU_ON has started", 0, init.errno)

@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from helpers import guests
+from helpers.batch import Pending
 from helpers.contract.check import Comparison
 from helpers.contract.features import Probe
 from helpers.contract.functions import SMCCC_VERSION
@@ -24,12 +25,11 @@ from suites.conftest import MakeVm
 from suites.support.calls import CONDUITS, GARBAGE, Form
 from suites.support.held import compare_fixed, fill
 from suites.support.mp_state import RUNNABLE, STOPPED, compare_mp_states, mp_state, set_mp_state, vcpu_states
-from suites.support.run_signal import RunSignal
-from suites.support.threads import sleep
+from suites.support.run_signal import run_beside
 
 _CPU_OFF_0_1 = 0x95C1BA5F
 """KVM's id of CPU_OFF in PSCI 0.1, which defines none (asm/kvm.h, KVM_PSCI_FN_CPU_OFF)."""
-_BEGINS_NS = 20_000_000
+_BEGINS_MS = 20
 """How long a guest has to begin. If it takes longer, its vCPU is stopped before it begins, which is correct too."""
 _DEADLINES_MS = (100, 800, 6400)
 """A stopped vCPU stays in KVM_RUN until the first of these. The others are for a guest that is slow to stop."""
@@ -97,25 +97,14 @@ def test_waiting_vcpu(row: EventCall, registers: tuple[Register, ...], make_vm: 
     """SYSTEM_OFF and SYSTEM_RESET also stop a vCPU whose guest waits for an interrupt in KVM_RUN."""
     vm, comparison = make_vm(2), Comparison()
     batch, (caller, waiting) = vm.batch(), vm.vcpus
-    program = batch.program
-    program.poke(vm.memory + (_WFI_AT - MEMORY_IPA), struct.pack("<2I", *_WFI))
+    batch.program.poke(vm.memory + (_WFI_AT - MEMORY_IPA), struct.pack("<2I", *_WFI))
     batch.set(waiting, PC, _WFI_AT)
-    guests.put_calls(program, vm.memory, [Call(row.function)])
-    signal = RunSignal(program)
-    with program.concurrently() as stage:
-        with stage.thread():
-            signal.block(waiting.fd)
-            program.barrier()
-            waited = batch.run_vcpu(waiting, signalled=True)
-            signal.take(waiting.fd)
-        with stage.thread():
-            program.barrier()
-            sleep(program, _BEGINS_NS)
-            ended = batch.run_vcpu(caller)
-            signal.send(vm.kvm.fd)
+    guests.put_calls(batch.program, vm.memory, [Call(row.function)])
+    ended = list[Pending]()
+    waited = run_beside(batch, waiting, _BEGINS_MS, lambda: ended.append(batch.run_vcpu(caller)))
     states = vcpu_states(batch, vm.vcpus)
     batch.run()
-    comparison.error(f"KVM_RUN of the vCPU that calls {row.name}", 0, ended.errno)
+    comparison.error(f"KVM_RUN of the vCPU that calls {row.name}", 0, ended[0].errno)
     comparison.error("KVM_RUN of a waiting vCPU, until a signal", errno.EINTR, waited.errno)
     compare_mp_states(comparison, states, {0: STOPPED, 1: STOPPED}, f"after {row.name} beside a waiting vCPU")
     comparison.done()

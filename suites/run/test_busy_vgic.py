@@ -18,12 +18,11 @@ from suites.conftest import MakeVm
 from suites.run.runs import power_off
 from suites.run.vgics import Vgics
 from suites.support.held import compare_fixed, fill
-from suites.support.run_signal import RunSignal
-from suites.support.threads import sleep
+from suites.support.run_signal import run_beside
 
 _PAUSES_MS = (5, 50, 500, 2000)
 """Time after which the vCPU should be in KVM_RUN. A busy machine needs a longer pause."""
-_DISTRIBUTOR_CONTROL, _REDISTRIBUTOR_CONTROL = (1, 0), (5, 0)
+_CONTROLS = ((uapi.KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0), (uapi.KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, 0))
 """Groups and attributes: GICD_CTLR, and GICR_CTLR of vCPU 0."""
 
 
@@ -38,26 +37,18 @@ class _Accesses:
 
 def _access(vm: Vm, device: int, pause_ms: int) -> _Accesses:
     batch, meanwhile, after = vm.batch(), list[Pending](), list[Pending]()
-    program, memory = batch.program, batch.program.scratch(8)
+    memory = batch.program.scratch(8)
 
     def read(into: list[Pending]) -> None:
-        for group, attr in (_DISTRIBUTOR_CONTROL, _REDISTRIBUTOR_CONTROL):
+        for group, attr in _CONTROLS:
             what = f"KVM_GET_DEVICE_ATTR of vGIC attribute {group}.{attr}"
             into.append(batch.device_attr(what, device, uapi.KVM_GET_DEVICE_ATTR, group, attr, memory))
 
-    signal = RunSignal(program)
-    with program.concurrently() as stage:
-        with stage.thread():
-            signal.block(vm.vcpu.fd)
-            program.barrier()
-            run = batch.run_vcpu(vm.vcpu, signalled=True)
-            signal.take(vm.vcpu.fd)
-        with stage.thread():
-            program.barrier()
-            sleep(program, pause_ms * 1_000_000)
-            read(meanwhile)
-            read(meanwhile)
-            signal.send(vm.kvm.fd)
+    def read_twice() -> None:
+        read(meanwhile)
+        read(meanwhile)
+
+    run = run_beside(batch, vm.vcpu, pause_ms, read_twice)
     read(after)
     batch.run()
     return _Accesses(run, meanwhile, after)

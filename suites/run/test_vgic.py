@@ -113,7 +113,12 @@ def test_vcpu_attributes(
 
 _GROUPS, _ATTRS = 10, 5
 """More than the groups of devices/arm-vgic-v3.rst, and the attributes of the group of controls, also the ITS's."""
-_SAVED = ((1, 0), (1, 0x80), (5, 0), (5, 0x10080), (6, 0xC230), (7, 0))
+_SAVED = (
+    *((uapi.KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset) for offset in (0, 0x80)),
+    *((uapi.KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, offset) for offset in (0, 0x1_0080)),
+    (uapi.KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, 0xC230),
+    (uapi.KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, 0),
+)
 """Groups and attributes that a VMM saves and restores: GICD_CTLR, GICD_IGROUPR0, GICR_CTLR and GICR_IGROUPR0 of vCPU 0,
 its ICC_PMR_EL1, and the levels of its interrupts (devices/arm-vgic-v3.rst).
 """

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
+from helpers.batch import Batch, Pending
 from helpers.executor.program import Arg
+from helpers.kvm import Vcpu
 from helpers.kvm_program import KvmProgram
 from helpers.uapi import kvm as uapi
 from helpers.uapi import syscalls
-from suites.support.threads import timespec
+from suites.support.threads import sleep, timespec
 
 _AT_MOST_NS = 5_000_000_000
 """How long ``take`` waits for the signal."""
@@ -48,3 +51,24 @@ class RunSignal:
         program.syscall(syscalls.FCNTL, fd, _F_SETOWN_EX, self._owner)
         thread = program.syscall(syscalls.FCNTL, fd, _F_GETOWN)
         program.syscall(syscalls.TGKILL, program.syscall(syscalls.GETPID), thread, _SIGUSR1)
+
+
+def run_beside(batch: Batch, vcpu: Vcpu, pause_ms: int, meanwhile: Callable[[], None]) -> Pending:
+    """KVM_RUN of the vCPU in one thread, and the calls of ``meanwhile`` in another one. A signal then ends KVM_RUN.
+
+    ``pause_ms`` is the time between the start of KVM_RUN and the calls.
+    """
+    program = batch.program
+    signal = RunSignal(program)
+    with program.concurrently() as stage:
+        with stage.thread():
+            signal.block(vcpu.fd)
+            program.barrier()
+            run = batch.run_vcpu(vcpu, signalled=True)
+            signal.take(vcpu.fd)
+        with stage.thread():
+            program.barrier()
+            sleep(program, pause_ms * 1_000_000)
+            meanwhile()
+            signal.send(vcpu.vm.kvm.fd)
+    return run
